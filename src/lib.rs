@@ -1,1 +1,46 @@
-//! Batchscope.
+//! Batchscope replays LLM-serving requests through batching schedulers and says what a GPU fleet
+//! can promise. One noun in, one noun out: [`simulate`] takes a [`Trace`] and a [`Scenario`] and
+//! gives an [`Outcome`], the same bytes on every target.
+//!
+//! # Rooms, from the ground up (imports point down only)
+//!
+//! | room | what it holds |
+//! |---|---|
+//! | [`error`] | the one error enum: stable code, sentence, file/row/field |
+//! | [`trace`] | requests in: the columnar [`Trace`], a reader per format, generators, predictors |
+//! | [`latency`] | how long work takes: the published linear model, the least-squares fit |
+//! | [`sched`] | who runs next and with whom: policies, bins, memory bound, SLA controller |
+//! | [`scenario`] | the complete description of one run, its defaults, validation and presets |
+//! | [`sim`] | the clock: fleet and event order, the closed-batch engine |
+//! | [`metrics`] | what happened: percentiles, SLA, throughput, utilisation, down-sampled figures |
+//! | `web`, `cli` | the two doors; mechanical, no logic |
+//!
+//! # Units
+//!
+//! | quantity | unit |
+//! |---|---|
+//! | time inside the core | seconds, `f64` |
+//! | names ending in `_ms` | milliseconds |
+//! | lengths | tokens, `u32` |
+//! | memory | GB (1e9 bytes) |
+//! | rates | per second of simulated time |
+//! | shares, attainment, utilisation | fraction of 1 |
+
+pub mod error;
+pub mod latency;
+pub mod metrics;
+pub mod scenario;
+pub mod sched;
+pub mod sim;
+pub mod trace;
+
+#[cfg(feature = "cli")]
+pub mod cli;
+#[cfg(feature = "web")]
+pub mod web;
+
+pub use error::Error;
+pub use metrics::Outcome;
+pub use scenario::Scenario;
+pub use sim::simulate;
+pub use trace::Trace;

@@ -1,0 +1,174 @@
+//! Everything that can go wrong with what a person gives us, in one enum.
+//!
+//! An error is handled exactly once: the CLI prints it and exits, the page shows it. Each variant
+//! has a stable [`Error::code`], a sentence that says what was wrong and what is allowed, and
+//! where it applies a file, a row and a field.
+
+use serde::Serialize;
+
+/// What was wrong, where, and what is allowed instead.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A cell of a trace or table that cannot be read as what its column holds.
+    #[error("{file}, row {row}, column \"{column}\": \"{value}\" is not {allowed}")]
+    BadCell {
+        file: String,
+        /// Counted as an editor counts lines: the header is row 1.
+        row: u64,
+        column: String,
+        /// The offending text, shortened to a printable length.
+        value: String,
+        /// What would have been right, as in "a whole number from 0 to 4294967295".
+        allowed: String,
+    },
+    /// A row whose shape is wrong: too few fields, an unclosed quote, not JSON.
+    #[error("{file}, row {row}: {problem}")]
+    BadRow {
+        file: String,
+        row: u64,
+        problem: String,
+    },
+    /// The header lacks a column that the format needs.
+    #[error("{file}: no column {needed}; the header has {found}")]
+    MissingColumn {
+        file: String,
+        needed: String,
+        found: String,
+    },
+    /// The file is none of the formats that are understood, or not the one that was asked for.
+    #[error("{file}: {problem}; understood are {allowed}")]
+    UnknownFormat {
+        file: String,
+        problem: String,
+        allowed: String,
+    },
+    /// There is nothing to replay.
+    #[error("{file}: {problem}")]
+    EmptyTrace { file: String, problem: String },
+    /// A compressed or half-copied file ends before its data does.
+    #[error("{file}: the data ends in the middle ({detail}); copy or download the file again")]
+    Truncated { file: String, detail: String },
+    /// A scenario field outside its range.
+    #[error("{field}: {value} is not allowed; allowed is {allowed}")]
+    BadField {
+        /// Dotted path in the scenario's JSON, as in "scheduler.bins.count".
+        field: String,
+        value: String,
+        allowed: String,
+    },
+    /// Text that is not a scenario: broken JSON, an unknown field, a wrong type.
+    #[error("{file}, line {line}, column {column}{}: {problem}", at_field(.field))]
+    BadScenario {
+        file: String,
+        line: usize,
+        column: usize,
+        /// Dotted path of the field, empty where the text is not JSON at all.
+        field: String,
+        problem: String,
+    },
+    /// Two settings that contradict each other.
+    #[error("{what}: {why}")]
+    Contradiction { what: String, why: String },
+    /// A fit that the data does not determine.
+    #[error("{file}: no fit: {problem}")]
+    NoFit { file: String, problem: String },
+    /// The operating system refused a file.
+    #[error("cannot {action} {path}: {detail}")]
+    File {
+        action: &'static str,
+        path: String,
+        detail: String,
+    },
+    /// The person stopped the run.
+    #[error("interrupted; no partial file was left behind")]
+    Interrupted,
+}
+
+fn at_field(field: &str) -> String {
+    if field.is_empty() {
+        String::new()
+    } else {
+        format!(", field {field}")
+    }
+}
+
+impl Error {
+    /// Stable identifier for programs and tests; never reworded.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Error::BadCell { .. } => "bad-cell",
+            Error::BadRow { .. } => "bad-row",
+            Error::MissingColumn { .. } => "missing-column",
+            Error::UnknownFormat { .. } => "unknown-format",
+            Error::EmptyTrace { .. } => "empty-trace",
+            Error::Truncated { .. } => "truncated",
+            Error::BadField { .. } => "bad-field",
+            Error::BadScenario { .. } => "bad-scenario",
+            Error::Contradiction { .. } => "contradiction",
+            Error::NoFit { .. } => "no-fit",
+            Error::File { .. } => "file",
+            Error::Interrupted => "interrupted",
+        }
+    }
+
+    /// The plain-data form that crosses to the page and into `--json`.
+    pub fn report(&self) -> ErrorReport {
+        let (file, row, field) = match self {
+            Error::BadCell {
+                file, row, column, ..
+            } => (Some(file), Some(*row), Some(column)),
+            Error::BadRow { file, row, .. } => (Some(file), Some(*row), None),
+            Error::MissingColumn { file, needed, .. } => (Some(file), None, Some(needed)),
+            Error::UnknownFormat { file, .. }
+            | Error::EmptyTrace { file, .. }
+            | Error::Truncated { file, .. }
+            | Error::NoFit { file, .. } => (Some(file), None, None),
+            Error::BadField { field, .. } => (None, None, Some(field)),
+            Error::BadScenario {
+                file, line, field, ..
+            } => (
+                Some(file),
+                Some(*line as u64),
+                (!field.is_empty()).then_some(field),
+            ),
+            Error::File { path, .. } => (Some(path), None, None),
+            Error::Contradiction { what, .. } => (None, None, Some(what)),
+            Error::Interrupted => (None, None, None),
+        };
+        ErrorReport {
+            code: self.code().to_owned(),
+            message: self.to_string(),
+            file: file.cloned(),
+            row,
+            field: field.cloned(),
+        }
+    }
+}
+
+/// An [`Error`] as plain data.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+pub struct ErrorReport {
+    pub code: String,
+    pub message: String,
+    pub file: Option<String>,
+    #[cfg_attr(feature = "ts", ts(type = "number | null"))]
+    pub row: Option<u64>,
+    pub field: Option<String>,
+}
+
+/// Shortens text from a file so that it fits a sentence and cannot drive a terminal.
+pub fn printable(text: &[u8]) -> String {
+    const LIMIT: usize = 40;
+    let text = String::from_utf8_lossy(text);
+    let mut short: String = text
+        .chars()
+        .take(LIMIT)
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect();
+    if text.chars().nth(LIMIT).is_some() {
+        short.push('…');
+    }
+    short
+}

@@ -1,0 +1,24 @@
+//! How long work takes. [`Linear`] is the closed-batch model of the published studies; [`fit`]
+//! finds its coefficients from measurements.
+
+pub mod fit;
+mod linear;
+
+use serde::{Deserialize, Serialize};
+
+pub use linear::{Linear, LinearTable};
+
+/// A latency model and its coefficients.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "model", rename_all = "kebab-case", deny_unknown_fields)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+pub enum Latency {
+    /// `T(b, L) = alpha + beta L h(b)`: docs/MODEL.md, "Closed-batch latency".
+    Linear(Linear),
+}
+
+impl Default for Latency {
+    fn default() -> Self {
+        Latency::Linear(Linear::default())
+    }
+}

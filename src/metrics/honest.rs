@@ -1,0 +1,108 @@
+//! The figures as the field defines them (docs/MODEL.md, "Honest metrics"). Failed requests are
+//! counted apart and are in none of the distributions.
+
+use serde::Serialize;
+
+/// Honest metrics of one run.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+pub struct Honest {
+    /// Requests that produced output.
+    #[cfg_attr(feature = "ts", ts(type = "number"))]
+    pub requests: u64,
+    /// Failed requests that were replayed all the same (`failed: keep`).
+    #[cfg_attr(feature = "ts", ts(type = "number"))]
+    pub failed_replayed: u64,
+    /// Failed requests that were left out (`failed: drop`).
+    #[cfg_attr(feature = "ts", ts(type = "number"))]
+    pub failed_dropped: u64,
+    /// Arrival to start of service, s.
+    pub queueing_s: Option<Distribution>,
+    /// Arrival to first token, s.
+    pub ttft_s: Option<Distribution>,
+    /// (latency - TTFT) / (own output - 1), ms; requests of one output token have none.
+    pub tpot_ms: Option<Distribution>,
+    /// Arrival to the end of the batch, s.
+    pub e2e_s: Option<Distribution>,
+    pub sla: Attainment,
+    /// Requests that met every SLA, per second of makespan.
+    pub goodput_requests_per_s: f64,
+    /// Absent where all requests arrive at one moment.
+    pub offered_requests_per_s: Option<f64>,
+    pub served_requests_per_s: f64,
+    /// Prompt and output tokens of requests that did not fail, per second of the arrival span.
+    pub offered_tokens_per_s: Option<f64>,
+    /// The same tokens, per second of makespan.
+    pub served_tokens_per_s: f64,
+    /// Output tokens alone, per second of makespan.
+    pub output_tokens_per_s: f64,
+    /// Share of the batches' token positions in which a member had already finished (or had
+    /// failed): 1 - sum(prompt + output) / sum(batch size x longest member).
+    pub padding_waste: f64,
+    /// Busy time over makespan, per GPU and over all.
+    pub utilization: Utilization,
+    /// GPU time of batches in which every member had failed, s.
+    pub gpu_s_for_failed_only: f64,
+    /// Requests not yet in service when the last one arrived: a large backlog means that latencies
+    /// grow with the trace's length and say little about the scheduler.
+    #[cfg_attr(feature = "ts", ts(type = "number"))]
+    pub backlog_at_last_arrival: u64,
+    /// Time average of requests in the system (waiting or in service).
+    pub mean_in_system: f64,
+    /// Largest KV tokens of one batch (every member's prompt + output).
+    #[cfg_attr(feature = "ts", ts(type = "number"))]
+    pub peak_batch_tokens: u64,
+    /// Batches of one request that alone exceeds the hard memory limit; served all the same.
+    #[cfg_attr(feature = "ts", ts(type = "number"))]
+    pub oversized_batches: u64,
+    /// How good the predictor was; absent for policies that do not predict.
+    pub prediction: Option<Prediction>,
+    /// What a reader might look for here and this engine does not model.
+    pub not_modelled: Vec<String>,
+}
+
+/// A distribution over requests. Quantiles interpolate linearly between order statistics.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+pub struct Distribution {
+    #[cfg_attr(feature = "ts", ts(type = "number"))]
+    pub count: u64,
+    pub mean: f64,
+    pub p50: f64,
+    pub p90: f64,
+    pub p95: f64,
+    pub p99: f64,
+    pub max: f64,
+}
+
+/// Shares of requests that met an SLA.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+pub struct Attainment {
+    /// TPOT within the token SLA; requests of one output token meet it.
+    pub token: f64,
+    /// E2E latency within the request SLA.
+    pub request: f64,
+    /// Both.
+    pub joint: f64,
+}
+
+/// Busy shares of the fleet.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+pub struct Utilization {
+    pub mean: f64,
+    pub min: f64,
+    pub max: f64,
+    pub per_gpu: Vec<f64>,
+}
+
+/// How good the predictor was.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+pub struct Prediction {
+    /// Share of requests sorted into the bin of their true output.
+    pub bin_accuracy: f64,
+    /// Mean of |predicted - true| output tokens.
+    pub mean_abs_error_tokens: f64,
+}

@@ -1,0 +1,39 @@
+//! The figures as the published studies define them (docs/MODEL.md, "Published metrics"), flaws
+//! included: docs/ERRATA.md says what is wrong with each.
+
+use serde::Serialize;
+
+/// Published metrics of one run; the names are part of the `--json` contract.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+pub struct Published {
+    #[cfg_attr(feature = "ts", ts(type = "number"))]
+    pub token_violations: u64,
+    #[cfg_attr(feature = "ts", ts(type = "number"))]
+    pub request_violations: u64,
+    /// Mean over requests of batch service time / longest output of the batch, ms.
+    pub avg_tbt_ms: f64,
+    pub p95_tbt_ms: f64,
+    pub p99_tbt_ms: f64,
+    pub max_tbt_ms: f64,
+    /// Completion - arrival, failed rows included, s.
+    pub avg_latency_s: f64,
+    pub p50_latency_s: f64,
+    pub p95_latency_s: f64,
+    pub p99_latency_s: f64,
+    /// Busy time over the last moment any GPU was busy, mean over GPUs.
+    pub gpu_utilization_mean: f64,
+    pub gpu_utilization_min: f64,
+    pub gpu_utilization_max: f64,
+    #[cfg_attr(feature = "ts", ts(type = "number"))]
+    pub batches: u64,
+    pub avg_batch: f64,
+    pub max_batch: u32,
+    /// Last completion - first arrival, s.
+    pub makespan_s: f64,
+    /// Prompt and output tokens over the makespan.
+    pub tokens_per_s: f64,
+    pub requests_per_s: f64,
+    /// Requests without token violation over the makespan.
+    pub capacity_qps_under_sla: f64,
+}

@@ -1,0 +1,199 @@
+//! The complete description of one run: the CLI's file, the URL hash, the worker's message and a
+//! study's grid point are all this one noun.
+
+mod check;
+mod preset;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+use crate::latency::Latency;
+use crate::sched::Scheduler;
+use crate::sched::memory::Memory;
+use crate::trace::predict::Predictor;
+use crate::trace::synth::Synthetic;
+use crate::trace::{Failed, Format};
+
+pub use preset::Preset;
+
+/// The version of the JSON form that this code writes.
+pub const VERSION: u32 = 1;
+
+/// Everything that decides a run's outcome, besides the trace's rows themselves.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+pub struct Scenario {
+    pub version: u32,
+    pub trace: Source,
+    pub workload: Workload,
+    pub predictor: Predictor,
+    pub scheduler: Scheduler,
+    pub fleet: Fleet,
+    pub latency: Latency,
+    pub memory: Memory,
+    pub sla: Sla,
+    /// Seeds every random choice: the generator's, the predictor's.
+    pub seed: u32,
+}
+
+impl Default for Scenario {
+    fn default() -> Self {
+        Scenario {
+            version: VERSION,
+            trace: Source::default(),
+            workload: Workload::default(),
+            predictor: Predictor::default(),
+            scheduler: Scheduler::default(),
+            fleet: Fleet::default(),
+            latency: Latency::default(),
+            memory: Memory::default(),
+            sla: Sla::default(),
+            seed: 42,
+        }
+    }
+}
+
+/// Where the requests come from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "source", rename_all = "kebab-case", deny_unknown_fields)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+pub enum Source {
+    /// A file of the reader's; the scenario names it, its rows travel apart.
+    File {
+        name: String,
+        #[serde(default)]
+        format: Option<Format>,
+    },
+    /// Made here, from the seed.
+    Synthetic(Synthetic),
+}
+
+impl Default for Source {
+    fn default() -> Self {
+        Source::Synthetic(Synthetic::default())
+    }
+}
+
+/// What a run takes from the trace and how fast it arrives.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+pub struct Workload {
+    /// Skip rows that arrive before this time on the trace's clock, s after its first row.
+    pub window_start_s: Option<f64>,
+    /// Skip rows that arrive at or after this time on the trace's clock, s after its first row.
+    pub window_end_s: Option<f64>,
+    /// The first N rows of what is left; absent means all.
+    pub limit: Option<u32>,
+    /// Arrival times are divided by this; 200 packs 200 s into one.
+    pub time_scale: f64,
+    /// Mean arrival rate, requests/s; replaces `time_scale` where given.
+    pub rate_per_s: Option<f64>,
+    pub failed: Failed,
+}
+
+impl Default for Workload {
+    fn default() -> Self {
+        Workload {
+            window_start_s: None,
+            window_end_s: None,
+            limit: None,
+            time_scale: 1.0,
+            rate_per_s: None,
+            failed: Failed::default(),
+        }
+    }
+}
+
+/// The GPUs: equal, each serving one batch at a time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+pub struct Fleet {
+    pub gpus: u32,
+}
+
+impl Default for Fleet {
+    fn default() -> Self {
+        Fleet { gpus: 4 }
+    }
+}
+
+/// What is promised, and how the published studies counted a broken promise.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+pub struct Sla {
+    /// Time per output token, ms.
+    pub token_ms: f64,
+    /// From arrival to the end, s.
+    pub request_s: f64,
+    /// What counts as a token violation among the published metrics; the honest ones always use
+    /// each request's own time per output token.
+    pub published_token_rule: TokenRule,
+}
+
+impl Default for Sla {
+    fn default() -> Self {
+        Sla {
+            token_ms: 30.0,
+            request_s: 20.0,
+            published_token_rule: TokenRule::default(),
+        }
+    }
+}
+
+/// The published definitions of a token violation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+pub enum TokenRule {
+    /// Batch service time over the batch's longest output exceeds the token SLA (stress-v2,
+    /// two-step).
+    #[default]
+    BatchTbt,
+    /// `beta h(b)` exceeds the token SLA (the December state).
+    DecodeStep,
+    /// The whole latency exceeds the token SLA (three-step, where it is 1 s).
+    EndToEnd,
+}
+
+impl Scenario {
+    /// Reads a scenario from JSON and checks it; `file` is for the error's sentence.
+    pub fn from_json(text: &str, file: &str) -> Result<Scenario, Error> {
+        let mut reader = serde_json::Deserializer::from_str(text);
+        let scenario: Scenario = serde_path_to_error::deserialize(&mut reader)
+            .map_err(|e| bad_json(file, e.path().to_string(), e.into_inner()))?;
+        reader.end().map_err(|e| bad_json(file, String::new(), e))?;
+        scenario.validate()?;
+        Ok(scenario)
+    }
+
+    /// The complete JSON form, every default written out.
+    pub fn to_json(&self) -> String {
+        // Plain numbers, strings and options cannot fail to serialise; non-finite floats become
+        // null, and `validate` refuses them.
+        serde_json::to_string_pretty(self).unwrap_or_default()
+    }
+
+    /// Refuses any field outside its range, by name.
+    pub fn validate(&self) -> Result<(), Error> {
+        check::scenario(self)
+    }
+}
+
+fn bad_json(file: &str, field: String, e: serde_json::Error) -> Error {
+    let text = e.to_string();
+    // serde_json repeats the position at the end of its sentence; ours has it in front.
+    let problem = text
+        .rfind(" at line ")
+        .map_or(text.as_str(), |end| &text[..end]);
+    Error::BadScenario {
+        file: file.to_owned(),
+        line: e.line(),
+        column: e.column(),
+        field: if field == "." { String::new() } else { field },
+        problem: problem.to_owned(),
+    }
+}
