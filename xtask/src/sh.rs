@@ -104,6 +104,13 @@ impl Step {
         self
     }
 
+    /// Sets an environment variable that holds for this run only (a port, say) and that whoever reruns
+    /// the step by hand does without.
+    pub fn passing_env(mut self, key: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(key, value);
+        self
+    }
+
     /// Runs the step with its output shown as it comes; a failure is an error that names the step.
     pub fn run(mut self) -> Result<()> {
         self.announce();

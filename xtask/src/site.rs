@@ -70,8 +70,7 @@ pub fn bindings(toolchain: &WasmToolchain, effort: Effort) -> Result<()> {
     if stamp.is_current(&pkg) {
         println!("   pkg/ is up to date");
     } else {
-        generate(&wasm, effort, &pkg)?;
-        stamp.write(&pkg)?;
+        generate(&wasm, effort, &pkg, &stamp)?;
     }
     vendor()
 }
@@ -115,11 +114,13 @@ fn compile(toolchain: &WasmToolchain, effort: Effort) -> Result<PathBuf> {
         .join(format!("{CRATE}.wasm")))
 }
 
-/// Writes `pkg/`: bindings first, then the optimiser, each into a folder beside it, then one rename.
-fn generate(wasm: &Path, effort: Effort, pkg: &Path) -> Result<()> {
+/// Writes `pkg/`: bindings, then the optimiser, in a folder that stays (so that a failed step can be
+/// rerun by hand), then `pkg/` in one step.
+fn generate(wasm: &Path, effort: Effort, pkg: &Path, stamp: &Stamp) -> Result<()> {
     let begun = Instant::now();
     println!("== Generating the bindings");
-    let fresh = Replacement::of(pkg)?;
+    let work = sh::root().join("target/xtask/bindings");
+    empty(&work)?;
     wasm_bindgen_cli_support::Bindgen::new()
         .input_path(wasm)
         .out_name(CRATE)
@@ -129,7 +130,7 @@ fn generate(wasm: &Path, effort: Effort, pkg: &Path) -> Result<()> {
                 .typescript(true)
                 // The page calls `init()` with no argument: the bindings must know the wasm's name.
                 .omit_default_module_path(false)
-                .generate(fresh.path())
+                .generate(&work)
         })
         // A wrapped dependency's error type: keep its whole chain as text.
         .map_err(|error| {
@@ -137,8 +138,11 @@ fn generate(wasm: &Path, effort: Effort, pkg: &Path) -> Result<()> {
         })?;
     println!("   {:.1} s", begun.elapsed().as_secs_f64());
     if effort == Effort::Full {
-        optimise(&fresh.path().join(format!("{CRATE}_bg.wasm")))?;
+        optimise(&work.join(format!("{CRATE}_bg.wasm")))?;
     }
+    let fresh = Replacement::of(pkg)?;
+    copy_tree(&work, fresh.path(), |_| true)?;
+    stamp.write(fresh.path())?;
     fresh.commit()
 }
 
@@ -168,19 +172,25 @@ fn optimise(wasm: &Path) -> Result<()> {
 /// Copies the one library of the page out of `node_modules`.
 fn vendor() -> Result<()> {
     let root = sh::root();
+    let from = root.join("node_modules/uplot");
     let fresh = Replacement::of(&root.join("vendor"))?;
-    for (from, to) in [
-        ("dist/uPlot.esm.js", "uPlot.esm.js"),
-        // The type checker looks for declarations beside the module, under the module's name.
-        ("dist/uPlot.d.ts", "uPlot.esm.d.ts"),
-        ("dist/uPlot.min.css", "uPlot.min.css"),
-        ("LICENSE", "uPlot.LICENSE"),
-    ] {
-        copy(
-            &root.join("node_modules/uplot").join(from),
-            &fresh.path().join(to),
-        )?;
+    let to = fresh.path();
+    copy(&from.join("dist/uPlot.esm.js"), &to.join("uPlot.esm.js"))?;
+    copy(&from.join("dist/uPlot.min.css"), &to.join("uPlot.min.css"))?;
+    copy(&from.join("LICENSE"), &to.join("uPlot.LICENSE"))?;
+    // The type checker looks for declarations beside the module, under the module's name. The
+    // package's own describe the CommonJS file, whose export has another form.
+    let types = from.join("dist/uPlot.d.ts");
+    let text =
+        fs::read_to_string(&types).with_context(|| format!("reading {}", types.display()))?;
+    let module = text.replace("export = uPlot;", "export default uPlot;");
+    if module == text {
+        bail!(
+            "{} no longer says `export = uPlot;`: adapt this step to the new version",
+            types.display()
+        );
     }
+    fs::write(to.join("uPlot.esm.d.ts"), module).context("writing the types of uPlot")?;
     fresh.commit()
 }
 
@@ -252,7 +262,7 @@ impl Replacement {
             .file_name()
             .with_context(|| format!("{} is not a folder that can be written", place.display()))?;
         let fresh = place.with_file_name(beside(name, "new"));
-        fs::create_dir_all(&fresh).with_context(|| format!("creating {}", fresh.display()))?;
+        empty(&fresh)?;
         Ok(Self { fresh, place })
     }
 
@@ -291,6 +301,14 @@ fn beside(name: &std::ffi::OsStr, what: &str) -> OsString {
     hidden.push(name);
     hidden.push(format!(".{what}-{}.tmp", process::id()));
     hidden
+}
+
+/// Makes `dir` an empty folder, whatever was there.
+fn empty(dir: &Path) -> Result<()> {
+    if dir.exists() {
+        fs::remove_dir_all(dir).with_context(|| format!("removing {}", dir.display()))?;
+    }
+    fs::create_dir_all(dir).with_context(|| format!("creating {}", dir.display()))
 }
 
 fn copy(from: &Path, to: &Path) -> Result<()> {

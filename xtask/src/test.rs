@@ -237,7 +237,9 @@ fn libtest_counts(output: &str) -> Option<Tally> {
 
 // ---- Node.js and the browser -------------------------------------------------------------------
 
-/// What the scripts under `tests/` (and the browser's bench) find in their environment.
+/// What the scripts under `tests/` (and the browser's bench) find in their environment:
+/// `BATCHSCOPE_SITE_URL`, the address of the built site; `BATCHSCOPE_CHROMIUM`, the browser's program;
+/// `BATCHSCOPE_CLI`, the native command line. Run by hand, they find the same by themselves.
 pub struct Stage {
     url: String,
     chromium: PathBuf,
@@ -248,9 +250,9 @@ impl Stage {
     /// A step that runs a script with this environment.
     pub fn step(&self, name: &str) -> Step {
         Step::new(name, "node")
-            .env("BATCHSCOPE_SITE_URL", &self.url)
-            .env("BATCHSCOPE_CHROMIUM", &self.chromium)
-            .env("BATCHSCOPE_CLI", &self.cli)
+            .passing_env("BATCHSCOPE_SITE_URL", &self.url)
+            .passing_env("BATCHSCOPE_CHROMIUM", &self.chromium)
+            .passing_env("BATCHSCOPE_CLI", &self.cli)
     }
 }
 
