@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::hint::black_box;
 use std::io::Write as _;
 
+use batchscope::trace::predict::{Kind, Predictor};
 use batchscope::trace::read;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
@@ -46,5 +47,25 @@ fn reading(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, reading);
+fn predicting(c: &mut Criterion) {
+    let prompts: Vec<u32> = (0..1_000_000u64)
+        .map(|i| (i * 7919 % 3001) as u32)
+        .collect();
+    let mut group = c.benchmark_group("predict");
+    group
+        .sample_size(10)
+        .throughput(Throughput::Elements(prompts.len() as u64));
+    for kind in [Kind::Published, Kind::Noisy] {
+        let predictor = Predictor {
+            kind,
+            ..Predictor::default()
+        };
+        group.bench_function(format!("{kind:?}"), |b| {
+            b.iter(|| predictor.predict(black_box(&prompts), black_box(&prompts), 42));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, reading, predicting);
 criterion_main!(benches);

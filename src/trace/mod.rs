@@ -27,6 +27,7 @@ mod columns;
 mod lines;
 mod mooncake;
 pub mod predict;
+mod random;
 pub mod synth;
 mod table;
 
