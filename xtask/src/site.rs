@@ -111,6 +111,9 @@ fn compile(toolchain: &WasmToolchain, effort: Effort) -> Result<PathBuf> {
         ])
         .args(["--profile", profile, "--target", WASM, "--target-dir"])
         .args([&target])
+        // Flags that a person set for native builds would replace ours, and mean nothing to wasm.
+        .without_env("RUSTFLAGS")
+        .without_env("CARGO_ENCODED_RUSTFLAGS")
         .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", RUSTFLAGS);
     if let WasmToolchain::Debian { linker } = toolchain {
         step = step
