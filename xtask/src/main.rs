@@ -25,11 +25,7 @@ use crate::{serve::Site, setup::Need, site::Effort};
 
 /// Set up, build, serve, test, check and measure Batchscope.
 #[derive(Parser)]
-#[command(
-    bin_name = "cargo xtask",
-    arg_required_else_help = true,
-    disable_help_subcommand = false
-)]
+#[command(bin_name = "cargo xtask", arg_required_else_help = true)]
 struct Args {
     #[command(subcommand)]
     command: Command,
