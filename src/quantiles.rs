@@ -1,23 +1,25 @@
-//! Exact quantiles of a stream that is walked twice, without storing or sorting it.
+//! Exact quantiles of a stream, without storing or sorting it.
 //!
-//! Pass one counts values into logarithmic buckets (the bits of a non-negative `f64` order like
-//! the number, so a bucket is a shift). That tells in which buckets the wanted order statistics
-//! lie. Pass two collects only the values of those few buckets, and a selection inside each gives
-//! the exact order statistic. Memory is the buckets plus about one value in a hundred.
+//! A walk over the stream counts values into logarithmic buckets (the bits of a non-negative `f64`
+//! order like the number, so a bucket is a shift). Afterwards the counts tell in which buckets the
+//! wanted order statistics lie, and a selection among the values of those few buckets gives them
+//! exactly. Which values those are can be guessed before the walk from a sample of the stream
+//! ([`Histogram::watching`]), so that one walk suffices; where the guess was wrong a second walk
+//! collects them ([`Selection`]). The guess decides how long it takes, never the result.
 
 /// Buckets per octave, as a power of two: 64 buckets, each 1.1 % wide.
 const MANTISSA_BITS: u32 = 6;
 const OCTAVES: usize = 64;
 const BUCKETS: usize = OCTAVES << MANTISSA_BITS;
-/// Bits below the bucket number.
-const SHIFT: u32 = 52 - MANTISSA_BITS;
+/// Bits below the bucket number in the upper half of an `f64`.
+const SHIFT: u32 = 52 - 32 - MANTISSA_BITS;
 /// Bucket 0 begins at 2^-34; smaller and larger values share the end buckets, exactly but slower.
-const BASE: u64 = (1023 - 34) << MANTISSA_BITS;
+const BASE: u32 = (1023 - 34) << MANTISSA_BITS;
 
 #[inline]
 fn bucket(value: f64) -> usize {
-    let key = (value.to_bits() >> SHIFT) as i64 - BASE as i64;
-    key.clamp(0, BUCKETS as i64 - 1) as usize
+    let key = (value.to_bits() >> 32) as u32 >> SHIFT;
+    key.saturating_sub(BASE).min(BUCKETS as u32 - 1) as usize
 }
 
 /// Lower edge of a bucket.
@@ -26,11 +28,11 @@ fn edge(bucket: usize) -> f64 {
         // The first bucket holds everything smaller, down to 0.
         0.0
     } else {
-        f64::from_bits((bucket as u64 + BASE) << SHIFT)
+        f64::from_bits((bucket as u64 + u64::from(BASE)) << (32 + SHIFT))
     }
 }
 
-/// Pass one: counts, sum and maximum of non-negative values.
+/// Counts, sum and maximum of non-negative values.
 #[derive(Debug, Clone)]
 pub struct Histogram {
     counts: Box<[u32; BUCKETS]>,
@@ -39,6 +41,9 @@ pub struct Histogram {
     zeros: u64,
     sum: f64,
     max: f64,
+    /// Buckets whose values are kept.
+    watched: Box<[bool; BUCKETS]>,
+    kept: Vec<f64>,
 }
 
 impl Default for Histogram {
@@ -48,19 +53,66 @@ impl Default for Histogram {
             zeros: 0,
             sum: 0.0,
             max: 0.0,
+            watched: Box::new([false; BUCKETS]),
+            kept: Vec::new(),
         }
     }
 }
 
 impl Histogram {
-    /// Counts one value, which must be finite and not negative.
-    #[inline]
+    /// A histogram that keeps every value, for short streams.
+    pub fn keeping_all() -> Histogram {
+        Histogram {
+            watched: Box::new([true; BUCKETS]),
+            ..Histogram::default()
+        }
+    }
+
+    /// A histogram that keeps the values from among which these quantiles will have to be
+    /// selected, judging by a sample of the stream; `draws` is the number of independent draws
+    /// that the sample is worth.
+    pub fn watching(sample: &Histogram, quantiles: &[f64], draws: f64) -> Histogram {
+        let mut histogram = Histogram::default();
+        let count = sample.count() as f64;
+        for &q in quantiles {
+            let margin = 2.5 * libm::sqrt(q * (1.0 - q) / draws.max(1.0));
+            let (from, to) = ((q - margin) * count, (q + margin) * count);
+            let mut below = 0.0;
+            for (watched, &n) in histogram.watched.iter_mut().zip(sample.counts.iter()) {
+                let above = below + f64::from(n);
+                // Empty buckets inside the range are watched as well.
+                *watched |= above >= from && below <= to;
+                below = above;
+            }
+        }
+        histogram
+    }
+
+    /// Counts values, which must be finite and not negative. A block at a time: with a loop of its
+    /// own each histogram keeps its sums in registers.
+    pub fn add_all(&mut self, values: &[f64]) {
+        let counts = &mut *self.counts;
+        let watched = &*self.watched;
+        let (mut sum, mut max, mut zeros) = (self.sum, self.max, 0);
+        for &value in values {
+            debug_assert!(value >= 0.0 && value.is_finite(), "{value}");
+            sum += value;
+            max = if value > max { value } else { max };
+            zeros += u64::from(value == 0.0);
+            let bucket = bucket(value);
+            counts[bucket] += 1;
+            if watched[bucket] {
+                self.kept.push(value);
+            }
+        }
+        self.sum = sum;
+        self.max = max;
+        self.zeros += zeros;
+    }
+
+    /// Counts one value.
     pub fn add(&mut self, value: f64) {
-        debug_assert!(value >= 0.0 && value.is_finite(), "{value}");
-        self.sum += value;
-        self.max = if value > self.max { value } else { self.max };
-        self.zeros += u64::from(value == 0.0);
-        self.counts[bucket(value)] += 1;
+        self.add_all(&[value]);
     }
 
     /// Counts a value `times` times.
@@ -112,7 +164,26 @@ impl Histogram {
         points
     }
 
-    /// Chooses what pass two must collect for these quantiles (each in 0..=1).
+    /// The quantiles, or, where a needed value was not kept, what must be shown the stream again.
+    pub fn quantiles<const N: usize>(
+        &self,
+        quantiles: [f64; N],
+    ) -> Result<[f64; N], Selection<N>> {
+        let mut selection = self.select(quantiles);
+        let all_kept = selection
+            .slot_of
+            .iter()
+            .zip(self.watched.iter())
+            .all(|(&slot, &watched)| slot == NO_SLOT || watched);
+        if all_kept {
+            selection.add_all(&self.kept);
+            Ok(selection.finish())
+        } else {
+            Err(selection)
+        }
+    }
+
+    /// Chooses what a second walk must collect for these quantiles (each in 0..=1).
     pub fn select<const N: usize>(&self, quantiles: [f64; N]) -> Selection<N> {
         let mut slot_of = Box::new([NO_SLOT; BUCKETS]);
         let mut slots = Vec::new();
@@ -193,7 +264,7 @@ struct Slot {
     values: Vec<f64>,
 }
 
-/// Pass two: shown the same values again, gives the quantiles.
+/// A second walk: shown the same values again, gives the quantiles.
 #[derive(Debug, Clone)]
 pub struct Selection<const N: usize> {
     slot_of: Box<[u8; BUCKETS]>,
@@ -203,12 +274,20 @@ pub struct Selection<const N: usize> {
 }
 
 impl<const N: usize> Selection<N> {
-    #[inline]
-    pub fn add(&mut self, value: f64) {
-        let slot = self.slot_of[bucket(value)];
-        if slot != NO_SLOT && value > 0.0 {
-            self.slots[slot as usize].values.push(value);
+    /// Shows values again.
+    pub fn add_all(&mut self, values: &[f64]) {
+        let slot_of = &*self.slot_of;
+        for &value in values {
+            let slot = slot_of[bucket(value)];
+            if slot != NO_SLOT && value > 0.0 {
+                self.slots[slot as usize].values.push(value);
+            }
         }
+    }
+
+    /// Shows one value again.
+    pub fn add(&mut self, value: f64) {
+        self.add_all(&[value]);
     }
 
     #[inline]
@@ -329,6 +408,29 @@ mod tests {
         fn integer_quantile_equals_sorting(mut values in prop::collection::vec(0..9999u32, 1..200), q in 0.0..=1.0f64) {
             let expected = by_sorting(&values.iter().map(|&v| f64::from(v)).collect::<Vec<_>>(), q);
             prop_assert_eq!(quantile(&mut values, q), Some(expected));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_guess_never_changes_a_quantile(
+            values in prop::collection::vec(prop_oneof![Just(0.0), 0.01..100.0f64], 1..600),
+            step in 1..40usize,
+            draws in 1.0..200.0f64,
+        ) {
+            let points = [0.5, 0.9, 0.95, 0.99];
+            let mut sample = Histogram::default();
+            values.iter().step_by(step).for_each(|&v| sample.add(v));
+            let mut histogram = Histogram::watching(&sample, &points, draws);
+            histogram.add_all(&values);
+            let got = histogram.quantiles(points).unwrap_or_else(|mut second| {
+                second.add_all(&values);
+                second.finish()
+            });
+            prop_assert_eq!(got, points.map(|q| by_sorting(&values, q)));
+            let mut all = Histogram::keeping_all();
+            all.add_all(&values);
+            prop_assert_eq!(all.quantiles(points).ok(), Some(got));
         }
     }
 

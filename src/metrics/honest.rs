@@ -64,7 +64,7 @@ pub struct Honest {
 }
 
 /// A distribution over requests. Quantiles interpolate linearly between order statistics.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct Distribution {
     #[cfg_attr(feature = "ts", ts(type = "number"))]

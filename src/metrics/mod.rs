@@ -108,6 +108,34 @@ impl Batches {
     }
 }
 
+/// A batch on its way into [`Batches`].
+#[derive(Debug, Clone, Copy, Default)]
+pub struct BatchRow {
+    pub start: f64,
+    pub service: f64,
+    pub gpu: u16,
+    pub bin: u8,
+    pub first: u32,
+    pub size: u32,
+    pub longest_total: u32,
+    pub longest_output: u32,
+}
+
+impl Batches {
+    /// Appends rows. In blocks, because eight columns that each look for room cost more for one
+    /// batch than forming it.
+    pub fn extend(&mut self, rows: &[BatchRow]) {
+        self.start.extend(rows.iter().map(|row| row.start));
+        self.service.extend(rows.iter().map(|row| row.service));
+        self.gpu.extend(rows.iter().map(|row| row.gpu));
+        self.bin.extend(rows.iter().map(|row| row.bin));
+        self.first.extend(rows.iter().map(|row| row.first));
+        self.size.extend(rows.iter().map(|row| row.size));
+        self.longest_total.extend(rows.iter().map(|row| row.longest_total));
+        self.longest_output.extend(rows.iter().map(|row| row.longest_output));
+    }
+}
+
 /// The requests of a run.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Requests {

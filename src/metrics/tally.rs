@@ -1,7 +1,6 @@
-//! The two walks over a finished run from which every figure comes.
-//!
-//! Walk one counts and sums and fills the histograms; walk two selects the quantiles
-//! ([`crate::quantiles`]).
+//! The walk over a finished run from which every figure comes: it counts, sums and fills the
+//! histograms ([`crate::quantiles`]), after a look at a sample that says which values to keep for
+//! the quantiles. A second walk follows only where that guess was wrong.
 
 use super::honest::{Attainment, Distribution, Honest, NOT_MODELLED, Prediction, Utilization};
 use super::published::Published;
@@ -124,288 +123,319 @@ const POINTS: [f64; 4] = [0.5, 0.9, 0.95, 0.99];
 /// published ones every replayed row counts, failed ones too; among the honest ones only requests
 /// that produced output. They share the walk over the requests because the walk is what costs.
 pub(super) fn metrics(ledger: Ledger<'_>, totals: Totals) -> (Published, Honest) {
-    let failed_replayed = match ledger.failed {
-        Failed::Keep => ledger.report.rows_failed,
-        Failed::Drop => 0,
+    let mut times = Times::guess(ledger);
+    let mut tally = Tally::default();
+    walk(ledger, 1, &mut tally, |block| times.add(block));
+    let [latency, queueing, ttft, tpot, e2e] = times.distributions(ledger);
+    let e2e = if separate_e2e(ledger) { e2e } else { latency };
+    let failed_replayed = ledger.requests.order.len() as u64 - tally.requests;
+    let published = published(ledger, &tally, &totals, latency);
+    let honest = Honest {
+        failed_replayed,
+        queueing_s: queueing,
+        ttft_s: ttft,
+        tpot_ms: tpot,
+        e2e_s: e2e,
+        ..honest(ledger, &tally, totals, times.0[0].sum())
     };
-    let mut published = PublishedTally::default();
-    let mut honest = HonestTally::new(&ledger);
-    for batch in ledger.batches() {
-        published.batch(&ledger, &batch);
-        honest.begin_batch();
-        for request in ledger.members(batch) {
-            published.request(&ledger, &batch, &request);
-            honest.any_request(&request);
-            if request.output > 0 {
-                honest.request(&ledger, &batch, &request);
-            }
-        }
-        honest.end_batch(&batch);
-    }
-    let everyone_succeeded = failed_replayed == 0;
-    if !everyone_succeeded {
-        for batch in ledger.batches() {
-            for request in ledger.members(batch).filter(|request| request.output > 0) {
-                honest.e2e.add(request.latency);
-            }
-        }
-    }
-
-    // Second walk: the quantiles. Latency and queueing need no more than the arrival.
-    let mut tbt_points = published.tbt.select([0.95, 0.99]);
-    let mut latency_points = published.latency.select(POINTS);
-    let mut e2e_points = honest.e2e.select(POINTS);
-    let mut queueing_points = honest.queueing.select(POINTS);
-    for batch in ledger.batches() {
-        tbt_points.add_times(batch.tbt * 1e3, batch.size);
-        for &row in ledger.requests.members(ledger.batches, batch.index) {
-            let arrival = ledger
-                .requests
-                .arrival_s(ledger.trace.arrival[row as usize]);
-            latency_points.add(batch.end - arrival);
-            if everyone_succeeded {
-                queueing_points.add(batch.start - arrival);
-            } else if ledger.trace.output[row as usize] > 0 {
-                queueing_points.add(batch.start - arrival);
-                e2e_points.add(batch.end - arrival);
-            }
-        }
-    }
-    let latency_points = latency_points.finish();
-    let e2e = if everyone_succeeded {
-        distribution(&published.latency, latency_points)
-    } else {
-        distribution(&honest.e2e, e2e_points.finish())
-    };
-    let queueing = distribution(&honest.queueing, queueing_points.finish());
-    (
-        published.finish(&ledger, &totals, tbt_points.finish(), latency_points),
-        honest.finish(&ledger, totals, failed_replayed, e2e, queueing),
-    )
+    (published, honest)
 }
 
+/// Whether failed rows were replayed; without them the published latencies are the honest ones too.
+fn separate_e2e(ledger: Ledger<'_>) -> bool {
+    ledger.failed == Failed::Keep && ledger.report.rows_failed > 0
+}
+
+/// The distributions over requests: published latency; then honest queueing, TTFT, TPOT and, where
+/// failed rows were replayed, end-to-end latency.
+struct Times([Histogram; 5]);
+
+impl Times {
+    /// Runs up to this size keep every value.
+    const SHORT: usize = 20_000;
+    /// Requests in the sample of a longer one.
+    const SAMPLE: usize = 1 << 15;
+
+    /// Histograms that will most likely keep what the quantiles need.
+    fn guess(ledger: Ledger<'_>) -> Times {
+        let requests = ledger.requests.order.len();
+        if requests <= Self::SHORT {
+            return Times(std::array::from_fn(|_| Histogram::keeping_all()));
+        }
+        let mut sample = Times(std::array::from_fn(|_| Histogram::default()));
+        let step = requests.div_ceil(Self::SAMPLE);
+        walk(ledger, step, &mut Tally::default(), |block| sample.add(block));
+        // The members of a batch are alike: a batch is worth about one draw.
+        let draws = ledger.batches.len() as f64 / step as f64;
+        Times(std::array::from_fn(|i| {
+            Histogram::watching(&sample.0[i], &POINTS, draws)
+        }))
+    }
+
+    fn add(&mut self, block: &Block) {
+        for (histogram, column) in self.0.iter_mut().zip(block.columns()) {
+            histogram.add_all(column);
+        }
+    }
+
+    fn distributions(&self, ledger: Ledger<'_>) -> [Option<Distribution>; 5] {
+        let mut second_walk = Vec::new();
+        let mut points = [[0.0; 4]; 5];
+        for (i, histogram) in self.0.iter().enumerate() {
+            match histogram.quantiles(POINTS) {
+                Ok(found) => points[i] = found,
+                Err(selection) => second_walk.push((i, selection)),
+            }
+        }
+        if !second_walk.is_empty() {
+            walk(ledger, 1, &mut Tally::default(), |block| {
+                for (i, selection) in &mut second_walk {
+                    selection.add_all(block.columns()[*i]);
+                }
+            });
+            for (i, selection) in second_walk {
+                points[i] = selection.finish();
+            }
+        }
+        std::array::from_fn(|i| distribution(&self.0[i], points[i]))
+    }
+}
+
+/// Counters over requests.
 #[derive(Default)]
-struct PublishedTally {
-    tbt: Histogram,
-    latency: Histogram,
-    token_violations: u64,
-    request_violations: u64,
-}
-
-impl PublishedTally {
-    #[inline]
-    fn batch(&mut self, ledger: &Ledger<'_>, batch: &Batch) {
-        self.tbt.add_times(batch.tbt * 1e3, batch.size);
-        let token_sla_s = ledger.sla.token_ms / 1e3;
-        let violated = match ledger.sla.published_token_rule {
-            TokenRule::BatchTbt => batch.tbt > token_sla_s,
-            TokenRule::DecodeStep => batch.decode_step > token_sla_s,
-            TokenRule::EndToEnd => false,
-        };
-        if violated {
-            self.token_violations += u64::from(batch.size);
-        }
-    }
-
-    #[inline]
-    fn request(&mut self, ledger: &Ledger<'_>, batch: &Batch, request: &Request) {
-        self.latency.add(request.latency);
-        self.request_violations += u64::from(request.latency > ledger.sla.request_s);
-        if ledger.sla.published_token_rule == TokenRule::EndToEnd {
-            let deadline = request.arrival + ledger.sla.token_ms / 1e3;
-            self.token_violations += u64::from(batch.end > deadline);
-        }
-    }
-
-    fn finish(
-        self,
-        ledger: &Ledger<'_>,
-        totals: &Totals,
-        [p95_tbt_ms, p99_tbt_ms]: [f64; 2],
-        [p50_latency_s, _, p95_latency_s, p99_latency_s]: [f64; 4],
-    ) -> Published {
-        let requests = self.latency.count() as f64;
-        let makespan_s = totals.makespan_s;
-        let tokens = ledger.report.prompt_tokens + ledger.report.output_tokens;
-        Published {
-            token_violations: self.token_violations,
-            request_violations: self.request_violations,
-            avg_tbt_ms: self.tbt.mean(),
-            p95_tbt_ms,
-            p99_tbt_ms,
-            max_tbt_ms: self.tbt.max(),
-            avg_latency_s: self.latency.mean(),
-            p50_latency_s,
-            p95_latency_s,
-            p99_latency_s,
-            gpu_utilization_mean: totals.utilization.mean,
-            gpu_utilization_min: totals.utilization.min,
-            gpu_utilization_max: totals.utilization.max,
-            batches: ledger.batches.len() as u64,
-            avg_batch: requests / ledger.batches.len() as f64,
-            max_batch: totals.max_batch,
-            makespan_s,
-            tokens_per_s: tokens as f64 / makespan_s,
-            requests_per_s: requests / makespan_s,
-            capacity_qps_under_sla: (requests - self.token_violations as f64) / makespan_s,
-        }
-    }
-}
-
-struct HonestTally {
-    queueing: Histogram,
-    ttft: Histogram,
-    tpot: Histogram,
-    /// Only filled where failed rows were replayed; otherwise the published latencies are these.
-    e2e: Histogram,
-    /// The same values one by one, for the selection: 16 bytes a request.
-    ttft_values: Vec<f64>,
-    tpot_values: Vec<f64>,
+struct Tally {
+    published_token_violations: u64,
+    published_request_violations: u64,
+    /// Of requests that produced output, from here on.
     requests: u64,
     met_token: u64,
     met_request: u64,
     met_joint: u64,
     good_tokens: u64,
-    batch_tokens: u64,
     peak_tokens: u64,
     over_memory: u64,
     positions: u64,
-    in_system_s: f64,
-    right_bin: u64,
-    error_tokens: u64,
-    token_limit: u64,
-    longest_total: u32,
 }
 
-impl HonestTally {
-    fn new(ledger: &Ledger<'_>) -> HonestTally {
-        let requests = ledger.requests.order.len();
-        HonestTally {
-            queueing: Histogram::default(),
-            ttft: Histogram::default(),
-            tpot: Histogram::default(),
-            e2e: Histogram::default(),
-            ttft_values: Vec::with_capacity(requests),
-            tpot_values: Vec::with_capacity(requests),
+/// So many requests are worked on at a time: their times stay in the nearest cache.
+const BLOCK: usize = 256;
+
+/// The times of some requests, a column each, on their way into the histograms.
+struct Block {
+    latency: [f64; BLOCK],
+    requests: usize,
+    /// Of those that produced output.
+    queueing: [f64; BLOCK],
+    ttft: [f64; BLOCK],
+    e2e: [f64; BLOCK],
+    good: usize,
+    separate_e2e: bool,
+    /// Of those that produced more than one token.
+    tpot: [f64; BLOCK],
+    decoding: usize,
+}
+
+impl Block {
+    fn new(ledger: Ledger<'_>) -> Block {
+        Block {
+            latency: [0.0; BLOCK],
             requests: 0,
-            met_token: 0,
-            met_request: 0,
-            met_joint: 0,
-            good_tokens: 0,
-            batch_tokens: 0,
-            peak_tokens: 0,
-            over_memory: 0,
-            positions: 0,
-            in_system_s: 0.0,
-            right_bin: 0,
-            error_tokens: 0,
-            token_limit: ledger.memory.token_limit(),
-            longest_total: 0,
+            queueing: [0.0; BLOCK],
+            ttft: [0.0; BLOCK],
+            e2e: [0.0; BLOCK],
+            good: 0,
+            separate_e2e: separate_e2e(ledger),
+            tpot: [0.0; BLOCK],
+            decoding: 0,
         }
     }
 
-    #[inline]
-    fn begin_batch(&mut self) {
-        self.batch_tokens = 0;
-        self.longest_total = 0;
+    /// In the order of [`Times`].
+    fn columns(&self) -> [&[f64]; 5] {
+        [
+            &self.latency[..self.requests],
+            &self.queueing[..self.good],
+            &self.ttft[..self.good],
+            &self.tpot[..self.decoding],
+            &self.e2e[..if self.separate_e2e { self.good } else { 0 }],
+        ]
     }
 
-    #[inline]
-    fn any_request(&mut self, request: &Request) {
-        let total = request.prompt.saturating_add(request.output);
-        self.longest_total = self.longest_total.max(total);
-        self.batch_tokens += u64::from(total);
-        self.in_system_s += request.latency;
-    }
-
-    #[inline]
-    fn request(&mut self, ledger: &Ledger<'_>, batch: &Batch, request: &Request) {
-        self.requests += 1;
-        self.good_tokens += u64::from(request.prompt) + u64::from(request.output);
-        let ttft = request.ttft(batch);
-        self.queueing.add(request.queueing(batch));
-        self.ttft.add(ttft);
-        self.ttft_values.push(ttft);
-        let mut token = true;
-        if let Some(ms) = request.tpot_ms(ttft) {
-            self.tpot.add(ms);
-            self.tpot_values.push(ms);
-            token = ms <= ledger.sla.token_ms;
-        }
-        let in_time = request.latency <= ledger.sla.request_s;
-        self.met_token += u64::from(token);
-        self.met_request += u64::from(in_time);
-        self.met_joint += u64::from(token & in_time);
-        let row = request.row - ledger.requests.first_row as usize;
-        if let Some(predicted) = ledger.requests.predicted.get(row) {
-            let bin = ledger.batches.bin[batch.index];
-            self.right_bin += u64::from(ledger.bins.bin(request.output) == bin);
-            self.error_tokens += u64::from(predicted.abs_diff(request.output));
-        }
-    }
-
-    #[inline]
-    fn end_batch(&mut self, batch: &Batch) {
-        self.peak_tokens = self.peak_tokens.max(self.batch_tokens);
-        self.over_memory += u64::from(self.batch_tokens > self.token_limit);
-        self.positions += u64::from(batch.size) * u64::from(self.longest_total);
-    }
-
-    fn finish(
-        self,
-        ledger: &Ledger<'_>,
-        totals: Totals,
-        failed_replayed: u64,
-        e2e_s: Option<Distribution>,
-        queueing_s: Option<Distribution>,
-    ) -> Honest {
-        let report = ledger.report;
-        let requests = self.requests;
-        let makespan_s = totals.makespan_s;
-        let share = |n: u64| (requests > 0).then(|| n as f64 / requests as f64);
-        let per_span = |n: f64| (report.span_s > 0.0).then(|| n / report.span_s);
-        let good_tokens = self.good_tokens as f64;
-        Honest {
-            requests,
-            failed_replayed,
-            failed_dropped: report.rows_taken - report.rows_replayed,
-            queueing_s,
-            ttft_s: distribution(&self.ttft, select(&self.ttft, self.ttft_values)),
-            tpot_ms: distribution(&self.tpot, select(&self.tpot, self.tpot_values)),
-            e2e_s,
-            sla: Attainment {
-                token: share(self.met_token),
-                request: share(self.met_request),
-                joint: share(self.met_joint),
-            },
-            goodput_requests_per_s: self.met_joint as f64 / makespan_s,
-            offered_requests_per_s: per_span(requests as f64),
-            served_requests_per_s: requests as f64 / makespan_s,
-            offered_tokens_per_s: per_span(good_tokens),
-            served_tokens_per_s: good_tokens / makespan_s,
-            output_tokens_per_s: report.output_tokens as f64 / makespan_s,
-            padding_waste: (self.positions > 0).then(|| 1.0 - good_tokens / self.positions as f64),
-            utilization: totals.utilization,
-            gpu_s_for_failed_only: totals.failed_only_s,
-            backlog_at_last_arrival: totals.backlog,
-            mean_in_system: self.in_system_s / makespan_s,
-            peak_batch_tokens: self.peak_tokens,
-            batches_over_memory: self.over_memory,
-            prediction: share(self.right_bin)
-                .filter(|_| !ledger.requests.predicted.is_empty())
-                .map(|bin_accuracy| Prediction {
-                    bin_accuracy,
-                    mean_abs_error_tokens: self.error_tokens as f64 / requests as f64,
-                }),
-            not_modelled: NOT_MODELLED.map(str::to_owned).to_vec(),
-        }
+    fn clear(&mut self) {
+        (self.requests, self.good, self.decoding) = (0, 0, 0);
     }
 }
 
-fn select(histogram: &Histogram, values: Vec<f64>) -> [f64; 4] {
-    let mut selection = histogram.select(POINTS);
-    values.iter().for_each(|&value| selection.add(value));
-    selection.finish()
+/// Walks over the members of every `step`th batch, counting into the tally and showing their times
+/// to `sink`, a block at a time: several short loops over a block, because one long loop over the
+/// requests has more running sums than a processor has registers.
+fn walk(ledger: Ledger<'_>, step: usize, tally: &mut Tally, mut sink: impl FnMut(&Block)) {
+    let sla = ledger.sla;
+    let token_sla_s = sla.token_ms / 1e3;
+    let end_to_end = sla.published_token_rule == TokenRule::EndToEnd;
+    let token_limit = ledger.memory.token_limit();
+    let mut block = Block::new(ledger);
+    for batch in ledger.batches().step_by(step) {
+        let violated = match sla.published_token_rule {
+            TokenRule::BatchTbt => batch.tbt > token_sla_s,
+            TokenRule::DecodeStep => batch.decode_step > token_sla_s,
+            TokenRule::EndToEnd => false,
+        };
+        tally.published_token_violations += u64::from(violated) * u64::from(batch.size);
+        let (mut batch_tokens, mut good_tokens) = (0, 0);
+        for request in ledger.members(batch) {
+            if block.requests == BLOCK {
+                sink(&block);
+                block.clear();
+            }
+            block.latency[block.requests] = request.latency;
+            block.requests += 1;
+            let late = request.latency > sla.request_s;
+            tally.published_request_violations += u64::from(late);
+            if end_to_end {
+                let deadline = request.arrival + token_sla_s;
+                tally.published_token_violations += u64::from(batch.end > deadline);
+            }
+            let tokens = u64::from(request.prompt) + u64::from(request.output);
+            batch_tokens += tokens;
+            if request.output == 0 {
+                continue;
+            }
+            good_tokens += tokens;
+            let ttft = request.ttft(&batch);
+            let i = block.good;
+            block.queueing[i] = request.queueing(&batch);
+            block.ttft[i] = ttft;
+            block.e2e[i] = request.latency;
+            block.good += 1;
+            let mut token = true;
+            if let Some(ms) = request.tpot_ms(ttft) {
+                block.tpot[block.decoding] = ms;
+                block.decoding += 1;
+                token = ms <= sla.token_ms;
+            }
+            tally.requests += 1;
+            tally.met_token += u64::from(token);
+            tally.met_request += u64::from(!late);
+            tally.met_joint += u64::from(token & !late);
+        }
+        tally.good_tokens += good_tokens;
+        tally.peak_tokens = tally.peak_tokens.max(batch_tokens);
+        tally.over_memory += u64::from(batch_tokens > token_limit);
+        tally.positions +=
+            u64::from(batch.size) * u64::from(ledger.batches.longest_total[batch.index]);
+    }
+    sink(&block);
+}
+
+/// How often the predictor was right, over requests that produced output: requests in the bin of
+/// their true output, and the sum of |predicted - true| tokens.
+fn predictions(ledger: Ledger<'_>) -> (u64, u64) {
+    let first_row = ledger.requests.first_row as usize;
+    let (mut right_bin, mut error_tokens) = (0, 0);
+    for i in 0..ledger.batches.len() {
+        let bin = ledger.batches.bin[i];
+        for &row in ledger.requests.members(ledger.batches, i) {
+            let row = row as usize;
+            let output = ledger.trace.output[row];
+            if output > 0 {
+                let predicted = ledger.requests.predicted[row - first_row];
+                right_bin += u64::from(ledger.bins.bin(output) == bin);
+                error_tokens += u64::from(predicted.abs_diff(output));
+            }
+        }
+    }
+    (right_bin, error_tokens)
+}
+
+fn published(
+    ledger: Ledger<'_>,
+    tally: &Tally,
+    totals: &Totals,
+    latency: Option<Distribution>,
+) -> Published {
+    let mut tbt = Histogram::default();
+    for batch in ledger.batches() {
+        tbt.add_times(batch.tbt * 1e3, batch.size);
+    }
+    let mut tbt_points = tbt.select([0.95, 0.99]);
+    for batch in ledger.batches() {
+        tbt_points.add_times(batch.tbt * 1e3, batch.size);
+    }
+    let [p95_tbt_ms, p99_tbt_ms] = tbt_points.finish();
+    let requests = ledger.requests.order.len() as f64;
+    let makespan_s = totals.makespan_s;
+    let tokens = ledger.report.prompt_tokens + ledger.report.output_tokens;
+    // A run without requests is refused before it begins.
+    let latency = latency.unwrap_or_default();
+    Published {
+        token_violations: tally.published_token_violations,
+        request_violations: tally.published_request_violations,
+        avg_tbt_ms: tbt.mean(),
+        p95_tbt_ms,
+        p99_tbt_ms,
+        max_tbt_ms: tbt.max(),
+        avg_latency_s: latency.mean,
+        p50_latency_s: latency.p50,
+        p95_latency_s: latency.p95,
+        p99_latency_s: latency.p99,
+        gpu_utilization_mean: totals.utilization.mean,
+        gpu_utilization_min: totals.utilization.min,
+        gpu_utilization_max: totals.utilization.max,
+        batches: ledger.batches.len() as u64,
+        avg_batch: requests / ledger.batches.len() as f64,
+        max_batch: totals.max_batch,
+        makespan_s,
+        tokens_per_s: tokens as f64 / makespan_s,
+        requests_per_s: requests / makespan_s,
+        capacity_qps_under_sla: (requests - tally.published_token_violations as f64) / makespan_s,
+    }
+}
+
+/// Everything honest but the distributions over requests. `in_system_s` is the sum of the time
+/// that every replayed request spent in the system.
+fn honest(ledger: Ledger<'_>, tally: &Tally, totals: Totals, in_system_s: f64) -> Honest {
+    let report = ledger.report;
+    let requests = tally.requests;
+    let makespan_s = totals.makespan_s;
+    let share = |n: u64| (requests > 0).then(|| n as f64 / requests as f64);
+    let per_span = |n: f64| (report.span_s > 0.0).then(|| n / report.span_s);
+    let good_tokens = tally.good_tokens as f64;
+    Honest {
+        requests,
+        failed_replayed: 0,
+        failed_dropped: report.rows_taken - report.rows_replayed,
+        queueing_s: None,
+        ttft_s: None,
+        tpot_ms: None,
+        e2e_s: None,
+        sla: Attainment {
+            token: share(tally.met_token),
+            request: share(tally.met_request),
+            joint: share(tally.met_joint),
+        },
+        goodput_requests_per_s: tally.met_joint as f64 / makespan_s,
+        offered_requests_per_s: per_span(requests as f64),
+        served_requests_per_s: requests as f64 / makespan_s,
+        offered_tokens_per_s: per_span(good_tokens),
+        served_tokens_per_s: good_tokens / makespan_s,
+        output_tokens_per_s: report.output_tokens as f64 / makespan_s,
+        padding_waste: (tally.positions > 0).then(|| 1.0 - good_tokens / tally.positions as f64),
+        utilization: totals.utilization,
+        gpu_s_for_failed_only: totals.failed_only_s,
+        backlog_at_last_arrival: totals.backlog,
+        mean_in_system: in_system_s / makespan_s,
+        peak_batch_tokens: tally.peak_tokens,
+        batches_over_memory: tally.over_memory,
+        prediction: (requests > 0 && !ledger.requests.predicted.is_empty()).then(|| {
+            let (right_bin, error_tokens) = predictions(ledger);
+            Prediction {
+                bin_accuracy: right_bin as f64 / requests as f64,
+                mean_abs_error_tokens: error_tokens as f64 / requests as f64,
+            }
+        }),
+        not_modelled: NOT_MODELLED.map(str::to_owned).to_vec(),
+    }
 }
 
 fn distribution(values: &Histogram, [p50, p90, p95, p99]: [f64; 4]) -> Option<Distribution> {

@@ -9,7 +9,7 @@ use super::fleet::Fleet;
 use super::python_heap::{Event, PythonHeap};
 use super::workload::Prepared;
 use crate::latency::{Latency, LinearTable};
-use crate::metrics::{Batches, Outcome, Requests, WorkloadReport, summarize};
+use crate::metrics::{BatchRow, Batches, Outcome, Requests, WorkloadReport, summarize};
 use crate::scenario::Ties;
 use crate::sched::bins::{BinTable, DROPPED};
 use crate::sched::memory::Ended;
@@ -43,7 +43,12 @@ pub struct Run {
     /// Requests in service on all GPUs.
     running: u32,
     batches: Batches,
+    /// Started since the columns of `batches` were last extended.
+    recent: Vec<BatchRow>,
 }
+
+/// So many batches are recorded before they go into their columns.
+const RECENT: usize = 256;
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Serving {
@@ -90,6 +95,7 @@ impl Run {
             next_arrival_s: 0.0,
             running: 0,
             batches: Batches::default(),
+            recent: Vec::with_capacity(RECENT),
             heap: None,
         };
         match scenario.workload.ties {
@@ -213,7 +219,8 @@ impl Run {
     }
 
     /// The outcome of a replay that is over.
-    pub fn finish(self, trace: &Trace) -> Outcome {
+    pub fn finish(mut self, trace: &Trace) -> Outcome {
+        self.batches.extend(&self.recent);
         summarize(
             trace,
             self.scenario,
@@ -308,14 +315,20 @@ impl Run {
             shape,
             service_s,
         };
-        self.batches.start.push(now_s);
-        self.batches.service.push(service_s);
-        self.batches.gpu.push(gpu);
-        self.batches.bin.push(bin);
-        self.batches.first.push(first);
-        self.batches.size.push(shape.size);
-        self.batches.longest_total.push(shape.longest_total);
-        self.batches.longest_output.push(shape.longest_output);
+        if self.recent.len() == RECENT {
+            self.batches.extend(&self.recent);
+            self.recent.clear();
+        }
+        self.recent.push(BatchRow {
+            start: now_s,
+            service: service_s,
+            gpu,
+            bin,
+            first,
+            size: shape.size,
+            longest_total: shape.longest_total,
+            longest_output: shape.longest_output,
+        });
         service_s
     }
 }
