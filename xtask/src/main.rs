@@ -1,1 +1,149 @@
-fn main() {}
+//! `cargo xtask`: every command that a reader, a developer or CI runs.
+//!
+//! Each module is one command; [`sh`] runs programs for all of them. Nothing here knows what the
+//! product does: it knows how to build it, serve it, test it and measure it.
+
+mod bench;
+mod check;
+mod serve;
+mod setup;
+mod sh;
+mod site;
+mod test;
+
+use std::{
+    env,
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+
+use crate::{serve::Site, setup::Need, site::Effort};
+
+/// Set up, build, serve, test, check and measure Batchscope.
+#[derive(Parser)]
+#[command(
+    bin_name = "cargo xtask",
+    arg_required_else_help = true,
+    disable_help_subcommand = false
+)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Install what building, serving and testing need; says what and why first
+    Setup {
+        /// What to prepare for; `serve` needs the least
+        #[arg(long = "for", value_name = "WHAT", default_value = "test")]
+        need: Need,
+    },
+    /// Build the page into a folder that any static host can serve
+    Build {
+        /// Where to put the site: written whole or not at all [default: target/site]
+        #[arg(long, value_name = "DIR")]
+        dist: Option<PathBuf>,
+        /// Skip the slow optimisations: for working on the page
+        #[arg(long)]
+        dev: bool,
+    },
+    /// Build the page and serve it on this machine
+    Serve {
+        /// Port to listen on; 0 takes any free one
+        #[arg(long, default_value_t = 8080)]
+        port: u16,
+        /// Address to listen on; 0.0.0.0 lets other machines in
+        #[arg(long, default_value = "127.0.0.1")]
+        host: String,
+        /// Open the page in your browser
+        #[arg(long)]
+        open: bool,
+        /// Serve the site as it was built last
+        #[arg(long)]
+        no_build: bool,
+        /// Skip the slow optimisations: for working on the page
+        #[arg(long, conflicts_with = "no_build")]
+        dev: bool,
+    },
+    /// Run every test: Rust, Node.js and a real browser
+    Test,
+    /// Check format, lints and types
+    Check,
+    /// Measure, natively and in the browser; writes docs/BENCH.md
+    Bench,
+}
+
+fn main() -> ExitCode {
+    match run(Args::parse().command) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            // Anyhow's own report would add a backtrace where RUST_BACKTRACE is set: of no use to a
+            // person who has a port to change or a package to install.
+            eprintln!("\nError: {error}");
+            for cause in error.chain().skip(1) {
+                eprintln!("  because: {cause}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs one command; false when it did its work and the result is bad.
+fn run(command: Command) -> Result<bool> {
+    match command {
+        Command::Setup { need } => {
+            setup::ensure(need)?;
+            println!("All is set up.");
+        }
+        Command::Build { dist, dev } => {
+            let dir = match dist {
+                // Relative to where the person is, not to the repository.
+                Some(dir) => env::current_dir()
+                    .context("asking for the current folder")?
+                    .join(dir),
+                None => site::default_dir(),
+            };
+            let tools = setup::ensure(Need::Serve)?;
+            site::build(&tools.wasm, effort(dev), &dir)?;
+        }
+        Command::Serve {
+            port,
+            host,
+            open,
+            no_build,
+            dev,
+        } => {
+            let dir = site::default_dir();
+            if !no_build {
+                let tools = setup::ensure(Need::Serve)?;
+                site::build(&tools.wasm, effort(dev), &dir)?;
+            }
+            let site = Site::bind(&dir, &host, port)?;
+            println!("\nBatchscope is at {}\nPress Ctrl+C to stop.", site.url());
+            // Whoever waits for the address may read it through a pipe.
+            io::stdout().flush().context("printing the address")?;
+            if open && let Err(error) = serve::open(site.url()) {
+                println!("{error:#}");
+            }
+            site.run();
+        }
+        Command::Test => {
+            let tally = test::test();
+            println!("{tally}");
+            return Ok(tally.is_good());
+        }
+        Command::Check => check::check(&setup::ensure(Need::Check)?)?,
+        Command::Bench => return bench::bench(),
+    }
+    Ok(true)
+}
+
+fn effort(dev: bool) -> Effort {
+    if dev { Effort::Dev } else { Effort::Full }
+}

@@ -1,0 +1,51 @@
+// The built site works from any folder of any static host.
+
+import assert from "node:assert/strict";
+import { readFile, readdir } from "node:fs/promises";
+import { join, relative } from "node:path";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+const SITE = join(ROOT, "target/site");
+
+/** @returns {Promise<string[]>} the site's text files, relative to the site */
+async function textFiles() {
+  const entries = await readdir(SITE, { recursive: true, withFileTypes: true });
+  return entries
+    .filter((entry) => entry.isFile() && /\.(html|js|mjs|css)$/.test(entry.name))
+    .map((entry) => relative(SITE, join(entry.parentPath ?? entry.path, entry.name)));
+}
+
+test("what the site loads, it loads by a relative address", async () => {
+  // Addresses that a browser fetches by itself; links that a person clicks may lead anywhere.
+  const loads = [
+    /<(?:script|img|iframe|source)\b[^>]*\bsrc\s*=\s*["']([^"']*)/g,
+    /<link\b[^>]*\bhref\s*=\s*["']([^"']*)/g,
+    /^\s*(?:import|export)\b[^"'`;]*["']([^"']+)["']/gm,
+    /\bimport\(\s*["']([^"']+)["']/g,
+    /\bfetch\(\s*["']([^"']+)["']/g,
+    /\burl\(\s*["']?([^"')]+)/g,
+  ];
+  const files = await textFiles();
+  assert.ok(files.includes("index.html"));
+  for (const file of files) {
+    const text = await readFile(join(SITE, file), "utf8");
+    for (const [, address] of loads.flatMap((pattern) => [...text.matchAll(pattern)])) {
+      assert.doesNotMatch(address ?? "", /^(\/|https?:)/, `${file} loads ${address}`);
+    }
+  }
+});
+
+test("the site says which version it is", async () => {
+  const info = JSON.parse(await readFile(join(SITE, "build.json"), "utf8"));
+  assert.match(info.version, /^\d+\.\d+\.\d+/);
+  assert.ok(info.commit === null || /^[0-9a-f]{12,}$/.test(info.commit));
+});
+
+test("the bindings need nothing of a bundler and load in Node.js too", async () => {
+  const bindings = await import(join(SITE, "pkg/batchscope.js"));
+  const wasm = await readFile(join(SITE, "pkg/batchscope_bg.wasm"));
+  const exports = bindings.initSync({ module: wasm });
+  assert.ok(exports.memory instanceof WebAssembly.Memory);
+});
