@@ -37,7 +37,7 @@ impl BlobReader {
         let size = self.blob.size();
         let end = (self.next + CHUNK).min(size);
         let slice = self.blob.slice_with_f64_and_f64(self.next, end)?;
-        self.chunk = Uint8Array::new(&self.reader.read_as_array_buffer(&slice)?).to_vec();
+        self.chunk = Uint8Array::new(&self.reader.read_as_array_buffer(&slice)?.into()).to_vec();
         self.used = 0;
         self.next = end;
         if let Some(progress) = &self.progress {
