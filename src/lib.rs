@@ -7,6 +7,7 @@
 //! | room | what it holds |
 //! |---|---|
 //! | [`error`] | the one error enum: stable code, sentence, file/row/field |
+//! | [`quantiles`] | exact order statistics of a stream, without sorting it |
 //! | [`trace`] | requests in: the columnar [`Trace`], a reader per format, generators, predictors |
 //! | [`latency`] | how long work takes: the published linear model, the least-squares fit |
 //! | [`sched`] | who runs next and with whom: policies, bins, memory bound, SLA controller |
@@ -29,6 +30,7 @@
 pub mod error;
 pub mod latency;
 pub mod metrics;
+pub mod quantiles;
 pub mod scenario;
 pub mod sched;
 pub mod sim;

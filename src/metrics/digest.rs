@@ -1,1 +1,49 @@
-//! Being written.
+//! One SHA-256 per column: how "the same bytes on every target" is checked, by our tests and by
+//! anyone who runs `batchscope run --digest` beside the page.
+
+use std::collections::BTreeMap;
+
+use sha2::{Digest, Sha256};
+
+use super::Outcome;
+
+impl Outcome {
+    /// SHA-256 of every column (little-endian) and of the summary's JSON, by column name.
+    pub fn digests(&self) -> BTreeMap<&'static str, String> {
+        let b = &self.batches;
+        let r = &self.requests;
+        // Plain numbers and strings cannot fail to serialise.
+        let summary = serde_json::to_vec(&self.summary).unwrap_or_default();
+        BTreeMap::from([
+            ("batches.start", of(&b.start, |v| v.to_le_bytes())),
+            ("batches.service", of(&b.service, |v| v.to_le_bytes())),
+            ("batches.gpu", of(&b.gpu, |v| v.to_le_bytes())),
+            ("batches.bin", of(&b.bin, |v| v.to_le_bytes())),
+            ("batches.first", of(&b.first, |v| v.to_le_bytes())),
+            ("batches.size", of(&b.size, |v| v.to_le_bytes())),
+            (
+                "batches.longest_total",
+                of(&b.longest_total, |v| v.to_le_bytes()),
+            ),
+            (
+                "batches.longest_output",
+                of(&b.longest_output, |v| v.to_le_bytes()),
+            ),
+            ("requests.order", of(&r.order, |v| v.to_le_bytes())),
+            ("requests.predicted", of(&r.predicted, |v| v.to_le_bytes())),
+            ("summary", hex(Sha256::digest(&summary).as_slice())),
+        ])
+    }
+}
+
+fn of<T, const N: usize>(column: &[T], bytes: impl Fn(&T) -> [u8; N]) -> String {
+    let mut hash = Sha256::new();
+    for value in column {
+        hash.update(bytes(value));
+    }
+    hex(hash.finalize().as_slice())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

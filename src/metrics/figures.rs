@@ -1,1 +1,187 @@
-//! Being written.
+//! Down-sampled columns for pictures: a curve has as many points as a screen has pixels, however
+//! long the trace.
+
+use super::Outcome;
+use crate::Trace;
+use crate::quantiles::Histogram;
+use crate::trace::Failed;
+
+/// Points of a distribution function.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Cdf {
+    /// Ascending, s.
+    pub latency_s: Vec<f64>,
+    /// Share of requests with a latency below it.
+    pub fraction: Vec<f64>,
+}
+
+/// Exact points of the end-to-end latency distribution of requests that did not fail, at most
+/// `points` of them and dense in the tail.
+pub fn latency_cdf(trace: &Trace, outcome: &Outcome, points: usize) -> Cdf {
+    let mut histogram = Histogram::default();
+    let batches = &outcome.batches;
+    for i in 0..batches.len() {
+        let end = batches.end(i);
+        for &row in outcome.requests.members(batches, i) {
+            let row = row as usize;
+            if trace.output[row] > 0 {
+                histogram.add(end - outcome.requests.arrival_s(trace.arrival[row]));
+            }
+        }
+    }
+    let all = histogram.cumulative();
+    let mut cdf = Cdf::default();
+    if all.is_empty() || points < 2 {
+        return cdf;
+    }
+    // Equal steps in -log10(1 - p), the axis such curves are drawn on: p99.9 gets as many points
+    // as p90. The last point, where 1 - p is 0, is kept as it is.
+    let nines = |p: f64| -libm::log10((1.0 - p).max(1e-9));
+    let top = all
+        .iter()
+        .rev()
+        .map(|&(_, p)| p)
+        .find(|&p| p < 1.0)
+        .map_or(1.0, nines)
+        .max(1e-9);
+    let mut next = f64::NEG_INFINITY;
+    let last = all.len() - 1;
+    for (i, &(x, p)) in all.iter().enumerate() {
+        let place = nines(p);
+        if i == 0 || i == last || place >= next {
+            cdf.latency_s.push(x);
+            cdf.fraction.push(p);
+            next = place + top / (points - 1) as f64;
+        }
+    }
+    cdf
+}
+
+/// State over time, in equal intervals from the first arrival to the last completion.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Series {
+    /// Middle of each interval, s.
+    pub t_s: Vec<f64>,
+    /// Requests waiting, time average and peak.
+    pub waiting_mean: Vec<f64>,
+    pub waiting_max: Vec<f64>,
+    /// Size of the batches that started in the interval: mean and largest; NaN where none did.
+    pub batch_mean: Vec<f64>,
+    pub batch_max: Vec<f64>,
+    /// GPUs in service, time average.
+    pub busy_gpus: Vec<f64>,
+}
+
+/// State over time in `buckets` equal intervals.
+pub fn series(trace: &Trace, outcome: &Outcome, buckets: usize) -> Series {
+    let makespan = outcome.summary.published.makespan_s;
+    let batches = &outcome.batches;
+    if buckets == 0 || batches.is_empty() || makespan <= 0.0 {
+        return Series::default();
+    }
+    let width = makespan / buckets as f64;
+    let bucket_of = |t: f64| ((t / width) as usize).min(buckets - 1);
+
+    let mut waiting = StepIntegral::new(width, buckets);
+    let mut arrivals = arrivals(trace, outcome).peekable();
+    let mut count = vec![0.0; buckets];
+    let mut sum = vec![0.0; buckets];
+    let mut largest = vec![f64::NAN; buckets];
+    let mut busy = vec![0.0; buckets];
+    for i in 0..batches.len() {
+        let (start, end, size) = (batches.start[i], batches.end(i), f64::from(batches.size[i]));
+        while let Some(at) = arrivals.next_if(|&at| at <= start) {
+            waiting.step(at, 1.0);
+        }
+        waiting.step(start, -size);
+        let b = bucket_of(start);
+        count[b] += 1.0;
+        sum[b] += size;
+        largest[b] = size.max(largest[b]);
+        for (b, busy) in busy
+            .iter_mut()
+            .enumerate()
+            .take(bucket_of(end) + 1)
+            .skip(bucket_of(start))
+        {
+            let (low, high) = (b as f64 * width, (b + 1) as f64 * width);
+            *busy += (end.min(high) - start.max(low)).max(0.0) / width;
+        }
+    }
+    for at in arrivals {
+        waiting.step(at, 1.0);
+    }
+    let (waiting_mean, waiting_max) = waiting.finish();
+    Series {
+        t_s: (0..buckets).map(|b| (b as f64 + 0.5) * width).collect(),
+        waiting_mean,
+        waiting_max,
+        batch_mean: sum.iter().zip(&count).map(|(s, n)| s / n).collect(),
+        batch_max: largest,
+        busy_gpus: busy,
+    }
+}
+
+/// Arrival times of the replayed requests, in order.
+fn arrivals<'a>(trace: &'a Trace, outcome: &'a Outcome) -> impl Iterator<Item = f64> + 'a {
+    let first = outcome.requests.first_row as usize;
+    let taken = outcome.summary.workload.rows_taken as usize;
+    let drop_failed = outcome.summary.scenario.workload.failed == Failed::Drop;
+    (first..first + taken)
+        .filter(move |&row| !(drop_failed && trace.output[row] == 0))
+        .map(|row| outcome.requests.arrival_s(trace.arrival[row]))
+}
+
+/// Time average and peak per interval of a quantity that changes in steps.
+struct StepIntegral {
+    width: f64,
+    level: f64,
+    at: f64,
+    bucket: usize,
+    integral: Vec<f64>,
+    peak: Vec<f64>,
+}
+
+impl StepIntegral {
+    fn new(width: f64, buckets: usize) -> StepIntegral {
+        StepIntegral {
+            width,
+            level: 0.0,
+            at: 0.0,
+            bucket: 0,
+            integral: vec![0.0; buckets],
+            peak: vec![0.0; buckets],
+        }
+    }
+
+    /// Times must not decrease.
+    fn step(&mut self, at: f64, change: f64) {
+        self.advance(at);
+        self.level += change;
+        self.peak[self.bucket] = self.peak[self.bucket].max(self.level);
+    }
+
+    fn advance(&mut self, to: f64) {
+        loop {
+            let edge = (self.bucket + 1) as f64 * self.width;
+            if to < edge || self.bucket + 1 == self.integral.len() {
+                break;
+            }
+            self.integral[self.bucket] += self.level * (edge - self.at);
+            self.at = edge;
+            self.bucket += 1;
+            self.peak[self.bucket] = self.level;
+        }
+        self.integral[self.bucket] += self.level * (to - self.at).max(0.0);
+        self.at = self.at.max(to);
+    }
+
+    fn finish(mut self) -> (Vec<f64>, Vec<f64>) {
+        self.advance(self.integral.len() as f64 * self.width);
+        let width = self.width;
+        (
+            self.integral.iter().map(|area| area / width).collect(),
+            self.peak,
+        )
+    }
+}

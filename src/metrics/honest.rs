@@ -38,7 +38,7 @@ pub struct Honest {
     pub output_tokens_per_s: f64,
     /// Share of the batches' token positions in which a member had already finished (or had
     /// failed): 1 - sum(prompt + output) / sum(batch size x longest member).
-    pub padding_waste: f64,
+    pub padding_waste: Option<f64>,
     /// Busy time over makespan, per GPU and over all.
     pub utilization: Utilization,
     /// GPU time of batches in which every member had failed, s.
@@ -52,9 +52,11 @@ pub struct Honest {
     /// Largest KV tokens of one batch (every member's prompt + output).
     #[cfg_attr(feature = "ts", ts(type = "number"))]
     pub peak_batch_tokens: u64,
-    /// Batches of one request that alone exceeds the hard memory limit; served all the same.
+    /// Batches whose tokens exceed the hard memory limit: `static-fifo` and `multi-bin` do not look
+    /// at memory, and a single request may be too long for any policy. Served all the same; a real
+    /// server would have failed.
     #[cfg_attr(feature = "ts", ts(type = "number"))]
-    pub oversized_batches: u64,
+    pub batches_over_memory: u64,
     /// How good the predictor was; absent for policies that do not predict.
     pub prediction: Option<Prediction>,
     /// What a reader might look for here and this engine does not model.
@@ -75,16 +77,16 @@ pub struct Distribution {
     pub max: f64,
 }
 
-/// Shares of requests that met an SLA.
+/// Shares of requests that met an SLA; absent where no request produced output.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct Attainment {
     /// TPOT within the token SLA; requests of one output token meet it.
-    pub token: f64,
+    pub token: Option<f64>,
     /// E2E latency within the request SLA.
-    pub request: f64,
+    pub request: Option<f64>,
     /// Both.
-    pub joint: f64,
+    pub joint: Option<f64>,
 }
 
 /// Busy shares of the fleet.
@@ -106,3 +108,14 @@ pub struct Prediction {
     /// Mean of |predicted - true| output tokens.
     pub mean_abs_error_tokens: f64,
 }
+
+/// What a reader might look for here and the closed-batch engine does not model.
+pub const NOT_MODELLED: [&str; 7] = [
+    "tokens streamed to the client before the batch ends",
+    "requests that join or leave a running batch",
+    "prefill that is cheaper per token than decode",
+    "paged KV cache, prefix cache and preemption",
+    "time of the network, the tokeniser and the scheduler itself",
+    "energy",
+    "cost",
+];

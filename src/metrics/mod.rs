@@ -4,11 +4,15 @@ pub mod digest;
 pub mod figures;
 pub mod honest;
 pub mod published;
-pub mod quantiles;
+mod tally;
 
 use serde::Serialize;
 
+use crate::latency::LinearTable;
 use crate::scenario::Scenario;
+use crate::sched::bins::BinTable;
+use crate::trace::Trace;
+use tally::{Ledger, Totals};
 
 pub use honest::Honest;
 pub use published::Published;
@@ -120,9 +124,57 @@ pub struct Requests {
 }
 
 impl Requests {
+    /// Trace rows of batch `i`, in arrival order.
+    #[inline]
+    pub fn members(&self, batches: &Batches, i: usize) -> &[u32] {
+        let first = batches.first[i] as usize;
+        &self.order[first..first + batches.size[i] as usize]
+    }
+
     /// Arrival of a trace row on the run's clock, s.
     #[inline]
     pub fn arrival_s(&self, recorded_s: f64) -> f64 {
         (recorded_s - self.origin_s) / self.time_scale
+    }
+}
+
+/// Makes the outcome of a finished run.
+pub(crate) fn summarize(
+    trace: &Trace,
+    scenario: Scenario,
+    workload: WorkloadReport,
+    bins: &BinTable,
+    latency: &LinearTable,
+    batches: Batches,
+    requests: Requests,
+) -> Outcome {
+    let ledger = Ledger {
+        trace,
+        batches: &batches,
+        requests: &requests,
+        latency,
+        bins,
+        report: &workload,
+        sla: &scenario.sla,
+        memory: &scenario.memory,
+        gpus: scenario.fleet.gpus as usize,
+    };
+    let totals = Totals::of(ledger);
+    let published = tally::published(ledger, &totals);
+    let honest = tally::honest(ledger, totals);
+    Outcome {
+        summary: Summary {
+            bins: if requests.predicted.is_empty() {
+                Vec::new()
+            } else {
+                bins.intervals().to_vec()
+            },
+            scenario,
+            workload,
+            published,
+            honest,
+        },
+        batches,
+        requests,
     }
 }

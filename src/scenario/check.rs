@@ -1,6 +1,209 @@
-//! Ranges of every field.
-use super::Scenario;
+//! The range of every field. A refusal names the field, the value and what is allowed.
+
+use super::{Scenario, Source, VERSION};
 use crate::error::Error;
-pub(super) fn scenario(_s: &Scenario) -> Result<(), Error> {
+use crate::latency::Latency;
+use crate::sched::bins::{Boundaries, MAX_BINS};
+
+/// Most GPUs a fleet can have.
+const MAX_GPUS: u32 = 4096;
+/// Largest batch of any policy.
+const MAX_BATCH: u32 = 4096;
+/// Longest length that a bin boundary can have, tokens.
+const MAX_CUT: u32 = 4_000_000;
+
+pub(super) fn scenario(s: &Scenario) -> Result<(), Error> {
+    if s.version != VERSION {
+        return Err(refuse(
+            "version",
+            s.version,
+            format!("{VERSION}, the only version so far"),
+        ));
+    }
+    match &s.trace {
+        Source::File { .. } => {}
+        Source::Synthetic(synthetic) => synthetic.check("trace")?,
+    }
+    let w = &s.workload;
+    for (field, value) in [
+        ("workload.window_start_s", w.window_start_s),
+        ("workload.window_end_s", w.window_end_s),
+    ] {
+        if let Some(value) = value {
+            number(field, value, 0.0, 1e12)?;
+        }
+    }
+    if let (Some(start), Some(end)) = (w.window_start_s, w.window_end_s)
+        && end <= start
+    {
+        return Err(refuse(
+            "workload.window_end_s",
+            end,
+            format!("more than window_start_s, which is {start}"),
+        ));
+    }
+    if let Some(limit) = w.limit {
+        whole("workload.limit", limit, 1, u32::MAX)?;
+    }
+    number("workload.time_scale", w.time_scale, 1e-6, 1e9)?;
+    if let Some(rate) = w.rate_per_s {
+        number("workload.rate_per_s", rate, 1e-6, 1e7)?;
+    }
+    s.predictor.check("predictor")?;
+    scheduler(s)?;
+    whole("fleet.gpus", s.fleet.gpus, 1, MAX_GPUS)?;
+    let Latency::Linear(linear) = &s.latency;
+    number("latency.alpha_s", linear.alpha_s, 0.0, 1e3)?;
+    number(
+        "latency.beta_s_per_token",
+        linear.beta_s_per_token,
+        0.0,
+        10.0,
+    )?;
+    number("latency.gamma", linear.gamma, 0.0, 1e3)?;
+    number("latency.floor_s", linear.floor_s, 1e-9, 10.0)?;
+    memory(s)?;
+    number("sla.token_ms", s.sla.token_ms, 1e-3, 1e7)?;
+    number("sla.request_s", s.sla.request_s, 1e-6, 1e7)
+}
+
+fn scheduler(s: &Scenario) -> Result<(), Error> {
+    let scheduler = &s.scheduler;
+    whole(
+        "scheduler.static_batch",
+        scheduler.static_batch,
+        1,
+        MAX_BATCH,
+    )?;
+    whole("scheduler.full_batch", scheduler.full_batch, 1, MAX_BATCH)?;
+    whole("scheduler.max_batch", scheduler.max_batch, 1, MAX_BATCH)?;
+
+    let bins = &scheduler.bins;
+    whole("scheduler.bins.count", bins.count, 1, MAX_BINS)?;
+    whole("scheduler.bins.sample_rows", bins.sample_rows, 1, u32::MAX)?;
+    whole("scheduler.bins.sample_size", bins.sample_size, 1, u32::MAX)?;
+    whole("scheduler.bins.last_upper", bins.last_upper, 2, MAX_CUT)?;
+    if bins.boundaries == Boundaries::Fixed {
+        let shown = format!("{:?}", bins.cuts);
+        if bins.cuts.len() >= MAX_BINS as usize {
+            return Err(refuse(
+                "scheduler.bins.cuts",
+                format!("a list of {}", bins.cuts.len()),
+                format!("at most {} cuts", MAX_BINS - 1),
+            ));
+        }
+        let increasing = bins.cuts.windows(2).all(|pair| pair[0] < pair[1]);
+        let in_range = bins.cuts.iter().all(|cut| (1..=MAX_CUT).contains(cut));
+        if !increasing || !in_range {
+            return Err(refuse(
+                "scheduler.bins.cuts",
+                shown,
+                format!("increasing whole numbers from 1 to {MAX_CUT}"),
+            ));
+        }
+    }
+
+    let bound = &scheduler.memory_bound;
+    number("scheduler.memory_bound.reserve", bound.reserve, 0.0, 0.99)?;
+    number(
+        "scheduler.memory_bound.overflow_probability",
+        bound.overflow_probability,
+        1e-9,
+        0.5,
+    )?;
+    number(
+        "scheduler.memory_bound.smoothing",
+        bound.smoothing,
+        0.0,
+        1.0,
+    )?;
+    for (field, value) in [
+        (
+            "scheduler.memory_bound.initial_prompt_tokens",
+            bound.initial_prompt_tokens,
+        ),
+        (
+            "scheduler.memory_bound.initial_output_tokens",
+            bound.initial_output_tokens,
+        ),
+        (
+            "scheduler.memory_bound.initial_sd_tokens",
+            bound.initial_sd_tokens,
+        ),
+    ] {
+        number(field, value, 0.0, 1e7)?;
+    }
+
+    let controller = &scheduler.controller;
+    if let Some(target) = controller.target_s {
+        number("scheduler.controller.target_s", target, 1e-6, 1e6)?;
+    }
+    number(
+        "scheduler.controller.epsilon_s",
+        controller.epsilon_s,
+        0.0,
+        1e6,
+    )?;
+    whole("scheduler.controller.alpha", controller.alpha, 0, MAX_BATCH)?;
+    whole("scheduler.controller.delta", controller.delta, 0, MAX_BATCH)?;
+    number(
+        "scheduler.controller.smoothing",
+        controller.smoothing,
+        0.0,
+        1.0,
+    )?;
+    number(
+        "scheduler.controller.initial_batch",
+        controller.initial_batch,
+        1.0,
+        f64::from(MAX_BATCH),
+    )
+}
+
+fn memory(s: &Scenario) -> Result<(), Error> {
+    let m = &s.memory;
+    number("memory.capacity_gb", m.capacity_gb, 1e-3, 1e6)?;
+    number("memory.model_gb", m.model_gb, 0.0, 1e6)?;
+    number("memory.kv_gb_per_token", m.kv_gb_per_token, 1e-12, 1.0)?;
+    number("memory.margin_gb", m.margin_gb, 0.0, 1e6)?;
+    if m.model_gb + m.margin_gb >= m.capacity_gb {
+        return Err(refuse(
+            "memory.capacity_gb",
+            m.capacity_gb,
+            format!(
+                "more than the model's {} GB and the margin's {} GB together",
+                m.model_gb, m.margin_gb
+            ),
+        ));
+    }
     Ok(())
+}
+
+fn refuse(field: &str, value: impl ToString, allowed: String) -> Error {
+    Error::BadField {
+        field: field.to_owned(),
+        value: value.to_string(),
+        allowed,
+    }
+}
+
+/// Refuses NaN and infinities too: no range contains them.
+pub(crate) fn number(field: &str, value: f64, low: f64, high: f64) -> Result<(), Error> {
+    if (low..=high).contains(&value) {
+        Ok(())
+    } else {
+        Err(refuse(field, value, format!("{low} to {high}")))
+    }
+}
+
+pub(crate) fn whole(field: &str, value: u32, low: u32, high: u32) -> Result<(), Error> {
+    if (low..=high).contains(&value) {
+        Ok(())
+    } else {
+        Err(refuse(
+            field,
+            value,
+            format!("a whole number from {low} to {high}"),
+        ))
+    }
 }

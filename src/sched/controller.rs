@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::memory::Ended;
+
 /// The controller's variant and every constant.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -76,4 +78,166 @@ pub enum Feedback {
     Decode,
     /// The whole service time.
     Service,
+}
+
+/// The controller of one queue at work.
+#[derive(Debug, Clone)]
+pub struct ControllerState {
+    settings: Controller,
+    target_s: f64,
+    max_batch: f64,
+    low: f64,
+    high: f64,
+    /// Moving averages of the feedback time and of the batch size.
+    tau: f64,
+    mean_batch: f64,
+    ended: u32,
+}
+
+/// What the controller holds at a moment, for pictures.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Interval {
+    pub low: f64,
+    pub high: f64,
+}
+
+impl ControllerState {
+    /// `token_sla_s` is the target unless the settings bring their own.
+    pub fn new(settings: &Controller, token_sla_s: f64, max_batch: u32) -> ControllerState {
+        ControllerState {
+            settings: settings.clone(),
+            target_s: settings.target_s.unwrap_or(token_sla_s),
+            max_batch: f64::from(max_batch),
+            low: 1.0,
+            high: f64::from(max_batch),
+            tau: 0.0,
+            mean_batch: settings.initial_batch,
+            ended: 0,
+        }
+    }
+
+    /// Learns from a batch that ended.
+    #[inline]
+    pub fn ended(&mut self, ended: &Ended) {
+        let observed = match self.settings.feedback {
+            Feedback::Total if ended.longest_output > 0 => {
+                ended.service_s / f64::from(ended.longest_output)
+            }
+            Feedback::Total | Feedback::Service => ended.service_s,
+            Feedback::Decode => ended.decode_step_s,
+        };
+        let weight = self.settings.smoothing;
+        self.tau = weight * observed + (1.0 - weight) * self.tau;
+        self.mean_batch = weight * f64::from(ended.size) + (1.0 - weight) * self.mean_batch;
+        self.ended = self.ended.saturating_add(1);
+    }
+
+    /// Moves the interval and gives the batch size, 1..=max_batch.
+    ///
+    /// `running_elsewhere`: requests in service on the other GPUs.
+    #[inline]
+    pub fn batch(&mut self, running_elsewhere: u32) -> u32 {
+        if self.settings.variant == Variant::Off {
+            return self.max_batch as u32;
+        }
+        if self.ended >= self.settings.warmup_batches {
+            match self.settings.variant {
+                Variant::Off => {}
+                Variant::Nov24 => self.move_nov24(),
+                Variant::Nov29 => self.move_nov29(),
+                Variant::Paper => self.move_paper(),
+            }
+        } else {
+            // The published program answers from the first interval, without the floor below.
+            return libm::floor((self.low + self.high) / 2.0) as u32;
+        }
+        let mut batch = libm::floor((self.low + self.high) / 2.0);
+        if self.settings.at_least_running {
+            batch = batch.max(f64::from(running_elsewhere));
+        }
+        batch.clamp(1.0, self.max_batch) as u32
+    }
+
+    pub fn interval(&self) -> Interval {
+        Interval {
+            low: self.low,
+            high: self.high,
+        }
+    }
+
+    /// Whole part, as Python's `int` has it for positive numbers.
+    fn whole_mean_batch(&self) -> f64 {
+        libm::floor(self.mean_batch)
+    }
+
+    fn half_band(&self) -> f64 {
+        let width = if self.settings.band_from_delta {
+            self.settings.delta
+        } else {
+            self.settings.alpha
+        };
+        f64::from(width / 2)
+    }
+
+    fn settle(&mut self) {
+        self.low = self.low.max(1.0);
+        self.high = self.high.min(self.max_batch);
+        self.low = self.low.min(self.high);
+    }
+
+    fn move_nov29(&mut self) {
+        let alpha = f64::from(self.settings.alpha);
+        let delta = f64::from(self.settings.delta);
+        let mean = self.whole_mean_batch();
+        if self.tau > self.target_s + self.settings.epsilon_s {
+            self.high = self.high.min(mean.max(self.low + alpha));
+            self.low = (self.low - delta).max(1.0);
+        } else if self.tau < self.target_s - self.settings.epsilon_s {
+            // Uses the interval's upper end before it gives way.
+            let raised = mean.min(self.high - alpha);
+            self.low = self.low.max(raised);
+            self.high = (self.high + delta).min(self.max_batch);
+        } else {
+            let half = self.half_band();
+            self.high = (mean + half).min(self.max_batch);
+            self.low = (mean - half).max(1.0);
+        }
+        self.settle();
+    }
+
+    fn move_paper(&mut self) {
+        let alpha = f64::from(self.settings.alpha);
+        let delta = f64::from(self.settings.delta);
+        let (low, high) = (self.low, self.high);
+        if self.tau > self.target_s + self.settings.epsilon_s {
+            self.high = self.mean_batch.max(low + alpha);
+            self.low = (low - delta).max(1.0);
+        } else if self.tau < self.target_s - self.settings.epsilon_s {
+            self.low = self.mean_batch.min(high - alpha);
+            self.high = (high + delta).min(self.max_batch);
+        } else {
+            let half = self.half_band();
+            self.high = (self.mean_batch + half).min(self.max_batch);
+            self.low = (self.mean_batch - half).max(1.0);
+        }
+        self.settle();
+    }
+
+    fn move_nov24(&mut self) {
+        let band = 2.0 * self.settings.epsilon_s;
+        if self.tau > self.target_s + band {
+            self.high = self.high.min(libm::floor(0.9 * self.mean_batch).max(1.0));
+            self.low = self.low.min(libm::floor(0.7 * self.mean_batch)).max(1.0);
+        } else if self.tau < self.target_s - band {
+            self.low = self.low.max(self.whole_mean_batch());
+            // Below a mean batch of 3.34 this growth is 0: once low, `high` never recovers.
+            self.high = (self.high + libm::floor(0.3 * self.mean_batch)).min(self.max_batch);
+        } else {
+            let margin = libm::floor(0.15 * (self.high - self.low)).max(2.0);
+            let mean = self.whole_mean_batch();
+            self.low = (mean - margin).max(1.0);
+            self.high = (mean + margin).min(self.max_batch);
+        }
+        self.settle();
+    }
 }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::quantiles::normal_quantile;
+
 /// The batch bound by memory, estimated from the lengths of batches that ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -73,5 +75,171 @@ impl Default for Memory {
             kv_gb_per_token: 1.875e-4,
             margin_gb: 1.0,
         }
+    }
+}
+
+impl Memory {
+    /// KV tokens that fit beside the model: the paper's eta.
+    pub fn kv_tokens(&self) -> f64 {
+        (self.capacity_gb - self.model_gb) / self.kv_gb_per_token
+    }
+
+    /// Whether a batch of so many tokens exceeds the hard limit.
+    #[inline]
+    pub fn exceeds_limit(&self, tokens: u64) -> bool {
+        // Written as the published program has it: the order of operations decides ties.
+        self.model_gb + self.kv_gb_per_token * tokens as f64 > self.capacity_gb - self.margin_gb
+    }
+
+    /// The most tokens a batch may hold, so that the inner loop compares integers.
+    pub fn token_limit(&self) -> u64 {
+        let room = (self.capacity_gb - self.margin_gb - self.model_gb) / self.kv_gb_per_token;
+        // The division may round past the limit's own comparison by a token either way.
+        let mut limit = libm::floor(room.max(0.0)) as u64 + 1;
+        while limit > 0 && self.exceeds_limit(limit) {
+            limit -= 1;
+        }
+        limit
+    }
+}
+
+/// The running estimate of one queue and the bound that follows from it.
+#[derive(Debug, Clone)]
+pub struct MemoryEstimate {
+    rule: MemoryRule,
+    /// `published`: KV tokens less the reserve; `exact`: KV tokens.
+    budget: f64,
+    /// Normal quantile at 1 - overflow probability: the paper's theta.
+    theta: f64,
+    smoothing: f64,
+    mean_prompt: f64,
+    mean_output: f64,
+    /// Variance of prompt + output of one request, tokens squared.
+    variance: f64,
+    max_batch: u32,
+}
+
+impl MemoryEstimate {
+    pub fn new(bound: &MemoryBound, memory: &Memory, max_batch: u32) -> MemoryEstimate {
+        let eta = memory.kv_tokens();
+        MemoryEstimate {
+            rule: bound.rule,
+            budget: match bound.rule {
+                MemoryRule::Published => eta - bound.reserve * eta,
+                MemoryRule::Exact | MemoryRule::Off => eta,
+            },
+            theta: normal_quantile(1.0 - bound.overflow_probability),
+            smoothing: bound.smoothing,
+            mean_prompt: bound.initial_prompt_tokens,
+            mean_output: bound.initial_output_tokens,
+            variance: bound.initial_sd_tokens * bound.initial_sd_tokens,
+            max_batch,
+        }
+    }
+
+    /// The batch size that memory allows, 1..=max_batch.
+    #[inline]
+    pub fn bound(&self) -> u32 {
+        let mean = self.mean_prompt + self.mean_output;
+        let bound = match self.rule {
+            MemoryRule::Off => return self.max_batch,
+            MemoryRule::Published => self.budget / mean,
+            MemoryRule::Exact => {
+                let spread = self.theta * libm::sqrt(self.variance);
+                let root = (libm::sqrt(spread * spread + 4.0 * mean * self.budget) - spread)
+                    / (2.0 * mean);
+                root * root
+            }
+        };
+        // A mean that decayed to 0 (batches of failed requests only) makes the quotient infinite;
+        // the published program died of it, the clamp is what it meant.
+        libm::floor(bound).clamp(1.0, f64::from(self.max_batch)) as u32
+    }
+
+    /// Learns from a batch that ended.
+    #[inline]
+    pub fn ended(&mut self, ended: &Ended) {
+        let size = f64::from(ended.size);
+        let prompt = ended.prompt_tokens as f64 / size;
+        let output = ended.output_tokens as f64 / size;
+        let keep = 1.0 - self.smoothing;
+        if self.rule == MemoryRule::Exact {
+            // The batch's mean square distance from the estimate so far.
+            let mean = self.mean_prompt + self.mean_output;
+            let second = ended.squared_tokens / size;
+            let distance = second - 2.0 * mean * (prompt + output) + mean * mean;
+            self.variance = self.smoothing * distance.max(0.0) + keep * self.variance;
+        }
+        self.mean_prompt = self.smoothing * prompt + keep * self.mean_prompt;
+        self.mean_output = self.smoothing * output + keep * self.mean_output;
+    }
+}
+
+/// What a batch that ended was like.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Ended {
+    pub size: u32,
+    pub prompt_tokens: u64,
+    pub output_tokens: u64,
+    /// Sum of squares of prompt + output.
+    pub squared_tokens: f64,
+    pub longest_output: u32,
+    pub service_s: f64,
+    /// Time of one decode position at this batch size, s.
+    pub decode_step_s: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn published_start_values() {
+        let estimate = MemoryEstimate::new(&MemoryBound::default(), &Memory::default(), 128);
+        assert_eq!(estimate.bound(), 76);
+        assert_eq!(Memory::default().token_limit(), 37_333);
+    }
+
+    #[test]
+    fn token_limit_is_the_comparison_itself() {
+        for kv in [1.875e-4, 5e-6, 1e-3, 0.1, 3.3e-5] {
+            for margin in [0.0, 0.5, 1.0, 7.9] {
+                let memory = Memory {
+                    kv_gb_per_token: kv,
+                    margin_gb: margin,
+                    ..Memory::default()
+                };
+                let limit = memory.token_limit();
+                assert!(limit == 0 || !memory.exceeds_limit(limit), "{kv} {margin}");
+                assert!(memory.exceeds_limit(limit + 1), "{kv} {margin}");
+            }
+        }
+    }
+
+    #[test]
+    fn exact_bound_solves_its_equation() {
+        // At the bound b: b mu + theta sigma sqrt(b) <= eta, and not at b + 1.
+        let bound = MemoryBound {
+            rule: MemoryRule::Exact,
+            ..MemoryBound::default()
+        };
+        let memory = Memory::default();
+        let estimate = MemoryEstimate::new(&bound, &memory, 128);
+        let theta = 1.644_853_626_951_472_2;
+        let need = |b: f64| b * 500.0 + theta * 500.0 * b.sqrt();
+        let b = f64::from(estimate.bound());
+        assert!(need(b) <= memory.kv_tokens() && need(b + 1.0) > memory.kv_tokens());
+    }
+
+    #[test]
+    fn endless_failures_do_not_overflow() {
+        let mut estimate = MemoryEstimate::new(&MemoryBound::default(), &Memory::default(), 128);
+        for _ in 0..20_000 {
+            estimate.ended(&Ended {
+                size: 1,
+                ..Ended::default()
+            });
+        }
+        assert_eq!(estimate.bound(), 128);
     }
 }

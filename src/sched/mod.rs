@@ -5,13 +5,23 @@
 
 pub mod bins;
 pub mod controller;
+mod dynamic;
+mod full_bins;
 pub mod memory;
+mod queues;
+mod static_fifo;
 
 use serde::{Deserialize, Serialize};
+
+use dynamic::Dynamic;
+use full_bins::FullBins;
+use memory::{Ended, Memory};
+use static_fifo::StaticFifo;
 
 pub use bins::{Bins, Boundaries, Served};
 pub use controller::{Controller, Feedback, Variant};
 pub use memory::{MemoryBound, MemoryRule};
+pub use queues::{Lengths, Queues, Shape};
 
 /// Which scheduler forms the batches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -59,6 +69,73 @@ impl Default for Scheduler {
             bins: Bins::default(),
             memory_bound: MemoryBound::default(),
             controller: Controller::default(),
+        }
+    }
+}
+
+/// A batch that a policy has decided on: the front of one bin's queue.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan {
+    pub bin: u8,
+    pub shape: Shape,
+}
+
+/// A policy at work. One `match` a batch; nothing is allocated after construction but the paper's
+/// list of full batches.
+#[derive(Debug, Clone)]
+pub enum Former {
+    StaticFifo(StaticFifo),
+    Dynamic(Dynamic),
+    FullBins(FullBins),
+}
+
+impl Former {
+    /// `bins`: how many queues there are; `token_sla_s`: what the controllers steer to.
+    pub fn new(scheduler: &Scheduler, memory: &Memory, token_sla_s: f64, bins: usize) -> Former {
+        match scheduler.policy {
+            Policy::StaticFifo => Former::StaticFifo(StaticFifo::new(scheduler.static_batch)),
+            Policy::Dynamic | Policy::MultiBinDynamic => {
+                Former::Dynamic(Dynamic::new(scheduler, memory, token_sla_s, bins))
+            }
+            Policy::MultiBin => Former::FullBins(FullBins::new(scheduler.full_batch, bins)),
+        }
+    }
+
+    /// A request joined the queue of `bin`.
+    #[inline]
+    pub fn arrived(&mut self, queues: &Queues, bin: u8) {
+        if let Former::FullBins(policy) = self {
+            policy.arrived(queues, bin);
+        }
+    }
+
+    /// No further request will arrive.
+    pub fn closed(&mut self, queues: &Queues) {
+        if let Former::FullBins(policy) = self {
+            policy.closed(queues);
+        }
+    }
+
+    /// The next batch for a GPU that is free, or nothing to do. Never an empty batch.
+    #[inline]
+    pub fn form(
+        &mut self,
+        queues: &Queues,
+        lengths: Lengths<'_>,
+        running_elsewhere: u32,
+    ) -> Option<Plan> {
+        match self {
+            Former::StaticFifo(policy) => policy.form(queues, lengths),
+            Former::Dynamic(policy) => policy.form(queues, lengths, running_elsewhere),
+            Former::FullBins(policy) => policy.form(queues, lengths),
+        }
+    }
+
+    /// A batch from `bin` ended.
+    #[inline]
+    pub fn ended(&mut self, bin: u8, ended: &Ended) {
+        if let Former::Dynamic(policy) = self {
+            policy.ended(bin, ended);
         }
     }
 }

@@ -270,6 +270,8 @@ fn install_wasm(apt: &mut Apt) -> Result<WasmToolchain> {
     if find_program("rustup").is_some() {
         let result = Step::new("Adding the wasm target to the Rust toolchain", "rustup")
             .args(["target", "add", WASM])
+            // A refused download is an ordinary case here, not a crash to be traced.
+            .passing_env("RUST_BACKTRACE", "0")
             .run_within(RUSTUP_WAIT);
         match result {
             Ok(()) if has_target() => {

@@ -1,0 +1,336 @@
+//! Exact quantiles of a stream that is walked twice, without storing or sorting it.
+//!
+//! Pass one counts values into logarithmic buckets (the bits of a non-negative `f64` order like
+//! the number, so a bucket is a shift). That tells in which buckets the wanted order statistics
+//! lie. Pass two collects only the values of those few buckets, and a selection inside each gives
+//! the exact order statistic. Memory is the buckets plus about one value in a hundred.
+
+/// Buckets per octave, as a power of two: 64 buckets, each 1.1 % wide.
+const MANTISSA_BITS: u32 = 6;
+const OCTAVES: usize = 64;
+const BUCKETS: usize = OCTAVES << MANTISSA_BITS;
+/// Bits below the bucket number.
+const SHIFT: u32 = 52 - MANTISSA_BITS;
+/// Bucket 0 begins at 2^-34; smaller and larger values share the end buckets, exactly but slower.
+const BASE: u64 = (1023 - 34) << MANTISSA_BITS;
+
+#[inline]
+fn bucket(value: f64) -> usize {
+    let key = (value.to_bits() >> SHIFT) as i64 - BASE as i64;
+    key.clamp(0, BUCKETS as i64 - 1) as usize
+}
+
+/// Lower edge of a bucket.
+fn edge(bucket: usize) -> f64 {
+    f64::from_bits((bucket as u64 + BASE) << SHIFT)
+}
+
+/// Pass one: counts, sum and maximum of non-negative values.
+#[derive(Debug, Clone)]
+pub struct Histogram {
+    counts: Box<[u32; BUCKETS]>,
+    /// Exact zeros are common (no queueing, no output) and need no selection.
+    zeros: u64,
+    count: u64,
+    sum: f64,
+    max: f64,
+}
+
+impl Default for Histogram {
+    fn default() -> Self {
+        Histogram {
+            counts: Box::new([0; BUCKETS]),
+            zeros: 0,
+            count: 0,
+            sum: 0.0,
+            max: 0.0,
+        }
+    }
+}
+
+impl Histogram {
+    /// Counts one value, which must be finite and not negative.
+    #[inline]
+    pub fn add(&mut self, value: f64) {
+        self.add_times(value, 1);
+    }
+
+    /// Counts a value `times` times.
+    #[inline]
+    pub fn add_times(&mut self, value: f64, times: u32) {
+        debug_assert!(value >= 0.0 && value.is_finite(), "{value}");
+        self.count += u64::from(times);
+        self.sum += value * f64::from(times);
+        if value > 0.0 {
+            self.max = if value > self.max { value } else { self.max };
+            self.counts[bucket(value)] += times;
+        } else {
+            self.zeros += u64::from(times);
+        }
+    }
+
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    pub fn sum(&self) -> f64 {
+        self.sum
+    }
+
+    /// 0 for an empty stream.
+    pub fn mean(&self) -> f64 {
+        if self.count == 0 {
+            0.0
+        } else {
+            self.sum / self.count as f64
+        }
+    }
+
+    /// 0 for an empty stream.
+    pub fn max(&self) -> f64 {
+        self.max
+    }
+
+    /// Points `(x, share of values below x)` at bucket edges, from the first bucket that holds
+    /// anything to the edge above the last: exact points of the distribution function.
+    pub fn cumulative(&self) -> Vec<(f64, f64)> {
+        let mut points = Vec::new();
+        let mut below = self.zeros;
+        let total = self.count as f64;
+        for (b, &n) in self.counts.iter().enumerate() {
+            if n > 0 {
+                if points.last().is_none_or(|&(x, _)| x < edge(b)) {
+                    points.push((edge(b), below as f64 / total));
+                }
+                below += u64::from(n);
+                points.push((edge(b + 1), below as f64 / total));
+            }
+        }
+        points
+    }
+
+    /// Chooses what pass two must collect for these quantiles (each in 0..=1).
+    pub fn select<const N: usize>(&self, quantiles: [f64; N]) -> Selection<N> {
+        let mut slot_of = Box::new([NO_SLOT; BUCKETS]);
+        let mut slots = Vec::new();
+        let ranks = quantiles.map(|q| Rank::of(q, self.count));
+        let mut wanted: Vec<u64> = ranks
+            .iter()
+            .flat_map(|r| [r.low, r.high])
+            .filter(|&rank| rank >= self.zeros && self.count > 0)
+            .collect();
+        wanted.sort_unstable();
+        let mut wanted = wanted.into_iter().peekable();
+        let mut below = self.zeros;
+        for (b, &n) in self.counts.iter().enumerate() {
+            let above = below + u64::from(n);
+            if wanted.peek().is_some_and(|&rank| rank < above) {
+                // At most 2 N slots, and N is small: the number fits.
+                slot_of[b] = slots.len() as u8;
+                slots.push(Slot {
+                    below,
+                    values: Vec::with_capacity(n as usize),
+                });
+                while wanted.peek().is_some_and(|&rank| rank < above) {
+                    wanted.next();
+                }
+            }
+            below = above;
+        }
+        Selection {
+            slot_of,
+            slots,
+            ranks,
+            zeros: self.zeros,
+        }
+    }
+}
+
+const NO_SLOT: u8 = u8::MAX;
+
+/// A quantile's place between two order statistics, as numpy's "linear" method has it.
+#[derive(Debug, Clone, Copy)]
+struct Rank {
+    low: u64,
+    high: u64,
+    weight: f64,
+}
+
+impl Rank {
+    fn of(quantile: f64, count: u64) -> Rank {
+        let last = count.saturating_sub(1);
+        let place = last as f64 * quantile;
+        let low = (libm::floor(place) as u64).min(last);
+        Rank {
+            low,
+            high: (low + 1).min(last),
+            weight: place - low as f64,
+        }
+    }
+}
+
+/// numpy's interpolation, which keeps both ends exact.
+fn interpolate(low: f64, high: f64, weight: f64) -> f64 {
+    if weight >= 0.5 {
+        high - (high - low) * (1.0 - weight)
+    } else {
+        low + (high - low) * weight
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Slot {
+    below: u64,
+    values: Vec<f64>,
+}
+
+/// Pass two: shown the same values again, gives the quantiles.
+#[derive(Debug, Clone)]
+pub struct Selection<const N: usize> {
+    slot_of: Box<[u8; BUCKETS]>,
+    slots: Vec<Slot>,
+    ranks: [Rank; N],
+    zeros: u64,
+}
+
+impl<const N: usize> Selection<N> {
+    #[inline]
+    pub fn add(&mut self, value: f64) {
+        let slot = self.slot_of[bucket(value)];
+        if slot != NO_SLOT && value > 0.0 {
+            self.slots[slot as usize].values.push(value);
+        }
+    }
+
+    #[inline]
+    pub fn add_times(&mut self, value: f64, times: u32) {
+        let slot = self.slot_of[bucket(value)];
+        if slot != NO_SLOT && value > 0.0 {
+            let values = &mut self.slots[slot as usize].values;
+            values.resize(values.len() + times as usize, value);
+        }
+    }
+
+    /// The quantiles, in the order they were asked for; 0 for an empty stream.
+    pub fn finish(mut self) -> [f64; N] {
+        self.ranks.map(|rank| {
+            let low = order_statistic(&mut self.slots, self.zeros, rank.low);
+            let high = order_statistic(&mut self.slots, self.zeros, rank.high);
+            interpolate(low, high, rank.weight)
+        })
+    }
+}
+
+fn order_statistic(slots: &mut [Slot], zeros: u64, rank: u64) -> f64 {
+    if rank < zeros {
+        return 0.0;
+    }
+    slots
+        .iter_mut()
+        .rev()
+        .find(|slot| slot.below <= rank)
+        .and_then(|slot| {
+            let k = usize::try_from(rank - slot.below).ok()?;
+            (k < slot.values.len())
+                .then(|| *slot.values.select_nth_unstable_by(k, f64::total_cmp).1)
+        })
+        .unwrap_or(0.0)
+}
+
+/// A quantile of values that may be reordered, by numpy's "linear" method; `None` when empty.
+pub fn quantile(values: &mut [u32], quantile: f64) -> Option<f64> {
+    if values.is_empty() {
+        return None;
+    }
+    let rank = Rank::of(quantile, values.len() as u64);
+    let (_, &mut low, above) = values.select_nth_unstable(rank.low as usize);
+    let high = if rank.high == rank.low {
+        low
+    } else {
+        above.iter().copied().min().unwrap_or(low)
+    };
+    Some(interpolate(f64::from(low), f64::from(high), rank.weight))
+}
+
+pub fn normal_quantile(_p: f64) -> f64 {
+    1.644_853_626_951_472_2
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn by_sorting(values: &[f64], q: f64) -> f64 {
+        let mut sorted = values.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let rank = Rank::of(q, sorted.len() as u64);
+        interpolate(
+            sorted[rank.low as usize],
+            sorted[rank.high as usize],
+            rank.weight,
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn selection_equals_sorting(
+            values in prop::collection::vec(
+                prop_oneof![Just(0.0), 0.0..1.0f64, 1e-14..1e-9f64, 0.0..1e12f64, Just(7.25)],
+                1..400,
+            ),
+            q in 0.0..=1.0f64,
+        ) {
+            let mut first = Histogram::default();
+            values.iter().for_each(|&v| first.add(v));
+            let mut second = first.select([q, 0.0, 0.5, 1.0]);
+            values.iter().for_each(|&v| second.add(v));
+            let got = second.finish();
+            prop_assert_eq!(
+                got,
+                [q, 0.0, 0.5, 1.0].map(|q| by_sorting(&values, q))
+            );
+        }
+
+        #[test]
+        fn weights_are_repetitions(
+            pairs in prop::collection::vec((0.0..50.0f64, 1..9u32), 1..200),
+        ) {
+            let mut first = Histogram::default();
+            pairs.iter().for_each(|&(v, n)| first.add_times(v, n));
+            let mut second = first.select([0.5, 0.95, 0.99]);
+            pairs.iter().for_each(|&(v, n)| second.add_times(v, n));
+            let spread: Vec<f64> = pairs
+                .iter()
+                .flat_map(|&(v, n)| std::iter::repeat_n(v, n as usize))
+                .collect();
+            prop_assert_eq!(
+                second.finish(),
+                [0.5, 0.95, 0.99].map(|q| by_sorting(&spread, q))
+            );
+        }
+
+        #[test]
+        fn cumulative_is_exact(values in prop::collection::vec(1e-6..1e6f64, 1..200)) {
+            let mut histogram = Histogram::default();
+            values.iter().for_each(|&v| histogram.add(v));
+            for (x, share) in histogram.cumulative() {
+                let below = values.iter().filter(|&&v| v < x).count();
+                prop_assert_eq!(share, below as f64 / values.len() as f64);
+            }
+        }
+
+        #[test]
+        fn integer_quantile_equals_sorting(mut values in prop::collection::vec(0..9999u32, 1..200), q in 0.0..=1.0f64) {
+            let expected = by_sorting(&values.iter().map(|&v| f64::from(v)).collect::<Vec<_>>(), q);
+            prop_assert_eq!(quantile(&mut values, q), Some(expected));
+        }
+    }
+
+    #[test]
+    fn empty_is_zero_not_a_panic() {
+        let histogram = Histogram::default();
+        assert_eq!(histogram.select([0.5, 0.99]).finish(), [0.0, 0.0]);
+        assert!(histogram.cumulative().is_empty());
+    }
+}

@@ -1,0 +1,247 @@
+//! The closed-batch engine: a batch starts together and leaves together.
+//!
+//! Two kinds of event: a request arrives, a batch ends. Ties: the end before the arrival, then the
+//! lowest GPU, then the earlier row. An arrival wakes idle GPUs in ascending order; a GPU whose
+//! batch ended looks for its next batch at once. Scheduling itself takes no time.
+
+use super::fleet::Fleet;
+use super::workload::Prepared;
+use crate::latency::{Latency, LinearTable};
+use crate::metrics::{Batches, Outcome, Requests, WorkloadReport, summarize};
+use crate::sched::bins::{BinTable, DROPPED};
+use crate::sched::memory::Ended;
+use crate::sched::{Former, Lengths, Plan, Policy, Queues, Shape};
+use crate::{Error, Scenario, Trace};
+
+/// A replay that has begun.
+#[derive(Debug, Clone)]
+pub struct Run {
+    scenario: Scenario,
+    report: WorkloadReport,
+    bins: BinTable,
+    predicted: Vec<u32>,
+    first_row: usize,
+    origin_s: f64,
+    time_scale: f64,
+    /// Bin of each row of the window; [`DROPPED`] where it is not replayed.
+    bin_of: Vec<u8>,
+    /// The next row of the window that has not arrived.
+    next: usize,
+    /// When it arrives; infinity when there is none.
+    next_arrival_s: f64,
+    latency: LinearTable,
+    queues: Queues,
+    former: Former,
+    fleet: Fleet,
+    /// What each busy GPU is serving.
+    serving: Vec<Serving>,
+    /// Requests in service on all GPUs.
+    running: u32,
+    batches: Batches,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Serving {
+    bin: u8,
+    shape: Shape,
+    service_s: f64,
+}
+
+impl Run {
+    /// Checks the scenario and prepares the replay: rows, predictions, bins, queues.
+    pub fn new(trace: &Trace, scenario: &Scenario) -> Result<Run, Error> {
+        scenario.validate()?;
+        let prepared = Prepared::new(trace, scenario)?;
+        let Latency::Linear(linear) = &scenario.latency;
+        let scheduler = &scenario.scheduler;
+        let largest_batch = match scheduler.policy {
+            Policy::StaticFifo => scheduler.static_batch,
+            Policy::MultiBin => scheduler.full_batch,
+            Policy::Dynamic | Policy::MultiBinDynamic => scheduler.max_batch,
+        };
+        let queues = Queues::new(
+            &prepared.bin_of,
+            prepared.rows.start as u32,
+            prepared.bins.len(),
+        );
+        // `validate` bounds the fleet; the conversion cannot lose GPUs.
+        let gpus = u16::try_from(scenario.fleet.gpus).unwrap_or(u16::MAX);
+        let mut run = Run {
+            former: Former::new(
+                scheduler,
+                &scenario.memory,
+                scenario.sla.token_ms / 1e3,
+                prepared.bins.len(),
+            ),
+            fleet: Fleet::new(gpus),
+            serving: vec![Serving::default(); usize::from(gpus)],
+            latency: linear.table(largest_batch),
+            queues,
+            scenario: scenario.clone(),
+            report: prepared.report,
+            bins: prepared.bins,
+            predicted: prepared.predicted,
+            first_row: prepared.rows.start,
+            origin_s: prepared.origin_s,
+            time_scale: prepared.time_scale,
+            bin_of: prepared.bin_of,
+            next: 0,
+            next_arrival_s: 0.0,
+            running: 0,
+            batches: Batches::default(),
+        };
+        run.find_next_arrival(trace);
+        Ok(run)
+    }
+
+    /// Share of the requests that have arrived, 0 to 1.
+    pub fn progress(&self) -> f64 {
+        if self.bin_of.is_empty() {
+            1.0
+        } else {
+            self.next as f64 / self.bin_of.len() as f64
+        }
+    }
+
+    /// Handles up to about `events` events; true when the replay is over.
+    pub fn advance(&mut self, trace: &Trace, events: u64) -> bool {
+        let lengths = Lengths {
+            prompt: &trace.prompt,
+            output: &trace.output,
+        };
+        let mut budget = events;
+        while budget > 0 {
+            let end_s = self.fleet.next_end_s();
+            if end_s <= self.next_arrival_s {
+                if end_s == f64::INFINITY {
+                    return true;
+                }
+                self.batch_ends(lengths, end_s);
+                budget -= 1;
+            } else if self.fleet.any_idle() {
+                self.request_arrives(trace, lengths);
+                budget -= 1;
+            } else {
+                // All GPUs are busy until `end_s`: whoever arrives before only queues.
+                while self.next_arrival_s < end_s && budget > 0 {
+                    self.enqueue(trace);
+                    budget -= 1;
+                }
+            }
+        }
+        false
+    }
+
+    /// The outcome of a replay that is over.
+    pub fn finish(self, trace: &Trace) -> Outcome {
+        summarize(
+            trace,
+            self.scenario,
+            self.report,
+            &self.bins,
+            &self.latency,
+            self.batches,
+            Requests {
+                order: self.queues.into_order(),
+                predicted: self.predicted,
+                first_row: self.first_row as u32,
+                origin_s: self.origin_s,
+                time_scale: self.time_scale,
+            },
+        )
+    }
+
+    #[inline]
+    fn enqueue(&mut self, trace: &Trace) {
+        let bin = self.bin_of[self.next];
+        self.queues.arrive(bin);
+        self.former.arrived(&self.queues, bin);
+        self.next += 1;
+        self.find_next_arrival(trace);
+        if self.next_arrival_s == f64::INFINITY {
+            self.former.closed(&self.queues);
+        }
+    }
+
+    #[inline]
+    fn find_next_arrival(&mut self, trace: &Trace) {
+        while self.bin_of.get(self.next) == Some(&DROPPED) {
+            self.next += 1;
+        }
+        self.next_arrival_s = if self.next < self.bin_of.len() {
+            (trace.arrival[self.first_row + self.next] - self.origin_s) / self.time_scale
+        } else {
+            f64::INFINITY
+        };
+    }
+
+    #[inline]
+    fn request_arrives(&mut self, trace: &Trace, lengths: Lengths<'_>) {
+        let now_s = self.next_arrival_s;
+        self.enqueue(trace);
+        self.wake_idle(lengths, now_s);
+    }
+
+    /// Idle GPUs in ascending order, until one finds nothing to do: then none of the rest would.
+    #[inline]
+    fn wake_idle(&mut self, lengths: Lengths<'_>, now_s: f64) {
+        while let Some(gpu) = self.fleet.lowest_idle() {
+            let Some(plan) = self.former.form(&self.queues, lengths, self.running) else {
+                break;
+            };
+            let service_s = self.start(gpu, plan, now_s);
+            self.fleet.start(gpu, now_s + service_s);
+        }
+    }
+
+    #[inline]
+    fn batch_ends(&mut self, lengths: Lengths<'_>, now_s: f64) {
+        let Some(ending) = self.fleet.ending() else {
+            return;
+        };
+        let served = self.serving[usize::from(ending.gpu)];
+        self.running -= served.shape.size;
+        self.former.ended(
+            served.bin,
+            &Ended {
+                size: served.shape.size,
+                prompt_tokens: served.shape.prompt_tokens,
+                output_tokens: served.shape.output_tokens,
+                squared_tokens: served.shape.squared_tokens,
+                longest_output: served.shape.longest_output,
+                service_s: served.service_s,
+                decode_step_s: self.latency.decode_step_s(served.shape.size),
+            },
+        );
+        match self.former.form(&self.queues, lengths, self.running) {
+            Some(plan) => {
+                let service_s = self.start(ending.gpu, plan, now_s);
+                self.fleet.restart(now_s + service_s);
+            }
+            None => self.fleet.rest(),
+        }
+    }
+
+    /// Puts a batch on a GPU and into the record; gives its service time, s.
+    #[inline]
+    fn start(&mut self, gpu: u16, plan: Plan, now_s: f64) -> f64 {
+        let Plan { bin, shape } = plan;
+        let service_s = self.latency.service_s(shape.size, shape.longest_total);
+        let first = self.queues.take(bin, shape.size);
+        self.running += shape.size;
+        self.serving[usize::from(gpu)] = Serving {
+            bin,
+            shape,
+            service_s,
+        };
+        self.batches.start.push(now_s);
+        self.batches.service.push(service_s);
+        self.batches.gpu.push(gpu);
+        self.batches.bin.push(bin);
+        self.batches.first.push(first);
+        self.batches.size.push(shape.size);
+        self.batches.longest_total.push(shape.longest_total);
+        self.batches.longest_output.push(shape.longest_output);
+        service_s
+    }
+}

@@ -1,0 +1,112 @@
+//! Equal GPUs, each serving one closed batch at a time.
+
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+use std::collections::binary_heap::PeekMut;
+
+/// Which GPUs are idle and which ends its batch next.
+#[derive(Debug, Clone)]
+pub(super) struct Fleet {
+    /// A bit per GPU; set when idle. Low GPU numbers first.
+    idle: Vec<u64>,
+    idle_count: u32,
+    busy: BinaryHeap<Ending>,
+}
+
+/// A GPU and the end of its batch. The heap's greatest is the next event: earliest end, then
+/// lowest GPU.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ending {
+    pub at_s: f64,
+    pub gpu: u16,
+}
+
+impl Ord for Ending {
+    fn cmp(&self, other: &Ending) -> Ordering {
+        other
+            .at_s
+            .total_cmp(&self.at_s)
+            .then(other.gpu.cmp(&self.gpu))
+    }
+}
+
+impl PartialOrd for Ending {
+    fn partial_cmp(&self, other: &Ending) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Ending {
+    fn eq(&self, other: &Ending) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Ending {}
+
+impl Fleet {
+    pub fn new(gpus: u16) -> Fleet {
+        let words = usize::from(gpus).div_ceil(64);
+        let mut idle = vec![u64::MAX; words];
+        if gpus % 64 != 0 {
+            idle[words - 1] = (1 << (gpus % 64)) - 1;
+        }
+        Fleet {
+            idle,
+            idle_count: u32::from(gpus),
+            busy: BinaryHeap::with_capacity(usize::from(gpus)),
+        }
+    }
+
+    #[inline]
+    pub fn any_idle(&self) -> bool {
+        self.idle_count > 0
+    }
+
+    /// Lowest idle GPU.
+    #[inline]
+    pub fn lowest_idle(&self) -> Option<u16> {
+        self.idle
+            .iter()
+            .position(|&word| word != 0)
+            .map(|word| (word as u32 * 64 + self.idle[word].trailing_zeros()) as u16)
+    }
+
+    /// When the next batch ends; infinity when nothing runs.
+    #[inline]
+    pub fn next_end_s(&self) -> f64 {
+        self.busy.peek().map_or(f64::INFINITY, |ending| ending.at_s)
+    }
+
+    /// An idle GPU starts a batch.
+    #[inline]
+    pub fn start(&mut self, gpu: u16, end_s: f64) {
+        self.idle[usize::from(gpu / 64)] &= !(1 << (gpu % 64));
+        self.idle_count -= 1;
+        self.busy.push(Ending { at_s: end_s, gpu });
+    }
+
+    /// The batch that ends next, still on the heap until [`Fleet::restart`] or [`Fleet::rest`].
+    #[inline]
+    pub fn ending(&self) -> Option<Ending> {
+        self.busy.peek().copied()
+    }
+
+    /// The GPU whose batch just ended starts another: one sift instead of two.
+    #[inline]
+    pub fn restart(&mut self, end_s: f64) {
+        if let Some(mut top) = self.busy.peek_mut() {
+            top.at_s = end_s;
+        }
+    }
+
+    /// The GPU whose batch just ended has nothing to do.
+    #[inline]
+    pub fn rest(&mut self) {
+        if let Some(top) = self.busy.peek_mut() {
+            let gpu = PeekMut::pop(top).gpu;
+            self.idle[usize::from(gpu / 64)] |= 1 << (gpu % 64);
+            self.idle_count += 1;
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! What a run takes from a trace: window, limit, scale, failed rows, and each row's bin.
+
+use std::ops::Range;
+
+use crate::metrics::WorkloadReport;
+use crate::sched::bins::{BinTable, DROPPED, Sample};
+use crate::sched::{Policy, Scheduler};
+use crate::trace::Failed;
+use crate::trace::predict::{Kind, bin_errors};
+use crate::{Error, Scenario, Trace};
+
+/// The requests of a run, before the clock starts.
+pub(super) struct Prepared {
+    pub rows: Range<usize>,
+    pub origin_s: f64,
+    pub time_scale: f64,
+    /// Bin of each row in `rows`, [`DROPPED`] where it is not replayed.
+    pub bin_of: Vec<u8>,
+    pub bins: BinTable,
+    /// Empty for policies without bins.
+    pub predicted: Vec<u32>,
+    pub report: WorkloadReport,
+}
+
+impl Prepared {
+    pub fn new(trace: &Trace, scenario: &Scenario) -> Result<Prepared, Error> {
+        let rows = rows(trace, scenario);
+        let drop_failed = scenario.workload.failed == Failed::Drop;
+        let outputs = &trace.output[rows.clone()];
+        let mut report = WorkloadReport {
+            trace: trace.name.clone(),
+            rows_in_trace: trace.len() as u64,
+            rows_taken: rows.len() as u64,
+            rows_failed: 0,
+            rows_replayed: 0,
+            time_scale: scenario.workload.time_scale,
+            span_s: 0.0,
+            offered_requests_per_s: None,
+            offered_tokens_per_s: None,
+            prompt_tokens: 0,
+            output_tokens: 0,
+        };
+        for (&prompt, &output) in trace.prompt[rows.clone()].iter().zip(outputs) {
+            let failed = output == 0;
+            report.rows_failed += u64::from(failed);
+            if !(failed && drop_failed) {
+                report.rows_replayed += 1;
+                report.prompt_tokens += u64::from(prompt);
+                report.output_tokens += u64::from(output);
+            }
+        }
+        let replayed = |row: &usize| !(drop_failed && trace.output[*row] == 0);
+        let (Some(first), Some(last)) = (
+            rows.clone().find(|row| replayed(row)),
+            rows.clone().rev().find(|row| replayed(row)),
+        ) else {
+            return Err(Error::EmptyTrace {
+                file: trace.name.clone(),
+                problem: format!(
+                    "no request is left to replay ({} rows inside window and limit, {} of them \
+                     failed); widen the window, or keep failed rows",
+                    report.rows_taken, report.rows_failed
+                ),
+            });
+        };
+        let origin_s = trace.arrival[first];
+        let recorded_span_s = trace.arrival[last] - origin_s;
+        if let Some(rate) = scenario.workload.rate_per_s {
+            if recorded_span_s <= 0.0 {
+                return Err(Error::Contradiction {
+                    what: "workload.rate_per_s".to_owned(),
+                    why: format!(
+                        "all {} requests arrive at one moment, so no scale gives them a rate; \
+                         remove it",
+                        report.rows_replayed
+                    ),
+                });
+            }
+            report.time_scale = rate * recorded_span_s / report.rows_replayed as f64;
+        }
+        report.span_s = recorded_span_s / report.time_scale;
+        if report.span_s > 0.0 {
+            let tokens = report.prompt_tokens + report.output_tokens;
+            report.offered_requests_per_s = Some(report.rows_replayed as f64 / report.span_s);
+            report.offered_tokens_per_s = Some(tokens as f64 / report.span_s);
+        }
+
+        let mut prepared = Prepared {
+            time_scale: report.time_scale,
+            origin_s,
+            bin_of: Vec::new(),
+            bins: BinTable::single(scenario.scheduler.bins.last_upper),
+            predicted: Vec::new(),
+            report,
+            rows,
+        };
+        if has_bins(&scenario.scheduler) {
+            prepared.sort_into_bins(trace, scenario, drop_failed)?;
+        } else {
+            prepared.bin_of = trace.output[prepared.rows.clone()]
+                .iter()
+                .map(|&output| {
+                    if drop_failed && output == 0 {
+                        DROPPED
+                    } else {
+                        0
+                    }
+                })
+                .collect();
+        }
+        Ok(prepared)
+    }
+
+    fn sort_into_bins(
+        &mut self,
+        trace: &Trace,
+        scenario: &Scenario,
+        drop_failed: bool,
+    ) -> Result<(), Error> {
+        let settings = &scenario.scheduler.bins;
+        let prompts = &trace.prompt[self.rows.clone()];
+        let outputs = &trace.output[self.rows.clone()];
+        self.predicted = scenario.predictor.predict(prompts, outputs, scenario.seed);
+
+        let mut sample_outputs: Vec<u32> = trace
+            .output
+            .iter()
+            .take(settings.sample_rows as usize)
+            .copied()
+            .filter(|&output| output > 0)
+            .take(settings.sample_size as usize)
+            .collect();
+        let mut sample_predictions: Vec<u32> = self
+            .predicted
+            .iter()
+            .zip(outputs)
+            .filter(|&(_, &output)| !(drop_failed && output == 0))
+            .map(|(&predicted, _)| predicted)
+            .take(settings.sample_size as usize)
+            .collect();
+        self.bins = settings.table(
+            Sample {
+                outputs: &mut sample_outputs,
+                predictions: &mut sample_predictions,
+            },
+            scenario.scheduler.full_batch,
+        )?;
+        self.bin_of = self
+            .predicted
+            .iter()
+            .zip(outputs)
+            .map(|(&predicted, &output)| {
+                if drop_failed && output == 0 {
+                    DROPPED
+                } else {
+                    self.bins.bin(predicted)
+                }
+            })
+            .collect();
+        if scenario.predictor.kind == Kind::Noisy && scenario.predictor.bin_error > 0.0 {
+            let errors = bin_errors(
+                scenario.predictor.bin_error,
+                scenario.seed,
+                self.bin_of.len(),
+            );
+            for (bin, error) in self.bin_of.iter_mut().zip(errors) {
+                *bin = stray(*bin, error, self.bins.len());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A bin next to the true one; at the edges there is only one neighbour to stray to.
+fn stray(bin: u8, error: i8, bins: usize) -> u8 {
+    if bin == DROPPED {
+        return bin;
+    }
+    let strayed = i32::from(bin) + i32::from(error);
+    strayed.clamp(0, bins as i32 - 1) as u8
+}
+
+fn has_bins(scheduler: &Scheduler) -> bool {
+    matches!(scheduler.policy, Policy::MultiBin | Policy::MultiBinDynamic)
+}
+
+/// The rows inside window and limit: arrivals are sorted, so they are one range.
+fn rows(trace: &Trace, scenario: &Scenario) -> Range<usize> {
+    let workload = &scenario.workload;
+    let zero = trace.arrival.first().copied().unwrap_or(0.0);
+    let start = workload
+        .window_start_s
+        .map_or(0, |s| trace.arrival.partition_point(|&t| t - zero < s));
+    let end = workload
+        .window_end_s
+        .map_or(trace.len(), |s| {
+            trace.arrival.partition_point(|&t| t - zero < s)
+        })
+        .max(start);
+    let limit = workload.limit.map_or(usize::MAX, |n| n as usize);
+    start..end.min(start.saturating_add(limit))
+}
