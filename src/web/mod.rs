@@ -154,7 +154,7 @@ impl Engine {
     /// Digests of a run's columns: equal digests mean equal bytes.
     #[wasm_bindgen(unchecked_return_type = "Record<string, string>")]
     pub fn digests(&self, key: &str) -> Result<JsValue, JsValue> {
-        plain(&self.outcome(key)?.digest(&self.trace))
+        plain(&self.outcome(key)?.digests())
     }
 }
 
