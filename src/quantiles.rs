@@ -252,10 +252,6 @@ pub fn quantile(values: &mut [u32], quantile: f64) -> Option<f64> {
     Some(interpolate(f64::from(low), f64::from(high), rank.weight))
 }
 
-pub fn normal_quantile(_p: f64) -> f64 {
-    1.644_853_626_951_472_2
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

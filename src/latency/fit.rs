@@ -173,7 +173,7 @@ fn student_t_975(freedom: u32) -> f64 {
                 * n;
             let mut y = libm::pow(d * p, 2.0 / n);
             if y > 0.05 + a {
-                let x = crate::quantiles::normal_quantile(p * 0.5);
+                let x = crate::trace::random::normal_quantile(p * 0.5);
                 y = x * x;
                 if freedom < 5 {
                     c += 0.3 * (n - 4.5) * (x + 0.6);

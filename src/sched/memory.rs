@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::quantiles::normal_quantile;
+use crate::trace::random::normal_quantile;
 
 /// The batch bound by memory, estimated from the lengths of batches that ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

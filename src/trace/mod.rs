@@ -1,9 +1,42 @@
 //! Requests in: one columnar [`Trace`], whatever the file looked like.
+//!
+//! [`read`] understands five formats, plain or gzip:
+//!
+//! | format | recognised by | arrival time |
+//! |---|---|---|
+//! | `burstgpt` | columns `Timestamp`, `Request tokens`, `Response tokens` | seconds |
+//! | `azure` | columns `TIMESTAMP`, `ContextTokens`, `GeneratedTokens` | calendar time |
+//! | `mooncake` | fields `timestamp`, `input_length`, `output_length` | milliseconds |
+//! | `csv`, `jsonl` | any accepted name for each of arrival, prompt and output | see below |
+//!
+//! Column names are compared without regard to case, spaces, `_` and `-`, and columns may stand in
+//! any order. Generic tables may call the arrival `arrival_s`, `arrival`, `arrival_time`,
+//! `arrived_at`, `timestamp`, `time`, `ts` (seconds, or calendar times) or `arrival_ms`,
+//! `timestamp_ms`, `time_ms`; the prompt `prompt`, `prompt_tokens`, `input_tokens`, `input_length`,
+//! `num_prefill_tokens`, `context_tokens` and the like; the output `output`, `output_tokens`,
+//! `output_length`, `num_decode_tokens`, `completion_tokens` and the like; and may have a `model`, a
+//! `log_type` and a `session_id`. The complete list is in the sentence of the error for a table that
+//! lacks one. Other columns are not read.
+//!
+//! What is wrong in a file is an [`Error`] with its row and column; what is mended is counted in the
+//! [`ReadReport`]: rows out of time order are sorted (stable), blank rows are passed over.
 
+mod azure;
+mod burstgpt;
+mod columns;
+mod lines;
+mod mooncake;
 pub mod predict;
+pub(crate) mod random;
 pub mod synth;
+mod table;
+
+use std::io::Read;
 
 use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, printable};
+use lines::{Lines, UNDERSTOOD};
 
 /// Requests in arrival order, one column per property; every column has the same length.
 ///
@@ -52,6 +85,16 @@ pub struct PrefixBlocks {
     pub blocks: Vec<u32>,
 }
 
+impl PrefixBlocks {
+    /// The blocks of request `i`; none where there is no such request.
+    pub fn of(&self, i: usize) -> &[u32] {
+        let place = self.offsets.get(i).zip(self.offsets.get(i + 1));
+        place
+            .and_then(|(from, to)| self.blocks.get(*from as usize..*to as usize))
+            .unwrap_or_default()
+    }
+}
+
 /// What a reader found and what it mended; shown to the person, never swallowed.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
@@ -61,7 +104,7 @@ pub struct ReadReport {
     /// Data rows in the file, the header not counted.
     #[cfg_attr(feature = "ts", ts(type = "number"))]
     pub rows: u64,
-    /// Rows that stood out of time order and were moved (stable sort).
+    /// Rows that stood behind a later one and were moved in front of it (stable sort).
     #[cfg_attr(feature = "ts", ts(type = "number"))]
     pub rows_sorted: u64,
     /// Blank rows that were passed over.
@@ -109,4 +152,90 @@ pub enum Format {
     Csv,
     /// JSON lines with named fields.
     Jsonl,
+}
+
+impl Format {
+    /// As in `--format` and in [`ReadReport::format`].
+    pub fn name(self) -> &'static str {
+        match self {
+            Format::Burstgpt => "burstgpt",
+            Format::Azure => "azure",
+            Format::Mooncake => "mooncake",
+            Format::Csv => "csv",
+            Format::Jsonl => "jsonl",
+        }
+    }
+}
+
+/// Reads a trace. `name` is for errors and for [`Trace::name`]; without a `format` the first line
+/// decides. The input is streamed: beside the columns themselves memory stays under 10 MiB, and a
+/// row of more than 4 MiB is an error.
+///
+/// # Errors
+/// Names file, row (the header is row 1) and column of the first thing wrong: an unknown format, a
+/// missing column, a cell that is not what its column holds (lengths are whole numbers to
+/// 4294967295, times finite and not negative), too few or too many fields, an unclosed quote, more
+/// than 256 distinct labels, a gzip stream that stops early or is damaged, no rows at all, or the
+/// operating system's refusal.
+pub fn read<R: Read>(input: R, name: &str, format: Option<Format>) -> Result<Trace, Error> {
+    let mut lines = Lines::open(input, name)?;
+    let Some(first) = lines.peek()? else {
+        return Err(Error::EmptyTrace {
+            file: name.to_owned(),
+            problem: "the file is empty".to_owned(),
+        });
+    };
+    let format = match format {
+        Some(format) => format,
+        None => recognise(&first, name)?,
+    };
+    match format {
+        Format::Burstgpt => table::read_csv(lines, &burstgpt::NAMES),
+        Format::Azure => table::read_csv(lines, &azure::NAMES),
+        Format::Csv => table::read_csv(lines, &table::CSV),
+        Format::Mooncake => table::read_json(lines, &mooncake::NAMES),
+        Format::Jsonl => table::read_json(lines, &table::JSONL),
+    }
+}
+
+/// The format of a file by its first filled line.
+fn recognise(first: &[u8], file: &str) -> Result<Format, Error> {
+    let unknown = |problem: String| Error::UnknownFormat {
+        file: file.to_owned(),
+        problem,
+        allowed: UNDERSTOOD.to_owned(),
+    };
+    if first.trim_ascii_start().starts_with(b"{") {
+        let keys = table::keys(first);
+        return Ok(if mooncake::NAMES.fit(&keys) {
+            Format::Mooncake
+        } else {
+            Format::Jsonl
+        });
+    }
+    if first.trim_ascii_start().starts_with(b"[") {
+        return Err(unknown(
+            "a JSON array; write one object per line".to_owned(),
+        ));
+    }
+    let header = match std::str::from_utf8(first) {
+        Ok(text) if !text.contains(|c: char| c.is_control() && c != '\t') => text,
+        _ => return Err(unknown("the first line is not text".to_owned())),
+    };
+    let header: Vec<String> = header
+        .split(',')
+        .map(|name| name.trim().trim_matches('"').trim().to_owned())
+        .collect();
+    if burstgpt::NAMES.fit(&header) {
+        Ok(Format::Burstgpt)
+    } else if azure::NAMES.fit(&header) {
+        Ok(Format::Azure)
+    } else if table::CSV.know_any(&header) {
+        Ok(Format::Csv)
+    } else {
+        Err(unknown(format!(
+            "the first line, \"{}\", names no column that is known",
+            printable(first)
+        )))
+    }
 }

@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::random::{NumpyLegacy, Purpose, Stream};
+use crate::error::Error;
+
 /// A predictor and its parameters; those that a kind does not use are ignored by it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -49,48 +52,141 @@ pub enum Kind {
     /// `scale * prompt^exponent` without noise.
     PromptOnly,
 }
-// THROWAWAY until the trace branch merges
-pub fn bin_errors(_p: f64, _seed: u32, n: usize) -> Vec<i8> {
-    vec![0; n]
-}
+
+/// Prompts up to here have their `scale * prompt^exponent` looked up rather than computed anew.
+const TABLE: usize = 1 << 16;
+
 impl Predictor {
+    /// Predicted output tokens of every request, in row order; at least 1 each, whatever the true
+    /// output: a failed row (0 tokens) that is kept must still sort into some bin. Rows without a
+    /// partner in the other column have no prediction.
+    ///
+    /// `published` follows the published studies to the bit: `int(prompt**exponent * scale *
+    /// np.random.lognormal(0, sigma))` after `np.random.seed(seed)`, one draw for every row, clamped
+    /// to 1..=max_tokens. numpy takes `exp`, `log` and `pow` from the platform's C library and this
+    /// from `libm`; they could differ by one only where the product comes within a rounding of a
+    /// whole number (in a million rows it never did).
+    ///
+    /// `noisy` multiplies the true output by `exp(N(0, sigma))`, rounds to the nearest token and
+    /// clamps to 1..=`u32::MAX`. It does not apply `bin_error`: see [`bin_errors`].
     pub fn predict(&self, prompt: &[u32], output: &[u32], seed: u32) -> Vec<u32> {
-        if self.kind != Kind::Published {
-            return output.to_vec();
+        let rows = prompt.iter().zip(output);
+        match self.kind {
+            Kind::Published => {
+                let mut random = NumpyLegacy::new(seed);
+                let mut curve = Curve::new(self);
+                rows.map(|(p, _)| self.clamped(curve.at(*p) * random.lognormal(self.sigma)))
+                    .collect()
+            }
+            Kind::PromptOnly => {
+                let mut curve = Curve::new(self);
+                rows.map(|(p, _)| self.clamped(curve.at(*p))).collect()
+            }
+            Kind::Oracle => rows.map(|(_, o)| (*o).max(1)).collect(),
+            Kind::Noisy => {
+                let mut random = Stream::new(seed, Purpose::PredictionNoise);
+                rows.map(|(_, o)| {
+                    let error = libm::exp(self.sigma * random.normal());
+                    ((f64::from(*o) * error + 0.5) as u32).max(1)
+                })
+                .collect()
+            }
         }
-        let mut mt = rand_mt::Mt::new(seed);
-        let mut dbl = move || {
-            let a = mt.next_u32() >> 5;
-            let b = mt.next_u32() >> 6;
-            (f64::from(a) * 67108864.0 + f64::from(b)) / 9007199254740992.0
+    }
+
+    /// Truncates as Python's `int` does; the cast saturates where that would overflow.
+    #[inline]
+    fn clamped(&self, tokens: f64) -> u32 {
+        (tokens as u32).min(self.max_tokens).max(1)
+    }
+
+    /// Refuses a parameter outside its range; `field` is the predictor's own path in the scenario,
+    /// as in "predictor".
+    ///
+    /// # Errors
+    /// [`Error::BadField`] with the dotted path of the first such parameter.
+    pub fn check(&self, field: &str) -> Result<(), Error> {
+        let range = |name: &str, value: f64, low: f64, high: f64| {
+            in_range(&format!("{field}.{name}"), value, low, high)
         };
-        let mut saved: Option<f64> = None;
-        prompt
-            .iter()
-            .map(|&p| {
-                let g = if let Some(g) = saved.take() {
-                    g
-                } else {
-                    loop {
-                        let x1 = 2.0 * dbl() - 1.0;
-                        let x2 = 2.0 * dbl() - 1.0;
-                        let r2 = x1 * x1 + x2 * x2;
-                        if r2 < 1.0 && r2 != 0.0 {
-                            let f = libm::sqrt(-2.0 * libm::log(r2) / r2);
-                            saved = Some(f * x1);
-                            break f * x2;
-                        }
-                    }
-                };
-                ((libm::pow(f64::from(p), self.exponent) * self.scale * libm::exp(self.sigma * g))
-                    as u32)
-                    .clamp(1, self.max_tokens)
-            })
-            .collect()
+        range("sigma", self.sigma, 0.0, 5.0)?;
+        range("bin_error", self.bin_error, 0.0, 0.5)?;
+        range("exponent", self.exponent, 0.0, 4.0)?;
+        range("scale", self.scale, 1e-6, 1e6)?;
+        if self.max_tokens == 0 {
+            return Err(Error::BadField {
+                field: format!("{field}.max_tokens"),
+                value: "0".to_owned(),
+                allowed: "a whole number from 1 to 4294967295".to_owned(),
+            });
+        }
+        Ok(())
     }
 }
-impl Predictor {
-    pub fn check(&self, _field: &str) -> Result<(), crate::Error> {
-        Ok(())
+
+/// Refuses what is not a finite number from `low` to `high`.
+pub(super) fn in_range(field: &str, value: f64, low: f64, high: f64) -> Result<(), Error> {
+    if (low..=high).contains(&value) {
+        return Ok(());
+    }
+    Err(Error::BadField {
+        field: field.to_owned(),
+        value: value.to_string(),
+        allowed: format!("a number from {low} to {high}"),
+    })
+}
+
+/// Whether each of `n` requests is sorted one bin too low (-1), into its own (0) or one too high (1),
+/// with probability `p` for either mistake: the error of the multi-bin paper's p_e, a random stream
+/// apart from the predictions' own.
+pub fn bin_errors(p: f64, seed: u32, n: usize) -> Vec<i8> {
+    let mut random = Stream::new(seed, Purpose::BinErrors);
+    (0..n)
+        .map(|_| {
+            let u = random.uniform();
+            i8::from(u >= p && u < 2.0 * p) - i8::from(u < p)
+        })
+        .collect()
+}
+
+/// `prompt^exponent * scale`, each prompt length's power computed once.
+struct Curve {
+    exponent: f64,
+    scale: f64,
+    /// By prompt length; NaN where not computed yet.
+    table: Vec<f64>,
+}
+
+impl Curve {
+    fn new(predictor: &Predictor) -> Self {
+        Curve {
+            exponent: predictor.exponent,
+            scale: predictor.scale,
+            table: Vec::new(),
+        }
+    }
+
+    #[inline]
+    fn at(&mut self, prompt: u32) -> f64 {
+        match self.table.get(prompt as usize) {
+            Some(value) if !value.is_nan() => *value,
+            _ => self.computed(prompt),
+        }
+    }
+
+    #[cold]
+    fn computed(&mut self, prompt: u32) -> f64 {
+        let value = libm::pow(f64::from(prompt), self.exponent) * self.scale;
+        let index = prompt as usize;
+        if index < TABLE {
+            if index >= self.table.len() {
+                // Powers of two: few growths, and a trace of short prompts pays for a short table.
+                self.table.resize((index + 1).next_power_of_two(), f64::NAN);
+            }
+            if let Some(slot) = self.table.get_mut(index) {
+                *slot = value;
+            }
+        }
+        value
     }
 }
