@@ -91,6 +91,20 @@ pub struct Workload {
     /// Mean arrival rate, requests/s; replaces `time_scale` where given.
     pub rate_per_s: Option<f64>,
     pub failed: Failed,
+    pub ties: Ties,
+}
+
+/// What comes first of events at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+pub enum Ties {
+    /// Ends before arrivals, then the lowest GPU, then the earlier row.
+    #[default]
+    Fixed,
+    /// Whatever the published program's event heap made of it (slower; needed to meet published
+    /// figures exactly, because BurstGPT's clock counts whole seconds).
+    PublishedHeap,
 }
 
 impl Default for Workload {
@@ -102,6 +116,7 @@ impl Default for Workload {
             time_scale: 1.0,
             rate_per_s: None,
             failed: Failed::default(),
+            ties: Ties::default(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The published studies as complete settings: `--preset` on the command line, one click on the
 //! page.
 
-use super::{Scenario, TokenRule};
+use super::{Scenario, Ties, TokenRule};
 use crate::latency::{Latency, Linear};
 use crate::sched::bins::{Bins, Boundaries};
 use crate::sched::controller::{Controller, Feedback, Variant};
@@ -47,6 +47,7 @@ impl Preset {
     pub fn apply(self, scenario: &mut Scenario) {
         scenario.seed = 42;
         scenario.workload.failed = Failed::Keep;
+        scenario.workload.ties = Ties::PublishedHeap;
         scenario.workload.time_scale = 200.0;
         scenario.workload.rate_per_s = None;
         scenario.predictor = Predictor {

@@ -1,7 +1,7 @@
 //! One first-in-first-out queue per bin, as ranges of one array.
 //!
-//! Bins are known before the replay begins, so the requests are laid out bin by bin in arrival
-//! order once; a queue is then two numbers, and a batch is a slice.
+//! How many requests each bin will get is known before the replay begins, so every bin has its
+//! place in the array; a queue is then two numbers, and a batch is a slice.
 
 /// What a scheduler reads of the requests, by trace row.
 #[derive(Debug, Clone, Copy)]
@@ -34,9 +34,8 @@ pub struct Queues {
 }
 
 impl Queues {
-    /// Lays out the rows whose bin is below `bins`; any other bin number means "not replayed".
-    /// `bin_of[i]` belongs to trace row `first_row + i`.
-    pub fn new(bin_of: &[u8], first_row: u32, bins: usize) -> Queues {
+    /// Queues for `bin_of.len()` requests; a request whose bin is not below `bins` never arrives.
+    pub fn new(bin_of: &[u8], bins: usize) -> Queues {
         let mut counts = [0u32; 256];
         for &bin in bin_of {
             counts[usize::from(bin)] += 1;
@@ -47,16 +46,8 @@ impl Queues {
             start.push(sum);
             sum += count;
         }
-        let mut order = vec![0; sum as usize];
-        let mut place = start.clone();
-        for (i, &bin) in bin_of.iter().enumerate() {
-            if let Some(place) = place.get_mut(usize::from(bin)) {
-                order[*place as usize] = first_row + i as u32;
-                *place += 1;
-            }
-        }
         Queues {
-            order,
+            order: vec![0; sum as usize],
             tail: start.clone(),
             head: start,
         }
@@ -77,10 +68,12 @@ impl Queues {
         self.tail[bin] == self.head[bin]
     }
 
-    /// The next request of this bin has arrived.
+    /// A request joins the end of a queue. Each bin must get as many as were announced.
     #[inline]
-    pub fn arrive(&mut self, bin: u8) {
-        self.tail[usize::from(bin)] += 1;
+    pub fn arrive(&mut self, bin: u8, row: u32) {
+        let tail = &mut self.tail[usize::from(bin)];
+        self.order[*tail as usize] = row;
+        *tail += 1;
     }
 
     /// Takes the front of a queue; gives its position in the order.

@@ -1,13 +1,16 @@
 //! The closed-batch engine: a batch starts together and leaves together.
 //!
 //! Two kinds of event: a request arrives, a batch ends. Ties: the end before the arrival, then the
-//! lowest GPU, then the earlier row. An arrival wakes idle GPUs in ascending order; a GPU whose
-//! batch ended looks for its next batch at once. Scheduling itself takes no time.
+//! lowest GPU, then the earlier row ([`Ties::Fixed`]); or as the published program's heap has it
+//! ([`Ties::PublishedHeap`]). An arrival wakes idle GPUs in ascending order; a GPU whose batch
+//! ended looks for its next batch at once. Scheduling itself takes no time.
 
 use super::fleet::Fleet;
+use super::python_heap::{Event, PythonHeap};
 use super::workload::Prepared;
 use crate::latency::{Latency, LinearTable};
 use crate::metrics::{Batches, Outcome, Requests, WorkloadReport, summarize};
+use crate::scenario::Ties;
 use crate::sched::bins::{BinTable, DROPPED};
 use crate::sched::memory::Ended;
 use crate::sched::{Former, Lengths, Plan, Policy, Queues, Shape};
@@ -25,7 +28,7 @@ pub struct Run {
     time_scale: f64,
     /// Bin of each row of the window; [`DROPPED`] where it is not replayed.
     bin_of: Vec<u8>,
-    /// The next row of the window that has not arrived.
+    /// The next row of the window that has not arrived; with the published heap, how many have.
     next: usize,
     /// When it arrives; infinity when there is none.
     next_arrival_s: f64,
@@ -33,6 +36,8 @@ pub struct Run {
     queues: Queues,
     former: Former,
     fleet: Fleet,
+    /// The published program's event queue, where its ties are asked for.
+    heap: Option<PythonHeap>,
     /// What each busy GPU is serving.
     serving: Vec<Serving>,
     /// Requests in service on all GPUs.
@@ -59,11 +64,7 @@ impl Run {
             Policy::MultiBin => scheduler.full_batch,
             Policy::Dynamic | Policy::MultiBinDynamic => scheduler.max_batch,
         };
-        let queues = Queues::new(
-            &prepared.bin_of,
-            prepared.rows.start as u32,
-            prepared.bins.len(),
-        );
+        let queues = Queues::new(&prepared.bin_of, prepared.bins.len());
         // `validate` bounds the fleet; the conversion cannot lose GPUs.
         let gpus = u16::try_from(scenario.fleet.gpus).unwrap_or(u16::MAX);
         let mut run = Run {
@@ -89,8 +90,12 @@ impl Run {
             next_arrival_s: 0.0,
             running: 0,
             batches: Batches::default(),
+            heap: None,
         };
-        run.find_next_arrival(trace);
+        match scenario.workload.ties {
+            Ties::Fixed => run.find_next_arrival(trace),
+            Ties::PublishedHeap => run.heap = Some(run.published_heap(trace)?),
+        }
         Ok(run)
     }
 
@@ -109,27 +114,102 @@ impl Run {
             prompt: &trace.prompt,
             output: &trace.output,
         };
+        match self.heap.take() {
+            Some(mut heap) => {
+                let over = self.advance_by_heap(lengths, &mut heap, events);
+                self.heap = Some(heap);
+                over
+            }
+            None => self.advance_in_order(trace, lengths, events),
+        }
+    }
+
+    /// Arrivals are sorted and there are few GPUs: no queue holds more than the fleet.
+    fn advance_in_order(&mut self, trace: &Trace, lengths: Lengths<'_>, events: u64) -> bool {
         let mut budget = events;
         while budget > 0 {
             let end_s = self.fleet.next_end_s();
             if end_s <= self.next_arrival_s {
-                if end_s == f64::INFINITY {
+                let Some(ending) = self.fleet.ending() else {
                     return true;
+                };
+                self.settle(ending.gpu);
+                match self.former.form(&self.queues, lengths, self.running) {
+                    Some(plan) => {
+                        let service_s = self.start(ending.gpu, plan, end_s);
+                        self.fleet.restart(end_s + service_s);
+                    }
+                    None => self.fleet.rest(),
                 }
-                self.batch_ends(lengths, end_s);
                 budget -= 1;
             } else if self.fleet.any_idle() {
-                self.request_arrives(trace, lengths);
+                let now_s = self.next_arrival_s;
+                self.next_arrives(trace);
+                self.wake_idle(lengths, now_s);
                 budget -= 1;
             } else {
                 // All GPUs are busy until `end_s`: whoever arrives before only queues.
                 while self.next_arrival_s < end_s && budget > 0 {
-                    self.enqueue(trace);
+                    self.next_arrives(trace);
                     budget -= 1;
                 }
             }
         }
         false
+    }
+
+    fn advance_by_heap(
+        &mut self,
+        lengths: Lengths<'_>,
+        heap: &mut PythonHeap,
+        events: u64,
+    ) -> bool {
+        for _ in 0..events {
+            let Some((now_s, event)) = heap.pop() else {
+                return true;
+            };
+            match event {
+                Event::Arrival { row } => {
+                    self.next += 1;
+                    self.arrives(row as usize);
+                    if self.next == self.report.rows_replayed as usize {
+                        self.former.closed(&self.queues);
+                    }
+                }
+                Event::Free { gpu } => {
+                    self.settle(gpu);
+                    self.fleet.release(gpu);
+                }
+            }
+            // An end frees one GPU, and the queues were empty if another was idle before it.
+            while let Some(gpu) = self.fleet.lowest_idle() {
+                let Some(plan) = self.former.form(&self.queues, lengths, self.running) else {
+                    break;
+                };
+                let service_s = self.start(gpu, plan, now_s);
+                self.fleet.occupy(gpu);
+                heap.push_free(gpu, now_s + service_s);
+            }
+        }
+        false
+    }
+
+    /// Every arrival of the window.
+    fn published_heap(&self, trace: &Trace) -> Result<PythonHeap, Error> {
+        if self.bin_of.len() > PythonHeap::MAX_ROWS {
+            return Err(Error::Contradiction {
+                what: "workload.ties".to_owned(),
+                why: format!(
+                    "the published event queue numbers at most {} rows; set workload.limit",
+                    PythonHeap::MAX_ROWS
+                ),
+            });
+        }
+        let arrivals = (0u32..)
+            .zip(&self.bin_of)
+            .filter(|&(_, &bin)| bin != DROPPED)
+            .map(|(row, _)| (row, self.arrival_s(trace, row as usize)));
+        Ok(PythonHeap::new(arrivals))
     }
 
     /// The outcome of a replay that is over.
@@ -152,10 +232,8 @@ impl Run {
     }
 
     #[inline]
-    fn enqueue(&mut self, trace: &Trace) {
-        let bin = self.bin_of[self.next];
-        self.queues.arrive(bin);
-        self.former.arrived(&self.queues, bin);
+    fn next_arrives(&mut self, trace: &Trace) {
+        self.arrives(self.next);
         self.next += 1;
         self.find_next_arrival(trace);
         if self.next_arrival_s == f64::INFINITY {
@@ -164,22 +242,27 @@ impl Run {
     }
 
     #[inline]
+    fn arrives(&mut self, row: usize) {
+        let bin = self.bin_of[row];
+        self.queues.arrive(bin, (self.first_row + row) as u32);
+        self.former.arrived(&self.queues, bin);
+    }
+
+    #[inline]
     fn find_next_arrival(&mut self, trace: &Trace) {
         while self.bin_of.get(self.next) == Some(&DROPPED) {
             self.next += 1;
         }
         self.next_arrival_s = if self.next < self.bin_of.len() {
-            (trace.arrival[self.first_row + self.next] - self.origin_s) / self.time_scale
+            self.arrival_s(trace, self.next)
         } else {
             f64::INFINITY
         };
     }
 
     #[inline]
-    fn request_arrives(&mut self, trace: &Trace, lengths: Lengths<'_>) {
-        let now_s = self.next_arrival_s;
-        self.enqueue(trace);
-        self.wake_idle(lengths, now_s);
+    fn arrival_s(&self, trace: &Trace, row: usize) -> f64 {
+        (trace.arrival[self.first_row + row] - self.origin_s) / self.time_scale
     }
 
     /// Idle GPUs in ascending order, until one finds nothing to do: then none of the rest would.
@@ -194,12 +277,10 @@ impl Run {
         }
     }
 
+    /// The batch on a GPU is over: its members leave and its policy learns.
     #[inline]
-    fn batch_ends(&mut self, lengths: Lengths<'_>, now_s: f64) {
-        let Some(ending) = self.fleet.ending() else {
-            return;
-        };
-        let served = self.serving[usize::from(ending.gpu)];
+    fn settle(&mut self, gpu: u16) {
+        let served = self.serving[usize::from(gpu)];
         self.running -= served.shape.size;
         self.former.ended(
             served.bin,
@@ -213,13 +294,6 @@ impl Run {
                 decode_step_s: self.latency.decode_step_s(served.shape.size),
             },
         );
-        match self.former.form(&self.queues, lengths, self.running) {
-            Some(plan) => {
-                let service_s = self.start(ending.gpu, plan, now_s);
-                self.fleet.restart(now_s + service_s);
-            }
-            None => self.fleet.rest(),
-        }
     }
 
     /// Puts a batch on a GPU and into the record; gives its service time, s.

@@ -2,7 +2,6 @@
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
-use std::collections::binary_heap::PeekMut;
 
 /// Which GPUs are idle and which ends its batch next.
 #[derive(Debug, Clone)]
@@ -78,12 +77,25 @@ impl Fleet {
         self.busy.peek().map_or(f64::INFINITY, |ending| ending.at_s)
     }
 
-    /// An idle GPU starts a batch.
+    /// An idle GPU starts a batch whose end this fleet keeps.
     #[inline]
     pub fn start(&mut self, gpu: u16, end_s: f64) {
+        self.occupy(gpu);
+        self.busy.push(Ending { at_s: end_s, gpu });
+    }
+
+    /// An idle GPU starts a batch whose end somebody else keeps.
+    #[inline]
+    pub fn occupy(&mut self, gpu: u16) {
         self.idle[usize::from(gpu / 64)] &= !(1 << (gpu % 64));
         self.idle_count -= 1;
-        self.busy.push(Ending { at_s: end_s, gpu });
+    }
+
+    /// The counterpart of [`Fleet::occupy`].
+    #[inline]
+    pub fn release(&mut self, gpu: u16) {
+        self.idle[usize::from(gpu / 64)] |= 1 << (gpu % 64);
+        self.idle_count += 1;
     }
 
     /// The batch that ends next, still on the heap until [`Fleet::restart`] or [`Fleet::rest`].
@@ -103,10 +115,8 @@ impl Fleet {
     /// The GPU whose batch just ended has nothing to do.
     #[inline]
     pub fn rest(&mut self) {
-        if let Some(top) = self.busy.peek_mut() {
-            let gpu = PeekMut::pop(top).gpu;
-            self.idle[usize::from(gpu / 64)] |= 1 << (gpu % 64);
-            self.idle_count += 1;
+        if let Some(Ending { gpu, .. }) = self.busy.pop() {
+            self.release(gpu);
         }
     }
 }

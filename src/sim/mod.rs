@@ -5,6 +5,7 @@
 
 mod closed;
 mod fleet;
+mod python_heap;
 mod workload;
 
 use crate::{Error, Outcome, Scenario, Trace};

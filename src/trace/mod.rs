@@ -28,6 +28,7 @@ mod lines;
 mod mooncake;
 pub mod predict;
 pub(crate) mod random;
+pub mod stats;
 pub mod synth;
 mod table;
 
@@ -37,6 +38,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, printable};
 use lines::{Lines, UNDERSTOOD};
+
+pub use stats::{Stats, stats};
 
 /// Requests in arrival order, one column per property; every column has the same length.
 ///

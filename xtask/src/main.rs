@@ -15,21 +15,17 @@ use std::{
     env,
     io::{self, Write},
     path::PathBuf,
-    process::ExitCode,
+    process::{self, ExitCode},
 };
 
 use anyhow::{Context, Result};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 
 use crate::{serve::Site, setup::Need, site::Effort};
 
 /// Set up, build, serve, test, check and measure Batchscope.
 #[derive(Parser)]
-#[command(
-    bin_name = "cargo xtask",
-    arg_required_else_help = true,
-    disable_help_subcommand = false
-)]
+#[command(bin_name = "cargo xtask", arg_required_else_help = true)]
 struct Args {
     #[command(subcommand)]
     command: Command,
@@ -79,7 +75,15 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    match run(Args::parse().command) {
+    let args = Args::try_parse().unwrap_or_else(|error| {
+        if error.kind() == ErrorKind::InvalidSubcommand {
+            // Whoever mistypes a command wants to see which there are.
+            eprintln!("{error}\n{}", Args::command().render_help());
+            process::exit(2);
+        }
+        error.exit()
+    });
+    match run(args.command) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -120,11 +124,12 @@ fn run(command: Command) -> Result<bool> {
             dev,
         } => {
             let dir = site::default_dir();
+            let listener = serve::take_port(&host, port)?;
             if !no_build {
                 let tools = setup::ensure(Need::Serve)?;
                 site::build(&tools.wasm, effort(dev), &dir)?;
             }
-            let site = Site::bind(&dir, &host, port)?;
+            let site = Site::new(&dir, listener)?;
             println!("\nBatchscope is at {}\nPress Ctrl+C to stop.", site.url());
             // Whoever waits for the address may read it through a pipe.
             io::stdout().flush().context("printing the address")?;

@@ -19,7 +19,24 @@ use tiny_http::{Header, Method, Request, Response, Server, StatusCode};
 /// Threads that answer. A browser opens six connections to one host; a second tab may be open.
 const THREADS: usize = 12;
 
-/// A bound server; it answers only once [`run`](Self::run) or [`spawn`](Self::spawn) is called.
+/// Takes `port` (0: any free one). Done before a build, so that a taken port is known at once and not
+/// after minutes.
+pub fn take_port(host: &str, port: u16) -> Result<TcpListener> {
+    TcpListener::bind((host, port)).map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => anyhow::anyhow!(
+            "Port {port} on {host} is taken by another program. Choose another one: `cargo xtask serve --port {}`.",
+            port.checked_add(1).unwrap_or(8080)
+        ),
+        io::ErrorKind::PermissionDenied => anyhow::anyhow!(
+            "Port {port} is reserved for the system. Choose one above 1023: `cargo xtask serve --port 8080`."
+        ),
+        _ => anyhow::anyhow!(
+            "Cannot listen on {host}, port {port}: {error}. Leave out --host to listen on this machine only."
+        ),
+    })
+}
+
+/// A server on its port; it answers only once [`run`](Self::run) or [`spawn`](Self::spawn) is called.
 pub struct Site {
     server: Arc<Server>,
     dir: Arc<PathBuf>,
@@ -27,24 +44,14 @@ pub struct Site {
 }
 
 impl Site {
-    /// Takes the port (0: any free one) for the site in `dir`.
-    pub fn bind(dir: &Path, host: &str, port: u16) -> Result<Self> {
+    /// The site in `dir`, to be answered on a port that [`take_port`] has taken.
+    pub fn new(dir: &Path, listener: TcpListener) -> Result<Self> {
         if !dir.join("index.html").is_file() {
             bail!(
                 "There is no built site in {}. Run `cargo xtask build`, or leave out --no-build.",
                 dir.display()
             );
         }
-        let listener = TcpListener::bind((host, port)).map_err(|error| match error.kind() {
-            io::ErrorKind::AddrInUse => anyhow::anyhow!(
-                "Port {port} on {host} is taken by another program. Choose another one: `cargo xtask serve --port {}`.",
-                port.checked_add(1).unwrap_or(8081)
-            ),
-            io::ErrorKind::PermissionDenied => anyhow::anyhow!(
-                "Port {port} is reserved for the system. Choose one above 1023: `cargo xtask serve --port 8080`."
-            ),
-            _ => anyhow::anyhow!("Cannot listen on {host}, port {port}: {error}. Try `--host 127.0.0.1`."),
-        })?;
         let address = listener.local_addr().context("asking for the port")?;
         let server = Server::from_listener(listener, None)
             .map_err(|error| anyhow::anyhow!("Cannot start the server on {address}: {error}"))?;
@@ -300,7 +307,7 @@ mod tests {
         let dir = std::env::temp_dir().join(format!("batchscope-serve-{}", std::process::id()));
         fs::create_dir_all(&dir)?;
         fs::write(dir.join("index.html"), "<p>hello")?;
-        let site = Site::bind(&dir, "127.0.0.1", 0)?;
+        let site = Site::new(&dir, take_port("127.0.0.1", 0)?)?;
         site.spawn();
 
         let get = ask(&site, "GET /")?;
@@ -324,7 +331,7 @@ mod tests {
             .rsplit(':')
             .next()
             .and_then(|port| port.parse().ok());
-        let again = Site::bind(&dir, "127.0.0.1", port.context("no port in the address")?);
+        let again = take_port("127.0.0.1", port.context("no port in the address")?);
         let text = again.map_or_else(|error| error.to_string(), |_| String::new());
         assert!(text.contains("--port"), "{text}");
         fs::remove_dir_all(&dir)?;

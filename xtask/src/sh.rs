@@ -111,6 +111,12 @@ impl Step {
         self
     }
 
+    /// Hides an environment variable of ours from the step.
+    pub fn without_env(mut self, key: &str) -> Self {
+        self.command.env_remove(key);
+        self
+    }
+
     /// Runs the step with its output shown as it comes; a failure is an error that names the step.
     pub fn run(mut self) -> Result<()> {
         self.announce();

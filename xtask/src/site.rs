@@ -53,9 +53,22 @@ pub fn default_dir() -> PathBuf {
 
 /// Builds wasm and bindings and assembles the site in `dir`, whole or not at all.
 pub fn build(toolchain: &WasmToolchain, effort: Effort, dir: &Path) -> Result<()> {
+    refuse_strangers(dir)?;
     bindings(toolchain, effort)?;
     assemble(dir)?;
     println!("   The site is in {}", dir.display());
+    Ok(())
+}
+
+/// Refuses a folder that holds anything but an earlier site: it is about to be replaced.
+fn refuse_strangers(dir: &Path) -> Result<()> {
+    if dir.exists() && !dir.join(MARK).is_file() && fs::read_dir(dir)?.next().is_some() {
+        bail!(
+            "{} is not empty and is not a built site (it has no {MARK}), so it is left alone. \
+             Name another folder, or empty that one.",
+            dir.display()
+        );
+    }
     Ok(())
 }
 
@@ -98,6 +111,9 @@ fn compile(toolchain: &WasmToolchain, effort: Effort) -> Result<PathBuf> {
         ])
         .args(["--profile", profile, "--target", WASM, "--target-dir"])
         .args([&target])
+        // Flags that a person set for native builds would replace ours, and mean nothing to wasm.
+        .without_env("RUSTFLAGS")
+        .without_env("CARGO_ENCODED_RUSTFLAGS")
         .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", RUSTFLAGS);
     if let WasmToolchain::Debian { linker } = toolchain {
         step = step
@@ -197,13 +213,6 @@ fn vendor() -> Result<()> {
 /// Puts the site together in `dir` from the sources, `pkg/` and `vendor/`.
 fn assemble(dir: &Path) -> Result<()> {
     let root = sh::root();
-    if dir.exists() && !dir.join(MARK).is_file() && fs::read_dir(dir)?.next().is_some() {
-        bail!(
-            "{} is not empty and is not a built site (it has no {MARK}), so it is left alone. \
-             Name another folder, or empty that one.",
-            dir.display()
-        );
-    }
     let fresh = Replacement::of(dir)?;
     let site = fresh.path();
     copy(&root.join("index.html"), &site.join("index.html"))?;
@@ -420,7 +429,7 @@ mod tests {
     fn a_strangers_folder_is_left_alone() -> Result<()> {
         let scratch = Scratch::new("stranger")?;
         fs::write(scratch.0.join("thesis.txt"), "years of work")?;
-        let text = assemble(&scratch.0).map_or_else(|e| e.to_string(), |()| String::new());
+        let text = refuse_strangers(&scratch.0).map_or_else(|e| e.to_string(), |()| String::new());
         assert!(text.contains("left alone"), "{text}");
         assert_eq!(names(&scratch.0)?, ["thesis.txt"]);
         Ok(())

@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use crate::{
-    serve::Site,
+    serve::{Site, take_port},
     setup::{self, Need, Tools},
     sh::{self, Finished, Step, find_program},
     site::{self, Effort},
@@ -132,7 +132,7 @@ fn rust(name: &str, package: &[&str], profile: Option<&str>) -> Result<Tally> {
     } else {
         let profile = profile.map(|profile| ["--profile", profile]);
         (
-            step.args(["test", "--no-fail-fast", "--lib", "--bins", "--tests"])
+            step.args(["test", "--no-fail-fast", "--tests"])
                 .args(package)
                 .args(profile.iter().flatten()),
             libtest_counts,
@@ -268,7 +268,7 @@ pub fn stage(tools: &Tools) -> Result<Stage> {
     let cli = sh::root()
         .join(target)
         .join(format!("debug/batchscope{}", env::consts::EXE_SUFFIX));
-    let site = Site::bind(&dir, "127.0.0.1", 0)?;
+    let site = Site::new(&dir, take_port("127.0.0.1", 0)?)?;
     site.spawn();
     let chromium = tools.chromium.clone().context("no Chromium was set up")?;
     Ok(Stage {
