@@ -11,6 +11,7 @@ mod columns;
 pub mod messages;
 
 use std::collections::BTreeMap;
+use std::io::Read;
 
 use js_sys::{Float64Array, Object};
 use serde::Serialize;
@@ -18,10 +19,10 @@ use wasm_bindgen::prelude::*;
 
 use crate::error::{Error, ErrorReport};
 use crate::metrics::{Outcome, figures};
-use crate::scenario::{Preset, Scenario, Source};
+use crate::scenario::{Scenario, Source};
 use crate::sim::Run;
 use crate::trace::stats::{Stats, stats};
-use crate::trace::{self, Format, ReadReport, Trace};
+use crate::trace::{self, ReadReport, Trace};
 
 /// Hands the sentence of a panic to the worker. The module aborts on panic, so without this the
 /// worker would see a bare trap.
@@ -56,20 +57,13 @@ impl Engine {
         name: &str,
         progress: Option<js_sys::Function>,
     ) -> Result<JsValue, JsValue> {
-        let reader = blob::BlobReader::new(blob, progress)?;
-        self.take(trace::read(reader, name, None))
+        self.read(Box::new(blob::BlobReader::new(blob, progress)?), name)
     }
 
-    /// Reads a file that is in memory already. `format` as in `--format`, or none to recognise it.
+    /// Reads a file that is in memory already.
     #[wasm_bindgen(js_name = loadBytes, unchecked_return_type = "TraceInfo")]
-    pub fn load_bytes(
-        &mut self,
-        bytes: &[u8],
-        name: &str,
-        format: JsValue,
-    ) -> Result<JsValue, JsValue> {
-        let format: Option<Format> = serde_wasm_bindgen::from_value(format)?;
-        self.take(trace::read(bytes, name, format))
+    pub fn load_bytes(&mut self, bytes: &[u8], name: &str) -> Result<JsValue, JsValue> {
+        self.read(Box::new(bytes), name)
     }
 
     /// Makes the trace that a scenario with a generator describes.
@@ -159,6 +153,11 @@ impl Engine {
 }
 
 impl Engine {
+    /// One reader type for every source: the readers are the larger part of the module.
+    fn read(&mut self, input: Box<dyn Read + '_>, name: &str) -> Result<JsValue, JsValue> {
+        self.take(trace::read(input, name, None))
+    }
+
     fn take(&mut self, trace: Result<Trace, Error>) -> Result<JsValue, JsValue> {
         self.trace = trace.map_err(|e| failure(&e))?;
         self.run = None;
@@ -193,22 +192,6 @@ pub fn version() -> String {
     env!("CARGO_PKG_VERSION").to_owned()
 }
 
-/// The scenario that everything else is a difference from.
-#[wasm_bindgen(js_name = defaultScenario, unchecked_return_type = "Scenario")]
-pub fn default_scenario() -> Result<JsValue, JsValue> {
-    plain(&Scenario::default())
-}
-
-/// The scenarios of the published studies, by name.
-#[wasm_bindgen(unchecked_return_type = "Record<string, Scenario>")]
-pub fn presets() -> Result<JsValue, JsValue> {
-    let presets: BTreeMap<&str, Scenario> = Preset::ALL
-        .iter()
-        .map(|preset| (preset.name(), preset.scenario()))
-        .collect();
-    plain(&presets)
-}
-
 /// A fresh seed from the browser's source of randomness.
 #[wasm_bindgen(js_name = randomSeed)]
 pub fn random_seed() -> Result<u32, JsValue> {
@@ -218,19 +201,11 @@ pub fn random_seed() -> Result<u32, JsValue> {
 #[wasm_bindgen(typescript_custom_section)]
 const TYPES: &str = r#"import type { CdfColumns, RequestColumns, Scenario, SeriesColumns, Summary, TraceInfo } from "../www/types";"#;
 
-/// A scenario from a plain object. What serde refuses is read once more as JSON text, because that
-/// reader's sentence names the field.
+/// A scenario from a plain object, by way of the text form: one reader of scenarios instead of two
+/// halves the module, and its sentences name the field.
 fn read_scenario(value: &JsValue) -> Result<Scenario, JsValue> {
-    let scenario: Scenario = match serde_wasm_bindgen::from_value(value.clone()) {
-        Ok(scenario) => scenario,
-        Err(e) => {
-            let text = js_sys::JSON::stringify(value).map(String::from)?;
-            Scenario::from_json(&text, "scenario").map_err(|e| failure(&e))?;
-            return Err(e.into());
-        }
-    };
-    scenario.validate().map_err(|e| failure(&e))?;
-    Ok(scenario)
+    let text = String::from(js_sys::JSON::stringify(value)?);
+    Scenario::from_json(&text, "scenario").map_err(|e| failure(&e))
 }
 
 fn plain<T: Serialize>(value: &T) -> Result<JsValue, JsValue> {

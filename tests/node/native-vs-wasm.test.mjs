@@ -9,7 +9,8 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
 
-import { Engine, defaultScenario, initSync, presets } from "../../pkg/batchscope.js";
+import { Engine, initSync } from "../../pkg/batchscope.js";
+import { DEFAULT_SCENARIO, PRESETS } from "../../www/defaults.js";
 
 /** @import { Scenario } from "../../www/types" */
 
@@ -44,7 +45,7 @@ function native(scenario, file) {
 function wasm(scenario, file) {
   const engine = new Engine();
   if (file === undefined) engine.generate(scenario);
-  else engine.loadBytes(readFileSync(file), "trace.csv", undefined);
+  else engine.loadBytes(readFileSync(file), "trace.csv");
   engine.begin(scenario);
   while (!engine.advance(SLICE));
   engine.finish("run");
@@ -55,7 +56,7 @@ function wasm(scenario, file) {
 
 /** The default scenario with some of it changed. @type {(change: (scenario: Scenario) => void) => Scenario} */
 function scenario(change) {
-  const made = defaultScenario();
+  const made = structuredClone(DEFAULT_SCENARIO);
   if (made.trace.source === "synthetic") made.trace.requests = 3000;
   change(made);
   return made;
@@ -78,7 +79,7 @@ for (const [name, made] of CASES) {
   });
 }
 
-for (const [name, preset] of Object.entries(presets())) {
+for (const [name, preset] of Object.entries(PRESETS)) {
   test(`native and wasm agree: the real trace, preset ${name}`, { skip: existsSync(REAL_TRACE) ? false : `${REAL_TRACE} is absent` }, () => {
     const made = structuredClone(preset);
     made.workload.time_scale = 2000;
