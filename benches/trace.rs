@@ -5,7 +5,8 @@ use std::hint::black_box;
 use std::io::Write as _;
 
 use batchscope::trace::predict::{Kind, Predictor};
-use batchscope::trace::read;
+use batchscope::trace::synth::Synthetic;
+use batchscope::trace::{read, stats};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 const ROWS: u32 = 1_429_737;
@@ -67,5 +68,22 @@ fn predicting(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, reading, predicting);
+fn generating(c: &mut Criterion) {
+    let synthetic = Synthetic {
+        requests: 1_000_000,
+        ..Synthetic::default()
+    };
+    let trace = synthetic.generate(42).expect("in range");
+    let mut group = c.benchmark_group("generate");
+    group
+        .sample_size(10)
+        .throughput(Throughput::Elements(1_000_000));
+    group.bench_function("burstgpt-like", |b| {
+        b.iter(|| black_box(&synthetic).generate(42).expect("in range"));
+    });
+    group.bench_function("stats", |b| b.iter(|| stats(black_box(&trace))));
+    group.finish();
+}
+
+criterion_group!(benches, reading, predicting, generating);
 criterion_main!(benches);

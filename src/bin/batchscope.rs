@@ -1,1 +1,7 @@
-fn main() {}
+//! The command line; everything is in `batchscope::cli`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    batchscope::cli::main()
+}

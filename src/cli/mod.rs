@@ -1,1 +1,63 @@
+//! The command line: arguments in, tables, JSON and whole files out. No logic of the simulator's.
 
+mod args;
+mod files;
+mod fit;
+mod interrupt;
+mod run;
+mod table;
+mod trace;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::Error;
+use args::{Args, Command, TraceCommand};
+
+/// Exit codes, part of the contract (README, "Exit codes").
+const BAD_SETTING: u8 = 2;
+const BAD_DATA: u8 = 3;
+const BAD_FILE: u8 = 4;
+const INTERRUPTED: u8 = 130;
+
+/// Runs the command line and gives the process's exit code.
+pub fn main() -> ExitCode {
+    // clap prints its own sentence and exits with 2, our code for a bad setting.
+    let args = Args::parse();
+    interrupt::watch();
+    let result = match args.command {
+        Command::Run(args) => run::run(*args),
+        Command::Trace(TraceCommand::Stats(args)) => trace::stats(args),
+        Command::Trace(TraceCommand::Generate(args)) => trace::generate(args),
+        Command::Fit(args) => fit::fit(args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        // A reader that closed the pipe has what it wanted.
+        Err(Error::File { action, .. }) if action == files::CLOSED_PIPE => ExitCode::SUCCESS,
+        Err(error) => {
+            // After Ctrl-C whatever failed failed because of it.
+            let error = if interrupt::requested() {
+                Error::Interrupted
+            } else {
+                error
+            };
+            eprintln!("batchscope: {error} [{}]", error.code());
+            ExitCode::from(match error {
+                Error::BadField { .. }
+                | Error::BadScenario { .. }
+                | Error::Contradiction { .. } => BAD_SETTING,
+                Error::BadCell { .. }
+                | Error::BadRow { .. }
+                | Error::MissingColumn { .. }
+                | Error::UnknownFormat { .. }
+                | Error::EmptyTrace { .. }
+                | Error::Truncated { .. }
+                | Error::NoFit { .. } => BAD_DATA,
+                Error::File { .. } => BAD_FILE,
+                Error::Interrupted => INTERRUPTED,
+            })
+        }
+    }
+}

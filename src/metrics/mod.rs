@@ -4,6 +4,7 @@ pub mod digest;
 pub mod figures;
 pub mod honest;
 pub mod published;
+pub mod rows;
 mod tally;
 
 use serde::Serialize;

@@ -29,11 +29,11 @@ pub(super) struct Ledger<'a> {
 
 /// A batch as the walks see it; times in s.
 #[derive(Clone, Copy)]
-struct Batch {
-    index: usize,
-    size: u32,
-    start: f64,
-    end: f64,
+pub(super) struct Batch {
+    pub index: usize,
+    pub size: u32,
+    pub start: f64,
+    pub end: f64,
     /// Service time / longest output; 0 where every member failed.
     tbt: f64,
     base: f64,
@@ -42,39 +42,40 @@ struct Batch {
 
 /// A request as the walks see it; times in s.
 #[derive(Clone, Copy)]
-struct Request {
-    row: usize,
-    prompt: u32,
-    output: u32,
-    arrival: f64,
-    latency: f64,
+pub(super) struct Request {
+    pub row: usize,
+    pub prompt: u32,
+    pub output: u32,
+    pub arrival: f64,
+    pub latency: f64,
 }
 
 impl Request {
     #[inline]
-    fn queueing(&self, batch: &Batch) -> f64 {
+    pub fn queueing(&self, batch: &Batch) -> f64 {
         batch.start - self.arrival
     }
 
     /// The batch walks through token positions one by one, and a member's first token follows its
     /// own prompt: docs/MODEL.md, "Honest metrics".
     #[inline]
-    fn ttft(&self, batch: &Batch) -> f64 {
+    pub fn ttft(&self, batch: &Batch) -> f64 {
         let positions = f64::from(self.prompt) + 1.0;
         (self.queueing(batch) + batch.base + batch.decode_step * positions).min(self.latency)
     }
 
     /// `None` for a single output token: nothing follows the first.
     #[inline]
-    fn tpot_ms(&self, ttft: f64) -> Option<f64> {
+    pub fn tpot_ms(&self, ttft: f64) -> Option<f64> {
         (self.output > 1).then(|| (self.latency - ttft) / f64::from(self.output - 1) * 1e3)
     }
 }
 
 impl<'a> Ledger<'a> {
-    fn batches(self) -> impl Iterator<Item = Batch> + 'a {
+    #[inline]
+    pub fn batch(self, index: usize) -> Batch {
         let b = self.batches;
-        (0..b.len()).map(move |index| Batch {
+        Batch {
             index,
             size: b.size[index],
             start: b.start[index],
@@ -85,25 +86,32 @@ impl<'a> Ledger<'a> {
             },
             base: self.latency.base_s(),
             decode_step: self.latency.decode_step_s(b.size[index]),
-        })
+        }
     }
 
     #[inline]
-    fn members(self, batch: Batch) -> impl Iterator<Item = Request> + 'a {
+    pub fn request(self, batch: Batch, row: u32) -> Request {
+        let row = row as usize;
+        let arrival = self.requests.arrival_s(self.trace.arrival[row]);
+        Request {
+            row,
+            prompt: self.trace.prompt[row],
+            output: self.trace.output[row],
+            arrival,
+            latency: batch.end - arrival,
+        }
+    }
+
+    pub fn batches(self) -> impl Iterator<Item = Batch> + 'a {
+        (0..self.batches.len()).map(move |index| self.batch(index))
+    }
+
+    #[inline]
+    pub fn members(self, batch: Batch) -> impl Iterator<Item = Request> + 'a {
         self.requests
             .members(self.batches, batch.index)
             .iter()
-            .map(move |&row| {
-                let row = row as usize;
-                let arrival = self.requests.arrival_s(self.trace.arrival[row]);
-                Request {
-                    row,
-                    prompt: self.trace.prompt[row],
-                    output: self.trace.output[row],
-                    arrival,
-                    latency: batch.end - arrival,
-                }
-            })
+            .map(move |&row| self.request(batch, row))
     }
 }
 

@@ -39,7 +39,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, printable};
 use lines::{Lines, UNDERSTOOD};
 
-pub use stats::{Stats, stats};
+pub use stats::{LengthStats, Stats, stats};
 
 /// Requests in arrival order, one column per property; every column has the same length.
 ///

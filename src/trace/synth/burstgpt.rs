@@ -8,9 +8,9 @@
 //!   on top). Gamma shape .27: people send several prompts and go.
 //! - **API calls** come in bursts. Each day has a level, drawn without replacement from the published
 //!   volumes of the 61 days; the hour's profile is what remains of the published one beside the
-//!   conversations; within the day the stream is on for an hour and off for 40 minutes on average
+//!   conversations; within the day the stream is on for 40 minutes and off for 27 on average
 //!   (exponential), and while it is on the logarithm of its level wanders (AR(1) by the minute, 10
-//!   minutes of memory). Gamma shape .8.
+//!   minutes of memory). Gamma shape .9.
 //!
 //! The parameters without a published value (the two shapes, the power, on and off, the wandering
 //! level) were fitted to the published statistics of gaps and of counts per minute; the test
@@ -50,7 +50,7 @@ const CONVERSATION_RATE: f64 = 0.0291;
 /// Conversations among all requests: that rate over the file's .2713/s.
 const CONVERSATION_SHARE: f64 = 0.1073;
 const CONVERSATION_SHAPE: f64 = 0.27;
-const API_SHAPE: f64 = 0.8;
+const API_SHAPE: f64 = 0.9;
 
 /// Failed requests (published: conversations with ChatGPT above 5 %, API below 2 %, all 1.78 %).
 const CONVERSATION_FAILS: f64 = 0.05;
@@ -119,7 +119,7 @@ const API_OUTPUT: Knots<11> = [
     (0.91384, 270.0),
     (0.96462, 460.0),
     (0.99168, 1200.0),
-    (0.99886, 3100.0),
+    (0.99886, 3200.0),
     (0.99999, 4096.0),
     (1.0, 7315.0),
 ];
@@ -210,13 +210,15 @@ fn conversation_intensity() -> impl FnMut() -> f64 {
 }
 
 const MINUTE_S: f64 = 60.0;
-const MEAN_ON_S: f64 = 3600.0;
-const MEAN_OFF_S: f64 = 2400.0;
-/// Standard deviation of the logarithm of the level, where it is cut (in standard deviations, as a
-/// provider's rate limit would), and its memory.
+const MEAN_ON_S: f64 = 2400.0;
+const MEAN_OFF_S: f64 = 1600.0;
+/// Standard deviation of the logarithm of the level, where it is cut (in standard deviations), and
+/// its memory.
 const LEVEL_SIGMA: f64 = 1.15;
 const LEVEL_CUT: f64 = 1.8;
 const LEVEL_MEMORY_S: f64 = 600.0;
+/// Requests/s that no minute's intensity exceeds, near the published busiest minute of 20.83/s.
+const HIGHEST_RATE: f64 = 20.0;
 
 /// Requests/s of API calls, minute by minute.
 fn api_intensity(seed: u32) -> impl FnMut() -> f64 {
@@ -236,38 +238,50 @@ fn api_intensity(seed: u32) -> impl FnMut() -> f64 {
         deck.swap(0, at);
     }
 
-    // E exp(sigma min(x, cut)) of a standard normal x, so that the cut level has mean 1 again.
-    let below = |x: f64| 0.5 * libm::erfc(-x / core::f64::consts::SQRT_2);
-    let mean_level = libm::exp(LEVEL_SIGMA * LEVEL_SIGMA / 2.0) * below(LEVEL_CUT - LEVEL_SIGMA)
-        + libm::exp(LEVEL_SIGMA * LEVEL_CUT) * below(-LEVEL_CUT);
-    let on_share = MEAN_ON_S / (MEAN_ON_S + MEAN_OFF_S);
     let kept = libm::exp(-MINUTE_S / LEVEL_MEMORY_S);
     let fresh = libm::sqrt(1.0 - kept * kept);
-
-    let mut on = bursts.uniform() < on_share;
+    let mut on = bursts.uniform() < MEAN_ON_S / (MEAN_ON_S + MEAN_OFF_S);
     let mut minutes_left = 0u32;
     let mut level = levels.normal();
-    let mut minute = 0usize;
+    let mut day = 0usize;
+    let mut minutes = [0.0; 1440].into_iter();
+    // The first call makes the first day.
+    minutes.by_ref().for_each(drop);
     move || {
-        let day = minute / 1440;
-        if minute % 1440 == 0 && minute > 0 && day % deck.len() == 0 {
+        if let Some(rate) = minutes.next() {
+            return rate;
+        }
+        if day == deck.len() {
             shuffle(&mut deck, &mut days);
+            day = 0;
         }
-        if minutes_left == 0 {
-            on = !on;
-            let mean_s = if on { MEAN_ON_S } else { MEAN_OFF_S };
-            minutes_left = ((bursts.exponential() * mean_s / MINUTE_S + 0.5) as u32).max(1);
+        let volume = deck.get(day).copied().unwrap_or_default();
+        day += 1;
+        let mut rates = [0.0; 1440];
+        for (minute, rate) in rates.iter_mut().enumerate() {
+            if minutes_left == 0 {
+                on = !on;
+                let mean_s = if on { MEAN_ON_S } else { MEAN_OFF_S };
+                minutes_left = ((bursts.exponential() * mean_s / MINUTE_S + 0.5) as u32).max(1);
+            }
+            minutes_left -= 1;
+            level = kept * level + fresh * levels.normal();
+            if on {
+                let hour = profile.get(minute / 60).copied().unwrap_or_default();
+                *rate = hour * libm::exp(LEVEL_SIGMA * level.min(LEVEL_CUT));
+            }
         }
-        minutes_left -= 1;
-        level = kept * level + fresh * levels.normal();
-        let volume = deck.get(day % deck.len()).copied().unwrap_or_default();
-        let hour = profile.get(minute / 60 % 24).copied().unwrap_or_default();
-        minute += 1;
-        if !on {
-            return 0.0;
+        // The day's own mean brings it to its volume; one that is off throughout stays so.
+        let api_volume = (volume - CONVERSATION_RATE * DAY_S).max(0.0);
+        let sum: f64 = rates.iter().sum();
+        if sum > 0.0 {
+            let scale = api_volume / (sum * MINUTE_S);
+            for rate in &mut rates {
+                *rate = (*rate * scale).min(HIGHEST_RATE);
+            }
         }
-        let mean = (volume - CONVERSATION_RATE * DAY_S).max(0.0) / DAY_S * hour;
-        mean * libm::exp(LEVEL_SIGMA * level.min(LEVEL_CUT)) / (mean_level * on_share)
+        minutes = rates.into_iter();
+        minutes.next().unwrap_or_default()
     }
 }
 

@@ -1,0 +1,233 @@
+//! What can be said on the command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::scenario::Preset;
+use crate::sched::{Boundaries, Policy};
+use crate::trace::{Failed, Format, predict};
+
+#[derive(Parser)]
+#[command(
+    version,
+    about = "Replay LLM-serving requests through batching schedulers and see what a GPU fleet can promise.",
+    after_help = "Exit codes: 0 done, 2 a setting is wrong, 3 the data is wrong, 4 a file cannot be read or written, 130 interrupted.",
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+pub struct Args {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Replay a trace under a scenario and print what happened.
+    Run(Box<RunArgs>),
+    /// Look at traces, or make them.
+    #[command(subcommand)]
+    Trace(TraceCommand),
+    /// Fit the closed-batch latency model to a grid of measured batch times.
+    Fit(FitArgs),
+}
+
+#[derive(Subcommand)]
+pub enum TraceCommand {
+    /// Statistics of a trace: rate, bursts, lengths, failures.
+    Stats(StatsArgs),
+    /// Make a trace from a seed and write it as CSV.
+    Generate(GenerateArgs),
+}
+
+#[derive(Parser)]
+pub struct RunArgs {
+    /// Scenario as JSON ("-" for standard input); flags override it.
+    pub scenario: Option<PathBuf>,
+    /// Trace file, plain or gzip ("-" for standard input); default: the scenario's own source.
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
+    /// Format of the trace file; default: recognised from its content.
+    #[arg(long, value_name = "F")]
+    pub format: Option<FormatArg>,
+    /// Only the first N rows.
+    #[arg(long, value_name = "N")]
+    pub limit: Option<u32>,
+    /// Divide arrival times by this.
+    #[arg(long, value_name = "S", conflicts_with = "rate")]
+    pub time_scale: Option<f64>,
+    /// Scale arrival times to this mean rate, requests/s.
+    #[arg(long, value_name = "PER_S")]
+    pub rate: Option<f64>,
+    /// Failed requests (0 output tokens): leave out, or serve as the published studies did.
+    #[arg(long, value_name = "WHAT")]
+    pub failed: Option<FailedArg>,
+    /// All settings of a published study; other flags override it.
+    #[arg(long, value_name = "STUDY")]
+    pub preset: Option<PresetArg>,
+    #[arg(long, value_name = "POLICY")]
+    pub scheduler: Option<PolicyArg>,
+    /// Number of bins, K.
+    #[arg(long, value_name = "K")]
+    pub bins: Option<u32>,
+    /// Where the bin boundaries come from.
+    #[arg(long, value_name = "RULE")]
+    pub boundaries: Option<BoundariesArg>,
+    #[arg(long, value_name = "G")]
+    pub gpus: Option<u32>,
+    /// Largest batch of the dynamic schedulers.
+    #[arg(long, value_name = "B")]
+    pub max_batch: Option<u32>,
+    /// Batch size of static-fifo, and the size that multi-bin waits for.
+    #[arg(long, value_name = "B")]
+    pub batch: Option<u32>,
+    /// Promised time per output token, ms.
+    #[arg(long, value_name = "MS")]
+    pub token_sla: Option<f64>,
+    /// Promised time from arrival to the end, s.
+    #[arg(long, value_name = "S")]
+    pub request_sla: Option<f64>,
+    #[arg(long, value_name = "P")]
+    pub predictor: Option<PredictorArg>,
+    /// Standard deviation of the predictor's logarithmic error.
+    #[arg(long, value_name = "SD")]
+    pub sigma: Option<f64>,
+    /// Chance that the noisy predictor picks the next lower bin, and the same for the next higher.
+    #[arg(long, value_name = "P_E")]
+    pub bin_error: Option<f64>,
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u32>,
+    /// Print every figure as JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Print a SHA-256 of every result column as JSON; equal on every machine and in the browser.
+    #[arg(long, conflicts_with = "json")]
+    pub digest: bool,
+    /// Print the complete resolved scenario and stop.
+    #[arg(long, conflicts_with_all = ["json", "digest"])]
+    pub print_scenario: bool,
+    /// Write a row per request.
+    #[arg(long, value_name = "FILE")]
+    pub requests_csv: Option<PathBuf>,
+    /// Write a row per batch.
+    #[arg(long, value_name = "FILE")]
+    pub batches_csv: Option<PathBuf>,
+}
+
+#[derive(Parser)]
+pub struct StatsArgs {
+    /// Trace file, plain or gzip ("-" for standard input).
+    pub file: PathBuf,
+    #[arg(long, value_name = "F")]
+    pub format: Option<FormatArg>,
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Parser)]
+pub struct GenerateArgs {
+    /// Scenario whose trace is made; default: the embedded, BurstGPT-like one.
+    pub scenario: Option<PathBuf>,
+    #[arg(long, value_name = "N")]
+    pub requests: Option<u32>,
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u32>,
+    /// Where the CSV goes; default: standard output.
+    #[arg(long, value_name = "FILE", default_value = "-")]
+    pub out: PathBuf,
+}
+
+#[derive(Parser)]
+pub struct FitArgs {
+    /// CSV with batch_size, max_seq_len and mean_latency_sec.
+    pub grid: PathBuf,
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A clap choice whose names are those of the JSON form, so that neither can drift.
+macro_rules! choice {
+    ($arg:ident, $of:ty, [$($value:expr => $name:literal, $help:literal;)+]) => {
+        #[derive(Clone, Copy)]
+        pub struct $arg(pub $of);
+
+        impl ValueEnum for $arg {
+            fn value_variants<'a>() -> &'a [Self] {
+                &[$($arg($value)),+]
+            }
+
+            fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
+                $(if self.0 == $value {
+                    return Some(clap::builder::PossibleValue::new($name).help($help));
+                })+
+                None
+            }
+        }
+    };
+}
+
+choice!(FormatArg, Format, [
+    Format::Burstgpt => "burstgpt", "BurstGPT releases 1 to 3";
+    Format::Azure => "azure", "Azure LLM inference traces 2023 and 2024";
+    Format::Mooncake => "mooncake", "Mooncake's JSON lines";
+    Format::Csv => "csv", "CSV with named columns";
+    Format::Jsonl => "jsonl", "JSON lines with named fields";
+]);
+choice!(FailedArg, Failed, [
+    Failed::Drop => "drop", "leave them out and count them";
+    Failed::Keep => "keep", "serve them, as the published studies did";
+]);
+choice!(PresetArg, Preset, [
+    Preset::StressV2 => "stress-v2", "fitted latency grid, 30 ms and 20 s";
+    Preset::TwoStep => "two-step", "fall-back latency model, 50 ms and 10 s";
+    Preset::ThreeStep => "three-step", "first latency grid, 1 s end to end";
+]);
+choice!(PolicyArg, Policy, [
+    Policy::StaticFifo => "static-fifo", "up to a fixed number, never waits";
+    Policy::Dynamic => "dynamic", "batch size from memory and SLA";
+    Policy::MultiBin => "multi-bin", "the paper: bins that wait for a full batch";
+    Policy::MultiBinDynamic => "multi-bin-dynamic", "bins, each with its own batch size";
+]);
+choice!(BoundariesArg, Boundaries, [
+    Boundaries::EqualMassOutputs => "equal-mass-outputs", "quantiles of the true outputs";
+    Boundaries::EqualMassPredictions => "equal-mass-predictions", "quantiles of the predictions";
+    Boundaries::EqualWidth => "equal-width", "equal steps of predicted length";
+    Boundaries::Fixed => "fixed", "the scenario's list";
+    Boundaries::ExponentialOptimal => "exponential-optimal", "the paper's appendix A.4";
+]);
+choice!(PredictorArg, predict::Kind, [
+    predict::Kind::Published => "published", "from the prompt, with the studies' noise";
+    predict::Kind::Oracle => "oracle", "the true output";
+    predict::Kind::Noisy => "noisy", "the true output with an error";
+    predict::Kind::PromptOnly => "prompt-only", "from the prompt, without noise";
+]);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn choices_are_named_as_in_json() {
+        fn check<A: ValueEnum + 'static, T: serde::Serialize>(of: fn(&A) -> T) {
+            for arg in A::value_variants() {
+                let name = arg.to_possible_value().unwrap().get_name().to_owned();
+                assert_eq!(serde_json::to_value(of(arg)).unwrap(), name);
+            }
+        }
+        check(|a: &FormatArg| a.0);
+        check(|a: &FailedArg| a.0);
+        check(|a: &PolicyArg| a.0);
+        check(|a: &BoundariesArg| a.0);
+        check(|a: &PredictorArg| a.0);
+        for preset in PresetArg::value_variants() {
+            let name = preset.to_possible_value().unwrap().get_name().to_owned();
+            assert_eq!(preset.0.name(), name);
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Files in and out. What is written is whole or absent: it grows under a temporary name beside
+//! its place and is renamed into it.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+use super::interrupt;
+use crate::trace::{self, Format};
+use crate::{Error, Trace};
+
+/// The `action` of an error that only says that nobody reads standard output any more.
+pub const CLOSED_PIPE: &str = "go on writing to";
+
+pub fn problem(action: &'static str, path: &Path, error: &io::Error) -> Error {
+    Error::File {
+        action,
+        path: path.display().to_string(),
+        detail: error.to_string(),
+    }
+}
+
+/// Reads a trace from a file, or from standard input where the path is "-".
+pub fn read_trace(path: &Path, format: Option<Format>) -> Result<Trace, Error> {
+    let (input, name): (Box<dyn Read>, String) = if path == Path::new("-") {
+        (Box::new(io::stdin().lock()), "standard input".to_owned())
+    } else {
+        let file = File::open(path).map_err(|e| problem("open", path, &e))?;
+        let name = path.file_name().map_or_else(
+            || path.display().to_string(),
+            |n| n.to_string_lossy().into(),
+        );
+        (Box::new(file), name)
+    };
+    trace::read(Interruptible(input), &name, format)
+}
+
+/// Reads a text file whole, or standard input where the path is "-".
+pub fn read_text(path: &Path) -> Result<String, Error> {
+    let read = if path == Path::new("-") {
+        io::read_to_string(io::stdin().lock())
+    } else {
+        std::fs::read_to_string(path)
+    };
+    read.map_err(|e| problem("read", path, &e))
+}
+
+/// Stops reading after Ctrl-C.
+struct Interruptible<R>(R);
+
+impl<R: Read> Read for Interruptible<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if interrupt::requested() {
+            return Err(io::Error::other("interrupted"));
+        }
+        self.0.read(buffer)
+    }
+}
+
+/// Writes a file whole, through `fill`, or standard output where the path is "-".
+pub fn write(
+    path: &Path,
+    fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<(), Error> {
+    if path == Path::new("-") {
+        return print(fill);
+    }
+    let folder = match path.parent() {
+        Some(parent) if parent != Path::new("") => parent.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    let failed = |e: io::Error| problem("write", path, &e);
+    let mut file = new_file_beside(&folder).map_err(failed)?;
+    let mut buffer = BufWriter::with_capacity(1 << 16, file.as_file_mut());
+    fill(&mut buffer).map_err(failed)?;
+    buffer.flush().map_err(failed)?;
+    drop(buffer);
+    interrupt::check()?;
+    file.persist(path).map_err(|e| failed(e.error))?;
+    Ok(())
+}
+
+#[cfg(unix)]
+fn new_file_beside(folder: &Path) -> io::Result<NamedTempFile> {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
+    // A temporary file is private by default; what a person asked for is theirs to share, as far
+    // as their umask says.
+    tempfile::Builder::new()
+        .permissions(Permissions::from_mode(0o666))
+        .tempfile_in(folder)
+}
+
+#[cfg(not(unix))]
+fn new_file_beside(folder: &Path) -> io::Result<NamedTempFile> {
+    NamedTempFile::new_in(folder)
+}
+
+/// Writes to standard output, buffered.
+pub fn print(fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Error> {
+    let mut output = BufWriter::with_capacity(1 << 16, io::stdout().lock());
+    fill(&mut output)
+        .and_then(|()| output.flush())
+        .map_err(|e| {
+            let action = if e.kind() == io::ErrorKind::BrokenPipe {
+                CLOSED_PIPE
+            } else {
+                "write to"
+            };
+            problem(action, Path::new("standard output"), &e)
+        })
+}
+
+/// Pretty JSON and a line's end on standard output.
+pub fn print_json(value: &impl serde::Serialize) -> Result<(), Error> {
+    print(|output| {
+        serde_json::to_writer_pretty(&mut *output, value)?;
+        output.write_all(b"\n")
+    })
+}

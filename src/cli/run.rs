@@ -1,0 +1,144 @@
+//! `batchscope run`.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::args::RunArgs;
+use super::{files, interrupt, table};
+use crate::metrics::rows;
+use crate::scenario::Source;
+use crate::sim::Run;
+use crate::{Error, Outcome, Scenario, Trace};
+
+pub fn run(args: RunArgs) -> Result<(), Error> {
+    let (scenario, trace_file) = resolve(&args)?;
+    if args.print_scenario {
+        let json = scenario.to_json();
+        return files::print(|output| writeln!(output, "{json}"));
+    }
+    let trace = load(&scenario, trace_file.as_deref())?;
+    let outcome = replay(&trace, &scenario)?;
+    // Files first: a table on the screen says that everything asked for is there.
+    if let Some(path) = &args.requests_csv {
+        files::write(path, |file| rows::requests_csv(&trace, &outcome, file))?;
+    }
+    if let Some(path) = &args.batches_csv {
+        files::write(path, |file| rows::batches_csv(&outcome, file))?;
+    }
+    if args.json {
+        files::print_json(&outcome.summary)
+    } else if args.digest {
+        files::print_json(&outcome.digests())
+    } else {
+        let text = table::outcome(&outcome.summary, &trace.report);
+        files::print(|output| output.write_all(text.as_bytes()))
+    }
+}
+
+/// The scenario of file, preset and flags, in this order, and where its trace is.
+fn resolve(args: &RunArgs) -> Result<(Scenario, Option<PathBuf>), Error> {
+    let mut s = match &args.scenario {
+        Some(path) => Scenario::from_json(&files::read_text(path)?, &path.display().to_string())?,
+        None => Scenario::default(),
+    };
+    if let Some(preset) = args.preset {
+        preset.0.apply(&mut s);
+    }
+    if let Some(path) = &args.trace {
+        s.trace = Source::File {
+            name: path.display().to_string(),
+            format: args.format.map(|f| f.0),
+        };
+    } else if let (Some(asked), Source::File { format, .. }) = (args.format, &mut s.trace) {
+        *format = Some(asked.0);
+    } else if args.format.is_some() {
+        return Err(Error::Contradiction {
+            what: "--format".to_owned(),
+            why: "the scenario's trace is generated, not read; name a file with --trace".to_owned(),
+        });
+    }
+    if let Some(limit) = args.limit {
+        s.workload.limit = Some(limit);
+    }
+    if let Some(scale) = args.time_scale {
+        s.workload.time_scale = scale;
+        s.workload.rate_per_s = None;
+    }
+    if let Some(rate) = args.rate {
+        s.workload.rate_per_s = Some(rate);
+    }
+    set(&mut s.workload.failed, args.failed.map(|a| a.0));
+    set(&mut s.scheduler.policy, args.scheduler.map(|a| a.0));
+    set(&mut s.scheduler.bins.count, args.bins);
+    set(
+        &mut s.scheduler.bins.boundaries,
+        args.boundaries.map(|a| a.0),
+    );
+    set(&mut s.scheduler.max_batch, args.max_batch);
+    set(&mut s.scheduler.static_batch, args.batch);
+    set(&mut s.scheduler.full_batch, args.batch);
+    set(&mut s.fleet.gpus, args.gpus);
+    set(&mut s.sla.token_ms, args.token_sla);
+    set(&mut s.sla.request_s, args.request_sla);
+    set(&mut s.predictor.kind, args.predictor.map(|a| a.0));
+    set(&mut s.predictor.sigma, args.sigma);
+    set(&mut s.predictor.bin_error, args.bin_error);
+    set(&mut s.seed, args.seed);
+    s.validate()?;
+    let file = match &s.trace {
+        Source::File { name, .. } => Some(PathBuf::from(name)),
+        Source::Synthetic(_) => None,
+    };
+    Ok((s, file))
+}
+
+fn set<T>(field: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *field = value;
+    }
+}
+
+/// The rows of the scenario's trace.
+fn load(scenario: &Scenario, file: Option<&Path>) -> Result<Trace, Error> {
+    match (&scenario.trace, file) {
+        (Source::File { format, .. }, Some(path)) => files::read_trace(path, *format),
+        (Source::File { name, format }, None) => files::read_trace(Path::new(name), *format),
+        (Source::Synthetic(synthetic), _) => synthetic.generate(scenario.seed),
+    }
+}
+
+/// Events between two looks at the clock and at Ctrl-C.
+const SLICE: u64 = 200_000;
+/// A run shorter than this shows no bar.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+fn replay(trace: &Trace, scenario: &Scenario) -> Result<Outcome, Error> {
+    let started = Instant::now();
+    let mut run = Run::new(trace, scenario)?;
+    let mut bar: Option<ProgressBar> = None;
+    while !run.advance(trace, SLICE) {
+        interrupt::check()?;
+        if bar.is_none() && started.elapsed() > PATIENCE && std::io::stderr().is_terminal() {
+            bar = Some(new_bar());
+        }
+        if let Some(bar) = &bar {
+            bar.set_position((run.progress() * 1000.0) as u64);
+        }
+    }
+    if let Some(bar) = bar {
+        bar.finish_and_clear();
+    }
+    Ok(run.finish(trace))
+}
+
+fn new_bar() -> ProgressBar {
+    let bar = ProgressBar::new(1000);
+    // The template is a constant that indicatif accepts; were it not, the default bar would do.
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {percent} % replayed, {eta} left") {
+        bar.set_style(style);
+    }
+    bar
+}

@@ -1,0 +1,290 @@
+//! Results as text for a person: at most four significant digits, units beside every number.
+
+use comfy_table::{CellAlignment, Table, presets};
+
+use crate::Trace;
+use crate::latency::fit::Fit;
+use crate::metrics::Summary;
+use crate::metrics::honest::Distribution;
+use crate::trace::{LengthStats, ReadReport, Stats};
+
+/// Four significant digits, or "-" for what does not exist.
+fn short(value: impl Into<Option<f64>>) -> String {
+    let Some(value) = value.into() else {
+        return "-".to_owned();
+    };
+    if value == 0.0 {
+        return "0".to_owned();
+    }
+    let magnitude = value.abs().log10().floor() as i32;
+    if (-4..=6).contains(&magnitude) {
+        format!("{value:.*}", (3 - magnitude).max(0) as usize)
+    } else {
+        format!("{value:.3e}")
+    }
+}
+
+fn percent(share: impl Into<Option<f64>>) -> String {
+    share
+        .into()
+        .map_or_else(|| "-".to_owned(), |share| format!("{:.1} %", share * 100.0))
+}
+
+fn new_table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.set_header(header.to_vec());
+    for i in 1..header.len() {
+        if let Some(column) = table.column_mut(i) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}
+
+/// The table of `batchscope run`.
+pub fn outcome(s: &Summary, read: &ReadReport) -> String {
+    let w = &s.workload;
+    let (p, h) = (&s.published, &s.honest);
+    let mut text = format!(
+        "{}: {} of {} rows replayed at {} requests/s on {} GPUs, {}\n",
+        w.trace,
+        w.rows_replayed,
+        w.rows_in_trace,
+        short(w.offered_requests_per_s),
+        s.scenario.fleet.gpus,
+        policy(s),
+    );
+    text += &repairs(read);
+    text += &format!(
+        "{} rows failed in the log ({} served all the same, {} left out)\n\n",
+        w.rows_failed, h.failed_replayed, h.failed_dropped
+    );
+
+    let mut table = new_table(&["", "as published", "honest"]);
+    let latency = |pick: fn(&Distribution) -> f64| short(h.e2e_s.as_ref().map(pick));
+    let requests = (p.requests_per_s * p.makespan_s).round();
+    let met = |violations: u64| percent(1.0 - violations as f64 / requests);
+    for row in [
+        [
+            format!("token SLA ({} ms) met", short(s.scenario.sla.token_ms)),
+            met(p.token_violations),
+            percent(h.sla.token),
+        ],
+        [
+            format!("request SLA ({} s) met", short(s.scenario.sla.request_s)),
+            met(p.request_violations),
+            percent(h.sla.request),
+        ],
+        ["both met".to_owned(), "-".to_owned(), percent(h.sla.joint)],
+        [
+            "time per output token, mean (ms)".to_owned(),
+            short(p.avg_tbt_ms),
+            short(h.tpot_ms.as_ref().map(|d| d.mean)),
+        ],
+        [
+            "time per output token, P95 (ms)".to_owned(),
+            short(p.p95_tbt_ms),
+            short(h.tpot_ms.as_ref().map(|d| d.p95)),
+        ],
+        [
+            "time per output token, P99 (ms)".to_owned(),
+            short(p.p99_tbt_ms),
+            short(h.tpot_ms.as_ref().map(|d| d.p99)),
+        ],
+        [
+            "latency, mean (s)".to_owned(),
+            short(p.avg_latency_s),
+            latency(|d| d.mean),
+        ],
+        [
+            "latency, P50 (s)".to_owned(),
+            short(p.p50_latency_s),
+            latency(|d| d.p50),
+        ],
+        [
+            "latency, P95 (s)".to_owned(),
+            short(p.p95_latency_s),
+            latency(|d| d.p95),
+        ],
+        [
+            "latency, P99 (s)".to_owned(),
+            short(p.p99_latency_s),
+            latency(|d| d.p99),
+        ],
+        [
+            "time to first token, P95 (s)".to_owned(),
+            "-".to_owned(),
+            short(h.ttft_s.as_ref().map(|d| d.p95)),
+        ],
+        [
+            "queueing, mean (s)".to_owned(),
+            "-".to_owned(),
+            short(h.queueing_s.as_ref().map(|d| d.mean)),
+        ],
+        [
+            "requests/s meeting the SLAs".to_owned(),
+            short(p.capacity_qps_under_sla),
+            short(h.goodput_requests_per_s),
+        ],
+        [
+            "requests/s served".to_owned(),
+            short(p.requests_per_s),
+            short(h.served_requests_per_s),
+        ],
+        [
+            "tokens/s served".to_owned(),
+            short(p.tokens_per_s),
+            short(h.served_tokens_per_s),
+        ],
+        [
+            "tokens/s offered".to_owned(),
+            "-".to_owned(),
+            short(h.offered_tokens_per_s),
+        ],
+        [
+            "GPU utilisation, mean".to_owned(),
+            percent(p.gpu_utilization_mean),
+            percent(h.utilization.mean),
+        ],
+        [
+            "padding waste".to_owned(),
+            "-".to_owned(),
+            percent(h.padding_waste),
+        ],
+    ] {
+        table.add_row(row);
+    }
+    text += &format!("{table}\n\n");
+    text += &format!(
+        "{} batches, {} requests on average, {} at most; {} s from first arrival to last end\n",
+        p.batches,
+        short(p.avg_batch),
+        p.max_batch,
+        short(p.makespan_s)
+    );
+    if h.backlog_at_last_arrival > 0 {
+        text += &format!(
+            "{} requests were still waiting when the last one arrived: latencies grow with the \
+             trace's length as far as this is overload\n",
+            h.backlog_at_last_arrival
+        );
+    }
+    if h.batches_over_memory > 0 {
+        text += &format!(
+            "{} batches exceed the memory that the scenario gives a GPU; a real server would have \
+             failed\n",
+            h.batches_over_memory
+        );
+    }
+    if let Some(prediction) = &h.prediction {
+        text += &format!(
+            "the predictor found the right bin for {} of the requests\n",
+            percent(prediction.bin_accuracy)
+        );
+    }
+    text + "why the columns differ: docs/MODEL.md; what is wrong with the published ones: docs/ERRATA.md\n"
+}
+
+/// The policy by its JSON name, with K where it has bins.
+fn policy(s: &Summary) -> String {
+    let name = serde_json::to_value(s.scenario.scheduler.policy)
+        .ok()
+        .and_then(|value| value.as_str().map(str::to_owned))
+        .unwrap_or_default();
+    match s.bins.len() {
+        0 => name,
+        bins => format!("{name} with {bins} bins"),
+    }
+}
+
+fn repairs(read: &ReadReport) -> String {
+    let mut text = String::new();
+    if read.rows_sorted > 0 {
+        text += &format!(
+            "{} rows stood out of time order and were sorted\n",
+            read.rows_sorted
+        );
+    }
+    if read.rows_blank > 0 {
+        text += &format!("{} blank rows were passed over\n", read.rows_blank);
+    }
+    text
+}
+
+/// The table of `batchscope trace stats`.
+pub fn stats(trace: &Trace, s: &Stats) -> String {
+    let mut text = format!("{} ({})\n", trace.name, trace.report.format);
+    text += &repairs(&trace.report);
+    let mut table = new_table(&["arrivals", ""]);
+    for (what, value) in [
+        ("requests", s.requests.to_string()),
+        ("span (s)", short(s.span_s)),
+        ("mean rate (1/s)", short(s.mean_per_s)),
+        ("most in 1 s", s.peak_1s.to_string()),
+        ("most in 60 s (1/s)", short(s.peak_60s_per_s)),
+        ("index of dispersion, 1 s", short(s.iod_1s)),
+        ("index of dispersion, 60 s", short(s.iod_60s)),
+        ("CV of gaps", short(s.cv_gap)),
+        (
+            "failed (0 output tokens)",
+            format!("{:.2} %", s.failed_share * 100.0),
+        ),
+        (
+            "prefix blocks already seen",
+            s.prefix_hit_ratio
+                .map_or_else(|| "no prefix blocks".to_owned(), |r| short(r)),
+        ),
+    ] {
+        table.add_row([what.to_owned(), value]);
+    }
+    for label in s.models.iter().chain(&s.log_types) {
+        table.add_row([label.name.clone(), label.requests.to_string()]);
+    }
+    text += &format!("{table}\n\n");
+    let mut table = new_table(&["tokens", "mean", "P50", "P90", "P95", "P99", "max"]);
+    let row = |name: &str, l: &LengthStats| {
+        [name.to_owned()]
+            .into_iter()
+            .chain([l.mean, l.p50, l.p90, l.p95, l.p99].map(short))
+            .chain([l.max.to_string()])
+            .collect::<Vec<_>>()
+    };
+    table.add_row(row("prompt", &s.prompt));
+    table.add_row(row("output", &s.output));
+    text + &format!("{table}\n")
+}
+
+/// The table of `batchscope fit`.
+pub fn fit(f: &Fit) -> String {
+    let mut table = new_table(&["", "value", "95 % from", "to"]);
+    let row = |name: &str, value: f64, [low, high]: [f64; 2]| {
+        [
+            name.to_owned(),
+            format!("{value:.8}"),
+            format!("{low:.8}"),
+            format!("{high:.8}"),
+        ]
+    };
+    table.add_row(row("alpha (s)", f.model.alpha_s, f.alpha_s_interval));
+    table.add_row(row(
+        "beta (s/token)",
+        f.model.beta_s_per_token,
+        f.beta_s_per_token_interval,
+    ));
+    table.add_row(row("gamma", f.model.gamma, f.gamma_interval));
+    let mut text = format!(
+        "T(b, L) = alpha + beta L (1 + gamma (b - 1) / b)\n{table}\n\nR2 {:.8} over {} points, RMSE {} s, worst {} off\n",
+        f.r2,
+        f.points,
+        short(f.rmse_s),
+        percent(f.worst_relative_error),
+    );
+    if !f.outside_published_bounds.is_empty() {
+        text += &format!(
+            "outside the bounds of the published fit: {}\n",
+            f.outside_published_bounds.join(", ")
+        );
+    }
+    text
+}

@@ -1,0 +1,545 @@
+//! Generated traces: the BurstGPT-like one against the published aggregates of BurstGPT_1.csv, the
+//! custom ones against their own parameters.
+
+use batchscope::Trace;
+use batchscope::trace::stats::{LengthStats, Stats, stats};
+use batchscope::trace::synth::{Arrivals, Lengths, Shape, Synthetic};
+
+/// Rows of BurstGPT_1.csv.
+const FULL: u32 = 1_429_737;
+
+fn burstgpt_like(requests: u32, seed: u32) -> Trace {
+    let synthetic = Synthetic {
+        requests,
+        ..Synthetic::default()
+    };
+    synthetic.generate(seed).expect("the default is in range")
+}
+
+fn quantile(sorted: &[f64], p: f64) -> f64 {
+    let at = p * (sorted.len() - 1) as f64;
+    let (i, part) = (at as usize, at.fract());
+    sorted[i] + part * (sorted[(i + 1).min(sorted.len() - 1)] - sorted[i])
+}
+
+fn quartiles(column: impl Iterator<Item = u32>) -> (f64, f64) {
+    let mut sorted: Vec<f64> = column.map(f64::from).collect();
+    sorted.sort_by(f64::total_cmp);
+    (quantile(&sorted, 0.25), quantile(&sorted, 0.75))
+}
+
+fn deviation(column: &[u32]) -> f64 {
+    let n = column.len() as f64;
+    let mean = column.iter().map(|v| f64::from(*v)).sum::<f64>() / n;
+    let squares = column
+        .iter()
+        .map(|v| (f64::from(*v) - mean) * (f64::from(*v) - mean));
+    libm::sqrt(squares.sum::<f64>() / n)
+}
+
+/// Prints every figure and remembers those outside their tolerance.
+struct Sheet {
+    title: String,
+    faults: Vec<String>,
+}
+
+impl Sheet {
+    fn new(title: String) -> Self {
+        println!(
+            "\n{title}\n{:<32}{:>12}{:>12}  tolerance",
+            "", "generated", "published"
+        );
+        let faults = Vec::new();
+        Sheet { title, faults }
+    }
+
+    /// Within a share of the published figure.
+    fn near(&mut self, what: &str, got: f64, want: f64, share: f64) {
+        println!(
+            "{what:<32}{got:>12.4}{want:>12.4}  +-{:.0} %",
+            share * 100.0
+        );
+        if (got / want - 1.0).abs() > share {
+            self.faults.push(format!("{what}: {got}, published {want}"));
+        }
+    }
+
+    fn within(&mut self, what: &str, got: f64, want: f64, low: f64, high: f64) {
+        println!("{what:<32}{got:>12.4}{want:>12.4}  {low} to {high}");
+        if !(low..=high).contains(&got) {
+            self.faults.push(format!("{what}: {got}, published {want}"));
+        }
+    }
+
+    fn into_faults(self) -> impl Iterator<Item = String> {
+        let title = self.title;
+        self.faults
+            .into_iter()
+            .map(move |fault| format!("{title}: {fault}"))
+    }
+}
+
+fn share(
+    s: &Stats,
+    counts: fn(&Stats) -> &[batchscope::trace::stats::LabelCount],
+    name: &str,
+) -> f64 {
+    let count = counts(s)
+        .iter()
+        .find(|c| c.name == name)
+        .map_or(0, |c| c.requests);
+    f64::from(count) / f64::from(s.requests)
+}
+
+fn by_hour(t: &Trace) -> [f64; 24] {
+    let mut hours = [0.0; 24];
+    for a in &t.arrival {
+        hours[(a / 3600.0) as usize % 24] += 1.0;
+    }
+    hours
+}
+
+fn correlation(a: &[f64], b: &[f64]) -> f64 {
+    let n = a.len() as f64;
+    let (ma, mb) = (a.iter().sum::<f64>() / n, b.iter().sum::<f64>() / n);
+    let cov: f64 = a.iter().zip(b).map(|(x, y)| (x - ma) * (y - mb)).sum();
+    let va: f64 = a.iter().map(|x| (x - ma) * (x - ma)).sum();
+    let vb: f64 = b.iter().map(|y| (y - mb) * (y - mb)).sum();
+    cov / libm::sqrt(va * vb)
+}
+
+/// Published mean requests by hour of the day.
+const HOURLY: [f64; 24] = [
+    940.3, 892.6, 571.6, 513.0, 368.2, 341.5, 193.8, 153.3, 177.7, 415.9, 878.8, 1286.5, 1744.3,
+    1501.1, 1795.9, 1401.1, 1475.5, 1355.8, 1181.2, 1567.6, 1352.8, 1175.0, 1129.0, 1025.8,
+];
+
+#[test]
+fn the_whole_burstgpt_like_trace_has_the_published_statistics() {
+    let mut faults = Vec::new();
+    for seed in [1, 5, 6, 42] {
+        let t = burstgpt_like(FULL, seed);
+        let s = stats(&t);
+        let mut sheet = Sheet::new(format!("{FULL} requests, seed {seed}"));
+
+        let mut gaps: Vec<f64> = t.arrival.windows(2).map(|w| w[1] - w[0]).collect();
+        gaps.sort_by(f64::total_cmp);
+        sheet.near(
+            "requests/s",
+            s.mean_per_s.expect("has a span"),
+            0.2713,
+            0.05,
+        );
+        sheet.within("gap median, s", quantile(&gaps, 0.5), 1.0, 0.0, 1.0);
+        sheet.near("gap P95, s", quantile(&gaps, 0.95), 12.0, 0.20);
+        sheet.near("gap P99, s", quantile(&gaps, 0.99), 52.0, 0.15);
+        sheet.within(
+            "gap max, s",
+            gaps[gaps.len() - 1],
+            15_240.0,
+            7000.0,
+            40_000.0,
+        );
+        sheet.near("gap CV", s.cv_gap.expect("has gaps"), 13.28, 0.15);
+        sheet.near("dispersion of counts in 60 s", s.iod_60s, 138.0, 0.20);
+        sheet.near("most in 60 s, /s", s.peak_60s_per_s, 20.83, 0.25);
+
+        let hours = by_hour(&t);
+        let peak = hours.iter().copied().fold(0.0, f64::max);
+        let valley = hours.iter().copied().fold(f64::INFINITY, f64::min);
+        let at = |v: f64| {
+            hours
+                .iter()
+                .position(|h| *h == v)
+                .expect("it is among them") as f64
+        };
+        // The published profile is a plateau: 12, 14 and 19 h lie within 13 %.
+        sheet.within("peak hour", at(peak), 14.0, 11.0, 20.0);
+        sheet.within("valley hour", at(valley), 7.0, 6.0, 8.0);
+        sheet.near("peak over valley", peak / valley, 11.72, 0.35);
+        sheet.within(
+            "hours' correlation",
+            correlation(&hours, &HOURLY),
+            1.0,
+            0.85,
+            1.0,
+        );
+
+        let (p25, p75) = quartiles(t.prompt.iter().copied());
+        sheet.near("prompt mean", s.prompt.mean, 610.6, 0.02);
+        sheet.near("prompt deviation", deviation(&t.prompt), 782.0, 0.03);
+        sheet.near("prompt P25", p25, 137.0, 0.03);
+        sheet.near("prompt P50", s.prompt.p50, 251.0, 0.03);
+        sheet.near("prompt P75", p75, 758.0, 0.03);
+        sheet.near("prompt P95", s.prompt.p95, 2461.0, 0.03);
+        sheet.within(
+            "prompt max",
+            f64::from(s.prompt.max),
+            29_665.0,
+            8000.0,
+            29_665.0,
+        );
+        let (p25, p75) = quartiles(t.output.iter().copied());
+        sheet.near("output mean", s.output.mean, 123.3, 0.03);
+        sheet.near("output deviation", deviation(&t.output), 268.0, 0.04);
+        sheet.within("output P25", p25, 7.0, 7.0, 7.0);
+        sheet.near("output P50", s.output.p50, 34.0, 0.03);
+        sheet.near("output P75", p75, 134.0, 0.03);
+        sheet.near("output P95", s.output.p95, 460.0, 0.03);
+        sheet.within(
+            "output max",
+            f64::from(s.output.max),
+            7315.0,
+            4000.0,
+            7315.0,
+        );
+        let total: Vec<u32> = t.prompt.iter().zip(&t.output).map(|(p, o)| p + o).collect();
+        let whole = Trace {
+            prompt: total,
+            arrival: t.arrival.clone(),
+            ..Trace::default()
+        };
+        let total: LengthStats = stats(&whole).prompt;
+        sheet.near("prompt + output P50", total.p50, 327.0, 0.03);
+        sheet.near("prompt + output P95", total.p95, 2801.0, 0.03);
+
+        sheet.near("failed share", s.failed_share, 0.0178, 0.03);
+        // .0291/s of conversations (the module's documentation derives it) in .2713/s of requests.
+        sheet.near(
+            "conversations",
+            share(&s, |s| &s.log_types, "Conversation log"),
+            0.1073,
+            0.05,
+        );
+        // (.95 + .16) M of 10.1 M in all three files.
+        sheet.near(
+            "GPT-4 (in all three files)",
+            share(&s, |s| &s.models, "GPT-4"),
+            0.11,
+            0.20,
+        );
+        faults.extend(sheet.into_faults());
+    }
+    assert!(faults.is_empty(), "{faults:#?}");
+}
+
+#[test]
+fn the_first_ten_thousand_make_a_day_worth_looking_at() {
+    for seed in 0..40 {
+        let t = burstgpt_like(10_000, seed);
+        let s = stats(&t);
+        let hours = by_hour(&t);
+        let busy_hours = hours.iter().filter(|h| **h > 0.0).count();
+        let largest_minute = s.peak_60s_per_s * 60.0 / 10_000.0;
+        if seed % 10 == 2 {
+            println!(
+                "seed {seed}: {:.1} h, dispersion {:.1} in 60 s, busiest minute {:.1} %, hours {hours:?}",
+                s.span_s / 3600.0,
+                s.iod_60s,
+                largest_minute * 100.0
+            );
+        }
+        assert!(
+            (6.0..72.0).contains(&(s.span_s / 3600.0)),
+            "seed {seed}: {} h",
+            s.span_s / 3600.0
+        );
+        assert!(
+            largest_minute < 0.06,
+            "seed {seed}: {largest_minute} in one minute"
+        );
+        assert!(busy_hours >= 6, "seed {seed}: {hours:?}");
+        assert!(s.iod_60s > 5.0, "seed {seed}: {} is no burst", s.iod_60s);
+        let longest = t
+            .arrival
+            .windows(2)
+            .map(|w| w[1] - w[0])
+            .fold(0.0, f64::max);
+        assert!(
+            longest < 4.0 * 3600.0,
+            "seed {seed}: {longest} s of silence"
+        );
+    }
+}
+
+#[test]
+fn a_shorter_trace_is_the_start_of_a_longer_one() {
+    let (long, short) = (burstgpt_like(3000, 5), burstgpt_like(1000, 5));
+    assert_eq!(long.arrival[..1000], short.arrival);
+    assert_eq!(long.prompt[..1000], short.prompt);
+    assert_eq!(long.output[..1000], short.output);
+    assert_ne!(short.arrival, burstgpt_like(1000, 6).arrival);
+    assert_ne!(short.prompt, burstgpt_like(1000, 6).prompt);
+}
+
+/// The promise that a seed keeps its meaning, on every target and in every release.
+#[test]
+fn seed_42_is_frozen() {
+    let t = burstgpt_like(100_000, 42);
+    let hash = |hash: u64, value: u64| {
+        value.to_le_bytes().iter().fold(hash, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
+        })
+    };
+    let start = 0xcbf2_9ce4_8422_2325;
+    let arrivals = t.arrival.iter().fold(start, |h, a| hash(h, a.to_bits()));
+    let lengths = t
+        .prompt
+        .iter()
+        .chain(&t.output)
+        .fold(start, |h, v| hash(h, u64::from(*v)));
+    insta::assert_snapshot!(format!("{arrivals:016x} {lengths:016x}"), @"4fe4ebfdf3b9661b 1ab543cf2ea82174");
+}
+
+fn custom(arrivals: Arrivals, prompt: Lengths, output: Lengths) -> Synthetic {
+    Synthetic {
+        requests: 200_000,
+        shape: Shape::Custom {
+            arrivals,
+            prompt,
+            output,
+            failed_share: 0.1,
+        },
+    }
+}
+
+fn close(what: &str, got: f64, want: f64, share: f64) {
+    assert!(
+        (got / want - 1.0).abs() < share,
+        "{what}: {got} is not {want} +-{share}"
+    );
+}
+
+#[test]
+fn custom_arrivals_have_their_parameters() {
+    let fixed = || Lengths::Fixed { tokens: 5 };
+    let make = |arrivals| {
+        custom(arrivals, fixed(), fixed())
+            .generate(3)
+            .expect("in range")
+    };
+    let s = stats(&make(Arrivals::Poisson { rate: 4.0 }));
+    close("rate", s.mean_per_s.expect("has a span"), 4.0, 0.02);
+    close("CV", s.cv_gap.expect("has gaps"), 1.0, 0.02);
+    close("dispersion", s.iod_1s, 1.0, 0.03);
+    close("failed", s.failed_share, 0.1, 0.05);
+
+    for cv in [0.25, 3.0] {
+        let s = stats(&make(Arrivals::Gamma { rate: 0.5, cv }));
+        close("rate", s.mean_per_s.expect("has a span"), 0.5, 0.04);
+        close("CV", s.cv_gap.expect("has gaps"), cv, 0.05);
+    }
+
+    // Mean rate (100 * 10 + 2 * 30) / 40; the long-run dispersion is far above 1.
+    let on_off = Arrivals::OnOff {
+        on_rate: 100.0,
+        off_rate: 2.0,
+        mean_on_s: 10.0,
+        mean_off_s: 30.0,
+    };
+    let s = stats(&make(on_off));
+    close("rate", s.mean_per_s.expect("has a span"), 26.5, 0.15);
+    assert!(s.iod_60s > 100.0, "{}", s.iod_60s);
+
+    // Twenty periods of 1000 s at 10/s.
+    let diurnal = Arrivals::Diurnal {
+        mean_rate: 10.0,
+        peak_to_valley: 9.0,
+        period_s: 1000.0,
+        peak_at_s: 300.0,
+    };
+    let t = make(diurnal);
+    close(
+        "rate",
+        stats(&t).mean_per_s.expect("has a span"),
+        10.0,
+        0.02,
+    );
+    let around = |at: f64| {
+        let inside = |a: &&f64| {
+            let phase = (**a - at + 20.0).rem_euclid(1000.0);
+            phase < 40.0
+        };
+        t.arrival.iter().filter(inside).count() as f64
+    };
+    close("peak over valley", around(300.0) / around(800.0), 9.0, 0.15);
+}
+
+#[test]
+fn custom_lengths_have_their_parameters() {
+    let make = |lengths: Lengths| {
+        let poisson = Arrivals::Poisson { rate: 1.0 };
+        let mut s = custom(poisson, lengths.clone(), lengths);
+        if let Shape::Custom { failed_share, .. } = &mut s.shape {
+            *failed_share = 0.0;
+        }
+        s.generate(11).expect("in range")
+    };
+    let t = make(Lengths::Lognormal {
+        median: 500.0,
+        sigma: 0.8,
+    });
+    let s = stats(&t);
+    close("median", s.prompt.p50, 500.0, 0.02);
+    close("mean", s.output.mean, 500.0 * libm::exp(0.32), 0.02);
+    assert_ne!(t.prompt, t.output);
+    assert!(
+        correlation(
+            &t.prompt.iter().map(|p| f64::from(*p)).collect::<Vec<_>>(),
+            &t.output.iter().map(|p| f64::from(*p)).collect::<Vec<_>>()
+        )
+        .abs()
+            < 0.02
+    );
+
+    let t = make(Lengths::Gamma {
+        mean: 1000.0,
+        cv: 0.5,
+    });
+    close("mean", stats(&t).prompt.mean, 1000.0, 0.01);
+    close("deviation", deviation(&t.prompt), 500.0, 0.02);
+
+    // P(1) over P(2) is 2^1.1.
+    let t = make(Lengths::Zipf {
+        theta: 1.1,
+        max: 1000,
+    });
+    let count = |k| t.prompt.iter().filter(|p| **p == k).count() as f64;
+    close("1 over 2", count(1) / count(2), libm::pow(2.0, 1.1), 0.05);
+    assert!(t.prompt.iter().all(|p| (1..=1000).contains(p)));
+
+    assert!(
+        make(Lengths::Fixed { tokens: 7 })
+            .prompt
+            .iter()
+            .all(|p| *p == 7)
+    );
+
+    let t = make(Lengths::Empirical {
+        values: vec![3, 8, 9],
+        weights: vec![1.0, 0.0, 3.0],
+    });
+    let nines = t.prompt.iter().filter(|p| **p == 9).count() as f64;
+    close("share of 9", nines / 200_000.0, 0.75, 0.02);
+    assert!(t.prompt.iter().all(|p| *p == 3 || *p == 9));
+    let t = make(Lengths::Empirical {
+        values: vec![3, 8],
+        weights: vec![],
+    });
+    close("mean", stats(&t).prompt.mean, 5.5, 0.02);
+}
+
+#[test]
+fn json_round_trip_and_unknown_fields() {
+    let text = r#"{"requests":5,"shape":{"kind":"custom","arrivals":{"kind":"on-off","on_rate":2.0,
+        "off_rate":0.0,"mean_on_s":5.0,"mean_off_s":5.0},"prompt":{"kind":"fixed","tokens":3},
+        "output":{"kind":"empirical","values":[1,2]}}}"#;
+    let s: Synthetic = serde_json::from_str(text).expect("readable");
+    let again: Synthetic =
+        serde_json::from_str(&serde_json::to_string(&s).expect("plain data")).expect("readable");
+    assert_eq!(s, again);
+    assert_eq!(s.generate(1).expect("in range").len(), 5);
+    assert_eq!(
+        serde_json::from_str::<Synthetic>("{}").expect("defaults"),
+        Synthetic::default()
+    );
+    for text in [
+        r#"{"shape":{"kind":"burstgpt-like","rate":1}}"#,
+        r#"{"shape":{"kind":"other"}}"#,
+        r#"{"requests":5,"extra":1}"#,
+        r#"{"shape":{"kind":"custom","arrivals":{"kind":"poisson","rate":1.0,"cv":2.0},
+            "prompt":{"kind":"fixed","tokens":3},"output":{"kind":"fixed","tokens":3}}}"#,
+    ] {
+        assert!(serde_json::from_str::<Synthetic>(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn parameters_out_of_range_are_named() {
+    let poisson = || Arrivals::Poisson { rate: 1.0 };
+    let fixed = || Lengths::Fixed { tokens: 1 };
+    let arrivals = |a| custom(a, fixed(), fixed());
+    let prompt = |p| custom(poisson(), p, fixed());
+    let on_off = |on_rate, mean_on_s, mean_off_s| Arrivals::OnOff {
+        on_rate,
+        off_rate: 0.0,
+        mean_on_s,
+        mean_off_s,
+    };
+    let requests = |requests| Synthetic {
+        requests,
+        ..Synthetic::default()
+    };
+    let empirical = |values: &[u32], weights: &[f64]| {
+        prompt(Lengths::Empirical {
+            values: values.to_vec(),
+            weights: weights.to_vec(),
+        })
+    };
+    for (field, synthetic) in [
+        ("requests", requests(0)),
+        ("requests", requests(10_000_001)),
+        (
+            "shape.arrivals.rate",
+            arrivals(Arrivals::Poisson { rate: 0.0 }),
+        ),
+        (
+            "shape.arrivals.rate",
+            arrivals(Arrivals::Poisson { rate: f64::NAN }),
+        ),
+        (
+            "shape.arrivals.cv",
+            arrivals(Arrivals::Gamma { rate: 1.0, cv: 0.0 }),
+        ),
+        ("shape.arrivals.on_rate", arrivals(on_off(0.0, 1.0, 1.0))),
+        ("shape.arrivals.on_rate", arrivals(on_off(1e-5, 1e-3, 1.0))),
+        ("shape.arrivals.mean_on_s", arrivals(on_off(1.0, -1.0, 1.0))),
+        (
+            "shape.arrivals.peak_to_valley",
+            arrivals(Arrivals::Diurnal {
+                mean_rate: 1.0,
+                peak_to_valley: 0.5,
+                period_s: 1.0,
+                peak_at_s: 0.0,
+            }),
+        ),
+        (
+            "shape.prompt.median",
+            prompt(Lengths::Lognormal {
+                median: 0.0,
+                sigma: 1.0,
+            }),
+        ),
+        (
+            "shape.prompt.sigma",
+            prompt(Lengths::Lognormal {
+                median: 1.0,
+                sigma: f64::INFINITY,
+            }),
+        ),
+        (
+            "shape.prompt.mean",
+            prompt(Lengths::Gamma { mean: 1e7, cv: 1.0 }),
+        ),
+        (
+            "shape.prompt.theta",
+            prompt(Lengths::Zipf {
+                theta: -1.0,
+                max: 5,
+            }),
+        ),
+        (
+            "shape.prompt.max",
+            prompt(Lengths::Zipf { theta: 1.0, max: 0 }),
+        ),
+        ("shape.prompt.tokens", prompt(Lengths::Fixed { tokens: 0 })),
+        ("shape.prompt.values", empirical(&[], &[])),
+        ("shape.prompt.values", empirical(&[0], &[])),
+        ("shape.prompt.weights", empirical(&[1, 2], &[1.0])),
+        ("shape.prompt.weights", empirical(&[1, 2], &[1.0, -1.0])),
+        ("shape.prompt.weights", empirical(&[1, 2], &[0.0, 0.0])),
+    ] {
+        let e = synthetic.generate(1).expect_err(field).to_string();
+        assert!(e.starts_with(&format!("trace.{field}: ")), "{e}");
+    }
+}
