@@ -67,7 +67,7 @@ fn defaults_are_current() {
         .collect();
     let presets = serde_json::to_string_pretty(&presets).unwrap_or_default();
     let text = format!(
-        "{MARK}\n/** @import {{ Scenario }} from \"./types\" */\n\n\
+        "{MARK}\n/** @import {{ Scenario }} from \"./types.js\" */\n\n\
          /** @type {{Scenario}} */\nexport const DEFAULT_SCENARIO = {};\n\n\
          /** @type {{Record<string, Scenario>}} */\nexport const PRESETS = {presets};\n",
         Scenario::default().to_json(),

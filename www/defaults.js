@@ -1,6 +1,6 @@
 // Generated from the Rust types by tests/types.rs; do not edit.
 
-/** @import { Scenario } from "./types" */
+/** @import { Scenario } from "./types.js" */
 
 /** @type {Scenario} */
 export const DEFAULT_SCENARIO = {
@@ -16,7 +16,7 @@ export const DEFAULT_SCENARIO = {
     "window_start_s": null,
     "window_end_s": null,
     "limit": null,
-    "time_scale": 1,
+    "time_scale": 1.0,
     "rate_per_s": null,
     "failed": "drop",
     "ties": "fixed"
@@ -24,7 +24,7 @@ export const DEFAULT_SCENARIO = {
   "predictor": {
     "kind": "noisy",
     "sigma": 0.1,
-    "bin_error": 0,
+    "bin_error": 0.0,
     "exponent": 0.7,
     "scale": 1.5,
     "max_tokens": 4096
@@ -53,9 +53,9 @@ export const DEFAULT_SCENARIO = {
       "reserve": 0.1,
       "overflow_probability": 0.05,
       "smoothing": 0.2,
-      "initial_prompt_tokens": 300,
-      "initial_output_tokens": 200,
-      "initial_sd_tokens": 500
+      "initial_prompt_tokens": 300.0,
+      "initial_output_tokens": 200.0,
+      "initial_sd_tokens": 500.0
     },
     "controller": {
       "variant": "nov29",
@@ -65,7 +65,7 @@ export const DEFAULT_SCENARIO = {
       "alpha": 4,
       "delta": 2,
       "smoothing": 0.2,
-      "initial_batch": 64,
+      "initial_batch": 64.0,
       "warmup_batches": 3,
       "at_least_running": true,
       "band_from_delta": false
@@ -82,14 +82,14 @@ export const DEFAULT_SCENARIO = {
     "floor_s": 0.001
   },
   "memory": {
-    "capacity_gb": 12,
-    "model_gb": 4,
+    "capacity_gb": 12.0,
+    "model_gb": 4.0,
     "kv_gb_per_token": 0.0001875,
-    "margin_gb": 1
+    "margin_gb": 1.0
   },
   "sla": {
-    "token_ms": 30,
-    "request_s": 20,
+    "token_ms": 30.0,
+    "request_s": 20.0,
     "published_token_rule": "batch-tbt"
   },
   "seed": 42
@@ -110,7 +110,7 @@ export const PRESETS = {
       "window_start_s": null,
       "window_end_s": null,
       "limit": null,
-      "time_scale": 200,
+      "time_scale": 200.0,
       "rate_per_s": null,
       "failed": "keep",
       "ties": "published-heap"
@@ -118,7 +118,7 @@ export const PRESETS = {
     "predictor": {
       "kind": "published",
       "sigma": 0.1,
-      "bin_error": 0,
+      "bin_error": 0.0,
       "exponent": 0.7,
       "scale": 1.5,
       "max_tokens": 4096
@@ -147,9 +147,9 @@ export const PRESETS = {
         "reserve": 0.1,
         "overflow_probability": 0.05,
         "smoothing": 0.2,
-        "initial_prompt_tokens": 300,
-        "initial_output_tokens": 200,
-        "initial_sd_tokens": 500
+        "initial_prompt_tokens": 300.0,
+        "initial_output_tokens": 200.0,
+        "initial_sd_tokens": 500.0
       },
       "controller": {
         "variant": "nov29",
@@ -159,7 +159,7 @@ export const PRESETS = {
         "alpha": 4,
         "delta": 2,
         "smoothing": 0.2,
-        "initial_batch": 64,
+        "initial_batch": 64.0,
         "warmup_batches": 3,
         "at_least_running": true,
         "band_from_delta": false
@@ -176,14 +176,14 @@ export const PRESETS = {
       "floor_s": 0.001
     },
     "memory": {
-      "capacity_gb": 12,
-      "model_gb": 4,
+      "capacity_gb": 12.0,
+      "model_gb": 4.0,
       "kv_gb_per_token": 0.0001875,
-      "margin_gb": 1
+      "margin_gb": 1.0
     },
     "sla": {
-      "token_ms": 30,
-      "request_s": 20,
+      "token_ms": 30.0,
+      "request_s": 20.0,
       "published_token_rule": "batch-tbt"
     },
     "seed": 42
@@ -201,7 +201,7 @@ export const PRESETS = {
       "window_start_s": null,
       "window_end_s": null,
       "limit": null,
-      "time_scale": 200,
+      "time_scale": 200.0,
       "rate_per_s": null,
       "failed": "keep",
       "ties": "published-heap"
@@ -209,7 +209,7 @@ export const PRESETS = {
     "predictor": {
       "kind": "published",
       "sigma": 0.1,
-      "bin_error": 0,
+      "bin_error": 0.0,
       "exponent": 0.7,
       "scale": 1.5,
       "max_tokens": 4096
@@ -238,19 +238,19 @@ export const PRESETS = {
         "reserve": 0.1,
         "overflow_probability": 0.05,
         "smoothing": 0.2,
-        "initial_prompt_tokens": 300,
-        "initial_output_tokens": 200,
-        "initial_sd_tokens": 500
+        "initial_prompt_tokens": 300.0,
+        "initial_output_tokens": 200.0,
+        "initial_sd_tokens": 500.0
       },
       "controller": {
         "variant": "nov24",
         "feedback": "service",
-        "target_s": 1,
+        "target_s": 1.0,
         "epsilon_s": 0.1,
         "alpha": 4,
         "delta": 2,
         "smoothing": 0.2,
-        "initial_batch": 64,
+        "initial_batch": 64.0,
         "warmup_batches": 3,
         "at_least_running": true,
         "band_from_delta": false
@@ -267,14 +267,14 @@ export const PRESETS = {
       "floor_s": 0.001
     },
     "memory": {
-      "capacity_gb": 12,
-      "model_gb": 2,
-      "kv_gb_per_token": 0.000005,
-      "margin_gb": 0
+      "capacity_gb": 12.0,
+      "model_gb": 2.0,
+      "kv_gb_per_token": 5e-6,
+      "margin_gb": 0.0
     },
     "sla": {
-      "token_ms": 1000,
-      "request_s": 1,
+      "token_ms": 1000.0,
+      "request_s": 1.0,
       "published_token_rule": "end-to-end"
     },
     "seed": 42
@@ -292,7 +292,7 @@ export const PRESETS = {
       "window_start_s": null,
       "window_end_s": null,
       "limit": null,
-      "time_scale": 200,
+      "time_scale": 200.0,
       "rate_per_s": null,
       "failed": "keep",
       "ties": "published-heap"
@@ -300,7 +300,7 @@ export const PRESETS = {
     "predictor": {
       "kind": "published",
       "sigma": 0.1,
-      "bin_error": 0,
+      "bin_error": 0.0,
       "exponent": 0.7,
       "scale": 1.5,
       "max_tokens": 4096
@@ -329,9 +329,9 @@ export const PRESETS = {
         "reserve": 0.1,
         "overflow_probability": 0.05,
         "smoothing": 0.2,
-        "initial_prompt_tokens": 300,
-        "initial_output_tokens": 200,
-        "initial_sd_tokens": 500
+        "initial_prompt_tokens": 300.0,
+        "initial_output_tokens": 200.0,
+        "initial_sd_tokens": 500.0
       },
       "controller": {
         "variant": "nov29",
@@ -341,7 +341,7 @@ export const PRESETS = {
         "alpha": 4,
         "delta": 2,
         "smoothing": 0.2,
-        "initial_batch": 64,
+        "initial_batch": 64.0,
         "warmup_batches": 3,
         "at_least_running": true,
         "band_from_delta": false
@@ -358,14 +358,14 @@ export const PRESETS = {
       "floor_s": 0.001
     },
     "memory": {
-      "capacity_gb": 12,
-      "model_gb": 4,
+      "capacity_gb": 12.0,
+      "model_gb": 4.0,
       "kv_gb_per_token": 0.0001875,
-      "margin_gb": 1
+      "margin_gb": 1.0
     },
     "sla": {
-      "token_ms": 50,
-      "request_s": 10,
+      "token_ms": 50.0,
+      "request_s": 10.0,
       "published_token_rule": "batch-tbt"
     },
     "seed": 42

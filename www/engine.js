@@ -1,6 +1,6 @@
 // The page's side of the worker: starts it, asks it, and starts a fresh one when it crashes.
 
-/** @import { FromWorker, Policy, Scenario, ToWorker, TraceFile } from "./types" */
+/** @import { FromWorker, Policy, Scenario, ToWorker, TraceFile } from "./types.js" */
 /** @typedef {Extract<FromWorker, {type: "trace" | "progress" | "result" | "done" | "error"}>} RunReply */
 
 /**

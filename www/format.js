@@ -55,6 +55,14 @@ export function duration(seconds) {
   return withUnit(seconds / size, unit);
 }
 
+/** A round time for an axis: 1 min, not 60 s. @param {number} seconds */
+export function tickTime(seconds) {
+  for (const [size, unit] of /** @type {const} */ ([[86_400, "d"], [3600, "h"], [60, "min"]])) {
+    if (seconds >= size) return withUnit(seconds / size, unit);
+  }
+  return duration(seconds);
+}
+
 /**
  * The unit for times up to `seconds`.
  * @param {number} seconds

@@ -20,7 +20,7 @@ import { trace } from "./panels/trace.js";
 import { defaultState, fromHash, getPath, same, toHash, withPath } from "./state.js";
 import { CHOICE, NOTICE, UI, errorSentence, finding } from "./words.js";
 
-/** @import { ErrorReport, RunResult, Scenario, TraceFile, TraceInfo } from "./types" */
+/** @import { ErrorReport, RunResult, Scenario, TraceFile, TraceInfo } from "./types.js" */
 /** @import { RunReply } from "./engine.js" */
 /** @import { State } from "./state.js" */
 
@@ -96,13 +96,24 @@ function remember() {
 function showState() {
   controlPanel.update(state);
   schedulerPanel.update(state.shown);
-  presetSelect.value = Object.keys(PRESETS).find((name) => same(comparable(PRESETS[name]), comparable(state.scenario))) ?? "";
+  const { scenario } = state;
+  const [inForce] = Object.entries(PRESETS).find(([, preset]) => same(withPreset(preset, scenario), scenario)) ?? [""];
+  presetSelect.value = inForce;
 }
 
-/** A preset is in force whatever the trace; the page runs every scheduler. @param {Scenario | undefined} scenario */
-function comparable(scenario) {
-  if (scenario === undefined) return null;
-  return { ...scenario, trace: null, scheduler: { ...scenario.scheduler, policy: null } };
+/**
+ * A preset with what it leaves to the reader, as on the command line: trace, limit, fleet and K.
+ * @type {(preset: Scenario, kept: Scenario) => Scenario}
+ */
+function withPreset(preset, kept) {
+  const { policy, bins } = kept.scheduler;
+  return {
+    ...structuredClone(preset),
+    trace: kept.trace,
+    workload: { ...preset.workload, limit: kept.workload.limit },
+    fleet: kept.fleet,
+    scheduler: { ...preset.scheduler, policy, bins: { ...preset.scheduler.bins, count: bins.count } },
+  };
 }
 
 /** Takes the state from the address bar. */
@@ -250,14 +261,10 @@ byId("preset-help").textContent = UI.presetHelp;
 presetSelect.addEventListener("change", () => {
   const preset = PRESETS[presetSelect.value];
   alerts.clear("preset");
-  if (preset === undefined) {
-    apply({ ...defaultState(), shown: state.shown, scenario: { ...defaultState().scenario, trace: state.scenario.trace } }, true);
-    return;
-  }
-  if (state.scenario.trace.source !== "file") {
+  if (preset !== undefined && state.scenario.trace.source !== "file") {
     alerts.show("preset", UI.presetNeedsTrace(CHOICE["latency"]?.[presetSelect.value] ?? presetSelect.value));
   }
-  apply({ ...state, scenario: { ...structuredClone(preset), trace: state.scenario.trace } }, true);
+  apply({ ...state, scenario: withPreset(preset ?? defaultState().scenario, state.scenario) }, true);
 });
 
 byId("reset").addEventListener("click", () => {

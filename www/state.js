@@ -7,7 +7,7 @@
 import { DEFAULT_SCENARIO, PRESETS } from "./defaults.js";
 import { CHOICE, CONTROL, NOTICE, UI } from "./words.js";
 
-/** @import { Policy, Scenario } from "./types" */
+/** @import { Policy, Scenario } from "./types.js" */
 
 /** Every scheduler, in the order of the page. @type {readonly Policy[]} */
 export const POLICIES = ["static-fifo", "dynamic", "multi-bin", "multi-bin-dynamic"];

@@ -6,7 +6,7 @@
 
 import { count, duration, number, percent, withUnit } from "./format.js";
 
-/** @import { ErrorReport, Honest, Policy, RunResult, TraceInfo } from "./types" */
+/** @import { Attainment, ErrorReport, Honest, Policy, RunResult, TraceInfo } from "./types.js" */
 
 /** @type {Record<Policy, {name: string, short: string, what: string}>} */
 export const POLICY = {
@@ -27,7 +27,7 @@ export const POLICY = {
   },
   "multi-bin-dynamic": {
     name: "multi-bin dynamic",
-    short: "bins + dyn.",
+    short: "bins+dyn",
     what: "Bins by predicted length, each with its own dynamic batch size; never waits.",
   },
 };
@@ -120,7 +120,7 @@ export const UI = {
   linkNotCopied: "The browser did not allow copying; the link is in the address bar.",
   preset: "Published setting",
   presetNone: "none",
-  presetHelp: "Sets everything as a published study did, its flaws included.",
+  presetHelp: "Everything but trace, fleet and K as a published study had it, flaws included.",
   presetNeedsTrace: /** @param {string} name */ (name) =>
     `The study “${name}” replayed BurstGPT_1.csv; until you choose that file, its settings run on the trace at hand.`,
   chooseTrace: "Choose a trace file",
@@ -229,8 +229,14 @@ export function finding(results) {
   return text;
 }
 
+/**
+ * Share of requests that kept a promise; NaN where no request produced output.
+ * @type {(result: RunResult, promise: keyof Attainment) => number}
+ */
+export const kept = (result, promise) => result.summary.honest.sla[promise] ?? NaN;
+
 /** @param {RunResult} result */
-const joint = (result) => result.summary.honest.sla.joint;
+const joint = (result) => kept(result, "joint");
 
 /** @type {(low: number, high: number) => string} */
 const range = (low, high) =>
@@ -240,20 +246,20 @@ const range = (low, high) =>
 export const FIGURE = {
   attainment: {
     title: "Promises kept",
-    token: /** @param {number} ms */ (ms) => `Token SLA, ≤ ${withUnit(ms, "ms")} per output token`,
+    token: /** @param {number} ms */ (ms) => `Token SLA, ≤ ${withUnit(ms, "ms")} per token`,
     request: /** @param {number} s */ (s) => `Request SLA, ≤ ${duration(s)} in all`,
     joint: "Both",
     column: "Share of requests",
     scheduler: "Scheduler",
     sentence: /** @param {RunResult[]} results */ (results) => {
-      const [best, worst] = extremes(results, (r) => r.summary.honest.sla.request);
+      const [best, worst] = extremes(results, (r) => kept(r, "request"));
       if (best === undefined || worst === undefined) return "";
-      const token = results.map((r) => r.summary.honest.sla.token);
+      const token = results.map((r) => kept(r, "token"));
       const tokenPart = `The token SLA holds for ${range(Math.min(...token), Math.max(...token))} of requests, each judged by its own time per output token.`;
-      if (best === worst || Math.abs(worst.summary.honest.sla.request - best.summary.honest.sla.request) < 0.005) {
-        return `${tokenPart} The request SLA holds for ${percent(best.summary.honest.sla.request)}.`;
+      if (best === worst || Math.abs(kept(worst, "request") - kept(best, "request")) < 0.005) {
+        return `${tokenPart} The request SLA holds for ${percent(kept(best, "request"))}.`;
       }
-      return `${tokenPart} The request SLA is where they part: ${percent(worst.summary.honest.sla.request)} with ${POLICY[worst.policy].name}, ${percent(best.summary.honest.sla.request)} with ${POLICY[best.policy].name}.`;
+      return `${tokenPart} The request SLA is where they part: ${percent(kept(worst, "request"))} with ${POLICY[worst.policy].name}, ${percent(kept(best, "request"))} with ${POLICY[best.policy].name}.`;
     },
   },
   cdf: {
@@ -366,7 +372,7 @@ function extremes(results, value) {
 /** @type {(pick: (honest: Honest) => number | null | undefined) => Row["value"]} */
 const honest = (pick) => (result) => pick(result.summary.honest) ?? null;
 
-/** @type {(pick: (published: import("./types").Published) => number) => Row["value"]} */
+/** @type {(pick: (published: import("./types.js").Published) => number) => Row["value"]} */
 const published = (pick) => (result) => pick(result.summary.published);
 
 export const TABLE = {

@@ -21,7 +21,7 @@
 
 import init, { Engine, randomSeed, version } from "../pkg/batchscope.js";
 
-/** @import { ErrorReport, FromWorker, Policy, RequestColumns, RunResult, ToWorker } from "./types" */
+/** @import { ErrorReport, FromWorker, Policy, RequestColumns, RunResult, ToWorker } from "./types.js" */
 /** @typedef {Extract<ToWorker, {type: "run"}>} RunMessage */
 
 /** Longest time without looking at messages, ms. */
@@ -149,7 +149,7 @@ async function run({ runId, scenario, policies, file }) {
 /**
  * One scheduler's run, slice by slice; the time it took, or null where a newer run is wanted.
  * @param {number} runId
- * @param {import("./types").Scenario} scenario
+ * @param {import("./types.js").Scenario} scenario
  * @param {(done: number) => void} progress
  */
 async function simulate(runId, scenario, progress) {

@@ -199,7 +199,7 @@ pub fn random_seed() -> Result<u32, JsValue> {
 }
 
 #[wasm_bindgen(typescript_custom_section)]
-const TYPES: &str = r#"import type { CdfColumns, RequestColumns, Scenario, SeriesColumns, Summary, TraceInfo } from "../www/types";"#;
+const TYPES: &str = r#"import type { CdfColumns, RequestColumns, Scenario, SeriesColumns, Summary, TraceInfo } from "../www/types.js";"#;
 
 /// A scenario from a plain object, by way of the text form: one reader of scenarios instead of two
 /// halves the module, and its sentences name the field.

@@ -12,7 +12,7 @@ import { fileURLToPath } from "node:url";
 import { Engine, initSync } from "../../pkg/batchscope.js";
 import { DEFAULT_SCENARIO, PRESETS } from "../../www/defaults.js";
 
-/** @import { Scenario } from "../../www/types" */
+/** @import { Scenario } from "../../www/types.js" */
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const REAL_TRACE = join(ROOT, "../shared/data/burstgpt_slice/BurstGPT_1_head.csv");

@@ -2,11 +2,11 @@
 
 import { el } from "../dom.js";
 import { percent } from "../format.js";
-import { FIGURE, POLICY, UI } from "../words.js";
+import { FIGURE, POLICY, UI, kept } from "../words.js";
 import { frame } from "./figure.js";
-import { SIGN, sample, svg } from "./palette.js";
+import { SIGN, svg } from "./palette.js";
 
-/** @import { Attainment, RunResult } from "../types" */
+/** @import { Attainment, RunResult } from "../types.js" */
 
 const WORDS = FIGURE.attainment;
 /** @type {(keyof Attainment)[]} */
@@ -27,7 +27,8 @@ export function attainment(host) {
         ...PROMISES.map((promise) =>
           el(
             "table",
-            { class: `promise ${promise}` },
+            // Rows are laid out as a grid, which would take their roles from them.
+            { class: `promise ${promise}`, role: "table" },
             el("caption", {}, captions[promise]),
             el("thead", { class: "visually-hidden" }, el("tr", {}, el("th", { scope: "col" }, WORDS.scheduler), el("th", { scope: "col" }, WORDS.column))),
             el(
@@ -45,25 +46,27 @@ export function attainment(host) {
 }
 
 /** @type {(result: RunResult, promise: keyof Attainment, before: RunResult | undefined) => HTMLElement} */
-function row({ policy, summary }, promise, before) {
-  const share = summary.honest.sla[promise];
-  const old = before?.summary.honest.sla[promise];
+function row(result, promise, before) {
+  const { policy } = result;
+  const share = kept(result, promise);
+  const old = before === undefined ? undefined : kept(before, promise);
   const changed = old !== undefined && percent(old) !== percent(share);
   return el(
     "tr",
-    { class: policy },
-    el("th", { scope: "row" }, sample(policy), POLICY[policy].name),
+    { class: policy, role: "row" },
+    el("th", { scope: "row", role: "rowheader" }, POLICY[policy].name),
     el(
       "td",
-      {},
-      bar(policy, share, changed ? old : null),
-      el("span", { class: "share" }, percent(share)),
+      { role: "cell" },
       el("span", { class: "was" }, changed ? UI.was(percent(old)) : ""),
+      " ",
+      el("span", { class: "share" }, percent(share)),
+      bar(policy, share, changed ? old : null),
     ),
   );
 }
 
-/** @type {(policy: import("../types").Policy, share: number, old: number | null) => SVGElement} */
+/** @type {(policy: import("../types.js").Policy, share: number, old: number | null) => SVGElement} */
 function bar(policy, share, old) {
   const at = `${share * 100}%`;
   return svg("svg", { class: "bar", "aria-hidden": "true", height: 16, width: "100%" }, [

@@ -1,11 +1,11 @@
 // The three figures with curves: latency distribution, queue and batch size over time.
 
-import { count, duration, number, percent, timeUnit } from "../format.js";
+import { count, duration, number, percent, tickTime, timeUnit } from "../format.js";
 import { FIGURE } from "../words.js";
 import { frame } from "./figure.js";
 import { plot } from "./plot.js";
 
-/** @import { Policy, RunResult } from "../types" */
+/** @import { Policy, RunResult } from "../types.js" */
 /** @import { Axis, Line, View } from "./plot.js" */
 
 /** Rows of a table of numbers. */
@@ -13,6 +13,9 @@ const TABLE_ROWS = 20;
 const PERCENTILES = [0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999];
 /** Ticks of the y axis of the distribution. */
 const SHARES = [0, 0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999, 0.999999];
+
+/** Ticks of a logarithmic time axis, where people look for them, s. */
+const TIMES = [1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1, 10, 60, 600, 3600, 36_000, 86_400, 864_000];
 
 /** How far into the tail a share is. @param {number} share */
 const tail = (share) => -Math.log10(1 - share);
@@ -68,7 +71,7 @@ export function cdf(host) {
     values: (splits) => splits.map((split) => `${Number(((1 - 10 ** -split) * 100).toPrecision(6))} %`),
   };
   const chart = plot(body, {
-    x: { label: words.x, scale: "log", values: (splits) => splits.map((s) => (isDecade(s) ? duration(s) : "")) },
+    x: { label: words.x, scale: "log", splits: (min, max) => TIMES.filter((t) => t >= min && t <= max), values: (splits) => splits.map(tickTime) },
     y,
     height: 380,
   });
@@ -110,8 +113,21 @@ export function cdf(host) {
   }
 }
 
-/** @param {number} value */
-const isDecade = (value) => Math.abs(Math.log10(value) - Math.round(Math.log10(value))) < 1e-9;
+/** A line without the intervals in which there was nothing to measure. @type {(policy: Policy, x: Float64Array, y: Float64Array) => Line} */
+function known(policy, x, y) {
+  if (!y.some(Number.isNaN)) return { policy, x, y };
+  return { policy, x: x.filter((_, i) => !Number.isNaN(y[i])), y: y.filter((value) => !Number.isNaN(value)) };
+}
+
+/** About six round numbers from `min` to `max`. @type {(min: number, max: number) => number[]} */
+function round(min, max) {
+  const rough = Math.max(1e-12, max - min) / 6;
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = ([1, 2, 5, 10].find((digit) => digit * power >= rough) ?? 10) * power;
+  const ticks = [];
+  for (let i = Math.ceil(min / step); i * step <= max; i += 1) ticks.push(i * step);
+  return ticks;
+}
 
 /** Waiting requests over time. @param {HTMLElement} host */
 export function queue(host) {
@@ -166,7 +182,13 @@ function overTime(host, kind, { column, text, sentence }) {
   });
   let unit = timeUnit(1);
   const chart = plot(body, {
-    x: { label: words.x, scale: "linear", values: (splits) => splits.map((s) => number(s / unit.size)) },
+    x: {
+      label: words.x,
+      scale: "linear",
+      // Round in the unit that is shown, which is not always the second.
+      splits: (min, max) => round(min / unit.size, max / unit.size).map((tick) => tick * unit.size),
+      values: (splits) => splits.map((s) => number(s / unit.size)),
+    },
     y: { label: words.y, scale: "linear", values: (splits) => splits.map(number) },
     height: 240,
   });
@@ -180,7 +202,7 @@ function overTime(host, kind, { column, text, sentence }) {
   return {
     /** @param {RunResult[]} results */
     update(results) {
-      lines = results.map((result) => ({ policy: result.policy, x: result.series.t_s, y: column(result) }));
+      lines = results.map((result) => known(result.policy, result.series.t_s, column(result)));
       const end = Math.max(1e-9, ...lines.map(({ x }) => x.at(-1) ?? 0));
       const top = Math.max(1, ...lines.map(({ y }) => y.reduce((a, b) => Math.max(a, b), 0)));
       unit = timeUnit(end);

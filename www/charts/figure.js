@@ -4,7 +4,7 @@ import { el } from "../dom.js";
 import { FIGURE, POLICY, UI } from "../words.js";
 import { sample } from "./palette.js";
 
-/** @import { Policy } from "../types" */
+/** @import { Policy } from "../types.js" */
 
 /** Rest after the last key before the value is announced, ms. */
 const ANNOUNCE_MS = 350;

@@ -6,7 +6,7 @@ import { FIGURE, POLICY } from "../words.js";
 import { frame } from "./figure.js";
 import { sample, svg } from "./palette.js";
 
-/** @import { RunResult } from "../types" */
+/** @import { RunResult } from "../types.js" */
 
 const WORDS = FIGURE.gpus;
 /** Rows of the table of numbers at most. */

@@ -46,7 +46,8 @@ export function place(curves, area, measure, lineHeight) {
         const top = anchorY + dy - lineHeight / 2;
         if (!(left >= area.left && left + width <= area.left + area.width)) continue;
         if (!(top >= area.top && top + lineHeight <= area.top + area.height)) continue;
-        let cost = 0;
+        // Names read best near the end of a curve, where curves have parted.
+        let cost = (1 - i / TRIES) * 8;
         eachCell(left, top, width, lineHeight, (cell) => {
           cost += taken[cell] ?? 0;
         });

@@ -1,7 +1,7 @@
 // One colour, one dash and one marker per scheduler, everywhere on the page. The colours themselves
 // are CSS variables (style.css), so that light, dark and print come from one place.
 
-/** @import { Policy } from "../types" */
+/** @import { Policy } from "../types.js" */
 
 /** @type {Record<Policy, {dash: number[], marker: string}>} */
 export const SIGN = {

@@ -8,7 +8,7 @@ import { POLICY } from "../words.js";
 import { SIGN, colour, css, textColour } from "./palette.js";
 import { place } from "./labels.js";
 
-/** @import { Policy } from "../types" */
+/** @import { Policy } from "../types.js" */
 
 /**
  * @typedef {object} Line
@@ -131,6 +131,8 @@ export function plot(host, axes) {
       labelGap: 2,
       ticks: { stroke: () => css("--hairline"), width: 1, size: 4 },
       grid: { stroke: () => css("--hairline"), width: 1, show: side === 3 },
+      // uPlot would hide ticks of a log axis that are no powers of ten.
+      filter: (/** @type {uPlot} */ _u, /** @type {number[]} */ found) => found,
       ...(splits === undefined ? {} : { splits: (/** @type {uPlot} */ u, /** @type {number} */ _i, /** @type {number} */ min, /** @type {number} */ max) => splits(min, max) }),
       ...(values === undefined ? {} : { values: (/** @type {uPlot} */ _u, /** @type {number[]} */ found) => values(found) }),
     });

@@ -5,7 +5,7 @@ import { POLICIES } from "../state.js";
 import { POLICY } from "../words.js";
 import { sample } from "../charts/palette.js";
 
-/** @import { Policy } from "../types" */
+/** @import { Policy } from "../types.js" */
 
 /**
  * @param {HTMLElement} host

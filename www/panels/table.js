@@ -5,7 +5,7 @@ import { count, number, percent } from "../format.js";
 import { POLICY, TABLE } from "../words.js";
 import { sample } from "../charts/palette.js";
 
-/** @import { RunResult } from "../types" */
+/** @import { RunResult } from "../types.js" */
 /** @import { Row } from "../words.js" */
 
 /** @param {HTMLElement} host */

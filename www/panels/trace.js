@@ -3,7 +3,7 @@
 import { el } from "../dom.js";
 import { UI, traceSentence } from "../words.js";
 
-/** @import { TraceFile, TraceInfo } from "../types" */
+/** @import { TraceFile, TraceInfo } from "../types.js" */
 
 /**
  * @param {HTMLElement} host
