@@ -309,12 +309,12 @@ export const FIGURE = {
       const [low, high] = extremes(results, (r) => r.summary.published.avg_batch);
       if (low === undefined || high === undefined) return "";
       const mean = /** @param {RunResult} r */ (r) => number(r.summary.published.avg_batch);
-      const waste = extremes(results, (r) => r.summary.honest.padding_waste);
+      const waste = extremes(results, (r) => r.summary.honest.padding_waste ?? NaN);
       const least = waste[0];
       const tail =
         least === undefined
           ? ""
-          : ` Least padding, ${percent(least.summary.honest.padding_waste)} of token positions, has ${POLICY[least.policy].name}.`;
+          : ` Least padding, ${percent(least.summary.honest.padding_waste ?? NaN)} of token positions, has ${POLICY[least.policy].name}.`;
       if (low === high) return `A batch holds ${mean(low)} requests on average.`;
       return `A batch holds ${mean(low)} requests on average with ${POLICY[low.policy].name}, ${mean(high)} with ${POLICY[high.policy].name}.${tail}`;
     },
