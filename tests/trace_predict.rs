@@ -123,7 +123,8 @@ fn bin_errors_have_their_probability() {
 #[test]
 fn parameters_out_of_range_are_named() {
     assert_eq!(Predictor::default().check("predictor"), Ok(()));
-    let faults: [(&str, fn(&mut Predictor)); 9] = [
+    type Spoil = fn(&mut Predictor);
+    let faults: [(&str, Spoil); 9] = [
         ("sigma", |p| p.sigma = -0.1),
         ("sigma", |p| p.sigma = f64::NAN),
         ("sigma", |p| p.sigma = f64::INFINITY),

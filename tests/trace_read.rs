@@ -371,7 +371,9 @@ fn gzip_in_one_member_or_many() {
         assert_eq!(read(&packed[..], "t.csv", None).expect("readable"), plain);
     }
     let packed = gzip(rows.as_bytes());
-    for len in 2..packed.len() {
+    // Every cut within the header and the trailer, and some in between.
+    let ends = |len: &usize| *len < 64 || *len + 64 > packed.len() || len.is_multiple_of(311);
+    for len in (2..packed.len()).filter(ends) {
         let (code, sentence) = fault(&packed[..len]);
         assert_eq!(code, "truncated", "{len} of {}: {sentence}", packed.len());
     }

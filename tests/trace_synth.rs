@@ -225,7 +225,7 @@ fn the_whole_burstgpt_like_trace_has_the_published_statistics() {
 
 #[test]
 fn the_first_ten_thousand_make_a_day_worth_looking_at() {
-    for seed in 0..40 {
+    for seed in 0..=42 {
         let t = burstgpt_like(10_000, seed);
         let s = stats(&t);
         let hours = by_hour(&t);

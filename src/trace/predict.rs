@@ -75,8 +75,16 @@ impl Predictor {
             Kind::Published => {
                 let mut random = NumpyLegacy::new(seed);
                 let mut curve = Curve::new(self);
-                rows.map(|(p, _)| self.clamped(curve.at(*p) * random.lognormal(self.sigma)))
-                    .collect()
+                let mut predicted = Vec::with_capacity(prompt.len().min(output.len()));
+                let mut errors = [0.0; 1024];
+                let rows = prompt.get(..output.len()).unwrap_or(prompt);
+                for block in rows.chunks(errors.len()) {
+                    let errors = errors.get_mut(..block.len()).unwrap_or_default();
+                    random.lognormals(self.sigma, errors);
+                    let block = block.iter().zip(errors);
+                    predicted.extend(block.map(|(p, e)| self.clamped(curve.at(*p) * *e)));
+                }
+                predicted
             }
             Kind::PromptOnly => {
                 let mut curve = Curve::new(self);

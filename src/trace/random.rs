@@ -112,6 +112,10 @@ fn polynomial<const N: usize>(x: f64, coefficients: [f64; N]) -> f64 {
 
 /// The standard normal's quantile function, to about 16 digits (Wichura 1988, algorithm AS241,
 /// PPND16), for `p` in (0, 1).
+#[expect(
+    clippy::excessive_precision,
+    reason = "the digits as published, to be compared with the paper"
+)]
 #[inline]
 pub(crate) fn normal_quantile(p: f64) -> f64 {
     let q = p - 0.5;
@@ -203,17 +207,18 @@ pub(crate) fn normal_quantile(p: f64) -> f64 {
 }
 
 /// numpy's legacy generator (`np.random.seed(seed)`): MT19937 and the polar method, which makes two
-/// normal numbers at a time and keeps the second for the next call.
+/// normal numbers from each accepted point.
 pub(super) struct NumpyLegacy {
     bits: Mt,
-    kept: Option<f64>,
+    /// Accepted points of the unit disc, with their squared radius.
+    points: Vec<[f64; 3]>,
 }
 
 impl NumpyLegacy {
     pub(super) fn new(seed: u32) -> Self {
         NumpyLegacy {
             bits: Mt::new(seed),
-            kept: None,
+            points: Vec::new(),
         }
     }
 
@@ -225,27 +230,28 @@ impl NumpyLegacy {
         (f64::from(high) * 67_108_864.0 + f64::from(low)) / 9_007_199_254_740_992.0
     }
 
-    #[inline]
-    fn normal(&mut self) -> f64 {
-        if let Some(kept) = self.kept.take() {
-            return kept;
-        }
-        loop {
+    /// The next draws of `np.random.lognormal(0, sigma)`. Every call but the last must ask for an
+    /// even number: the second number of a half-used point is dropped.
+    ///
+    /// First all the rejections, then all the arithmetic: the unpredictable branch and the long
+    /// chains of logarithm, root and exponential would otherwise wait for each other in every row.
+    pub(super) fn lognormals(&mut self, sigma: f64, out: &mut [f64]) {
+        self.points.clear();
+        while self.points.len() < out.len().div_ceil(2) {
             let x1 = 2.0 * self.double() - 1.0;
             let x2 = 2.0 * self.double() - 1.0;
             let r2 = x1 * x1 + x2 * x2;
             if r2 < 1.0 && r2 != 0.0 {
-                let f = libm::sqrt(-2.0 * libm::log(r2) / r2);
-                self.kept = Some(f * x1);
-                return f * x2;
+                self.points.push([x1, x2, r2]);
             }
         }
-    }
-
-    /// `np.random.lognormal(0, sigma)`.
-    #[inline]
-    pub(super) fn lognormal(&mut self, sigma: f64) -> f64 {
-        libm::exp(sigma * self.normal())
+        for (pair, [x1, x2, r2]) in out.chunks_mut(2).zip(&self.points) {
+            let f = libm::sqrt(-2.0 * libm::log(*r2) / r2);
+            // numpy returns the second coordinate first.
+            for (value, x) in pair.iter_mut().zip([x2, x1]) {
+                *value = libm::exp(sigma * (f * x));
+            }
+        }
     }
 }
 

@@ -208,14 +208,13 @@ impl Names {
 }
 
 /// Equal without regard to case, spaces, `_` and `-`.
-pub(super) fn same_name(a: &str, b: &str) -> bool {
-    let letters = |name: &str| {
-        name.chars()
-            .filter(|c| !matches!(c, ' ' | '_' | '-'))
-            .map(|c| c.to_ascii_lowercase())
-            .collect::<Vec<_>>()
-    };
-    letters(a) == letters(b)
+fn same_name(a: &str, b: &str) -> bool {
+    let letter = |b: &u8| !matches!(b, b' ' | b'_' | b'-');
+    let lower = |b: u8| b.to_ascii_lowercase();
+    a.bytes()
+        .filter(letter)
+        .map(lower)
+        .eq(b.bytes().filter(letter).map(lower))
 }
 
 fn listed(names: &[String]) -> String {

@@ -1,0 +1,201 @@
+//! The native part of the bench table (`cargo xtask bench`): ratios to a floor measured in the same
+//! run, because absolute times on a shared machine mean nothing alone.
+//!
+//! `cargo bench --bench table -- [--json FILE]`.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::hint::black_box;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use batchscope::scenario::{Scenario, Source};
+use batchscope::sched::Policy;
+use batchscope::trace::synth::Synthetic;
+use batchscope::{Trace, simulate};
+use serde_json::json;
+
+/// Counts what is allocated, so that "memory beyond the trace" is a measurement.
+struct Counting;
+
+static LIVE: AtomicUsize = AtomicUsize::new(0);
+static PEAK: AtomicUsize = AtomicUsize::new(0);
+
+fn grew(bytes: usize) {
+    let live = LIVE.fetch_add(bytes, Ordering::Relaxed) + bytes;
+    PEAK.fetch_max(live, Ordering::Relaxed);
+}
+
+// SAFETY: every call is passed on to the system's allocator unchanged; only sizes are counted.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        grew(layout.size());
+        // SAFETY: the caller's contract is the system allocator's.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        grew(layout.size());
+        // SAFETY: the caller's contract is the system allocator's.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: the caller's contract is the system allocator's.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // Both blocks may live while the content moves.
+        grew(size);
+        LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: the caller's contract is the system allocator's.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Median wall time of `repeats` runs, s.
+fn median_s<T>(repeats: usize, mut work: impl FnMut() -> T) -> f64 {
+    black_box(work());
+    let mut times: Vec<f64> = (0..repeats)
+        .map(|_| {
+            let start = Instant::now();
+            black_box(work());
+            start.elapsed().as_secs_f64()
+        })
+        .collect();
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
+}
+
+/// One pass over arrivals and services of one FIFO server, and the standard library's selection of
+/// the 95th and 99th percentile of the latencies: what any simulator of this must do at least.
+fn floor(arrivals: &[f64], services: &[f64], latencies: &mut [f64]) -> (f64, f64) {
+    let mut free = 0.0f64;
+    for ((latency, &arrival), &service) in latencies.iter_mut().zip(arrivals).zip(services) {
+        free = free.max(arrival) + service;
+        *latency = free - arrival;
+    }
+    let mut select = |share: f64| {
+        let rank = (latencies.len() as f64 * share) as usize;
+        *latencies.select_nth_unstable_by(rank, f64::total_cmp).1
+    };
+    (select(0.95), select(0.99))
+}
+
+fn synthetic(requests: u32) -> Trace {
+    let trace = Synthetic {
+        requests,
+        ..Synthetic::default()
+    };
+    trace.generate(42).expect("the default shape is in range")
+}
+
+/// A stationary Poisson stream: 10 K and 10 M requests of it differ in nothing but their number.
+fn stationary(requests: u32) -> Trace {
+    let json = format!(
+        r#"{{"trace": {{"source": "synthetic", "requests": {requests}, "shape": {{"kind": "custom",
+            "arrivals": {{"kind": "poisson", "rate": 0.27}},
+            "prompt": {{"kind": "lognormal", "median": 250, "sigma": 1.2}},
+            "output": {{"kind": "lognormal", "median": 34, "sigma": 1.5}}}}}}}}"#
+    );
+    let scenario = Scenario::from_json(&json, "bench").expect("the scenario above is in range");
+    match scenario.trace {
+        Source::Synthetic(synthetic) => synthetic.generate(42).expect("and so is its trace"),
+        Source::File { .. } => unreachable!("the scenario above is synthetic"),
+    }
+}
+
+fn scenario(policy: Policy, gpus: u32, time_scale: f64) -> Scenario {
+    let mut scenario = Scenario::default();
+    scenario.scheduler.policy = policy;
+    scenario.scheduler.bins.count = 8;
+    scenario.fleet.gpus = gpus;
+    // The published studies compress time by 200.
+    scenario.workload.time_scale = time_scale;
+    scenario
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    let json_file = arguments
+        .iter()
+        .position(|a| a == "--json")
+        .and_then(|i| arguments.get(i + 1));
+
+    let trace = synthetic(1_000_000);
+    let services: Vec<f64> = trace
+        .output
+        .iter()
+        .map(|&output| f64::from(output) * 1e-2)
+        .collect();
+    let mut latencies = vec![0.0; trace.len()];
+    let mut rows = Vec::new();
+
+    let floor_s = median_s(9, || floor(&trace.arrival, &services, &mut latencies));
+    rows.push(json!({
+        "id": "floor",
+        "what": "floor: 1 M requests through one FIFO server, selection of P95 and P99",
+        "measured": 1.0, "unit": "floor", "absolute": ms(floor_s), "seconds": floor_s,
+    }));
+    for (id, what, scenario) in [
+        (
+            "mbd_native",
+            "multi-bin-dynamic, K = 8, 32 GPUs, 1 M requests, all metrics, native",
+            scenario(Policy::MultiBinDynamic, 32, 200.0),
+        ),
+        (
+            "static_native",
+            "static-fifo, 1 GPU, 1 M requests, overloaded, native",
+            scenario(Policy::StaticFifo, 1, 200.0),
+        ),
+        (
+            "dynamic_native",
+            "dynamic, 1 GPU, 1 M requests, overloaded, native",
+            scenario(Policy::Dynamic, 1, 200.0),
+        ),
+    ] {
+        let run_s = median_s(7, || simulate(&trace, &scenario).map(|o| o.summary));
+        rows.push(json!({
+            "id": id, "what": what, "measured": run_s / floor_s, "unit": "floors", "bar": 8.0,
+            "sense": "<=", "absolute": ms(run_s), "seconds": run_s,
+        }));
+    }
+
+    LIVE.store(0, Ordering::Relaxed);
+    PEAK.store(0, Ordering::Relaxed);
+    let outcome = simulate(&trace, &scenario(Policy::MultiBinDynamic, 32, 200.0));
+    let peak = PEAK.load(Ordering::Relaxed) as f64 / trace.len() as f64;
+    drop(black_box(outcome));
+    rows.push(json!({
+        "id": "memory", "what": "memory beyond the trace, multi-bin-dynamic, at its peak",
+        "measured": peak, "unit": "bytes a request", "bar": 64.0, "sense": "<=",
+    }));
+    drop(trace);
+
+    let per_request = |requests: u32, repeats: usize| {
+        let trace = stationary(requests);
+        let scenario = scenario(Policy::MultiBinDynamic, 32, 200.0);
+        median_s(repeats, || simulate(&trace, &scenario).map(|o| o.summary)) / f64::from(requests)
+    };
+    let small = per_request(10_000, 201);
+    let large = per_request(10_000_000, 1);
+    rows.push(json!({
+        "id": "scaling", "what": "time per request, 10 K to 10 M requests",
+        "measured": large / small, "unit": "x", "bar": 1.5, "sense": "<=",
+        "absolute": format!("{:.0} ns to {:.0} ns", small * 1e9, large * 1e9),
+    }));
+
+    let text = serde_json::to_string_pretty(&rows).expect("plain data");
+    match json_file {
+        Some(path) => std::fs::write(path, text).expect("the bench file can be written"),
+        None => println!("{text}"),
+    }
+}
+
+fn ms(seconds: f64) -> String {
+    format!("{:.1} ms", seconds * 1e3)
+}
