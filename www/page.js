@@ -202,19 +202,24 @@ function paint() {
 }
 
 /**
- * The core refused. A trace that cannot be read leaves the former one in place; a field that a link
- * brought in goes back to its default; anything else stays as the reader set it, with the sentence.
+ * The core refused. A field that a link brought in goes back to its default, and where the core
+ * could not tell the field, all do. A trace that cannot be read leaves the former one in place.
+ * Anything else stays as the reader set it, with the sentence.
  * @param {ErrorReport} error
  */
 function refused(error) {
   const field = error.field ?? "";
   const standard = getPath(defaultState().scenario, field);
   if ((error.code === "bad-field" || error.code === "bad-scenario") && standard !== undefined && !same(getPath(state.scenario, field), standard)) {
-    alerts.show("link", `${errorSentence(error)} ${NOTICE.badHash(field, String(getPath(state.scenario, field)))}`);
+    alerts.show("link", `${errorSentence(error)} ${NOTICE.backToDefault}`);
     state = withPath(state, field, standard);
-    remember();
-    showState();
-    run();
+    again();
+    return;
+  }
+  if (error.code === "bad-scenario" && !same(state.scenario, defaultState().scenario)) {
+    alerts.show("link", `${errorSentence(error)} ${NOTICE.allBackToDefault}`);
+    state = { ...defaultState(), shown: state.shown };
+    again();
     return;
   }
   alerts.show("error", errorSentence(error));
@@ -226,10 +231,17 @@ function refused(error) {
   }
 }
 
-/** @type {(message: string, again: boolean) => void} */
-function crashed(message, again) {
+/** Runs what is left after a refusal, without a step for the back button to fall into. */
+function again() {
+  history.replaceState(null, "", toHash(state) || location.pathname + location.search);
+  showState();
+  run();
+}
+
+/** @type {(message: string, givenUp: boolean) => void} */
+function crashed(message, givenUp) {
   alerts.show("crash", NOTICE.crashed(message));
-  if (again) settle();
+  if (givenUp) settle();
 }
 
 // ---- Buttons -----------------------------------------------------------------------------------

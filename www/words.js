@@ -27,7 +27,7 @@ export const POLICY = {
   },
   "multi-bin-dynamic": {
     name: "multi-bin dynamic",
-    short: "bins+dyn",
+    short: "bins + dyn",
     what: "Bins by predicted length, each with its own dynamic batch size; never waits.",
   },
 };
@@ -135,6 +135,7 @@ export const UI = {
   downloads: "Download",
   dismiss: "Dismiss",
   showNumbers: "Show the numbers",
+  numbers: "Numbers of the figure",
   chartKeys: "Arrow keys move the cursor, Home and End jump, Escape hides it.",
   reading: /** @param {number} done */ (done) => `reading the trace, ${percentWhole(done)}`,
   simulating: /** @param {number} done */ (done) => `simulating, ${percentWhole(done)}`,
@@ -159,6 +160,8 @@ export const NOTICE = {
     `The link asks for ${key} = ${value}, which is not allowed; the default is used instead.`,
   unknownKey: /** @param {string} key */ (key) =>
     `The link names a setting “${key}” that this version does not know; it is ignored.`,
+  backToDefault: "The default is used instead.",
+  allBackToDefault: "All settings are back at their defaults.",
   otherVersion: /** @param {string} version */ (version) =>
     `The link was made for version ${version} of the settings; the defaults are used instead.`,
   fileMissing: /** @param {string} name */ (name) =>

@@ -208,8 +208,11 @@ fn read_scenario(value: &JsValue) -> Result<Scenario, JsValue> {
     Scenario::from_json(&text, "scenario").map_err(|e| failure(&e))
 }
 
+/// A plain object. By way of the text form, whose writer the digests need anyway: a second one would
+/// cost more bytes of wasm than these few kilobytes of summary ever will.
 fn plain<T: Serialize>(value: &T) -> Result<JsValue, JsValue> {
-    Ok(value.serialize(&serde_wasm_bindgen::Serializer::json_compatible())?)
+    let text = serde_json::to_string(value).map_err(|e| JsValue::from_str(&e.to_string()))?;
+    js_sys::JSON::parse(&text)
 }
 
 fn floats(column: &[f64]) -> JsValue {

@@ -103,7 +103,7 @@ test("a slider changes table and link; back and forward undo and redo it", async
     await page.fill("#bins", "3");
     await page.keyboard.press("Enter");
   });
-  assert.equal(await hash(page), "#v=1&fleet.gpus=5&scheduler.bins.count=3");
+  assert.equal(await hash(page), "#v=1&scheduler.bins.count=3&fleet.gpus=5");
   await repaint(page, () => page.goBack());
   assert.equal(await page.inputValue("#bins"), "8");
   await repaint(page, () => page.goBack());
@@ -120,7 +120,6 @@ test("a link restores settings and schedulers", async () => {
   assert.equal(await page.inputValue("#gpus"), "12");
   assert.equal(await page.inputValue("#failed"), "keep");
   assert.equal(await page.inputValue("#predictor"), "oracle");
-  assert.equal(await page.locator("#gpus-figure, #gpus .strip").count() > 0, true);
   assert.equal(await page.locator(".promise.joint tbody tr").count(), 2);
   assert.equal(await page.isChecked("#show-static-fifo"), false);
   assert.equal(await page.locator("#notices .notice").count(), 0);
@@ -131,7 +130,7 @@ test("a link restores settings and schedulers", async () => {
 for (const [name, link, expected] of [
   ["out of range", "#v=1&fleet.gpus=99999999", /fleet\.gpus/],
   ["markup", "#v=1&fleet.gpus=<img src=x onerror=alert(1)>", /<img src=x/],
-  ["an unknown word for the core to refuse", "#v=1&scheduler.bins.served=nobody", /served|nobody/],
+  ["an unknown word for the core to refuse", "#v=1&scheduler.bins.served=nobody", /nobody/],
   ["a number that only the core knows to be wrong", "#v=1&memory.capacity_gb=-5", /memory\.capacity_gb/],
   ["another version", "#v=77&fleet.gpus=2", /version 77/],
 ]) {
@@ -188,6 +187,7 @@ test("the keyboard alone reaches and moves everything", async () => {
 
   await page.locator("#cdf summary").focus();
   await page.keyboard.press("Enter");
+  await page.waitForSelector("#cdf .numbers tbody tr", WAIT);
   assert.equal(await page.locator("#cdf .numbers tbody tr").count(), 8);
   await page.close();
 });

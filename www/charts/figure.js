@@ -55,7 +55,8 @@ export function frame(host, kind, picture) {
 
   const readout = el("p", { class: "readout", "aria-hidden": "true" });
   const live = el("p", { class: "visually-hidden", "aria-live": "polite" });
-  const table = el("div", { class: "numbers" });
+  // It may scroll on a phone, and what scrolls must be reachable by keyboard.
+  const table = el("div", { class: "numbers", tabindex: 0, role: "group", "aria-label": UI.numbers });
   const details = el("details", { ontoggle: fillTable }, el("summary", {}, UI.showNumbers), table);
   body.tabIndex = 0;
   body.setAttribute("role", "group");
