@@ -22,16 +22,21 @@ fn bucket(value: f64) -> usize {
 
 /// Lower edge of a bucket.
 fn edge(bucket: usize) -> f64 {
-    f64::from_bits((bucket as u64 + BASE) << SHIFT)
+    if bucket == 0 {
+        // The first bucket holds everything smaller, down to 0.
+        0.0
+    } else {
+        f64::from_bits((bucket as u64 + BASE) << SHIFT)
+    }
 }
 
 /// Pass one: counts, sum and maximum of non-negative values.
 #[derive(Debug, Clone)]
 pub struct Histogram {
     counts: Box<[u32; BUCKETS]>,
-    /// Exact zeros are common (no queueing, no output) and need no selection.
+    /// Exact zeros are common (no queueing, no output) and need no selection. They are in bucket 0
+    /// as well.
     zeros: u64,
-    count: u64,
     sum: f64,
     max: f64,
 }
@@ -41,7 +46,6 @@ impl Default for Histogram {
         Histogram {
             counts: Box::new([0; BUCKETS]),
             zeros: 0,
-            count: 0,
             sum: 0.0,
             max: 0.0,
         }
@@ -52,25 +56,25 @@ impl Histogram {
     /// Counts one value, which must be finite and not negative.
     #[inline]
     pub fn add(&mut self, value: f64) {
-        self.add_times(value, 1);
+        debug_assert!(value >= 0.0 && value.is_finite(), "{value}");
+        self.sum += value;
+        self.max = if value > self.max { value } else { self.max };
+        self.zeros += u64::from(value == 0.0);
+        self.counts[bucket(value)] += 1;
     }
 
     /// Counts a value `times` times.
     #[inline]
     pub fn add_times(&mut self, value: f64, times: u32) {
         debug_assert!(value >= 0.0 && value.is_finite(), "{value}");
-        self.count += u64::from(times);
         self.sum += value * f64::from(times);
-        if value > 0.0 {
-            self.max = if value > self.max { value } else { self.max };
-            self.counts[bucket(value)] += times;
-        } else {
-            self.zeros += u64::from(times);
-        }
+        self.max = if value > self.max { value } else { self.max };
+        self.zeros += u64::from(value == 0.0) * u64::from(times);
+        self.counts[bucket(value)] += times;
     }
 
     pub fn count(&self) -> u64 {
-        self.count
+        self.counts.iter().map(|&n| u64::from(n)).sum()
     }
 
     pub fn sum(&self) -> f64 {
@@ -79,10 +83,9 @@ impl Histogram {
 
     /// 0 for an empty stream.
     pub fn mean(&self) -> f64 {
-        if self.count == 0 {
-            0.0
-        } else {
-            self.sum / self.count as f64
+        match self.count() {
+            0 => 0.0,
+            count => self.sum / count as f64,
         }
     }
 
@@ -95,8 +98,8 @@ impl Histogram {
     /// anything to the edge above the last: exact points of the distribution function.
     pub fn cumulative(&self) -> Vec<(f64, f64)> {
         let mut points = Vec::new();
-        let mut below = self.zeros;
-        let total = self.count as f64;
+        let mut below = 0u64;
+        let total = self.count() as f64;
         for (b, &n) in self.counts.iter().enumerate() {
             if n > 0 {
                 if points.last().is_none_or(|&(x, _)| x < edge(b)) {
@@ -113,17 +116,23 @@ impl Histogram {
     pub fn select<const N: usize>(&self, quantiles: [f64; N]) -> Selection<N> {
         let mut slot_of = Box::new([NO_SLOT; BUCKETS]);
         let mut slots = Vec::new();
-        let ranks = quantiles.map(|q| Rank::of(q, self.count));
+        let count = self.count();
+        let ranks = quantiles.map(|q| Rank::of(q, count));
         let mut wanted: Vec<u64> = ranks
             .iter()
             .flat_map(|r| [r.low, r.high])
-            .filter(|&rank| rank >= self.zeros && self.count > 0)
+            .filter(|&rank| rank >= self.zeros && count > 0)
             .collect();
         wanted.sort_unstable();
         let mut wanted = wanted.into_iter().peekable();
         let mut below = self.zeros;
         for (b, &n) in self.counts.iter().enumerate() {
-            let above = below + u64::from(n);
+            let n = if b == 0 {
+                u64::from(n) - self.zeros
+            } else {
+                u64::from(n)
+            };
+            let above = below + n;
             if wanted.peek().is_some_and(|&rank| rank < above) {
                 // At most 2 N slots, and N is small: the number fits.
                 slot_of[b] = slots.len() as u8;

@@ -159,10 +159,10 @@ pub(crate) fn summarize(
         sla: &scenario.sla,
         memory: &scenario.memory,
         gpus: scenario.fleet.gpus as usize,
+        failed: scenario.workload.failed,
     };
     let totals = Totals::of(ledger);
-    let published = tally::published(ledger, &totals);
-    let honest = tally::honest(ledger, totals);
+    let (published, honest) = tally::metrics(ledger, totals);
     Outcome {
         summary: Summary {
             bins: if requests.predicted.is_empty() {

@@ -24,6 +24,7 @@ pub fn requests_csv(trace: &Trace, outcome: &Outcome, output: &mut dyn Write) ->
         sla: &outcome.summary.scenario.sla,
         memory: &outcome.summary.scenario.memory,
         gpus: outcome.summary.scenario.fleet.gpus as usize,
+        failed: outcome.summary.scenario.workload.failed,
     };
     let first_row = outcome.requests.first_row as usize;
     let mut batch_of = vec![u32::MAX; outcome.summary.workload.rows_taken as usize];

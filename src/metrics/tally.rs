@@ -1,7 +1,7 @@
 //! The two walks over a finished run from which every figure comes.
 //!
 //! Walk one counts and sums and fills the histograms; walk two selects the quantiles
-//! ([`crate::quantiles`]). Nothing is stored per request.
+//! ([`crate::quantiles`]).
 
 use super::honest::{Attainment, Distribution, Honest, NOT_MODELLED, Prediction, Utilization};
 use super::published::Published;
@@ -12,6 +12,7 @@ use crate::quantiles::Histogram;
 use crate::scenario::{Sla, TokenRule};
 use crate::sched::bins::BinTable;
 use crate::sched::memory::Memory;
+use crate::trace::Failed;
 
 /// What the figures are made from.
 #[derive(Clone, Copy)]
@@ -25,6 +26,7 @@ pub(super) struct Ledger<'a> {
     pub sla: &'a Sla,
     pub memory: &'a Memory,
     pub gpus: usize,
+    pub failed: Failed,
 }
 
 /// A batch as the walks see it; times in s.
@@ -118,177 +120,292 @@ impl<'a> Ledger<'a> {
 /// The quantiles of [`Distribution`].
 const POINTS: [f64; 4] = [0.5, 0.9, 0.95, 0.99];
 
-/// The published metrics of a finished run: every replayed row counts, failed ones too.
-pub(super) fn published(ledger: Ledger<'_>, totals: &Totals) -> Published {
-    let token_sla_s = ledger.sla.token_ms / 1e3;
-    let request_sla_s = ledger.sla.request_s;
-    let rule = ledger.sla.published_token_rule;
-    let mut tbt = Histogram::default();
-    let mut latency = Histogram::default();
-    let mut token_violations = 0;
-    let mut request_violations = 0;
+/// Both sets of metrics of a finished run. Each has its own counters and histograms: among the
+/// published ones every replayed row counts, failed ones too; among the honest ones only requests
+/// that produced output. They share the walk over the requests because the walk is what costs.
+pub(super) fn metrics(ledger: Ledger<'_>, totals: Totals) -> (Published, Honest) {
+    let failed_replayed = match ledger.failed {
+        Failed::Keep => ledger.report.rows_failed,
+        Failed::Drop => 0,
+    };
+    let mut published = PublishedTally::default();
+    let mut honest = HonestTally::new(&ledger);
     for batch in ledger.batches() {
-        tbt.add_times(batch.tbt * 1e3, batch.size);
-        match rule {
-            TokenRule::BatchTbt if batch.tbt > token_sla_s => {
-                token_violations += u64::from(batch.size);
-            }
-            TokenRule::DecodeStep if batch.decode_step > token_sla_s => {
-                token_violations += u64::from(batch.size);
-            }
-            _ => {}
-        }
+        published.batch(&ledger, &batch);
+        honest.begin_batch();
         for request in ledger.members(batch) {
-            latency.add(request.latency);
-            request_violations += u64::from(request.latency > request_sla_s);
-            if rule == TokenRule::EndToEnd {
-                token_violations += u64::from(batch.end > request.arrival + token_sla_s);
+            published.request(&ledger, &batch, &request);
+            honest.any_request(&request);
+            if request.output > 0 {
+                honest.request(&ledger, &batch, &request);
+            }
+        }
+        honest.end_batch(&batch);
+    }
+    let everyone_succeeded = failed_replayed == 0;
+    if !everyone_succeeded {
+        for batch in ledger.batches() {
+            for request in ledger.members(batch).filter(|request| request.output > 0) {
+                honest.e2e.add(request.latency);
             }
         }
     }
-    let mut tbt_points = tbt.select([0.95, 0.99]);
-    let mut latency_points = latency.select(POINTS);
+
+    // Second walk: the quantiles. Latency and queueing need no more than the arrival.
+    let mut tbt_points = published.tbt.select([0.95, 0.99]);
+    let mut latency_points = published.latency.select(POINTS);
+    let mut e2e_points = honest.e2e.select(POINTS);
+    let mut queueing_points = honest.queueing.select(POINTS);
     for batch in ledger.batches() {
         tbt_points.add_times(batch.tbt * 1e3, batch.size);
-        for request in ledger.members(batch) {
-            latency_points.add(request.latency);
+        for &row in ledger.requests.members(ledger.batches, batch.index) {
+            let arrival = ledger
+                .requests
+                .arrival_s(ledger.trace.arrival[row as usize]);
+            latency_points.add(batch.end - arrival);
+            if everyone_succeeded {
+                queueing_points.add(batch.start - arrival);
+            } else if ledger.trace.output[row as usize] > 0 {
+                queueing_points.add(batch.start - arrival);
+                e2e_points.add(batch.end - arrival);
+            }
         }
     }
-    let [p95_tbt_ms, p99_tbt_ms] = tbt_points.finish();
-    let [p50_latency_s, _, p95_latency_s, p99_latency_s] = latency_points.finish();
-    let requests = latency.count() as f64;
-    let makespan_s = totals.makespan_s;
-    let tokens = ledger.report.prompt_tokens + ledger.report.output_tokens;
-    Published {
-        token_violations,
-        request_violations,
-        avg_tbt_ms: tbt.mean(),
-        p95_tbt_ms,
-        p99_tbt_ms,
-        max_tbt_ms: tbt.max(),
-        avg_latency_s: latency.mean(),
-        p50_latency_s,
-        p95_latency_s,
-        p99_latency_s,
-        gpu_utilization_mean: totals.utilization.mean,
-        gpu_utilization_min: totals.utilization.min,
-        gpu_utilization_max: totals.utilization.max,
-        batches: ledger.batches.len() as u64,
-        avg_batch: requests / ledger.batches.len() as f64,
-        max_batch: totals.max_batch,
-        makespan_s,
-        tokens_per_s: tokens as f64 / makespan_s,
-        requests_per_s: requests / makespan_s,
-        capacity_qps_under_sla: (requests - token_violations as f64) / makespan_s,
+    let latency_points = latency_points.finish();
+    let e2e = if everyone_succeeded {
+        distribution(&published.latency, latency_points)
+    } else {
+        distribution(&honest.e2e, e2e_points.finish())
+    };
+    let queueing = distribution(&honest.queueing, queueing_points.finish());
+    (
+        published.finish(&ledger, &totals, tbt_points.finish(), latency_points),
+        honest.finish(&ledger, totals, failed_replayed, e2e, queueing),
+    )
+}
+
+#[derive(Default)]
+struct PublishedTally {
+    tbt: Histogram,
+    latency: Histogram,
+    token_violations: u64,
+    request_violations: u64,
+}
+
+impl PublishedTally {
+    #[inline]
+    fn batch(&mut self, ledger: &Ledger<'_>, batch: &Batch) {
+        self.tbt.add_times(batch.tbt * 1e3, batch.size);
+        let token_sla_s = ledger.sla.token_ms / 1e3;
+        let violated = match ledger.sla.published_token_rule {
+            TokenRule::BatchTbt => batch.tbt > token_sla_s,
+            TokenRule::DecodeStep => batch.decode_step > token_sla_s,
+            TokenRule::EndToEnd => false,
+        };
+        if violated {
+            self.token_violations += u64::from(batch.size);
+        }
+    }
+
+    #[inline]
+    fn request(&mut self, ledger: &Ledger<'_>, batch: &Batch, request: &Request) {
+        self.latency.add(request.latency);
+        self.request_violations += u64::from(request.latency > ledger.sla.request_s);
+        if ledger.sla.published_token_rule == TokenRule::EndToEnd {
+            let deadline = request.arrival + ledger.sla.token_ms / 1e3;
+            self.token_violations += u64::from(batch.end > deadline);
+        }
+    }
+
+    fn finish(
+        self,
+        ledger: &Ledger<'_>,
+        totals: &Totals,
+        [p95_tbt_ms, p99_tbt_ms]: [f64; 2],
+        [p50_latency_s, _, p95_latency_s, p99_latency_s]: [f64; 4],
+    ) -> Published {
+        let requests = self.latency.count() as f64;
+        let makespan_s = totals.makespan_s;
+        let tokens = ledger.report.prompt_tokens + ledger.report.output_tokens;
+        Published {
+            token_violations: self.token_violations,
+            request_violations: self.request_violations,
+            avg_tbt_ms: self.tbt.mean(),
+            p95_tbt_ms,
+            p99_tbt_ms,
+            max_tbt_ms: self.tbt.max(),
+            avg_latency_s: self.latency.mean(),
+            p50_latency_s,
+            p95_latency_s,
+            p99_latency_s,
+            gpu_utilization_mean: totals.utilization.mean,
+            gpu_utilization_min: totals.utilization.min,
+            gpu_utilization_max: totals.utilization.max,
+            batches: ledger.batches.len() as u64,
+            avg_batch: requests / ledger.batches.len() as f64,
+            max_batch: totals.max_batch,
+            makespan_s,
+            tokens_per_s: tokens as f64 / makespan_s,
+            requests_per_s: requests / makespan_s,
+            capacity_qps_under_sla: (requests - self.token_violations as f64) / makespan_s,
+        }
     }
 }
 
-/// The honest metrics of a finished run: only requests that produced output count.
-pub(super) fn honest(ledger: Ledger<'_>, totals: Totals) -> Honest {
-    let report = ledger.report;
-    let first_row = ledger.requests.first_row as usize;
-    let predicts = !ledger.requests.predicted.is_empty();
-    let token_limit = ledger.memory.token_limit();
-    let mut queueing = Histogram::default();
-    let mut ttft = Histogram::default();
-    let mut tpot = Histogram::default();
-    let mut e2e = Histogram::default();
-    let (mut met_token, mut met_request, mut met_joint) = (0u64, 0u64, 0u64);
-    let (mut good_tokens, mut positions, mut peak_tokens, mut over_memory) = (0u64, 0u64, 0u64, 0);
-    let mut in_system_s = 0.0;
-    let (mut right_bin, mut error_tokens) = (0u64, 0u64);
-    for batch in ledger.batches() {
-        let mut batch_tokens = 0;
-        for request in ledger.members(batch) {
-            let tokens = u64::from(request.prompt) + u64::from(request.output);
-            batch_tokens += tokens;
-            in_system_s += request.latency;
-            if request.output == 0 {
-                continue;
-            }
-            good_tokens += tokens;
-            let first_token = request.ttft(&batch);
-            queueing.add(request.queueing(&batch));
-            ttft.add(first_token);
-            e2e.add(request.latency);
-            let token = match request.tpot_ms(first_token) {
-                Some(ms) => {
-                    tpot.add(ms);
-                    ms <= ledger.sla.token_ms
-                }
-                None => true,
-            };
-            let in_time = request.latency <= ledger.sla.request_s;
-            met_token += u64::from(token);
-            met_request += u64::from(in_time);
-            met_joint += u64::from(token && in_time);
-            if predicts {
-                let predicted = ledger.requests.predicted[request.row - first_row];
-                let bin = ledger.batches.bin[batch.index];
-                right_bin += u64::from(ledger.bins.bin(request.output) == bin);
-                error_tokens += u64::from(predicted.abs_diff(request.output));
-            }
-        }
-        peak_tokens = peak_tokens.max(batch_tokens);
-        over_memory += u64::from(batch_tokens > token_limit);
-        positions += u64::from(batch.size) * u64::from(ledger.batches.longest_total[batch.index]);
-    }
-    let mut queueing_points = queueing.select(POINTS);
-    let mut ttft_points = ttft.select(POINTS);
-    let mut tpot_points = tpot.select(POINTS);
-    let mut e2e_points = e2e.select(POINTS);
-    for batch in ledger.batches() {
-        for request in ledger.members(batch) {
-            if request.output == 0 {
-                continue;
-            }
-            let first_token = request.ttft(&batch);
-            queueing_points.add(request.queueing(&batch));
-            ttft_points.add(first_token);
-            e2e_points.add(request.latency);
-            if let Some(ms) = request.tpot_ms(first_token) {
-                tpot_points.add(ms);
-            }
+struct HonestTally {
+    queueing: Histogram,
+    ttft: Histogram,
+    tpot: Histogram,
+    /// Only filled where failed rows were replayed; otherwise the published latencies are these.
+    e2e: Histogram,
+    /// The same values one by one, for the selection: 16 bytes a request.
+    ttft_values: Vec<f64>,
+    tpot_values: Vec<f64>,
+    requests: u64,
+    met_token: u64,
+    met_request: u64,
+    met_joint: u64,
+    good_tokens: u64,
+    batch_tokens: u64,
+    peak_tokens: u64,
+    over_memory: u64,
+    positions: u64,
+    in_system_s: f64,
+    right_bin: u64,
+    error_tokens: u64,
+    token_limit: u64,
+    longest_total: u32,
+}
+
+impl HonestTally {
+    fn new(ledger: &Ledger<'_>) -> HonestTally {
+        let requests = ledger.requests.order.len();
+        HonestTally {
+            queueing: Histogram::default(),
+            ttft: Histogram::default(),
+            tpot: Histogram::default(),
+            e2e: Histogram::default(),
+            ttft_values: Vec::with_capacity(requests),
+            tpot_values: Vec::with_capacity(requests),
+            requests: 0,
+            met_token: 0,
+            met_request: 0,
+            met_joint: 0,
+            good_tokens: 0,
+            batch_tokens: 0,
+            peak_tokens: 0,
+            over_memory: 0,
+            positions: 0,
+            in_system_s: 0.0,
+            right_bin: 0,
+            error_tokens: 0,
+            token_limit: ledger.memory.token_limit(),
+            longest_total: 0,
         }
     }
-    let requests = e2e.count();
-    let makespan_s = totals.makespan_s;
-    let share = |n: u64| (requests > 0).then(|| n as f64 / requests as f64);
-    let per_span = |n: f64| (report.span_s > 0.0).then(|| n / report.span_s);
-    Honest {
-        requests,
-        failed_replayed: report.rows_replayed - requests,
-        failed_dropped: report.rows_taken - report.rows_replayed,
-        queueing_s: distribution(&queueing, queueing_points.finish()),
-        ttft_s: distribution(&ttft, ttft_points.finish()),
-        tpot_ms: distribution(&tpot, tpot_points.finish()),
-        e2e_s: distribution(&e2e, e2e_points.finish()),
-        sla: Attainment {
-            token: share(met_token),
-            request: share(met_request),
-            joint: share(met_joint),
-        },
-        goodput_requests_per_s: met_joint as f64 / makespan_s,
-        offered_requests_per_s: per_span(requests as f64),
-        served_requests_per_s: requests as f64 / makespan_s,
-        offered_tokens_per_s: per_span(good_tokens as f64),
-        served_tokens_per_s: good_tokens as f64 / makespan_s,
-        output_tokens_per_s: report.output_tokens as f64 / makespan_s,
-        padding_waste: (positions > 0).then(|| 1.0 - good_tokens as f64 / positions as f64),
-        utilization: totals.utilization,
-        gpu_s_for_failed_only: totals.failed_only_s,
-        backlog_at_last_arrival: totals.backlog,
-        mean_in_system: in_system_s / makespan_s,
-        peak_batch_tokens: peak_tokens,
-        batches_over_memory: over_memory,
-        prediction: share(right_bin)
-            .filter(|_| predicts)
-            .map(|bin_accuracy| Prediction {
-                bin_accuracy,
-                mean_abs_error_tokens: error_tokens as f64 / requests as f64,
-            }),
-        not_modelled: NOT_MODELLED.map(str::to_owned).to_vec(),
+
+    #[inline]
+    fn begin_batch(&mut self) {
+        self.batch_tokens = 0;
+        self.longest_total = 0;
     }
+
+    #[inline]
+    fn any_request(&mut self, request: &Request) {
+        let total = request.prompt.saturating_add(request.output);
+        self.longest_total = self.longest_total.max(total);
+        self.batch_tokens += u64::from(total);
+        self.in_system_s += request.latency;
+    }
+
+    #[inline]
+    fn request(&mut self, ledger: &Ledger<'_>, batch: &Batch, request: &Request) {
+        self.requests += 1;
+        self.good_tokens += u64::from(request.prompt) + u64::from(request.output);
+        let ttft = request.ttft(batch);
+        self.queueing.add(request.queueing(batch));
+        self.ttft.add(ttft);
+        self.ttft_values.push(ttft);
+        let mut token = true;
+        if let Some(ms) = request.tpot_ms(ttft) {
+            self.tpot.add(ms);
+            self.tpot_values.push(ms);
+            token = ms <= ledger.sla.token_ms;
+        }
+        let in_time = request.latency <= ledger.sla.request_s;
+        self.met_token += u64::from(token);
+        self.met_request += u64::from(in_time);
+        self.met_joint += u64::from(token & in_time);
+        let row = request.row - ledger.requests.first_row as usize;
+        if let Some(predicted) = ledger.requests.predicted.get(row) {
+            let bin = ledger.batches.bin[batch.index];
+            self.right_bin += u64::from(ledger.bins.bin(request.output) == bin);
+            self.error_tokens += u64::from(predicted.abs_diff(request.output));
+        }
+    }
+
+    #[inline]
+    fn end_batch(&mut self, batch: &Batch) {
+        self.peak_tokens = self.peak_tokens.max(self.batch_tokens);
+        self.over_memory += u64::from(self.batch_tokens > self.token_limit);
+        self.positions += u64::from(batch.size) * u64::from(self.longest_total);
+    }
+
+    fn finish(
+        self,
+        ledger: &Ledger<'_>,
+        totals: Totals,
+        failed_replayed: u64,
+        e2e_s: Option<Distribution>,
+        queueing_s: Option<Distribution>,
+    ) -> Honest {
+        let report = ledger.report;
+        let requests = self.requests;
+        let makespan_s = totals.makespan_s;
+        let share = |n: u64| (requests > 0).then(|| n as f64 / requests as f64);
+        let per_span = |n: f64| (report.span_s > 0.0).then(|| n / report.span_s);
+        let good_tokens = self.good_tokens as f64;
+        Honest {
+            requests,
+            failed_replayed,
+            failed_dropped: report.rows_taken - report.rows_replayed,
+            queueing_s,
+            ttft_s: distribution(&self.ttft, select(&self.ttft, self.ttft_values)),
+            tpot_ms: distribution(&self.tpot, select(&self.tpot, self.tpot_values)),
+            e2e_s,
+            sla: Attainment {
+                token: share(self.met_token),
+                request: share(self.met_request),
+                joint: share(self.met_joint),
+            },
+            goodput_requests_per_s: self.met_joint as f64 / makespan_s,
+            offered_requests_per_s: per_span(requests as f64),
+            served_requests_per_s: requests as f64 / makespan_s,
+            offered_tokens_per_s: per_span(good_tokens),
+            served_tokens_per_s: good_tokens / makespan_s,
+            output_tokens_per_s: report.output_tokens as f64 / makespan_s,
+            padding_waste: (self.positions > 0).then(|| 1.0 - good_tokens / self.positions as f64),
+            utilization: totals.utilization,
+            gpu_s_for_failed_only: totals.failed_only_s,
+            backlog_at_last_arrival: totals.backlog,
+            mean_in_system: self.in_system_s / makespan_s,
+            peak_batch_tokens: self.peak_tokens,
+            batches_over_memory: self.over_memory,
+            prediction: share(self.right_bin)
+                .filter(|_| !ledger.requests.predicted.is_empty())
+                .map(|bin_accuracy| Prediction {
+                    bin_accuracy,
+                    mean_abs_error_tokens: self.error_tokens as f64 / requests as f64,
+                }),
+            not_modelled: NOT_MODELLED.map(str::to_owned).to_vec(),
+        }
+    }
+}
+
+fn select(histogram: &Histogram, values: Vec<f64>) -> [f64; 4] {
+    let mut selection = histogram.select(POINTS);
+    values.iter().for_each(|&value| selection.add(value));
+    selection.finish()
 }
 
 fn distribution(values: &Histogram, [p50, p90, p95, p99]: [f64; 4]) -> Option<Distribution> {

@@ -153,7 +153,8 @@ impl MemoryEstimate {
         };
         // A mean that decayed to 0 (batches of failed requests only) makes the quotient infinite;
         // the published program died of it, the clamp is what it meant.
-        libm::floor(bound).clamp(1.0, f64::from(self.max_batch)) as u32
+        // The cast takes the whole part and saturates.
+        (bound as u32).clamp(1, self.max_batch)
     }
 
     /// Learns from a batch that ended.
