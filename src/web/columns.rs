@@ -64,4 +64,3 @@ fn of<'a, T>(rows: impl Iterator<Item = &'a u32>, value: impl Fn(usize) -> T) ->
 fn ints(column: &[u32]) -> JsValue {
     Uint32Array::from(column).into()
 }
-

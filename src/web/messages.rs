@@ -13,7 +13,11 @@ use crate::sched::Policy;
 
 /// From the page to the worker.
 #[derive(TS)]
-#[ts(tag = "type", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+#[ts(
+    tag = "type",
+    rename_all = "kebab-case",
+    rename_all_fields = "camelCase"
+)]
 pub enum ToWorker {
     Run {
         run_id: u32,
@@ -48,7 +52,11 @@ pub struct TraceFile {
 
 /// From the worker to the page.
 #[derive(TS)]
-#[ts(tag = "type", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+#[ts(
+    tag = "type",
+    rename_all = "kebab-case",
+    rename_all_fields = "camelCase"
+)]
 pub enum FromWorker {
     Ready {
         version: String,

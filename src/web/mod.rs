@@ -28,7 +28,9 @@ use crate::trace::{self, ReadReport, Trace};
 /// worker would see a bare trap.
 #[wasm_bindgen(start)]
 pub fn start() {
-    std::panic::set_hook(Box::new(|panic| wasm_bindgen::throw_str(&panic.to_string())));
+    std::panic::set_hook(Box::new(|panic| {
+        wasm_bindgen::throw_str(&panic.to_string())
+    }));
 }
 
 /// One worker's simulator: a trace, the run in progress, and the outcomes of the runs that ended.

@@ -45,7 +45,7 @@ function native(scenario, file) {
 function wasm(scenario, file) {
   const engine = new Engine();
   if (file === undefined) engine.generate(scenario);
-  else engine.loadBytes(readFileSync(file), "trace.csv");
+  else engine.loadBytes(readFileSync(file), file);
   engine.begin(scenario);
   while (!engine.advance(SLICE));
   engine.finish("run");
@@ -83,7 +83,7 @@ for (const [name, preset] of Object.entries(PRESETS)) {
   test(`native and wasm agree: the real trace, preset ${name}`, { skip: existsSync(REAL_TRACE) ? false : `${REAL_TRACE} is absent` }, () => {
     const made = structuredClone(preset);
     made.workload.time_scale = 2000;
-    made.trace = { source: "file", name: "trace.csv", format: null };
+    made.trace = { source: "file", name: REAL_TRACE, format: null };
     assert.deepEqual(wasm(made, REAL_TRACE), native(made, REAL_TRACE));
   });
 }

@@ -54,9 +54,15 @@ function numberControl(control, change) {
   });
   const slider = el("input", { type: "range", min: 0, max: Math.max(0, stops.length - 1), step: 1, "aria-label": UI.slider(words.label) });
 
+  // What is being typed is not overwritten before it is settled.
+  let typing = false;
+  box.addEventListener("input", () => {
+    typing = true;
+  });
+
   /** @param {number} value */
   const show = (value) => {
-    if (document.activeElement !== box) box.value = String(value);
+    if (!typing) box.value = String(value);
     if (document.activeElement !== slider || stops[Number(slider.value)] !== value) slider.value = String(nearest(stops, value));
     slider.setAttribute("aria-valuetext", `${value} ${unit}`.trim());
     problem.textContent = "";
@@ -73,6 +79,7 @@ function numberControl(control, change) {
   slider.addEventListener("input", () => slide(false));
   slider.addEventListener("change", () => slide(true));
   box.addEventListener("change", () => {
+    typing = false;
     const value = toNumber(box.value.replaceAll(/[\s,\u202f]/g, ""));
     if (value === undefined || !allows(control, value)) {
       problem.textContent = control.whole ? UI.allowed(min, max, unit) : UI.allowedFine(min, max, unit);

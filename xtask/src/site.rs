@@ -193,14 +193,18 @@ fn vendor() -> Result<()> {
     let to = fresh.path();
     // The package's own module is not minified; its minified script becomes one by a single line.
     let script = from.join("dist/uPlot.iife.min.js");
-    let text = fs::read_to_string(&script).with_context(|| format!("reading {}", script.display()))?;
+    let text =
+        fs::read_to_string(&script).with_context(|| format!("reading {}", script.display()))?;
     if !text.contains("var uPlot=") {
         bail!(
             "{} no longer says `var uPlot=`: adapt this step to the new version",
             script.display()
         );
     }
-    fs::write(to.join("uPlot.esm.js"), format!("{text}\nexport default uPlot;\n"))?;
+    fs::write(
+        to.join("uPlot.esm.js"),
+        format!("{text}\nexport default uPlot;\n"),
+    )?;
     copy(&from.join("dist/uPlot.min.css"), &to.join("uPlot.min.css"))?;
     copy(&from.join("LICENSE"), &to.join("uPlot.LICENSE"))?;
     // The type checker looks for declarations beside the module, under the module's name. The
