@@ -144,7 +144,9 @@ export const UI = {
     `Allowed is ${count(min)} to ${count(max)}${unit ? ` ${unit}` : ""}.`,
   allowedFine: /** @type {(min: number, max: number, unit: string) => string} */ (min, max, unit) =>
     `Allowed is ${min} to ${max}${unit ? ` ${unit}` : ""}.`,
-  was: /** @param {string} value */ (value) => `was ${value}`,
+  /** Before the new value, where there is little room. @param {string} value */
+  was: (value) => `${value.replace(/\u202f%$/, "")} →`,
+  changedFrom: "changed from",
   atLeastOneScheduler: "At least one scheduler stays on.",
   version: /** @type {(version: string, commit: string | null) => string} */ (version, commit) =>
     commit === null ? `Version ${version}` : `Version ${version}, commit ${commit}`,
@@ -262,7 +264,7 @@ export const FIGURE = {
       if (best === worst || Math.abs(kept(worst, "request") - kept(best, "request")) < 0.005) {
         return `${tokenPart} The request SLA holds for ${percent(kept(best, "request"))}.`;
       }
-      return `${tokenPart} The request SLA is where they part: ${percent(kept(worst, "request"))} with ${POLICY[worst.policy].name}, ${percent(kept(best, "request"))} with ${POLICY[best.policy].name}.`;
+      return `${tokenPart} The request SLA holds for ${percent(kept(worst, "request"))} with ${POLICY[worst.policy].name}, ${percent(kept(best, "request"))} with ${POLICY[best.policy].name}.`;
     },
   },
   cdf: {
@@ -325,7 +327,7 @@ export const FIGURE = {
   gpus: {
     title: "Utilisation of each GPU",
     label: "Busy share of each GPU",
-    x: "GPU number",
+    x: "GPU 1 on the left; the full height of a row is 100 % of the time",
     at: /** @param {number} gpu */ (gpu) => `GPU ${gpu}`,
     table: "Busy share of each GPU",
     rows: "GPU",

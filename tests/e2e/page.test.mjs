@@ -97,7 +97,7 @@ test("a slider changes table and link; back and forward undo and redo it", async
   assert.equal(await page.inputValue("#gpus"), "5");
   assert.equal(await hash(page), "#v=1&fleet.gpus=5");
   assert.notEqual(await cell(page, "honest", "Utilisation", "dynamic"), before);
-  assert.match(await page.locator(".promise.joint .was").last().innerText(), /^was /);
+  assert.match(await page.locator(".promise.joint .was").last().innerText(), /^[\d.]+ →$/);
 
   await repaint(page, async () => {
     await page.fill("#bins", "3");

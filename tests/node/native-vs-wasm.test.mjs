@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
 
@@ -45,7 +45,7 @@ function native(scenario, file) {
 function wasm(scenario, file) {
   const engine = new Engine();
   if (file === undefined) engine.generate(scenario);
-  else engine.loadBytes(readFileSync(file), file);
+  else engine.loadBytes(readFileSync(file), basename(file));
   engine.begin(scenario);
   while (!engine.advance(SLICE));
   engine.finish("run");

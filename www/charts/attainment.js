@@ -58,7 +58,7 @@ function row(result, promise, before) {
     el(
       "td",
       { role: "cell" },
-      el("span", { class: "was" }, changed ? UI.was(percent(old)) : ""),
+      ...(changed ? [el("span", { class: "visually-hidden" }, UI.changedFrom), el("span", { class: "was" }, UI.was(percent(old)))] : []),
       " ",
       el("span", { class: "share" }, percent(share)),
       bar(policy, share, changed ? old : null),

@@ -9,6 +9,8 @@
 
 /** Side of a cell of the occupancy grid, px. */
 const CELL = 5;
+/** Above this a label would stand in another curve's way: better none, the legend has the name. */
+const WORST = 11;
 /** Places tried along each curve. */
 const TRIES = 48;
 
@@ -36,7 +38,7 @@ export function place(curves, area, measure, lineHeight) {
   return curves.map((curve) => {
     const width = measure(curve.text) + 4;
     let best = null;
-    let bestCost = 40;
+    let bestCost = WORST;
     for (let i = 0; i < TRIES; i += 1) {
       const index = Math.floor(((i + 0.5) / TRIES) * curve.x.length);
       const anchorX = curve.x[index] ?? NaN;
