@@ -18,6 +18,10 @@ use crate::sched::Policy;
     rename_all = "kebab-case",
     rename_all_fields = "camelCase"
 )]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a shape for TypeScript, never a value"
+)]
 pub enum ToWorker {
     Run {
         run_id: u32,
@@ -56,6 +60,10 @@ pub struct TraceFile {
     tag = "type",
     rename_all = "kebab-case",
     rename_all_fields = "camelCase"
+)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a shape for TypeScript, never a value"
 )]
 pub enum FromWorker {
     Ready {
