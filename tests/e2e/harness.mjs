@@ -88,7 +88,7 @@ export class Harness {
 
   /**
    * Opens a page of the site in a tab of its own.
-   * @param {string} [path] relative to the site: "", "index.html#…"; `null` opens an empty tab
+   * @param {string | null} [path] relative to the site: "", "index.html#…"; `null` opens an empty tab
    * @returns {Promise<OpenedPage>}
    */
   async newPage(path = "") {

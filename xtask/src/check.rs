@@ -37,7 +37,7 @@ pub fn check(tools: &Tools) -> Result<()> {
                 "--package",
                 "batchscope",
                 "--features",
-                "cli,ts",
+                "cli,ts,web",
                 "--all-targets",
             ],
         )

@@ -191,7 +191,20 @@ fn vendor() -> Result<()> {
     let from = root.join("node_modules/uplot");
     let fresh = Replacement::of(&root.join("vendor"))?;
     let to = fresh.path();
-    copy(&from.join("dist/uPlot.esm.js"), &to.join("uPlot.esm.js"))?;
+    // The package's own module is not minified; its minified script becomes one by a single line.
+    let script = from.join("dist/uPlot.iife.min.js");
+    let text =
+        fs::read_to_string(&script).with_context(|| format!("reading {}", script.display()))?;
+    if !text.contains("var uPlot=") {
+        bail!(
+            "{} no longer says `var uPlot=`: adapt this step to the new version",
+            script.display()
+        );
+    }
+    fs::write(
+        to.join("uPlot.esm.js"),
+        format!("{text}\nexport default uPlot;\n"),
+    )?;
     copy(&from.join("dist/uPlot.min.css"), &to.join("uPlot.min.css"))?;
     copy(&from.join("LICENSE"), &to.join("uPlot.LICENSE"))?;
     // The type checker looks for declarations beside the module, under the module's name. The

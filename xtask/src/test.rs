@@ -103,7 +103,7 @@ pub fn test() -> Tally {
 // dependencies and compile those once more.
 
 /// The product with its every native feature.
-const PRODUCT: [&str; 4] = ["--package", "batchscope", "--features", "cli,ts"];
+const PRODUCT: [&str; 4] = ["--package", "batchscope", "--features", "cli,ts,web"];
 
 fn product() -> Result<Tally> {
     rust("Rust tests of the product", &PRODUCT, None)

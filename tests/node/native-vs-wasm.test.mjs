@@ -1,0 +1,93 @@
+// The promise behind every shared link: the same scenario gives the same bytes from the native
+// program and from the browser's wasm. Compared are digests of every column of the outcome.
+
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { basename, join } from "node:path";
+import { after, test } from "node:test";
+import { fileURLToPath } from "node:url";
+
+import { Engine, initSync } from "../../pkg/batchscope.js";
+import { DEFAULT_SCENARIO, PRESETS } from "../../www/defaults.js";
+
+/** @import { Scenario } from "../../www/types.js" */
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+const REAL_TRACE = join(ROOT, "../shared/data/burstgpt_slice/BurstGPT_1_head.csv");
+/** Events per slice; another slicing must not change the outcome. */
+const SLICE = 777;
+
+initSync({ module: readFileSync(join(ROOT, "pkg/batchscope_bg.wasm")) });
+const scratch = mkdtempSync(join(tmpdir(), "batchscope-native-vs-wasm-"));
+after(() => rmSync(scratch, { recursive: true }));
+
+/** @returns {string} the native program */
+function program() {
+  const given = process.env["BATCHSCOPE_CLI"];
+  const built = ["target/release/batchscope", "target/debug/batchscope"].map((path) => join(ROOT, path));
+  const found = [given, ...built].find((path) => path !== undefined && path !== "" && existsSync(path));
+  if (found === undefined) throw new Error("no native batchscope; run `cargo build --release`");
+  return found;
+}
+
+/** @type {(scenario: Scenario, file?: string) => Record<string, string>} */
+function native(scenario, file) {
+  const path = join(scratch, "scenario.json");
+  writeFileSync(path, JSON.stringify(scenario));
+  const args = ["run", path, ...(file === undefined ? [] : ["--trace", file]), "--digest"];
+  const printed = JSON.parse(execFileSync(program(), args, { encoding: "utf8", maxBuffer: 1 << 26 }));
+  return printed.digests ?? printed.digest ?? printed;
+}
+
+/** @type {(scenario: Scenario, file?: string) => Record<string, string>} */
+function wasm(scenario, file) {
+  const engine = new Engine();
+  if (file === undefined) engine.generate(scenario);
+  else engine.loadBytes(readFileSync(file), basename(file));
+  engine.begin(scenario);
+  while (!engine.advance(SLICE));
+  engine.finish("run");
+  const digests = engine.digests("run");
+  engine.free();
+  return digests;
+}
+
+/** The default scenario with some of it changed. @type {(change: (scenario: Scenario) => void) => Scenario} */
+function scenario(change) {
+  const made = structuredClone(DEFAULT_SCENARIO);
+  if (made.trace.source === "synthetic") made.trace.requests = 3000;
+  change(made);
+  return made;
+}
+
+/** @type {[string, Scenario][]} */
+const CASES = [];
+for (const policy of /** @type {const} */ (["static-fifo", "dynamic", "multi-bin", "multi-bin-dynamic"])) {
+  CASES.push([`scheduler ${policy}`, scenario((s) => { s.scheduler.policy = policy; })]);
+}
+for (const kind of /** @type {const} */ (["published", "oracle", "noisy", "prompt-only"])) {
+  CASES.push([`predictor ${kind}`, scenario((s) => { s.predictor.kind = kind; s.predictor.bin_error = 0.1; })]);
+}
+
+for (const [name, made] of CASES) {
+  test(`native and wasm agree: ${name}`, () => {
+    const digests = wasm(made);
+    assert.ok(Object.keys(digests).length > 3, "too few digests to mean anything");
+    assert.deepEqual(digests, native(made));
+  });
+}
+
+for (const [name, preset] of Object.entries(PRESETS)) {
+  test(`native and wasm agree: the real trace, preset ${name}`, { skip: existsSync(REAL_TRACE) ? false : `${REAL_TRACE} is absent` }, () => {
+    const made = structuredClone(preset);
+    made.workload.time_scale = 2000;
+    made.trace = { source: "file", name: REAL_TRACE, format: null };
+    assert.deepEqual(wasm(made, REAL_TRACE), native(made, REAL_TRACE));
+  });
+}
+
+test("another seed gives other digests", () => {
+  assert.notDeepEqual(wasm(scenario(() => {})), wasm(scenario((s) => { s.seed = 7; })));
+});

@@ -1,0 +1,89 @@
+//! The TypeScript declarations and the defaults that the page is checked and written against come
+//! from the Rust types. `BATCHSCOPE_UPDATE=1 cargo test --features web,ts --test types` rewrites
+//! the tracked files; without it a stale one fails.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use batchscope::error::ErrorReport;
+use batchscope::scenario::{Preset, Scenario};
+use batchscope::web::messages::{FromWorker, RequestColumns, ToWorker};
+use ts_rs::{Config, TS, TypeVisitor};
+
+const MARK: &str = "// Generated from the Rust types by tests/types.rs; do not edit.\n";
+
+/// Declares a type and everything it names, each once.
+struct Declarations<'a> {
+    config: &'a Config,
+    found: BTreeMap<String, String>,
+}
+
+impl Declarations<'_> {
+    fn add<T: TS + 'static + ?Sized>(&mut self) {
+        // Types without a file of their own are the language's: string, number, arrays.
+        if T::output_path().is_none() {
+            return;
+        }
+        let name = T::ident(self.config);
+        if self.found.contains_key(&name) {
+            return;
+        }
+        let docs = T::docs().unwrap_or_default();
+        let declaration = format!("{docs}export {}\n", T::decl(self.config));
+        self.found.insert(name, declaration);
+        T::visit_dependencies(self);
+    }
+}
+
+impl TypeVisitor for Declarations<'_> {
+    fn visit<T: TS + 'static + ?Sized>(&mut self) {
+        // Containers (Vec, Option, BTreeMap) declare nothing but may hold what does.
+        T::visit_generics(self);
+        self.add::<T>();
+    }
+}
+
+#[test]
+fn declarations_are_current() {
+    let config = Config::new();
+    let mut declarations = Declarations {
+        config: &config,
+        found: BTreeMap::new(),
+    };
+    declarations.add::<ToWorker>();
+    declarations.add::<FromWorker>();
+    declarations.add::<RequestColumns>();
+    declarations.add::<ErrorReport>();
+    let text: Vec<String> = declarations.found.into_values().collect();
+    compare("www/types.d.ts", &format!("{MARK}\n{}", text.join("\n")));
+}
+
+#[test]
+fn defaults_are_current() {
+    let presets: BTreeMap<&str, Scenario> = Preset::ALL
+        .iter()
+        .map(|preset| (preset.name(), preset.scenario()))
+        .collect();
+    let presets = serde_json::to_string_pretty(&presets).unwrap_or_default();
+    let text = format!(
+        "{MARK}\n/** @import {{ Scenario }} from \"./types.js\" */\n\n\
+         /** @type {{Scenario}} */\nexport const DEFAULT_SCENARIO = {};\n\n\
+         /** @type {{Record<string, Scenario>}} */\nexport const PRESETS = {presets};\n",
+        Scenario::default().to_json(),
+    );
+    compare("www/defaults.js", &text);
+}
+
+fn compare(file: &str, wanted: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+    if std::env::var_os("BATCHSCOPE_UPDATE").is_some() {
+        fs::write(&path, wanted).unwrap_or_else(|e| panic!("writing {file}: {e}"));
+        return;
+    }
+    let found = fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        found == wanted,
+        "{file} is stale; run `BATCHSCOPE_UPDATE=1 cargo test --features web,ts --test types`"
+    );
+}

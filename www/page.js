@@ -1,0 +1,332 @@
+// The page: holds the state, asks the engine, draws what comes back.
+//
+//   a control, a link, a file  ->  state  ->  engine.run  ->  results  ->  figures, tables, words
+//
+// The last finished picture stays until the next is complete; it is marked stale when that takes
+// longer than a glance.
+
+import { attainment } from "./charts/attainment.js";
+import { batch, cdf, queue } from "./charts/curves.js";
+import { gpus } from "./charts/gpus.js";
+import { PRESETS } from "./defaults.js";
+import { byId, el, save } from "./dom.js";
+import { withUnit } from "./format.js";
+import { Engine } from "./engine.js";
+import { controls } from "./panels/controls.js";
+import { notices } from "./panels/notices.js";
+import { schedulers } from "./panels/schedulers.js";
+import { summaryCsv, summaryJson, tables } from "./panels/table.js";
+import { trace } from "./panels/trace.js";
+import { defaultState, fromHash, getPath, same, toHash, withPath } from "./state.js";
+import { CHOICE, NOTICE, UI, errorSentence, finding } from "./words.js";
+
+/** @import { ErrorReport, RunResult, Scenario, TraceFile, TraceInfo } from "./types.js" */
+/** @import { RunReply } from "./engine.js" */
+/** @import { State } from "./state.js" */
+
+/** How long the last picture may stand unmarked while the next is computed, ms. */
+const STALE_MS = 150;
+
+/** @type {State} */
+let state = defaultState();
+/** The reader's trace file, where the state names one. @type {TraceFile | null} */
+let file = null;
+/** What the last finished picture was made from. @type {{state: State, file: TraceFile | null}} */
+let good = { state, file };
+/** The last finished picture. @type {RunResult[]} */
+let picture = [];
+/** The picture that changes are compared with. @type {RunResult[]} */
+let before = [];
+/** Results of the run in progress. @type {RunResult[]} */
+let coming = [];
+let dragging = false;
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let staleTimer;
+
+const page = byId("page");
+const alerts = notices(byId("notices"));
+const findingLine = byId("finding");
+const progress = byId("progress", HTMLProgressElement);
+const progressText = byId("progress-text");
+const presetSelect = byId("preset", HTMLSelectElement);
+
+const figures = [
+  attainment(byId("attainment")),
+  cdf(byId("cdf")),
+  queue(byId("queue")),
+  batch(byId("batch")),
+  gpus(byId("gpus")),
+];
+const summaryTables = tables(byId("tables"));
+const tracePanel = trace(byId("trace"), {
+  choose: chooseFile,
+  refuse: (why) => alerts.show("trace", why === "several" ? NOTICE.tooManyFiles : NOTICE.notAFile),
+});
+const schedulerPanel = schedulers(byId("schedulers"), (shown) => apply({ ...state, shown }, true));
+const controlPanel = controls(
+  byId("controls"),
+  (path, value, settled) => apply(withPath(state, path, value), settled),
+  () => engine.seed(),
+);
+const rateNote = el("p", { class: "help rate" });
+byId("controls").querySelector('[data-control="timeScale"]')?.append(rateNote);
+
+/** @type {Engine} */
+let engine;
+
+// ---- State -------------------------------------------------------------------------------------
+
+/** @type {(next: State, settled: boolean) => void} */
+function apply(next, settled) {
+  if (!dragging) before = picture;
+  dragging = !settled;
+  state = next;
+  if (settled) remember();
+  showState();
+  run();
+}
+
+/** Puts the state into the address bar, as a step that the back button undoes. */
+function remember() {
+  const hash = toHash(state);
+  if (hash === location.hash) return;
+  history.pushState(null, "", hash === "" ? location.pathname + location.search : hash);
+}
+
+function showState() {
+  controlPanel.update(state);
+  schedulerPanel.update(state.shown);
+  const { scenario } = state;
+  const [inForce] = Object.entries(PRESETS).find(([, preset]) => same(withPreset(preset, scenario), scenario)) ?? [""];
+  presetSelect.value = inForce;
+}
+
+/**
+ * A preset with what it leaves to the reader, as on the command line: trace, limit, fleet and K.
+ * @type {(preset: Scenario, kept: Scenario) => Scenario}
+ */
+function withPreset(preset, kept) {
+  const { policy, bins } = kept.scheduler;
+  return {
+    ...structuredClone(preset),
+    trace: kept.trace,
+    workload: { ...preset.workload, limit: kept.workload.limit },
+    fleet: kept.fleet,
+    scheduler: { ...preset.scheduler, policy, bins: { ...preset.scheduler.bins, count: bins.count } },
+  };
+}
+
+/** Takes the state from the address bar. */
+function readHash() {
+  const { state: next, file: named, notices: problems } = fromHash(location.hash);
+  state = next;
+  if (named !== null && file?.name === named) state = withPath(state, "trace", fileSource(file));
+  else if (named !== null) problems.push(NOTICE.fileMissing(named));
+  alerts.clear("link");
+  if (problems.length > 0) alerts.show("link", problems.join(" "));
+  dragging = false;
+  before = picture;
+  showState();
+  run();
+}
+
+/** @param {TraceFile} chosen */
+const fileSource = (chosen) => ({ source: "file", name: chosen.name, format: null });
+
+/** @param {TraceFile | null} chosen */
+function chooseFile(chosen) {
+  alerts.clear("trace");
+  alerts.clear("link");
+  file = chosen;
+  apply(withPath(state, "trace", chosen === null ? defaultState().scenario.trace : fileSource(chosen)), true);
+}
+
+// ---- Runs --------------------------------------------------------------------------------------
+
+function run() {
+  coming = [];
+  page.setAttribute("aria-busy", "true");
+  clearTimeout(staleTimer);
+  staleTimer = setTimeout(() => page.classList.add("stale"), STALE_MS);
+  engine.run({
+    scenario: state.scenario,
+    policies: state.shown,
+    file: state.scenario.trace.source === "file" ? file : null,
+  });
+}
+
+/** @param {RunReply} reply */
+function receive(reply) {
+  switch (reply.type) {
+    case "trace":
+      tracePanel.update(reply.trace);
+      return;
+    case "progress":
+      progress.hidden = false;
+      progress.value = reply.done;
+      progressText.textContent = reply.stage === "reading" ? UI.reading(reply.done) : UI.simulating(reply.done);
+      return;
+    case "result":
+      coming.push(reply.result);
+      return;
+    case "done":
+      good = { state, file };
+      picture = coming;
+      paint();
+      settle();
+      alerts.clear("error");
+      page.dataset["painted"] = String(reply.runId);
+      return;
+    case "error":
+      settle();
+      refused(reply.error);
+  }
+}
+
+/** The run is over, well or not. */
+function settle() {
+  clearTimeout(staleTimer);
+  page.classList.remove("stale");
+  page.setAttribute("aria-busy", "false");
+  progress.hidden = true;
+  progressText.textContent = "";
+}
+
+function paint() {
+  findingLine.textContent = finding(picture);
+  for (const figure of figures) figure.update(picture, before);
+  summaryTables.update(picture);
+  const rate = picture[0]?.summary.workload.offered_requests_per_s;
+  rateNote.textContent = rate === null || rate === undefined ? "" : UI.arrivalRate(rate);
+  showDownloads();
+}
+
+/**
+ * The core refused. A field that a link brought in goes back to its default, and where the core
+ * could not tell the field, all do. A trace that cannot be read leaves the former one in place.
+ * Anything else stays as the reader set it, with the sentence.
+ * @param {ErrorReport} error
+ */
+function refused(error) {
+  const field = error.field ?? "";
+  const standard = getPath(defaultState().scenario, field);
+  if ((error.code === "bad-field" || error.code === "bad-scenario") && standard !== undefined && !same(getPath(state.scenario, field), standard)) {
+    alerts.show("link", `${errorSentence(error)} ${NOTICE.backToDefault}`);
+    state = withPath(state, field, standard);
+    again();
+    return;
+  }
+  if (error.code === "bad-scenario" && !same(state.scenario, defaultState().scenario)) {
+    alerts.show("link", `${errorSentence(error)} ${NOTICE.allBackToDefault}`);
+    state = { ...defaultState(), shown: state.shown };
+    again();
+    return;
+  }
+  alerts.show("error", errorSentence(error));
+  if (file !== good.file && state.scenario.trace.source === "file") {
+    file = good.file;
+    state = withPath(state, "trace", good.state.scenario.trace);
+    remember();
+    showState();
+  }
+}
+
+/** Runs what is left after a refusal, without a step for the back button to fall into. */
+function again() {
+  history.replaceState(null, "", toHash(state) || location.pathname + location.search);
+  showState();
+  run();
+}
+
+/** @type {(message: string, givenUp: boolean) => void} */
+function crashed(message, givenUp) {
+  alerts.show("crash", NOTICE.crashed(message));
+  if (givenUp) settle();
+}
+
+// ---- Buttons -----------------------------------------------------------------------------------
+
+let offered = "";
+function showDownloads() {
+  const key = picture.map(({ policy }) => policy).join();
+  if (key === offered) return;
+  offered = key;
+  /** @type {(text: string, onclick: () => void) => HTMLElement} */
+  const button = (text, onclick) => el("button", { type: "button", class: "quiet", onclick }, text);
+  byId("downloads").replaceChildren(
+    `${UI.downloads} `,
+    button(UI.downloadSummaryCsv, () => save("batchscope-summary.csv", summaryCsv(picture), "text/csv")),
+    " ",
+    button(UI.downloadSummaryJson, () => save("batchscope-summary.json", summaryJson(picture), "application/json")),
+    ...picture.flatMap(({ policy }) => [
+      " ",
+      button(UI.downloadRequests(policy), async () => save(`batchscope-requests-${policy}.csv`, await engine.csv(policy))),
+    ]),
+  );
+}
+
+presetSelect.append(
+  el("option", { value: "" }, UI.presetNone),
+  ...Object.keys(PRESETS).map((name) => el("option", { value: name }, CHOICE["latency"]?.[name] ?? name)),
+);
+byId("preset-help").textContent = UI.presetHelp;
+presetSelect.addEventListener("change", () => {
+  const preset = PRESETS[presetSelect.value];
+  alerts.clear("preset");
+  if (preset !== undefined && state.scenario.trace.source !== "file") {
+    alerts.show("preset", UI.presetNeedsTrace(CHOICE["latency"]?.[presetSelect.value] ?? presetSelect.value));
+  }
+  apply({ ...state, scenario: withPreset(preset ?? defaultState().scenario, state.scenario) }, true);
+});
+
+byId("reset").addEventListener("click", () => {
+  alerts.clear("preset");
+  alerts.clear("link");
+  file = null;
+  apply(defaultState(), true);
+});
+
+byId("copy-link").addEventListener("click", async () => {
+  const said = byId("copied");
+  try {
+    await navigator.clipboard.writeText(location.href);
+    said.textContent = UI.linkCopied;
+  } catch {
+    said.textContent = UI.linkNotCopied;
+  }
+  setTimeout(() => {
+    said.textContent = "";
+  }, 4000);
+});
+
+// ---- Surroundings ------------------------------------------------------------------------------
+
+function redraw() {
+  for (const figure of figures) figure.redraw();
+}
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+// Canvases are drawn in the screen's colours; on paper they are always light.
+addEventListener("beforeprint", () => {
+  document.documentElement.classList.add("paper");
+  redraw();
+});
+addEventListener("afterprint", () => {
+  document.documentElement.classList.remove("paper");
+  redraw();
+});
+// Also fires for back and forward, since all that differs is the hash.
+addEventListener("popstate", () => {
+  const anchor = location.hash !== "" && !location.hash.includes("=");
+  if (!anchor) readHash();
+});
+
+async function showVersion() {
+  const response = await fetch(new URL("../build.json", import.meta.url));
+  if (!response.ok) return;
+  const { version, commit } = await response.json();
+  byId("version").textContent = UI.version(version, commit);
+}
+
+engine = new Engine({ reply: receive, crashed });
+readHash();
+void showVersion();

@@ -1,0 +1,91 @@
+// The two tables of figures, and their downloads.
+
+import { el } from "../dom.js";
+import { count, number, percent } from "../format.js";
+import { POLICY, TABLE } from "../words.js";
+import { sample } from "../charts/palette.js";
+
+/** @import { RunResult } from "../types.js" */
+/** @import { Row } from "../words.js" */
+
+/** @param {HTMLElement} host */
+export function tables(host) {
+  return {
+    /** @param {RunResult[]} results */
+    update(results) {
+      host.replaceChildren(half("honest", results), half("published", results));
+    },
+  };
+}
+
+/** @type {(kind: "honest" | "published", results: RunResult[]) => HTMLElement} */
+function half(kind, results) {
+  const { title, note, rows } = TABLE[kind];
+  return el(
+    "section",
+    { class: `half ${kind}`, "aria-label": title },
+    el("h3", { class: "figure-title" }, title),
+    el("p", { class: "note" }, note),
+    el(
+      "table",
+      { class: "summary", "data-table": kind },
+      el(
+        "thead",
+        {},
+        el(
+          "tr",
+          {},
+          el("th", { scope: "col" }, TABLE.metric),
+          ...results.map(({ policy }) => el("th", { scope: "col", class: policy }, sample(policy), el("span", {}, POLICY[policy].short))),
+        ),
+      ),
+      el(
+        "tbody",
+        {},
+        ...rows.map((row) =>
+          el(
+            "tr",
+            {},
+            el("th", { scope: "row" }, row.label, ...(row.unit === "" ? [] : [" ", el("span", { class: "unit" }, row.unit)])),
+            ...results.map((result) => el("td", { "data-policy": result.policy }, text(row, result))),
+          ),
+        ),
+      ),
+    ),
+  );
+}
+
+/** @type {(row: Row, result: RunResult) => string} */
+function text(row, result) {
+  const value = row.value(result);
+  if (value === null) return "–";
+  // Units stand in the first column; counts are exact, shares are in percent.
+  if (row.unit === "%") return percent(value).replace(/\u202f%$/, "");
+  return row.unit === "req" && Number.isInteger(value) ? count(value) : number(value);
+}
+
+/** Every number of the summaries, one line each, all digits. @param {RunResult[]} results */
+export function summaryCsv(results) {
+  const lines = ["scheduler,figure,value"];
+  for (const { policy, summary } of results) {
+    for (const [path, value] of flat(summary, "")) lines.push(`${policy},${path},${quoted(value)}`);
+  }
+  return `${lines.join("\n")}\n`;
+}
+
+/** @param {RunResult[]} results */
+export function summaryJson(results) {
+  return `${JSON.stringify(results.map(({ summary }) => summary), null, 2)}\n`;
+}
+
+/** @type {(value: unknown, path: string) => [string, unknown][]} */
+function flat(value, path) {
+  if (value === null || typeof value !== "object") return [[path, value ?? ""]];
+  return Object.entries(value).flatMap(([key, inner]) => flat(inner, path === "" ? key : `${path}.${key}`));
+}
+
+/** @param {unknown} value */
+function quoted(value) {
+  const plain = String(value);
+  return /[",\n]/.test(plain) ? `"${plain.replaceAll('"', '""')}"` : plain;
+}

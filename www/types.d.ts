@@ -1,0 +1,674 @@
+// Generated from the Rust types by tests/types.rs; do not edit.
+
+/**
+ * How requests arrive; rates are requests/s, the first arrival is one gap after time 0.
+ */
+export type Arrivals = { "kind": "poisson", rate: number, } | { "kind": "gamma", rate: number, cv: number, } | { "kind": "on-off", on_rate: number, off_rate: number, mean_on_s: number, mean_off_s: number, } | { "kind": "diurnal", mean_rate: number, peak_to_valley: number, period_s: number, peak_at_s: number, };
+
+/**
+ * Shares of requests that met an SLA; absent where no request produced output.
+ */
+export type Attainment = { 
+/**
+ * TPOT within the token SLA; requests of one output token meet it.
+ */
+token: number | null, 
+/**
+ * E2E latency within the request SLA.
+ */
+request: number | null, 
+/**
+ * Both.
+ */
+joint: number | null, };
+
+/**
+ * How requests are sorted into bins.
+ */
+export type Bins = { 
+/**
+ * K. Ignored by boundaries `fixed`, which bring their own count.
+ */
+count: number, boundaries: Boundaries, served: Served, 
+/**
+ * `equal-mass` and the other fitted boundaries look at this many leading rows of the trace.
+ */
+sample_rows: number, 
+/**
+ * Of those rows, the first so many that did not fail.
+ */
+sample_size: number, 
+/**
+ * Interior cuts of boundaries `fixed`: K - 1 increasing lengths, tokens.
+ */
+cuts: Array<number>, 
+/**
+ * Upper end of the last bin, tokens.
+ */
+last_upper: number, 
+/**
+ * A prediction below the lowest boundary goes to the last bin, as in the published studies;
+ * otherwise to the first.
+ */
+below_range_to_last: boolean, };
+
+/**
+ * Where the boundaries come from.
+ */
+export type Boundaries = "equal-mass-outputs" | "equal-mass-predictions" | "equal-width" | "fixed" | "exponential-optimal";
+
+/**
+ * The latency distribution: `fraction[i]` of the requests took at most `latency_s[i]`.
+ */
+export type CdfColumns = { latency_s: Float64Array, fraction: Float64Array, };
+
+/**
+ * The controller's variant and every constant.
+ */
+export type Controller = { variant: Variant, feedback: Feedback, 
+/**
+ * The time it steers to, s; absent means the token SLA.
+ */
+target_s: number | null, 
+/**
+ * Dead band around the target, s.
+ */
+epsilon_s: number, 
+/**
+ * The paper's alpha: least width of the search interval, requests.
+ */
+alpha: number, 
+/**
+ * The paper's delta: how far the other end gives way, requests.
+ */
+delta: number, 
+/**
+ * Weight of the newest batch in the moving averages.
+ */
+smoothing: number, 
+/**
+ * First estimate of the batch size.
+ */
+initial_batch: number, 
+/**
+ * Until so many batches have ended, the interval stays as it began.
+ */
+warmup_batches: number, 
+/**
+ * Never below the number of requests running on the other GPUs.
+ */
+at_least_running: boolean, 
+/**
+ * Inside the dead band the interval is `delta / 2` about the mean batch instead of
+ * `alpha / 2` (the last published commit).
+ */
+band_from_delta: boolean, };
+
+/**
+ * A distribution over requests. Quantiles interpolate linearly between order statistics.
+ */
+export type Distribution = { count: number, mean: number, p50: number, p90: number, p95: number, p99: number, max: number, };
+
+/**
+ * An [`Error`] as plain data.
+ */
+export type ErrorReport = { code: string, message: string, file: string | null, row: number | null, field: string | null, };
+
+/**
+ * What to do with failed requests (0 output tokens).
+ */
+export type Failed = "drop" | "keep";
+
+/**
+ * What a batch that ended tells the controller.
+ */
+export type Feedback = "total" | "decode" | "service";
+
+/**
+ * The GPUs: equal, each serving one batch at a time.
+ */
+export type Fleet = { gpus: number, };
+
+/**
+ * A trace file's format, as in `--format`.
+ */
+export type Format = "burstgpt" | "azure" | "mooncake" | "csv" | "jsonl";
+
+/**
+ * From the worker to the page.
+ */
+export type FromWorker = { "type": "ready", version: string, } | { "type": "trace", runId: number, trace: TraceInfo, } | { "type": "progress", runId: number, stage: Stage, done: number, } | { "type": "result", runId: number, result: RunResult, } | { "type": "done", runId: number, elapsedMs: number, } | { "type": "cancelled", runId: number, } | { "type": "error", runId: number, policy: Policy | null, error: ErrorReport, } | { "type": "csv", runId: number, policy: Policy, blob: Blob, } | { "type": "digests", runId: number, policy: Policy, digests: { [key in string]: string }, } | { "type": "seed", runId: number, seed: number, } | { "type": "crashed", runId: number, message: string, };
+
+/**
+ * Honest metrics of one run.
+ */
+export type Honest = { 
+/**
+ * Requests that produced output.
+ */
+requests: number, 
+/**
+ * Failed requests that were replayed all the same (`failed: keep`).
+ */
+failed_replayed: number, 
+/**
+ * Failed requests that were left out (`failed: drop`).
+ */
+failed_dropped: number, 
+/**
+ * Arrival to start of service, s.
+ */
+queueing_s: Distribution | null, 
+/**
+ * Arrival to first token, s.
+ */
+ttft_s: Distribution | null, 
+/**
+ * (latency - TTFT) / (own output - 1), ms; requests of one output token have none.
+ */
+tpot_ms: Distribution | null, 
+/**
+ * Arrival to the end of the batch, s.
+ */
+e2e_s: Distribution | null, sla: Attainment, 
+/**
+ * Requests that met every SLA, per second of makespan.
+ */
+goodput_requests_per_s: number, 
+/**
+ * Absent where all requests arrive at one moment.
+ */
+offered_requests_per_s: number | null, served_requests_per_s: number, 
+/**
+ * Prompt and output tokens of requests that did not fail, per second of the arrival span.
+ */
+offered_tokens_per_s: number | null, 
+/**
+ * The same tokens, per second of makespan.
+ */
+served_tokens_per_s: number, 
+/**
+ * Output tokens alone, per second of makespan.
+ */
+output_tokens_per_s: number, 
+/**
+ * Share of the batches' token positions in which a member had already finished (or had
+ * failed): 1 - sum(prompt + output) / sum(batch size x longest member).
+ */
+padding_waste: number | null, 
+/**
+ * Busy time over makespan, per GPU and over all.
+ */
+utilization: Utilization, 
+/**
+ * GPU time of batches in which every member had failed, s.
+ */
+gpu_s_for_failed_only: number, 
+/**
+ * Requests not yet in service when the last one arrived: a large backlog means that latencies
+ * grow with the trace's length and say little about the scheduler.
+ */
+backlog_at_last_arrival: number, 
+/**
+ * Time average of requests in the system (waiting or in service).
+ */
+mean_in_system: number, 
+/**
+ * Largest KV tokens of one batch (every member's prompt + output).
+ */
+peak_batch_tokens: number, 
+/**
+ * Batches whose tokens exceed the hard memory limit: `static-fifo` and `multi-bin` do not look
+ * at memory, and a single request may be too long for any policy. Served all the same; a real
+ * server would have failed.
+ */
+batches_over_memory: number, 
+/**
+ * How good the predictor was; absent for policies that do not predict.
+ */
+prediction: Prediction | null, 
+/**
+ * What a reader might look for here and this engine does not model.
+ */
+not_modelled: Array<string>, };
+
+/**
+ * What a prediction is made of.
+ */
+export type Kind = "published" | "oracle" | "noisy" | "prompt-only";
+
+/**
+ * Requests with a label.
+ */
+export type LabelCount = { name: string, requests: number, };
+
+/**
+ * A latency model and its coefficients.
+ */
+export type Latency = { "model": "linear" } & Linear;
+
+/**
+ * Lengths in tokens; percentiles interpolate linearly between order statistics, as numpy's do.
+ */
+export type LengthStats = { mean: number, p50: number, p90: number, p95: number, p99: number, max: number, };
+
+/**
+ * How long prompts or outputs are, tokens.
+ */
+export type Lengths = { "kind": "lognormal", median: number, sigma: number, } | { "kind": "gamma", mean: number, cv: number, } | { "kind": "zipf", theta: number, max: number, } | { "kind": "fixed", tokens: number, } | { "kind": "empirical", values: Array<number>, weights: Array<number>, };
+
+/**
+ * `T(b, L) = max(floor, alpha + beta L h(b))`, `h(b) = 1 + gamma (b - 1) / b`, for a batch of `b`
+ * requests whose longest member has `L` = prompt + output tokens (docs/MODEL.md, "Closed-batch
+ * latency").
+ */
+export type Linear = { 
+/**
+ * Cost of a batch whatever its length, s.
+ */
+alpha_s: number, 
+/**
+ * Cost of one token position at batch size 1, s.
+ */
+beta_s_per_token: number, 
+/**
+ * How much dearer a position gets as the batch grows: `h(1) = 1`, `h(inf) = 1 + gamma`.
+ */
+gamma: number, 
+/**
+ * Shortest service time, s.
+ */
+floor_s: number, };
+
+/**
+ * The GPU's memory as the scheduler knows it.
+ */
+export type Memory = { 
+/**
+ * GB.
+ */
+capacity_gb: number, 
+/**
+ * Weights and everything else that stays, GB.
+ */
+model_gb: number, 
+/**
+ * KV cache of one token, GB.
+ */
+kv_gb_per_token: number, 
+/**
+ * Kept free by the hard limit of each batch, GB.
+ */
+margin_gb: number, };
+
+/**
+ * The batch bound by memory, estimated from the lengths of batches that ended.
+ */
+export type MemoryBound = { rule: MemoryRule, 
+/**
+ * Share of the KV tokens kept free by rule `published`.
+ */
+reserve: number, 
+/**
+ * Probability of overflow that rule `exact` accepts.
+ */
+overflow_probability: number, 
+/**
+ * Weight of the newest batch in the moving averages.
+ */
+smoothing: number, 
+/**
+ * First estimate of the mean prompt, tokens.
+ */
+initial_prompt_tokens: number, 
+/**
+ * First estimate of the mean output, tokens.
+ */
+initial_output_tokens: number, 
+/**
+ * First estimate of the standard deviation of prompt + output, tokens (rule `exact`).
+ */
+initial_sd_tokens: number, };
+
+/**
+ * How the bound follows from the estimates.
+ */
+export type MemoryRule = "published" | "exact" | "off";
+
+/**
+ * Which scheduler forms the batches.
+ */
+export type Policy = "static-fifo" | "dynamic" | "multi-bin" | "multi-bin-dynamic";
+
+/**
+ * How good the predictor was.
+ */
+export type Prediction = { 
+/**
+ * Share of requests sorted into the bin of their true output.
+ */
+bin_accuracy: number, 
+/**
+ * Mean of |predicted - true| output tokens.
+ */
+mean_abs_error_tokens: number, };
+
+/**
+ * A predictor and its parameters; those that a kind does not use are ignored by it.
+ */
+export type Predictor = { kind: Kind, 
+/**
+ * Standard deviation of the logarithmic error (`published`, `noisy`).
+ */
+sigma: number, 
+/**
+ * Chance that `noisy` sorts a request one bin too low, and the same chance of one too high
+ * (the multi-bin paper's p_e).
+ */
+bin_error: number, 
+/**
+ * `published` and `prompt-only`: `scale * prompt^exponent`.
+ */
+exponent: number, scale: number, 
+/**
+ * Predictions are clamped to 1..=max_tokens (`published` and `prompt-only`).
+ */
+max_tokens: number, };
+
+/**
+ * Published metrics of one run; the names are part of the `--json` contract.
+ */
+export type Published = { token_violations: number, request_violations: number, 
+/**
+ * Mean over requests of batch service time / longest output of the batch, ms.
+ */
+avg_tbt_ms: number, p95_tbt_ms: number, p99_tbt_ms: number, max_tbt_ms: number, 
+/**
+ * Completion - arrival, failed rows included, s.
+ */
+avg_latency_s: number, p50_latency_s: number, p95_latency_s: number, p99_latency_s: number, 
+/**
+ * Busy time over the last moment any GPU was busy, mean over GPUs.
+ */
+gpu_utilization_mean: number, gpu_utilization_min: number, gpu_utilization_max: number, batches: number, avg_batch: number, max_batch: number, 
+/**
+ * Last completion - first arrival, s.
+ */
+makespan_s: number, 
+/**
+ * Prompt and output tokens over the makespan.
+ */
+tokens_per_s: number, requests_per_s: number, 
+/**
+ * Requests without token violation over the makespan.
+ */
+capacity_qps_under_sla: number, };
+
+/**
+ * What a reader found and what it mended; shown to the person, never swallowed.
+ */
+export type ReadReport = { 
+/**
+ * The format that was recognised, as in `--format`; "synthetic" for a generator.
+ */
+format: string, 
+/**
+ * Data rows in the file, the header not counted.
+ */
+rows: number, 
+/**
+ * Rows that stood behind a later one and were moved in front of it (stable sort).
+ */
+rows_sorted: number, 
+/**
+ * Blank rows that were passed over.
+ */
+rows_blank: number, 
+/**
+ * Requests with 0 output tokens, kept in the trace as failed.
+ */
+rows_failed: number, };
+
+/**
+ * Every request of a run, batch by batch; `predicted_tokens` is empty for policies without bins.
+ */
+export type RequestColumns = { row: Uint32Array, arrival_s: Float64Array, start_s: Float64Array, end_s: Float64Array, prompt_tokens: Uint32Array, output_tokens: Uint32Array, predicted_tokens: Uint32Array, batch: Uint32Array, gpu: Uint32Array, };
+
+/**
+ * One scheduler's run: its figures, ready to draw.
+ */
+export type RunResult = { policy: Policy, summary: Summary, cdf: CdfColumns, series: SeriesColumns, 
+/**
+ * Time in the simulator, without figures and messages, ms.
+ */
+simulated_ms: number, };
+
+/**
+ * Everything that decides a run's outcome, besides the trace's rows themselves.
+ */
+export type Scenario = { version: number, trace: Source, workload: Workload, predictor: Predictor, scheduler: Scheduler, fleet: Fleet, latency: Latency, memory: Memory, sla: Sla, 
+/**
+ * Seeds every random choice: the generator's, the predictor's.
+ */
+seed: number, };
+
+/**
+ * A policy with every parameter; those that a policy does not use are ignored by it, so that
+ * switching the policy keeps the rest.
+ */
+export type Scheduler = { policy: Policy, 
+/**
+ * Batch size of `static-fifo`.
+ */
+static_batch: number, 
+/**
+ * Batch size that `multi-bin` waits for.
+ */
+full_batch: number, 
+/**
+ * No batch of the two dynamic policies is larger.
+ */
+max_batch: number, bins: Bins, memory_bound: MemoryBound, controller: Controller, };
+
+/**
+ * Down-sampled columns over simulated time.
+ */
+export type SeriesColumns = { t_s: Float64Array, waiting_mean: Float64Array, waiting_max: Float64Array, batch_mean: Float64Array, batch_max: Float64Array, busy_gpus: Float64Array, };
+
+/**
+ * Which bin is served when a GPU is free.
+ */
+export type Served = "round-robin" | "longest-queue";
+
+/**
+ * What the generated requests look like.
+ */
+export type Shape = { "kind": "burstgpt-like", } | { "kind": "custom", arrivals: Arrivals, prompt: Lengths, output: Lengths, 
+/**
+ * Share of requests that failed: 0 prompt and 0 output tokens, as BurstGPT logs them.
+ */
+failed_share: number, };
+
+/**
+ * What is promised, and how the published studies counted a broken promise.
+ */
+export type Sla = { 
+/**
+ * Time per output token, ms.
+ */
+token_ms: number, 
+/**
+ * From arrival to the end, s.
+ */
+request_s: number, 
+/**
+ * What counts as a token violation among the published metrics; the honest ones always use
+ * each request's own time per output token.
+ */
+published_token_rule: TokenRule, };
+
+/**
+ * Where the requests come from.
+ */
+export type Source = { "source": "file", name: string, format: Format | null, } | { "source": "synthetic" } & Synthetic;
+
+/**
+ * What a run is busy with.
+ */
+export type Stage = "reading" | "simulating";
+
+/**
+ * Statistics of a trace as it stands in the file: failed requests included, time not scaled.
+ */
+export type Stats = { requests: number, 
+/**
+ * From the first arrival to the last, s.
+ */
+span_s: number, 
+/**
+ * Requests over the span; absent where the span is 0.
+ */
+mean_per_s: number | null, 
+/**
+ * The most requests in any 1-s window. Windows are counted from the first arrival and the last
+ * one, which the span may not fill, counts too.
+ */
+peak_1s: number, 
+/**
+ * The most requests in any 60-s window, per second.
+ */
+peak_60s_per_s: number, 
+/**
+ * Index of dispersion of the counts in 1-s windows: variance over mean (population variance);
+ * 1 for a Poisson process, more for bursts. 0 for an empty trace.
+ */
+iod_1s: number, 
+/**
+ * The same in 60-s windows.
+ */
+iod_60s: number, 
+/**
+ * Standard deviation over mean of the gaps between arrivals (population); absent where there is
+ * no gap above 0.
+ */
+cv_gap: number | null, prompt: LengthStats, output: LengthStats, 
+/**
+ * Share of requests with 0 output tokens, that is failed ones.
+ */
+failed_share: number, 
+/**
+ * Share of prefix blocks that an infinite cache would already hold: the leading blocks of each
+ * prompt that some earlier request had. Absent where the trace has no blocks.
+ */
+prefix_hit_ratio: number | null, models: Array<LabelCount>, log_types: Array<LabelCount>, };
+
+/**
+ * Every figure of a run. `published` and `honest` are computed apart and never mixed.
+ */
+export type Summary = { 
+/**
+ * The resolved scenario, every default written out.
+ */
+scenario: Scenario, workload: WorkloadReport, 
+/**
+ * The bins that were used, `[lower, upper)` in tokens; empty for policies without bins.
+ */
+bins: Array<[number, number]>, published: Published, honest: Honest, };
+
+/**
+ * A generated trace.
+ */
+export type Synthetic = { requests: number, shape: Shape, };
+
+/**
+ * What comes first of events at one moment.
+ */
+export type Ties = "fixed" | "published-heap";
+
+/**
+ * From the page to the worker.
+ */
+export type ToWorker = { "type": "run", runId: number, scenario: Scenario, policies: Array<Policy>, file: TraceFile | null, } | { "type": "cancel", runId: number, } | { "type": "csv", runId: number, policy: Policy, } | { "type": "digests", runId: number, policy: Policy, } | { "type": "seed", runId: number, };
+
+/**
+ * The published definitions of a token violation.
+ */
+export type TokenRule = "batch-tbt" | "decode-step" | "end-to-end";
+
+/**
+ * A file of the reader's; `id` tells files apart, since a `Blob` is another object on each side.
+ */
+export type TraceFile = { id: number, name: string, blob: Blob, };
+
+/**
+ * What was read or generated, and what it is like.
+ */
+export type TraceInfo = { name: string, requests: number, report: ReadReport, stats: Stats, };
+
+/**
+ * Busy shares of the fleet.
+ */
+export type Utilization = { mean: number, min: number, max: number, per_gpu: Array<number>, };
+
+/**
+ * Which published controller.
+ */
+export type Variant = "off" | "nov24" | "nov29" | "paper";
+
+/**
+ * What a run takes from the trace and how fast it arrives.
+ */
+export type Workload = { 
+/**
+ * Skip rows that arrive before this time on the trace's clock, s after its first row.
+ */
+window_start_s: number | null, 
+/**
+ * Skip rows that arrive at or after this time on the trace's clock, s after its first row.
+ */
+window_end_s: number | null, 
+/**
+ * The first N rows of what is left; absent means all.
+ */
+limit: number | null, 
+/**
+ * Arrival times are divided by this; 200 packs 200 s into one.
+ */
+time_scale: number, 
+/**
+ * Mean arrival rate, requests/s; replaces `time_scale` where given.
+ */
+rate_per_s: number | null, failed: Failed, ties: Ties, };
+
+/**
+ * What the run took from the trace.
+ */
+export type WorkloadReport = { trace: string, rows_in_trace: number, 
+/**
+ * Rows inside window and limit.
+ */
+rows_taken: number, 
+/**
+ * Failed rows (0 output tokens) among them.
+ */
+rows_failed: number, 
+/**
+ * Rows that were replayed: `rows_taken`, less the failed ones where those are dropped.
+ */
+rows_replayed: number, 
+/**
+ * The factor that arrival times were divided by, also where a rate was asked for.
+ */
+time_scale: number, 
+/**
+ * First to last arrival after scaling, s.
+ */
+span_s: number, 
+/**
+ * Replayed requests over the span; absent where the span is 0.
+ */
+offered_requests_per_s: number | null, 
+/**
+ * Prompt and output tokens over the span; absent where the span is 0.
+ */
+offered_tokens_per_s: number | null, prompt_tokens: number, output_tokens: number, };
