@@ -97,10 +97,10 @@ fn synthetic(requests: u32) -> Trace {
 /// A stationary Poisson stream: 10 K and 10 M requests of it differ in nothing but their number.
 fn stationary(requests: u32) -> Trace {
     let json = format!(
-        r#"{{"trace": {{"source": "synthetic", "requests": {requests}, "shape": {{"kind": "custom",
-            "arrivals": {{"kind": "poisson", "rate": 0.27}},
-            "prompt": {{"kind": "lognormal", "median": 250, "sigma": 1.2}},
-            "output": {{"kind": "lognormal", "median": 34, "sigma": 1.5}}}}}}}}"#
+        r#"{{"trace": {{"synthetic": {{"requests": {requests}, "shape": {{"custom": {{
+            "arrivals": {{"poisson": {{"rate": 0.27}}}},
+            "prompt": {{"lognormal": {{"median": 250, "sigma": 1.2}}}},
+            "output": {{"lognormal": {{"median": 34, "sigma": 1.5}}}}}}}}}}}}}}"#
     );
     let scenario = Scenario::from_json(&json, "bench").expect("the scenario above is in range");
     match scenario.trace {

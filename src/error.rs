@@ -58,9 +58,10 @@ pub enum Error {
         allowed: String,
     },
     /// Text that is not a scenario: broken JSON, an unknown field, a wrong type.
-    #[error("{file}, line {line}, column {column}{}: {problem}", at_field(.field))]
+    #[error("{file}{}{}: {problem}", at_line(*.line, *.column), at_field(.field))]
     BadScenario {
         file: String,
+        /// 0 where the scenario came as an object and not as text.
         line: usize,
         column: usize,
         /// Dotted path of the field, empty where the text is not JSON at all.
@@ -83,6 +84,14 @@ pub enum Error {
     /// The person stopped the run.
     #[error("interrupted; no partial file was left behind")]
     Interrupted,
+}
+
+fn at_line(line: usize, column: usize) -> String {
+    if line == 0 {
+        String::new()
+    } else {
+        format!(", line {line}, column {column}")
+    }
 }
 
 fn at_field(field: &str) -> String {
@@ -129,7 +138,7 @@ impl Error {
                 file, line, field, ..
             } => (
                 Some(file),
-                Some(*line as u64),
+                (*line > 0).then_some(*line as u64),
                 (!field.is_empty()).then_some(field),
             ),
             Error::File { path, .. } => (Some(path), None, None),

@@ -431,9 +431,9 @@ fn custom_lengths_have_their_parameters() {
 
 #[test]
 fn json_round_trip_and_unknown_fields() {
-    let text = r#"{"requests":5,"shape":{"kind":"custom","arrivals":{"kind":"on-off","on_rate":2.0,
-        "off_rate":0.0,"mean_on_s":5.0,"mean_off_s":5.0},"prompt":{"kind":"fixed","tokens":3},
-        "output":{"kind":"empirical","values":[1,2]}}}"#;
+    let text = r#"{"requests":5,"shape":{"custom":{"arrivals":{"on-off":{"on_rate":2.0,
+        "off_rate":0.0,"mean_on_s":5.0,"mean_off_s":5.0}},"prompt":{"fixed":{"tokens":3}},
+        "output":{"empirical":{"values":[1,2]}}}}}"#;
     let s: Synthetic = serde_json::from_str(text).expect("readable");
     let again: Synthetic =
         serde_json::from_str(&serde_json::to_string(&s).expect("plain data")).expect("readable");
@@ -444,11 +444,11 @@ fn json_round_trip_and_unknown_fields() {
         Synthetic::default()
     );
     for text in [
-        r#"{"shape":{"kind":"burstgpt-like","rate":1}}"#,
-        r#"{"shape":{"kind":"other"}}"#,
+        r#"{"shape":{"burstgpt-like":{"rate":1}}}"#,
+        r#"{"shape":"other"}"#,
         r#"{"requests":5,"extra":1}"#,
-        r#"{"shape":{"kind":"custom","arrivals":{"kind":"poisson","rate":1.0,"cv":2.0},
-            "prompt":{"kind":"fixed","tokens":3},"output":{"kind":"fixed","tokens":3}}}"#,
+        r#"{"shape":{"custom":{"arrivals":{"poisson":{"rate":1.0,"cv":2.0}},
+            "prompt":{"fixed":{"tokens":3}},"output":{"fixed":{"tokens":3}}}}}"#,
     ] {
         assert!(serde_json::from_str::<Synthetic>(text).is_err(), "{text}");
     }

@@ -6,10 +6,9 @@
 export const DEFAULT_SCENARIO = {
   "version": 1,
   "trace": {
-    "source": "synthetic",
-    "requests": 10000,
-    "shape": {
-      "kind": "burstgpt-like"
+    "synthetic": {
+      "requests": 10000,
+      "shape": "burstgpt-like"
     }
   },
   "workload": {
@@ -75,11 +74,12 @@ export const DEFAULT_SCENARIO = {
     "gpus": 4
   },
   "latency": {
-    "model": "linear",
-    "alpha_s": 0.05965277786696989,
-    "beta_s_per_token": 0.005741996981393911,
-    "gamma": 0.31568071151206994,
-    "floor_s": 0.001
+    "linear": {
+      "alpha_s": 0.05965277786696989,
+      "beta_s_per_token": 0.005741996981393911,
+      "gamma": 0.31568071151206994,
+      "floor_s": 0.001
+    }
   },
   "memory": {
     "capacity_gb": 12.0,
@@ -100,10 +100,9 @@ export const PRESETS = {
   "stress-v2": {
     "version": 1,
     "trace": {
-      "source": "synthetic",
-      "requests": 10000,
-      "shape": {
-        "kind": "burstgpt-like"
+      "synthetic": {
+        "requests": 10000,
+        "shape": "burstgpt-like"
       }
     },
     "workload": {
@@ -169,11 +168,12 @@ export const PRESETS = {
       "gpus": 4
     },
     "latency": {
-      "model": "linear",
-      "alpha_s": 0.05965277786696989,
-      "beta_s_per_token": 0.005741996981393911,
-      "gamma": 0.31568071151206994,
-      "floor_s": 0.001
+      "linear": {
+        "alpha_s": 0.05965277786696989,
+        "beta_s_per_token": 0.005741996981393911,
+        "gamma": 0.31568071151206994,
+        "floor_s": 0.001
+      }
     },
     "memory": {
       "capacity_gb": 12.0,
@@ -191,10 +191,9 @@ export const PRESETS = {
   "three-step": {
     "version": 1,
     "trace": {
-      "source": "synthetic",
-      "requests": 10000,
-      "shape": {
-        "kind": "burstgpt-like"
+      "synthetic": {
+        "requests": 10000,
+        "shape": "burstgpt-like"
       }
     },
     "workload": {
@@ -260,11 +259,12 @@ export const PRESETS = {
       "gpus": 4
     },
     "latency": {
-      "model": "linear",
-      "alpha_s": 0.015,
-      "beta_s_per_token": 0.0003,
-      "gamma": 0.4,
-      "floor_s": 0.001
+      "linear": {
+        "alpha_s": 0.015,
+        "beta_s_per_token": 0.0003,
+        "gamma": 0.4,
+        "floor_s": 0.001
+      }
     },
     "memory": {
       "capacity_gb": 12.0,
@@ -282,10 +282,9 @@ export const PRESETS = {
   "two-step": {
     "version": 1,
     "trace": {
-      "source": "synthetic",
-      "requests": 10000,
-      "shape": {
-        "kind": "burstgpt-like"
+      "synthetic": {
+        "requests": 10000,
+        "shape": "burstgpt-like"
       }
     },
     "workload": {
@@ -351,11 +350,12 @@ export const PRESETS = {
       "gpus": 4
     },
     "latency": {
-      "model": "linear",
-      "alpha_s": 0.01,
-      "beta_s_per_token": 0.0002,
-      "gamma": 0.3,
-      "floor_s": 0.001
+      "linear": {
+        "alpha_s": 0.01,
+        "beta_s_per_token": 0.0002,
+        "gamma": 0.3,
+        "floor_s": 0.001
+      }
     },
     "memory": {
       "capacity_gb": 12.0,

@@ -131,7 +131,7 @@ function readHash() {
 }
 
 /** @param {TraceFile} chosen */
-const fileSource = (chosen) => ({ source: "file", name: chosen.name, format: null });
+const fileSource = (chosen) => ({ file: { name: chosen.name, format: null } });
 
 /** @param {TraceFile | null} chosen */
 function chooseFile(chosen) {
@@ -151,7 +151,7 @@ function run() {
   engine.run({
     scenario: state.scenario,
     policies: state.shown,
-    file: state.scenario.trace.source === "file" ? file : null,
+    file: "file" in state.scenario.trace ? file : null,
   });
 }
 
@@ -223,7 +223,7 @@ function refused(error) {
     return;
   }
   alerts.show("error", errorSentence(error));
-  if (file !== good.file && state.scenario.trace.source === "file") {
+  if (file !== good.file && "file" in state.scenario.trace) {
     file = good.file;
     state = withPath(state, "trace", good.state.scenario.trace);
     remember();
@@ -273,7 +273,7 @@ byId("preset-help").textContent = UI.presetHelp;
 presetSelect.addEventListener("change", () => {
   const preset = PRESETS[presetSelect.value];
   alerts.clear("preset");
-  if (preset !== undefined && state.scenario.trace.source !== "file") {
+  if (preset !== undefined && !("file" in state.scenario.trace)) {
     alerts.show("preset", UI.presetNeedsTrace(CHOICE["latency"]?.[presetSelect.value] ?? presetSelect.value));
   }
   apply({ ...state, scenario: withPreset(preset ?? defaultState().scenario, state.scenario) }, true);

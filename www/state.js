@@ -59,7 +59,7 @@ const FLEETS = [...steps(1, 8), 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 64, 80, 
 export const CONTROLS = [
   { kind: "number", id: "gpus", path: "fleet.gpus", group: "fleet", unit: UI.unit.gpus, min: 1, max: 1024, whole: true, stops: FLEETS },
   { kind: "number", id: "timeScale", path: "workload.time_scale", group: "fleet", unit: UI.unit.times, min: 1e-3, max: 1e6, whole: false, stops: decades(0.1, 20_000) },
-  { kind: "number", id: "requests", path: "trace.requests", group: "fleet", unit: UI.unit.requests, min: 1, max: 2_000_000, whole: true, stops: [1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000] },
+  { kind: "number", id: "requests", path: "trace.synthetic.requests", group: "fleet", unit: UI.unit.requests, min: 1, max: 2_000_000, whole: true, stops: [1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000] },
   { kind: "number", id: "tokenSla", path: "sla.token_ms", group: "promises", unit: UI.unit.ms, min: 0.1, max: 100_000, whole: false, stops: [5, 10, 15, 20, 25, 30, 35, 40, 45, 50, 60, 70, 80, 90, 100, 120, 150, 200] },
   { kind: "number", id: "requestSla", path: "sla.request_s", group: "promises", unit: UI.unit.s, min: 0.01, max: 100_000, whole: false, stops: [1, 2, 3, 5, 7, 10, 12, 15, 20, 25, 30, 40, 50, 60, 90, 120, 300, 600] },
   { kind: "number", id: "bins", path: "scheduler.bins.count", group: "batches", unit: UI.unit.bins, min: 1, max: 128, whole: true, stops: [...steps(1, 12), 14, 16, 20, 24, 28, 32] },
@@ -148,7 +148,7 @@ function leaves(object, prefix = "") {
 
 const DEFAULT_LEAVES = leaves(DEFAULT_SCENARIO);
 /** Decided by the page or by the version, never by a link. */
-const NOT_IN_HASH = new Set(["version", "trace.source"]);
+const NOT_IN_HASH = new Set(["version", "trace.synthetic.shape"]);
 
 /** @type {(a: unknown, b: unknown) => boolean} */
 export const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
@@ -159,7 +159,7 @@ export const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 export function toHash(state) {
   const parts = [];
   const { trace } = state.scenario;
-  if (trace.source === "file") parts.push(`file=${encodeURIComponent(trace.name)}`);
+  if ("file" in trace) parts.push(`file=${encodeURIComponent(trace.file.name)}`);
   for (const [path, value] of leaves(state.scenario)) {
     if (NOT_IN_HASH.has(path) || !DEFAULT_LEAVES.has(path)) continue;
     if (!same(value, DEFAULT_LEAVES.get(path))) parts.push(`${path}=${encode(value)}`);

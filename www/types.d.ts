@@ -3,7 +3,7 @@
 /**
  * How requests arrive; rates are requests/s, the first arrival is one gap after time 0.
  */
-export type Arrivals = { "kind": "poisson", rate: number, } | { "kind": "gamma", rate: number, cv: number, } | { "kind": "on-off", on_rate: number, off_rate: number, mean_on_s: number, mean_off_s: number, } | { "kind": "diurnal", mean_rate: number, peak_to_valley: number, period_s: number, peak_at_s: number, };
+export type Arrivals = { "poisson": { rate: number, } } | { "gamma": { rate: number, cv: number, } } | { "on-off": { on_rate: number, off_rate: number, mean_on_s: number, mean_off_s: number, } } | { "diurnal": { mean_rate: number, peak_to_valley: number, period_s: number, peak_at_s: number, } };
 
 /**
  * Shares of requests that met an SLA; absent where no request produced output.
@@ -245,7 +245,7 @@ export type LabelCount = { name: string, requests: number, };
 /**
  * A latency model and its coefficients.
  */
-export type Latency = { "model": "linear" } & Linear;
+export type Latency = { "linear": Linear };
 
 /**
  * Lengths in tokens; percentiles interpolate linearly between order statistics, as numpy's do.
@@ -255,7 +255,7 @@ export type LengthStats = { mean: number, p50: number, p90: number, p95: number,
 /**
  * How long prompts or outputs are, tokens.
  */
-export type Lengths = { "kind": "lognormal", median: number, sigma: number, } | { "kind": "gamma", mean: number, cv: number, } | { "kind": "zipf", theta: number, max: number, } | { "kind": "fixed", tokens: number, } | { "kind": "empirical", values: Array<number>, weights: Array<number>, };
+export type Lengths = { "lognormal": { median: number, sigma: number, } } | { "gamma": { mean: number, cv: number, } } | { "zipf": { theta: number, max: number, } } | { "fixed": { tokens: number, } } | { "empirical": { values: Array<number>, weights: Array<number>, } };
 
 /**
  * `T(b, L) = max(floor, alpha + beta L h(b))`, `h(b) = 1 + gamma (b - 1) / b`, for a batch of `b`
@@ -483,11 +483,11 @@ export type Served = "round-robin" | "longest-queue";
 /**
  * What the generated requests look like.
  */
-export type Shape = { "kind": "burstgpt-like", } | { "kind": "custom", arrivals: Arrivals, prompt: Lengths, output: Lengths, 
+export type Shape = "burstgpt-like" | { "custom": { arrivals: Arrivals, prompt: Lengths, output: Lengths, 
 /**
  * Share of requests that failed: 0 prompt and 0 output tokens, as BurstGPT logs them.
  */
-failed_share: number, };
+failed_share: number, } };
 
 /**
  * What is promised, and how the published studies counted a broken promise.
@@ -510,7 +510,7 @@ published_token_rule: TokenRule, };
 /**
  * Where the requests come from.
  */
-export type Source = { "source": "file", name: string, format: Format | null, } | { "source": "synthetic" } & Synthetic;
+export type Source = { "file": { name: string, format: Format | null, } } | { "synthetic": Synthetic };
 
 /**
  * What a run is busy with.

@@ -10,7 +10,7 @@ pub use linear::{Linear, LinearTable};
 
 /// A latency model and its coefficients.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "model", rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub enum Latency {
     /// `T(b, L) = alpha + beta L h(b)`: docs/MODEL.md, "Closed-batch latency".

@@ -15,7 +15,7 @@ use crate::sched::bins::BinTable;
 use crate::trace::Trace;
 use tally::{Ledger, Totals};
 
-pub use honest::Honest;
+pub use honest::{Honest, Prediction};
 pub use published::Published;
 
 /// The result of one run.
@@ -131,8 +131,10 @@ impl Batches {
         self.bin.extend(rows.iter().map(|row| row.bin));
         self.first.extend(rows.iter().map(|row| row.first));
         self.size.extend(rows.iter().map(|row| row.size));
-        self.longest_total.extend(rows.iter().map(|row| row.longest_total));
-        self.longest_output.extend(rows.iter().map(|row| row.longest_output));
+        self.longest_total
+            .extend(rows.iter().map(|row| row.longest_total));
+        self.longest_output
+            .extend(rows.iter().map(|row| row.longest_output));
     }
 }
 
@@ -173,6 +175,7 @@ pub(crate) fn summarize(
     scenario: Scenario,
     workload: WorkloadReport,
     bins: &BinTable,
+    prediction: Option<Prediction>,
     latency: &LinearTable,
     batches: Batches,
     requests: Requests,
@@ -182,12 +185,12 @@ pub(crate) fn summarize(
         batches: &batches,
         requests: &requests,
         latency,
-        bins,
         report: &workload,
         sla: &scenario.sla,
         memory: &scenario.memory,
         gpus: scenario.fleet.gpus as usize,
         failed: scenario.workload.failed,
+        prediction,
     };
     let totals = Totals::of(ledger);
     let (published, honest) = tally::metrics(ledger, totals);

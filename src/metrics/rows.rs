@@ -6,25 +6,23 @@ use super::Outcome;
 use super::tally::Ledger;
 use crate::Trace;
 use crate::latency::Latency;
-use crate::sched::bins::BinTable;
 
 /// A row per replayed request, in trace order. Times in s on the run's clock unless the name says
 /// otherwise; a cell is empty where a request has no such figure.
 pub fn requests_csv(trace: &Trace, outcome: &Outcome, output: &mut dyn Write) -> io::Result<()> {
     let Latency::Linear(linear) = &outcome.summary.scenario.latency;
     let latency = linear.table(outcome.summary.published.max_batch);
-    let bins = BinTable::single(2);
     let ledger = Ledger {
         trace,
         batches: &outcome.batches,
         requests: &outcome.requests,
         latency: &latency,
-        bins: &bins,
         report: &outcome.summary.workload,
         sla: &outcome.summary.scenario.sla,
         memory: &outcome.summary.scenario.memory,
         gpus: outcome.summary.scenario.fleet.gpus as usize,
         failed: outcome.summary.scenario.workload.failed,
+        prediction: outcome.summary.honest.prediction,
     };
     let first_row = outcome.requests.first_row as usize;
     let mut batch_of = vec![u32::MAX; outcome.summary.workload.rows_taken as usize];

@@ -9,7 +9,6 @@ use crate::Trace;
 use crate::latency::LinearTable;
 use crate::quantiles::Histogram;
 use crate::scenario::{Sla, TokenRule};
-use crate::sched::bins::BinTable;
 use crate::sched::memory::Memory;
 use crate::trace::Failed;
 
@@ -20,12 +19,12 @@ pub(super) struct Ledger<'a> {
     pub batches: &'a Batches,
     pub requests: &'a Requests,
     pub latency: &'a LinearTable,
-    pub bins: &'a BinTable,
     pub report: &'a WorkloadReport,
     pub sla: &'a Sla,
     pub memory: &'a Memory,
     pub gpus: usize,
     pub failed: Failed,
+    pub prediction: Option<Prediction>,
 }
 
 /// A batch as the walks see it; times in s.
@@ -52,28 +51,44 @@ pub(super) struct Request {
 }
 
 impl Request {
-    #[inline]
     pub fn queueing(&self, batch: &Batch) -> f64 {
         batch.start - self.arrival
     }
 
-    /// The batch walks through token positions one by one, and a member's first token follows its
-    /// own prompt: docs/MODEL.md, "Honest metrics".
-    #[inline]
     pub fn ttft(&self, batch: &Batch) -> f64 {
-        let positions = f64::from(self.prompt) + 1.0;
-        (self.queueing(batch) + batch.base + batch.decode_step * positions).min(self.latency)
+        let queueing = self.queueing(batch);
+        ttft(
+            queueing,
+            batch.base,
+            batch.decode_step,
+            self.prompt,
+            self.latency,
+        )
     }
 
-    /// `None` for a single output token: nothing follows the first.
-    #[inline]
+    /// `None` where nothing follows a first token.
     pub fn tpot_ms(&self, ttft: f64) -> Option<f64> {
-        (self.output > 1).then(|| (self.latency - ttft) / f64::from(self.output - 1) * 1e3)
+        (self.output > 1).then(|| tpot_ms(self.latency, ttft, self.output))
     }
 }
 
+/// The batch walks through token positions one by one, and a member's first token follows its own
+/// prompt: docs/MODEL.md, "Honest metrics".
+#[inline]
+fn ttft(queueing: f64, base: f64, decode_step: f64, prompt: u32, latency: f64) -> f64 {
+    let ttft = queueing + base + decode_step * (f64::from(prompt) + 1.0);
+    // The service time has a floor; no time is a NaN.
+    if ttft < latency { ttft } else { latency }
+}
+
+/// Of no meaning for an output of less than two tokens.
+#[inline]
+fn tpot_ms(latency: f64, ttft: f64, output: u32) -> f64 {
+    (latency - ttft) / (f64::from(output) - 1.0) * 1e3
+}
+
 impl<'a> Ledger<'a> {
-    #[inline]
+    #[inline(always)]
     pub fn batch(self, index: usize) -> Batch {
         let b = self.batches;
         Batch {
@@ -132,6 +147,7 @@ pub(super) fn metrics(ledger: Ledger<'_>, totals: Totals) -> (Published, Honest)
     let published = published(ledger, &tally, &totals, latency);
     let honest = Honest {
         failed_replayed,
+        prediction: ledger.prediction,
         queueing_s: queueing,
         ttft_s: ttft,
         tpot_ms: tpot,
@@ -164,11 +180,13 @@ impl Times {
         }
         let mut sample = Times(std::array::from_fn(|_| Histogram::default()));
         let step = requests.div_ceil(Self::SAMPLE);
-        walk(ledger, step, &mut Tally::default(), |block| sample.add(block));
+        walk(ledger, step, &mut Tally::default(), |block| {
+            sample.add(block)
+        });
         // The members of a batch are alike: a batch is worth about one draw.
         let draws = ledger.batches.len() as f64 / step as f64;
         Times(std::array::from_fn(|i| {
-            Histogram::watching(&sample.0[i], &POINTS, draws)
+            Histogram::watching(&sample.0[i], &POINTS, draws, requests)
         }))
     }
 
@@ -217,135 +235,182 @@ struct Tally {
     positions: u64,
 }
 
-/// So many requests are worked on at a time: their times stay in the nearest cache.
+/// So many requests are worked on at a time: their columns stay in the nearest cache.
 const BLOCK: usize = 256;
 
-/// The times of some requests, a column each, on their way into the histograms.
+/// Some requests, a column per property, so that every step is a short loop over columns. Times in
+/// s, but `tpot` in ms.
 struct Block {
+    size: usize,
+    arrival: [f64; BLOCK],
+    start: [f64; BLOCK],
+    end: [f64; BLOCK],
+    decode_step: [f64; BLOCK],
+    prompt: [u32; BLOCK],
+    output: [u32; BLOCK],
     latency: [f64; BLOCK],
-    requests: usize,
-    /// Of those that produced output.
+    /// The first `good` of the next three belong to requests that produced output, once
+    /// [`Block::work`] has closed the gaps.
+    good: usize,
     queueing: [f64; BLOCK],
     ttft: [f64; BLOCK],
     e2e: [f64; BLOCK],
-    good: usize,
-    separate_e2e: bool,
-    /// Of those that produced more than one token.
-    tpot: [f64; BLOCK],
+    /// And the first `decoding` of this to requests of more than one token.
     decoding: usize,
+    tpot: [f64; BLOCK],
+    separate_e2e: bool,
 }
 
 impl Block {
     fn new(ledger: Ledger<'_>) -> Block {
         Block {
+            size: 0,
+            arrival: [0.0; BLOCK],
+            start: [0.0; BLOCK],
+            end: [0.0; BLOCK],
+            decode_step: [0.0; BLOCK],
+            prompt: [0; BLOCK],
+            output: [0; BLOCK],
             latency: [0.0; BLOCK],
-            requests: 0,
+            good: 0,
             queueing: [0.0; BLOCK],
             ttft: [0.0; BLOCK],
             e2e: [0.0; BLOCK],
-            good: 0,
-            separate_e2e: separate_e2e(ledger),
-            tpot: [0.0; BLOCK],
             decoding: 0,
+            tpot: [0.0; BLOCK],
+            separate_e2e: separate_e2e(ledger),
         }
+    }
+
+    /// Takes members of one batch, as many as there is room for; gives how many and their tokens.
+    #[inline]
+    fn take(&mut self, ledger: Ledger<'_>, batch: &Batch, rows: &[u32]) -> (usize, u64) {
+        let taken = rows.len().min(BLOCK - self.size);
+        let mut tokens = 0;
+        for (i, &row) in (self.size..BLOCK).zip(&rows[..taken]) {
+            let row = row as usize;
+            let (prompt, output) = (ledger.trace.prompt[row], ledger.trace.output[row]);
+            self.arrival[i] = ledger.trace.arrival[row];
+            self.prompt[i] = prompt;
+            self.output[i] = output;
+            self.start[i] = batch.start;
+            self.end[i] = batch.end;
+            self.decode_step[i] = batch.decode_step;
+            tokens += u64::from(prompt) + u64::from(output);
+        }
+        self.size += taken;
+        (taken, tokens)
+    }
+
+    /// Works out the times of the requests taken and counts them.
+    fn work(&mut self, ledger: Ledger<'_>, tally: &mut Tally) {
+        let n = self.size;
+        let sla = ledger.sla;
+        let base = ledger.latency.base_s();
+        for i in 0..n {
+            self.arrival[i] = ledger.requests.arrival_s(self.arrival[i]);
+            self.latency[i] = self.end[i] - self.arrival[i];
+            self.queueing[i] = self.start[i] - self.arrival[i];
+            let step = self.decode_step[i];
+            self.ttft[i] = ttft(
+                self.queueing[i],
+                base,
+                step,
+                self.prompt[i],
+                self.latency[i],
+            );
+            self.tpot[i] = tpot_ms(self.latency[i], self.ttft[i], self.output[i]);
+        }
+        let (mut late, mut token, mut joint, mut good_late) = (0u64, 0u64, 0u64, 0u64);
+        for i in 0..n {
+            let in_time = self.latency[i] <= sla.request_s;
+            let good = self.output[i] > 0;
+            let in_token = good & ((self.output[i] == 1) | (self.tpot[i] <= sla.token_ms));
+            late += u64::from(!in_time);
+            good_late += u64::from(good & !in_time);
+            token += u64::from(in_token);
+            joint += u64::from(in_token & in_time);
+        }
+        if sla.published_token_rule == TokenRule::EndToEnd {
+            for i in 0..n {
+                let deadline = self.arrival[i] + sla.token_ms / 1e3;
+                tally.published_token_violations += u64::from(self.end[i] > deadline);
+            }
+        }
+        // Close the gaps that requests without such a time leave, without a branch on the data.
+        self.decoding = 0;
+        for i in 0..n {
+            self.tpot[self.decoding] = self.tpot[i];
+            self.decoding += usize::from(self.output[i] > 1);
+        }
+        self.good = n;
+        if self.separate_e2e {
+            self.good = 0;
+            for i in 0..n {
+                self.queueing[self.good] = self.queueing[i];
+                self.ttft[self.good] = self.ttft[i];
+                self.e2e[self.good] = self.latency[i];
+                self.good += usize::from(self.output[i] > 0);
+            }
+        }
+        for i in 0..n {
+            let tokens = u64::from(self.prompt[i]) + u64::from(self.output[i]);
+            tally.good_tokens += tokens * u64::from(self.output[i] > 0);
+        }
+        tally.published_request_violations += late;
+        tally.requests += self.good as u64;
+        tally.met_token += token;
+        tally.met_request += self.good as u64 - good_late;
+        tally.met_joint += joint;
     }
 
     /// In the order of [`Times`].
     fn columns(&self) -> [&[f64]; 5] {
         [
-            &self.latency[..self.requests],
+            &self.latency[..self.size],
             &self.queueing[..self.good],
             &self.ttft[..self.good],
             &self.tpot[..self.decoding],
             &self.e2e[..if self.separate_e2e { self.good } else { 0 }],
         ]
     }
-
-    fn clear(&mut self) {
-        (self.requests, self.good, self.decoding) = (0, 0, 0);
-    }
 }
 
 /// Walks over the members of every `step`th batch, counting into the tally and showing their times
-/// to `sink`, a block at a time: several short loops over a block, because one long loop over the
-/// requests has more running sums than a processor has registers.
+/// to `sink`, a block at a time.
 fn walk(ledger: Ledger<'_>, step: usize, tally: &mut Tally, mut sink: impl FnMut(&Block)) {
     let sla = ledger.sla;
     let token_sla_s = sla.token_ms / 1e3;
-    let end_to_end = sla.published_token_rule == TokenRule::EndToEnd;
     let token_limit = ledger.memory.token_limit();
     let mut block = Block::new(ledger);
-    for batch in ledger.batches().step_by(step) {
+    let mut index = 0;
+    while index < ledger.batches.len() {
+        let batch = ledger.batch(index);
         let violated = match sla.published_token_rule {
             TokenRule::BatchTbt => batch.tbt > token_sla_s,
             TokenRule::DecodeStep => batch.decode_step > token_sla_s,
             TokenRule::EndToEnd => false,
         };
         tally.published_token_violations += u64::from(violated) * u64::from(batch.size);
-        let (mut batch_tokens, mut good_tokens) = (0, 0);
-        for request in ledger.members(batch) {
-            if block.requests == BLOCK {
+        let mut rows = ledger.requests.members(ledger.batches, index);
+        let mut batch_tokens = 0;
+        while !rows.is_empty() {
+            if block.size == BLOCK {
+                block.work(ledger, tally);
                 sink(&block);
-                block.clear();
+                block.size = 0;
             }
-            block.latency[block.requests] = request.latency;
-            block.requests += 1;
-            let late = request.latency > sla.request_s;
-            tally.published_request_violations += u64::from(late);
-            if end_to_end {
-                let deadline = request.arrival + token_sla_s;
-                tally.published_token_violations += u64::from(batch.end > deadline);
-            }
-            let tokens = u64::from(request.prompt) + u64::from(request.output);
+            let (taken, tokens) = block.take(ledger, &batch, rows);
+            rows = &rows[taken..];
             batch_tokens += tokens;
-            if request.output == 0 {
-                continue;
-            }
-            good_tokens += tokens;
-            let ttft = request.ttft(&batch);
-            let i = block.good;
-            block.queueing[i] = request.queueing(&batch);
-            block.ttft[i] = ttft;
-            block.e2e[i] = request.latency;
-            block.good += 1;
-            let mut token = true;
-            if let Some(ms) = request.tpot_ms(ttft) {
-                block.tpot[block.decoding] = ms;
-                block.decoding += 1;
-                token = ms <= sla.token_ms;
-            }
-            tally.requests += 1;
-            tally.met_token += u64::from(token);
-            tally.met_request += u64::from(!late);
-            tally.met_joint += u64::from(token & !late);
         }
-        tally.good_tokens += good_tokens;
         tally.peak_tokens = tally.peak_tokens.max(batch_tokens);
         tally.over_memory += u64::from(batch_tokens > token_limit);
-        tally.positions +=
-            u64::from(batch.size) * u64::from(ledger.batches.longest_total[batch.index]);
+        tally.positions += u64::from(batch.size) * u64::from(ledger.batches.longest_total[index]);
+        index += step;
     }
+    block.work(ledger, tally);
     sink(&block);
-}
-
-/// How often the predictor was right, over requests that produced output: requests in the bin of
-/// their true output, and the sum of |predicted - true| tokens.
-fn predictions(ledger: Ledger<'_>) -> (u64, u64) {
-    let first_row = ledger.requests.first_row as usize;
-    let (mut right_bin, mut error_tokens) = (0, 0);
-    for i in 0..ledger.batches.len() {
-        let bin = ledger.batches.bin[i];
-        for &row in ledger.requests.members(ledger.batches, i) {
-            let row = row as usize;
-            let output = ledger.trace.output[row];
-            if output > 0 {
-                let predicted = ledger.requests.predicted[row - first_row];
-                right_bin += u64::from(ledger.bins.bin(output) == bin);
-                error_tokens += u64::from(predicted.abs_diff(output));
-            }
-        }
-    }
-    (right_bin, error_tokens)
 }
 
 fn published(
@@ -354,15 +419,7 @@ fn published(
     totals: &Totals,
     latency: Option<Distribution>,
 ) -> Published {
-    let mut tbt = Histogram::default();
-    for batch in ledger.batches() {
-        tbt.add_times(batch.tbt * 1e3, batch.size);
-    }
-    let mut tbt_points = tbt.select([0.95, 0.99]);
-    for batch in ledger.batches() {
-        tbt_points.add_times(batch.tbt * 1e3, batch.size);
-    }
-    let [p95_tbt_ms, p99_tbt_ms] = tbt_points.finish();
+    let (tbt, [p95_tbt_ms, p99_tbt_ms]) = tbt(ledger);
     let requests = ledger.requests.order.len() as f64;
     let makespan_s = totals.makespan_s;
     let tokens = ledger.report.prompt_tokens + ledger.report.output_tokens;
@@ -390,6 +447,31 @@ fn published(
         requests_per_s: requests / makespan_s,
         capacity_qps_under_sla: (requests - tally.published_token_violations as f64) / makespan_s,
     }
+}
+
+/// Time between tokens as published, ms: every member of a batch counts with the batch's.
+fn tbt(ledger: Ledger<'_>) -> (Histogram, [f64; 2]) {
+    const POINTS: [f64; 2] = [0.95, 0.99];
+    let fill = |histogram: &mut Histogram, step: usize| {
+        for i in (0..ledger.batches.len()).step_by(step) {
+            let batch = ledger.batch(i);
+            histogram.add_times(batch.tbt * 1e3, batch.size);
+        }
+    };
+    let step = ledger.batches.len().div_ceil(Times::SAMPLE);
+    let mut sample = Histogram::default();
+    fill(&mut sample, step);
+    let draws = ledger.batches.len() as f64 / step as f64;
+    let requests = ledger.requests.order.len();
+    let mut tbt = Histogram::watching(&sample, &POINTS, draws, requests);
+    fill(&mut tbt, 1);
+    let points = tbt.quantiles(POINTS).unwrap_or_else(|_| {
+        let mut all = Histogram::keeping_all();
+        fill(&mut all, 1);
+        // A histogram that keeps everything has every quantile.
+        all.quantiles(POINTS).unwrap_or_default()
+    });
+    (tbt, points)
 }
 
 /// Everything honest but the distributions over requests. `in_system_s` is the sum of the time
@@ -427,13 +509,7 @@ fn honest(ledger: Ledger<'_>, tally: &Tally, totals: Totals, in_system_s: f64) -
         mean_in_system: in_system_s / makespan_s,
         peak_batch_tokens: tally.peak_tokens,
         batches_over_memory: tally.over_memory,
-        prediction: (requests > 0 && !ledger.requests.predicted.is_empty()).then(|| {
-            let (right_bin, error_tokens) = predictions(ledger);
-            Prediction {
-                bin_accuracy: right_bin as f64 / requests as f64,
-                mean_abs_error_tokens: error_tokens as f64 / requests as f64,
-            }
-        }),
+        prediction: None,
         not_modelled: NOT_MODELLED.map(str::to_owned).to_vec(),
     }
 }

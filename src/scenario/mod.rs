@@ -56,7 +56,7 @@ impl Default for Scenario {
 
 /// Where the requests come from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "source", rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub enum Source {
     /// A file of the reader's; the scenario names it, its rows travel apart.
@@ -178,7 +178,8 @@ impl Scenario {
     /// Reads a scenario from JSON and checks it; `file` is for the error's sentence.
     pub fn from_json(text: &str, file: &str) -> Result<Scenario, Error> {
         let mut reader = serde_json::Deserializer::from_str(text);
-        let scenario = parse(&mut reader, file)?;
+        let scenario: Scenario = serde_path_to_error::deserialize(&mut reader)
+            .map_err(|e| bad_json(file, e.path().to_string(), e.into_inner()))?;
         reader.end().map_err(|e| bad_json(file, String::new(), e))?;
         scenario.validate()?;
         Ok(scenario)
@@ -195,21 +196,6 @@ impl Scenario {
     pub fn validate(&self) -> Result<(), Error> {
         check::scenario(self)
     }
-}
-
-type Reader<'a> = serde_json::Deserializer<serde_json::de::StrRead<'a>>;
-
-#[cfg(feature = "cli")]
-fn parse(reader: &mut Reader<'_>, file: &str) -> Result<Scenario, Error> {
-    serde_path_to_error::deserialize(reader)
-        .map_err(|e| bad_json(file, e.path().to_string(), e.into_inner()))
-}
-
-/// Without the field's path, whose tracking would be a sixth of the browser's module; the page
-/// checks what it sends by itself.
-#[cfg(not(feature = "cli"))]
-fn parse(reader: &mut Reader<'_>, file: &str) -> Result<Scenario, Error> {
-    Scenario::deserialize(reader).map_err(|e| bad_json(file, String::new(), e))
 }
 
 fn bad_json(file: &str, field: String, e: serde_json::Error) -> Error {

@@ -117,25 +117,25 @@ impl ControllerState {
     }
 
     /// Learns from a batch that ended.
-    #[inline]
+    #[inline(always)]
     pub fn ended(&mut self, ended: &Ended) {
         let observed = match self.settings.feedback {
-            Feedback::Total if ended.longest_output > 0 => {
-                ended.service_s / f64::from(ended.longest_output)
+            Feedback::Total if ended.shape.longest_output > 0 => {
+                ended.service_s / f64::from(ended.shape.longest_output)
             }
             Feedback::Total | Feedback::Service => ended.service_s,
             Feedback::Decode => ended.decode_step_s,
         };
         let weight = self.settings.smoothing;
         self.tau = weight * observed + (1.0 - weight) * self.tau;
-        self.mean_batch = weight * f64::from(ended.size) + (1.0 - weight) * self.mean_batch;
+        self.mean_batch = weight * f64::from(ended.shape.size) + (1.0 - weight) * self.mean_batch;
         self.ended = self.ended.saturating_add(1);
     }
 
     /// Moves the interval and gives the batch size, 1..=max_batch.
     ///
     /// `running_elsewhere`: requests in service on the other GPUs.
-    #[inline]
+    #[inline(always)]
     pub fn batch(&mut self, running_elsewhere: u32) -> u32 {
         if self.settings.variant == Variant::Off {
             return self.max_batch as u32;
@@ -184,6 +184,7 @@ impl ControllerState {
         self.low = least(self.low, self.high);
     }
 
+    #[inline(always)]
     fn move_nov29(&mut self) {
         let alpha = f64::from(self.settings.alpha);
         let delta = f64::from(self.settings.delta);

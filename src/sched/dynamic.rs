@@ -45,7 +45,7 @@ impl Dynamic {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn form(
         &mut self,
         queues: &Queues,
@@ -62,7 +62,7 @@ impl Dynamic {
         })
     }
 
-    #[inline]
+    #[inline(always)]
     fn choose(&mut self, queues: &Queues) -> Option<usize> {
         let count = self.bins.len();
         match self.served {
@@ -83,7 +83,7 @@ impl Dynamic {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn ended(&mut self, bin: u8, ended: &Ended) {
         let state = &mut self.bins[usize::from(bin)];
         state.memory.ended(ended);

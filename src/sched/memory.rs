@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::queues::Shape;
 use crate::trace::random::normal_quantile;
 
 /// The batch bound by memory, estimated from the lengths of batches that ended.
@@ -138,7 +139,7 @@ impl MemoryEstimate {
     }
 
     /// The batch size that memory allows, 1..=max_batch.
-    #[inline]
+    #[inline(always)]
     pub fn bound(&self) -> u32 {
         let mean = self.mean_prompt + self.mean_output;
         let bound = match self.rule {
@@ -158,16 +159,16 @@ impl MemoryEstimate {
     }
 
     /// Learns from a batch that ended.
-    #[inline]
+    #[inline(always)]
     pub fn ended(&mut self, ended: &Ended) {
-        let size = f64::from(ended.size);
-        let prompt = ended.prompt_tokens as f64 / size;
-        let output = ended.output_tokens as f64 / size;
+        let size = f64::from(ended.shape.size);
+        let prompt = ended.shape.prompt_tokens as f64 / size;
+        let output = ended.shape.output_tokens as f64 / size;
         let keep = 1.0 - self.smoothing;
         if self.rule == MemoryRule::Exact {
             // The batch's mean square distance from the estimate so far.
             let mean = self.mean_prompt + self.mean_output;
-            let second = ended.squared_tokens / size;
+            let second = ended.shape.squared_tokens / size;
             let distance = second - 2.0 * mean * (prompt + output) + mean * mean;
             self.variance = self.smoothing * distance.max(0.0) + keep * self.variance;
         }
@@ -179,12 +180,7 @@ impl MemoryEstimate {
 /// What a batch that ended was like.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Ended {
-    pub size: u32,
-    pub prompt_tokens: u64,
-    pub output_tokens: u64,
-    /// Sum of squares of prompt + output.
-    pub squared_tokens: f64,
-    pub longest_output: u32,
+    pub shape: Shape,
     pub service_s: f64,
     /// Time of one decode position at this batch size, s.
     pub decode_step_s: f64,
@@ -237,7 +233,10 @@ mod tests {
         let mut estimate = MemoryEstimate::new(&MemoryBound::default(), &Memory::default(), 128);
         for _ in 0..20_000 {
             estimate.ended(&Ended {
-                size: 1,
+                shape: Shape {
+                    size: 1,
+                    ..Shape::default()
+                },
                 ..Ended::default()
             });
         }

@@ -102,7 +102,7 @@ impl Former {
     }
 
     /// A request joined the queue of `bin`.
-    #[inline]
+    #[inline(always)]
     pub fn arrived(&mut self, queues: &Queues, bin: u8) {
         if let Former::FullBins(policy) = self {
             policy.arrived(queues, bin);
@@ -117,7 +117,7 @@ impl Former {
     }
 
     /// The next batch for a GPU that is free, or nothing to do. Never an empty batch.
-    #[inline]
+    #[inline(always)]
     pub fn form(
         &mut self,
         queues: &Queues,
@@ -132,7 +132,7 @@ impl Former {
     }
 
     /// A batch from `bin` ended.
-    #[inline]
+    #[inline(always)]
     pub fn ended(&mut self, bin: u8, ended: &Ended) {
         if let Former::Dynamic(policy) = self {
             policy.ended(bin, ended);

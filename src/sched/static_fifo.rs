@@ -12,7 +12,7 @@ impl StaticFifo {
         StaticFifo { batch }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn form(&mut self, queues: &Queues, lengths: Lengths<'_>) -> Option<Plan> {
         (!queues.is_empty(0)).then(|| Plan {
             bin: 0,

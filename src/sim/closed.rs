@@ -9,11 +9,11 @@ use super::fleet::Fleet;
 use super::python_heap::{Event, PythonHeap};
 use super::workload::Prepared;
 use crate::latency::{Latency, LinearTable};
-use crate::metrics::{BatchRow, Batches, Outcome, Requests, WorkloadReport, summarize};
+use crate::metrics::{BatchRow, Batches, Outcome, Prediction, Requests, WorkloadReport, summarize};
 use crate::scenario::Ties;
 use crate::sched::bins::{BinTable, DROPPED};
 use crate::sched::memory::Ended;
-use crate::sched::{Former, Lengths, Plan, Policy, Queues, Shape};
+use crate::sched::{Former, Lengths, Plan, Policy, Queues};
 use crate::{Error, Scenario, Trace};
 
 /// A replay that has begun.
@@ -22,6 +22,7 @@ pub struct Run {
     scenario: Scenario,
     report: WorkloadReport,
     bins: BinTable,
+    prediction: Option<Prediction>,
     predicted: Vec<u32>,
     first_row: usize,
     origin_s: f64,
@@ -53,8 +54,8 @@ const RECENT: usize = 256;
 #[derive(Debug, Clone, Copy, Default)]
 struct Serving {
     bin: u8,
-    shape: Shape,
-    service_s: f64,
+    /// What its policy will learn at the end.
+    ended: Ended,
 }
 
 impl Run {
@@ -86,6 +87,7 @@ impl Run {
             scenario: scenario.clone(),
             report: prepared.report,
             bins: prepared.bins,
+            prediction: prepared.prediction,
             predicted: prepared.predicted,
             first_row: prepared.rows.start,
             origin_s: prepared.origin_s,
@@ -226,6 +228,7 @@ impl Run {
             self.scenario,
             self.report,
             &self.bins,
+            self.prediction,
             &self.latency,
             self.batches,
             Requests {
@@ -238,7 +241,7 @@ impl Run {
         )
     }
 
-    #[inline]
+    #[inline(always)]
     fn next_arrives(&mut self, trace: &Trace) {
         self.arrives(self.next);
         self.next += 1;
@@ -248,14 +251,14 @@ impl Run {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn arrives(&mut self, row: usize) {
         let bin = self.bin_of[row];
         self.queues.arrive(bin, (self.first_row + row) as u32);
         self.former.arrived(&self.queues, bin);
     }
 
-    #[inline]
+    #[inline(always)]
     fn find_next_arrival(&mut self, trace: &Trace) {
         while self.bin_of.get(self.next) == Some(&DROPPED) {
             self.next += 1;
@@ -267,7 +270,7 @@ impl Run {
         };
     }
 
-    #[inline]
+    #[inline(always)]
     fn arrival_s(&self, trace: &Trace, row: usize) -> f64 {
         (trace.arrival[self.first_row + row] - self.origin_s) / self.time_scale
     }
@@ -285,26 +288,15 @@ impl Run {
     }
 
     /// The batch on a GPU is over: its members leave and its policy learns.
-    #[inline]
+    #[inline(always)]
     fn settle(&mut self, gpu: u16) {
         let served = self.serving[usize::from(gpu)];
-        self.running -= served.shape.size;
-        self.former.ended(
-            served.bin,
-            &Ended {
-                size: served.shape.size,
-                prompt_tokens: served.shape.prompt_tokens,
-                output_tokens: served.shape.output_tokens,
-                squared_tokens: served.shape.squared_tokens,
-                longest_output: served.shape.longest_output,
-                service_s: served.service_s,
-                decode_step_s: self.latency.decode_step_s(served.shape.size),
-            },
-        );
+        self.running -= served.ended.shape.size;
+        self.former.ended(served.bin, &served.ended);
     }
 
     /// Puts a batch on a GPU and into the record; gives its service time, s.
-    #[inline]
+    #[inline(always)]
     fn start(&mut self, gpu: u16, plan: Plan, now_s: f64) -> f64 {
         let Plan { bin, shape } = plan;
         let service_s = self.latency.service_s(shape.size, shape.longest_total);
@@ -312,8 +304,11 @@ impl Run {
         self.running += shape.size;
         self.serving[usize::from(gpu)] = Serving {
             bin,
-            shape,
-            service_s,
+            ended: Ended {
+                shape,
+                service_s,
+                decode_step_s: self.latency.decode_step_s(shape.size),
+            },
         };
         if self.recent.len() == RECENT {
             self.batches.extend(&self.recent);

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::metrics::WorkloadReport;
+use crate::metrics::{Prediction, WorkloadReport};
 use crate::sched::bins::{BinTable, DROPPED, Sample};
 use crate::sched::{Policy, Scheduler};
 use crate::trace::Failed;
@@ -19,6 +19,8 @@ pub(super) struct Prepared {
     pub bins: BinTable,
     /// Empty for policies without bins.
     pub predicted: Vec<u32>,
+    /// How good the predictions are, over requests that produce output.
+    pub prediction: Option<Prediction>,
     pub report: WorkloadReport,
 }
 
@@ -91,6 +93,7 @@ impl Prepared {
             bin_of: Vec::new(),
             bins: BinTable::single(scenario.scheduler.bins.last_upper),
             predicted: Vec::new(),
+            prediction: None,
             report,
             rows,
         };
@@ -167,7 +170,23 @@ impl Prepared {
                 *bin = stray(*bin, error, self.bins.len());
             }
         }
+        self.prediction = self.judge_predictions(outputs);
         Ok(())
+    }
+
+    fn judge_predictions(&self, outputs: &[u32]) -> Option<Prediction> {
+        let (mut requests, mut right_bin, mut error_tokens) = (0u64, 0u64, 0u64);
+        for ((&output, &predicted), &bin) in outputs.iter().zip(&self.predicted).zip(&self.bin_of) {
+            if output > 0 {
+                requests += 1;
+                right_bin += u64::from(self.bins.bin(output) == bin);
+                error_tokens += u64::from(predicted.abs_diff(output));
+            }
+        }
+        (requests > 0).then(|| Prediction {
+            bin_accuracy: right_bin as f64 / requests as f64,
+            mean_abs_error_tokens: error_tokens as f64 / requests as f64,
+        })
     }
 }
 

@@ -206,15 +206,23 @@ const TYPES: &str = r#"import type { CdfColumns, RequestColumns, Scenario, Serie
 /// A scenario from a plain object, by way of the text form: one reader of scenarios instead of two
 /// halves the module, and its sentences name the field.
 fn read_scenario(value: &JsValue) -> Result<Scenario, JsValue> {
-    let text = String::from(js_sys::JSON::stringify(value)?);
-    Scenario::from_json(&text, "scenario").map_err(|e| failure(&e))
+    let scenario: Scenario = serde_wasm_bindgen::from_value(value.clone()).map_err(|e| {
+        failure(&Error::BadScenario {
+            file: "scenario".to_owned(),
+            line: 0,
+            column: 0,
+            field: String::new(),
+            problem: e.to_string(),
+        })
+    })?;
+    scenario.validate().map_err(|e| failure(&e))?;
+    Ok(scenario)
 }
 
-/// A plain object. By way of the text form, whose writer the digests need anyway: a second one would
-/// cost more bytes of wasm than these few kilobytes of summary ever will.
+/// A plain object, with `null` for what is absent.
 fn plain<T: Serialize>(value: &T) -> Result<JsValue, JsValue> {
-    let text = serde_json::to_string(value).map_err(|e| JsValue::from_str(&e.to_string()))?;
-    js_sys::JSON::parse(&text)
+    let serializer = serde_wasm_bindgen::Serializer::json_compatible();
+    value.serialize(&serializer).map_err(JsValue::from)
 }
 
 fn floats(column: &[f64]) -> JsValue {

@@ -83,7 +83,7 @@ async function large(page, policy, gpus) {
       const { DEFAULT_SCENARIO } = await import(new URL("www/defaults.js", location.href).href);
       const worker = new Worker(new URL("www/worker.js", location.href), { type: "module" });
       const scenario = structuredClone(DEFAULT_SCENARIO);
-      scenario.trace.requests = requests;
+      scenario.trace.synthetic.requests = requests;
       scenario.workload.time_scale = 200;
       scenario.scheduler.bins.count = 8;
       scenario.fleet.gpus = gpus;

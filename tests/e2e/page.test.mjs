@@ -323,7 +323,7 @@ test("a newer run cancels an older one at its next slice", async () => {
         if (data.type === "done") resolve(null);
       };
       const long = structuredClone(DEFAULT_SCENARIO);
-      long.trace.requests = 1_000_000;
+      long.trace.synthetic.requests = 1_000_000;
       long.workload.time_scale = 200;
       worker.postMessage({ type: "run", runId: 1, scenario: long, policies: ["multi-bin-dynamic", "dynamic", "static-fifo"], file: null });
     });

@@ -57,7 +57,7 @@ function wasm(scenario, file) {
 /** The default scenario with some of it changed. @type {(change: (scenario: Scenario) => void) => Scenario} */
 function scenario(change) {
   const made = structuredClone(DEFAULT_SCENARIO);
-  if (made.trace.source === "synthetic") made.trace.requests = 3000;
+  if ("synthetic" in made.trace) made.trace.synthetic.requests = 3000;
   change(made);
   return made;
 }
@@ -83,7 +83,7 @@ for (const [name, preset] of Object.entries(PRESETS)) {
   test(`native and wasm agree: the real trace, preset ${name}`, { skip: existsSync(REAL_TRACE) ? false : `${REAL_TRACE} is absent` }, () => {
     const made = structuredClone(preset);
     made.workload.time_scale = 2000;
-    made.trace = { source: "file", name: REAL_TRACE, format: null };
+    made.trace = { file: { name: REAL_TRACE, format: null } };
     assert.deepEqual(wasm(made, REAL_TRACE), native(made, REAL_TRACE));
   });
 }

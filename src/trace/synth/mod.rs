@@ -40,14 +40,14 @@ impl Default for Synthetic {
 }
 
 /// What the generated requests look like.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub enum Shape {
     /// Bursts, hours of the day, lengths, failures and labels after the published aggregates of
     /// BurstGPT_1.csv; whole seconds, as there.
-    // Braces: serde would let a unit variant pass with unknown fields beside it.
-    BurstgptLike {},
+    #[default]
+    BurstgptLike,
     /// Independent columns.
     Custom {
         arrivals: Arrivals,
@@ -57,12 +57,6 @@ pub enum Shape {
         #[serde(default)]
         failed_share: f64,
     },
-}
-
-impl Default for Shape {
-    fn default() -> Self {
-        Shape::BurstgptLike {}
-    }
 }
 
 impl Synthetic {
@@ -80,7 +74,7 @@ impl Synthetic {
             });
         }
         match &self.shape {
-            Shape::BurstgptLike {} => Ok(()),
+            Shape::BurstgptLike => Ok(()),
             Shape::Custom {
                 arrivals,
                 prompt,
@@ -107,7 +101,7 @@ impl Synthetic {
     pub fn generate(&self, seed: u32) -> Result<Trace, Error> {
         self.check("trace")?;
         let mut trace = match &self.shape {
-            Shape::BurstgptLike {} => burstgpt::generate(self.requests, seed),
+            Shape::BurstgptLike => burstgpt::generate(self.requests, seed),
             Shape::Custom {
                 arrivals,
                 prompt,
