@@ -44,5 +44,14 @@ pub mod web;
 pub use error::Error;
 pub use metrics::Outcome;
 pub use scenario::Scenario;
-pub use sim::simulate;
 pub use trace::Trace;
+
+/// Replays a trace under a scenario: pure, deterministic, no I/O, no clock, no threads; the same
+/// bytes on every target.
+///
+/// Errors: a scenario field outside its range, or a window in which the trace has no request.
+pub fn simulate(trace: &Trace, scenario: &Scenario) -> Result<Outcome, Error> {
+    let mut run = sim::Run::new(trace, scenario)?;
+    while !run.advance(trace, u64::MAX) {}
+    Ok(Outcome::of(trace, run.finish()))
+}

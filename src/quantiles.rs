@@ -106,23 +106,35 @@ impl Histogram {
     /// Counts values, which must be finite and not negative. Best a block at a time: sums in four
     /// lanes (in this order on every target), then the buckets.
     pub fn add_all(&mut self, values: &[f64]) {
-        let (mut sums, mut maxima, mut zeros) = ([0.0f64; 4], [self.max; 4], 0);
+        // Written out, because the browser's module is optimised for size and keeps loops as loops.
+        let (mut s0, mut s1, mut s2, mut s3) = (0.0, 0.0, 0.0, 0.0);
+        let (mut m0, mut m1, mut m2, mut m3) = (self.max, 0.0, 0.0, 0.0);
+        let mut zeros = 0u32;
         let mut quads = values.chunks_exact(4);
         for quad in &mut quads {
-            for lane in 0..4 {
-                sums[lane] += quad[lane];
-                maxima[lane] = greater(quad[lane], maxima[lane]);
-                zeros += u64::from(quad[lane] == 0.0);
+            if let &[a, b, c, d] = quad {
+                s0 += a;
+                s1 += b;
+                s2 += c;
+                s3 += d;
+                m0 = greater(a, m0);
+                m1 = greater(b, m1);
+                m2 = greater(c, m2);
+                m3 = greater(d, m3);
+                zeros += u32::from(a == 0.0)
+                    + u32::from(b == 0.0)
+                    + u32::from(c == 0.0)
+                    + u32::from(d == 0.0);
             }
         }
         for &value in quads.remainder() {
-            sums[0] += value;
-            maxima[0] = greater(value, maxima[0]);
-            zeros += u64::from(value == 0.0);
+            s0 += value;
+            m0 = greater(value, m0);
+            zeros += u32::from(value == 0.0);
         }
-        self.sum += (sums[0] + sums[1]) + (sums[2] + sums[3]);
-        self.max = greater(greater(maxima[0], maxima[1]), greater(maxima[2], maxima[3]));
-        self.zeros += zeros;
+        self.sum += (s0 + s1) + (s2 + s3);
+        self.max = greater(greater(m0, m1), greater(m2, m3));
+        self.zeros += u64::from(zeros);
 
         let counts = &mut *self.counts;
         let watched = &*self.watched;

@@ -4,7 +4,7 @@
 // the Scenario, as in `#v=1&fleet.gpus=32&show=dynamic,multi-bin`. What a link says is never
 // trusted: a value of the wrong type or outside its range falls back to the default, with a notice.
 
-import { DEFAULT_SCENARIO, PRESETS } from "./defaults.js";
+import { DEFAULT_SCENARIO as CORE_DEFAULT, PRESETS } from "./defaults.js";
 import { CHOICE, CONTROL, NOTICE, UI } from "./words.js";
 
 /** @import { Policy, Scenario } from "./types.js" */
@@ -88,6 +88,15 @@ function keys(id) {
 for (const control of CONTROLS) {
   if (CONTROL[control.id] === undefined) throw new Error(`words.js has no words for ${control.id}`);
 }
+
+/**
+ * What the page opens with: the core's defaults at ten times the speed on a fleet that is busy in
+ * bursts, because at the recorded rate nothing waits and every scheduler looks alike.
+ * @type {Scenario}
+ */
+export const DEFAULT_SCENARIO = structuredClone(CORE_DEFAULT);
+DEFAULT_SCENARIO.workload.time_scale = 10;
+DEFAULT_SCENARIO.fleet.gpus = 16;
 
 /**
  * @typedef {object} State

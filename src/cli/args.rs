@@ -62,7 +62,7 @@ pub struct RunArgs {
     /// Failed requests (0 output tokens): leave out, or serve as the published studies did.
     #[arg(long, value_name = "WHAT")]
     pub failed: Option<FailedArg>,
-    /// All settings of a published study; other flags override it.
+    /// All settings of a published study, instead of the scenario file's; other flags override it.
     #[arg(long, value_name = "STUDY")]
     pub preset: Option<PresetArg>,
     #[arg(long, value_name = "POLICY")]

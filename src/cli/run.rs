@@ -131,7 +131,7 @@ fn replay(trace: &Trace, scenario: &Scenario) -> Result<Outcome, Error> {
     if let Some(bar) = bar {
         bar.finish_and_clear();
     }
-    Ok(run.finish(trace))
+    Ok(Outcome::of(trace, run.finish()))
 }
 
 fn new_bar() -> ProgressBar {

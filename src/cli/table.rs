@@ -1,6 +1,6 @@
 //! Results as text for a person: at most four significant digits, units beside every number.
 
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::{CellAlignment, LineStyle, Table, presets};
 
 use crate::Trace;
 use crate::latency::fit::Fit;
@@ -32,7 +32,8 @@ fn percent(share: impl Into<Option<f64>>) -> String {
 
 fn new_table(header: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    // Rules around the header and at the end, none between the rows.
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none()));
     table.set_header(header.to_vec());
     for i in 1..header.len() {
         if let Some(column) = table.column_mut(i) {
@@ -47,12 +48,13 @@ pub fn outcome(s: &Summary, read: &ReadReport) -> String {
     let w = &s.workload;
     let (p, h) = (&s.published, &s.honest);
     let mut text = format!(
-        "{}: {} of {} rows replayed at {} requests/s on {} GPUs, {}\n",
+        "{}: {} of {} rows replayed at {} requests/s on {} GPU{}, {}\n",
         w.trace,
         w.rows_replayed,
         w.rows_in_trace,
         short(w.offered_requests_per_s),
         s.scenario.fleet.gpus,
+        if s.scenario.fleet.gpus == 1 { "" } else { "s" },
         policy(s),
     );
     text += &repairs(read);
@@ -67,12 +69,12 @@ pub fn outcome(s: &Summary, read: &ReadReport) -> String {
     let met = |violations: u64| percent(1.0 - violations as f64 / requests);
     for row in [
         [
-            format!("token SLA ({} ms) met", short(s.scenario.sla.token_ms)),
+            format!("token SLA ({} ms) met", s.scenario.sla.token_ms),
             met(p.token_violations),
             percent(h.sla.token),
         ],
         [
-            format!("request SLA ({} s) met", short(s.scenario.sla.request_s)),
+            format!("request SLA ({} s) met", s.scenario.sla.request_s),
             met(p.request_violations),
             percent(h.sla.request),
         ],
@@ -233,7 +235,7 @@ pub fn stats(trace: &Trace, s: &Stats) -> String {
         (
             "prefix blocks already seen",
             s.prefix_hit_ratio
-                .map_or_else(|| "no prefix blocks".to_owned(), |r| short(r)),
+                .map_or_else(|| "no prefix blocks".to_owned(), short),
         ),
     ] {
         table.add_row([what.to_owned(), value]);

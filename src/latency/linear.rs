@@ -71,13 +71,13 @@ impl Default for Linear {
 }
 
 /// [`Linear`] for the inner loop: one multiplication and one addition a batch.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct LinearTable {
     floor_s: f64,
     entries: Vec<Entry>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 struct Entry {
     alpha_s: f64,
     beta_s: f64,

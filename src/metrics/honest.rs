@@ -3,6 +3,8 @@
 
 use serde::Serialize;
 
+use crate::sim::Prediction;
+
 /// Honest metrics of one run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
@@ -97,16 +99,6 @@ pub struct Utilization {
     pub min: f64,
     pub max: f64,
     pub per_gpu: Vec<f64>,
-}
-
-/// How good the predictor was.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
-pub struct Prediction {
-    /// Share of requests sorted into the bin of their true output.
-    pub bin_accuracy: f64,
-    /// Mean of |predicted - true| output tokens.
-    pub mean_abs_error_tokens: f64,
 }
 
 /// What a reader might look for here and the closed-batch engine does not model.

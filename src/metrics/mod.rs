@@ -9,13 +9,12 @@ mod tally;
 
 use serde::Serialize;
 
-use crate::latency::LinearTable;
 use crate::scenario::Scenario;
-use crate::sched::bins::BinTable;
+use crate::sim::{Batches, Record, Requests, WorkloadReport};
 use crate::trace::Trace;
 use tally::{Ledger, Totals};
 
-pub use honest::{Honest, Prediction};
+pub use honest::Honest;
 pub use published::Published;
 
 /// The result of one run.
@@ -42,171 +41,42 @@ pub struct Summary {
     pub honest: Honest,
 }
 
-/// What the run took from the trace.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
-pub struct WorkloadReport {
-    pub trace: String,
-    #[cfg_attr(feature = "ts", ts(type = "number"))]
-    pub rows_in_trace: u64,
-    /// Rows inside window and limit.
-    #[cfg_attr(feature = "ts", ts(type = "number"))]
-    pub rows_taken: u64,
-    /// Failed rows (0 output tokens) among them.
-    #[cfg_attr(feature = "ts", ts(type = "number"))]
-    pub rows_failed: u64,
-    /// Rows that were replayed: `rows_taken`, less the failed ones where those are dropped.
-    #[cfg_attr(feature = "ts", ts(type = "number"))]
-    pub rows_replayed: u64,
-    /// The factor that arrival times were divided by, also where a rate was asked for.
-    pub time_scale: f64,
-    /// First to last arrival after scaling, s.
-    pub span_s: f64,
-    /// Replayed requests over the span; absent where the span is 0.
-    pub offered_requests_per_s: Option<f64>,
-    /// Prompt and output tokens over the span; absent where the span is 0.
-    pub offered_tokens_per_s: Option<f64>,
-    #[cfg_attr(feature = "ts", ts(type = "number"))]
-    pub prompt_tokens: u64,
-    #[cfg_attr(feature = "ts", ts(type = "number"))]
-    pub output_tokens: u64,
-}
-
-/// The batches of a run, a column per property.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Batches {
-    /// Service start, s.
-    pub start: Vec<f64>,
-    /// Service time, s; the batch ends at `start + service`.
-    pub service: Vec<f64>,
-    pub gpu: Vec<u16>,
-    /// Bin it was formed from; 0 for policies without bins.
-    pub bin: Vec<u8>,
-    /// Where its members begin in [`Requests::order`].
-    pub first: Vec<u32>,
-    /// Number of members.
-    pub size: Vec<u32>,
-    /// Longest prompt + output among the members, tokens.
-    pub longest_total: Vec<u32>,
-    /// Longest output among the members, tokens.
-    pub longest_output: Vec<u32>,
-}
-
-impl Batches {
-    pub fn len(&self) -> usize {
-        self.start.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.start.is_empty()
-    }
-
-    /// When batch `i` ends, s.
-    #[inline]
-    pub fn end(&self, i: usize) -> f64 {
-        self.start[i] + self.service[i]
-    }
-}
-
-/// A batch on its way into [`Batches`].
-#[derive(Debug, Clone, Copy, Default)]
-pub struct BatchRow {
-    pub start: f64,
-    pub service: f64,
-    pub gpu: u16,
-    pub bin: u8,
-    pub first: u32,
-    pub size: u32,
-    pub longest_total: u32,
-    pub longest_output: u32,
-}
-
-impl Batches {
-    /// Appends rows. In blocks, because eight columns that each look for room cost more for one
-    /// batch than forming it.
-    pub fn extend(&mut self, rows: &[BatchRow]) {
-        self.start.extend(rows.iter().map(|row| row.start));
-        self.service.extend(rows.iter().map(|row| row.service));
-        self.gpu.extend(rows.iter().map(|row| row.gpu));
-        self.bin.extend(rows.iter().map(|row| row.bin));
-        self.first.extend(rows.iter().map(|row| row.first));
-        self.size.extend(rows.iter().map(|row| row.size));
-        self.longest_total
-            .extend(rows.iter().map(|row| row.longest_total));
-        self.longest_output
-            .extend(rows.iter().map(|row| row.longest_output));
-    }
-}
-
-/// The requests of a run.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Requests {
-    /// Trace rows, grouped so that each batch's members stand side by side in arrival order.
-    pub order: Vec<u32>,
-    /// Predicted output tokens, one per row taken, in trace order; empty for policies without
-    /// bins.
-    pub predicted: Vec<u32>,
-    /// The first trace row of the window.
-    pub first_row: u32,
-    /// Trace time of arrival 0, s.
-    pub origin_s: f64,
-    /// Arrival times are divided by this.
-    pub time_scale: f64,
-}
-
-impl Requests {
-    /// Trace rows of batch `i`, in arrival order.
-    #[inline]
-    pub fn members(&self, batches: &Batches, i: usize) -> &[u32] {
-        let first = batches.first[i] as usize;
-        &self.order[first..first + batches.size[i] as usize]
-    }
-
-    /// Arrival of a trace row on the run's clock, s.
-    #[inline]
-    pub fn arrival_s(&self, recorded_s: f64) -> f64 {
-        (recorded_s - self.origin_s) / self.time_scale
-    }
-}
-
-/// Makes the outcome of a finished run.
-pub(crate) fn summarize(
-    trace: &Trace,
-    scenario: Scenario,
-    workload: WorkloadReport,
-    bins: &BinTable,
-    prediction: Option<Prediction>,
-    latency: &LinearTable,
-    batches: Batches,
-    requests: Requests,
-) -> Outcome {
-    let ledger = Ledger {
-        trace,
-        batches: &batches,
-        requests: &requests,
-        latency,
-        report: &workload,
-        sla: &scenario.sla,
-        memory: &scenario.memory,
-        gpus: scenario.fleet.gpus as usize,
-        failed: scenario.workload.failed,
-        prediction,
-    };
-    let totals = Totals::of(ledger);
-    let (published, honest) = tally::metrics(ledger, totals);
-    Outcome {
-        summary: Summary {
-            bins: if requests.predicted.is_empty() {
-                Vec::new()
-            } else {
-                bins.intervals().to_vec()
-            },
+impl Outcome {
+    /// Works every figure out from the record of a finished replay of `trace`.
+    pub fn of(trace: &Trace, record: Record) -> Outcome {
+        let Record {
             scenario,
             workload,
-            published,
-            honest,
-        },
-        batches,
-        requests,
+            bins,
+            prediction,
+            latency,
+            batches,
+            requests,
+        } = record;
+        let ledger = Ledger {
+            trace,
+            batches: &batches,
+            requests: &requests,
+            latency: &latency,
+            report: &workload,
+            sla: &scenario.sla,
+            memory: &scenario.memory,
+            gpus: scenario.fleet.gpus as usize,
+            failed: scenario.workload.failed,
+            prediction,
+        };
+        let totals = Totals::of(ledger);
+        let (published, honest) = tally::metrics(ledger, totals);
+        Outcome {
+            summary: Summary {
+                bins,
+                scenario,
+                workload,
+                published,
+                honest,
+            },
+            batches,
+            requests,
+        }
     }
 }

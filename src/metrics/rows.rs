@@ -7,7 +7,8 @@ use super::tally::Ledger;
 use crate::Trace;
 use crate::latency::Latency;
 
-/// A row per replayed request, in trace order. Times in s on the run's clock unless the name says
+/// A row per replayed request, in trace order and numbered from 1 in the whole trace, after rows
+/// out of time order were sorted. Times in s on the run's clock unless the name says
 /// otherwise; a cell is empty where a request has no such figure.
 pub fn requests_csv(trace: &Trace, outcome: &Outcome, output: &mut dyn Write) -> io::Result<()> {
     let Latency::Linear(linear) = &outcome.summary.scenario.latency;
@@ -33,7 +34,7 @@ pub fn requests_csv(trace: &Trace, outcome: &Outcome, output: &mut dyn Write) ->
     }
     writeln!(
         output,
-        "row,arrival_s,prompt_tokens,output_tokens,predicted_tokens,bin,gpu,batch,batch_size,\
+        "request,arrival_s,prompt_tokens,output_tokens,predicted_tokens,bin,gpu,batch,batch_size,\
          start_s,end_s,queueing_s,ttft_s,tpot_ms,latency_s,failed"
     )?;
     for (i, &index) in batch_of.iter().enumerate() {

@@ -2,14 +2,14 @@
 //! histograms ([`crate::quantiles`]), after a look at a sample that says which values to keep for
 //! the quantiles. A second walk follows only where that guess was wrong.
 
-use super::honest::{Attainment, Distribution, Honest, NOT_MODELLED, Prediction, Utilization};
+use super::honest::{Attainment, Distribution, Honest, NOT_MODELLED, Utilization};
 use super::published::Published;
-use super::{Batches, Requests, WorkloadReport};
 use crate::Trace;
 use crate::latency::LinearTable;
 use crate::quantiles::Histogram;
 use crate::scenario::{Sla, TokenRule};
 use crate::sched::memory::Memory;
+use crate::sim::{Batches, Prediction, Requests, WorkloadReport};
 use crate::trace::Failed;
 
 /// What the figures are made from.
@@ -307,34 +307,35 @@ impl Block {
         let n = self.size;
         let sla = ledger.sla;
         let base = ledger.latency.base_s();
+        let (mut late, mut token, mut joint, mut good_late) = (0u32, 0u32, 0u32, 0u32);
+        let mut good_tokens = 0u64;
+        // Slices of one length, so that the bounds are checked once and not at every access.
+        let arrival = &mut self.arrival[..n];
+        let (start, end, step) = (&self.start[..n], &self.end[..n], &self.decode_step[..n]);
+        let (prompt, output) = (&self.prompt[..n], &self.output[..n]);
+        let (latency, queueing) = (&mut self.latency[..n], &mut self.queueing[..n]);
+        let (first, tpot) = (&mut self.ttft[..n], &mut self.tpot[..n]);
         for i in 0..n {
-            self.arrival[i] = ledger.requests.arrival_s(self.arrival[i]);
-            self.latency[i] = self.end[i] - self.arrival[i];
-            self.queueing[i] = self.start[i] - self.arrival[i];
-            let step = self.decode_step[i];
-            self.ttft[i] = ttft(
-                self.queueing[i],
-                base,
-                step,
-                self.prompt[i],
-                self.latency[i],
-            );
-            self.tpot[i] = tpot_ms(self.latency[i], self.ttft[i], self.output[i]);
-        }
-        let (mut late, mut token, mut joint, mut good_late) = (0u64, 0u64, 0u64, 0u64);
-        for i in 0..n {
-            let in_time = self.latency[i] <= sla.request_s;
-            let good = self.output[i] > 0;
-            let in_token = good & ((self.output[i] == 1) | (self.tpot[i] <= sla.token_ms));
-            late += u64::from(!in_time);
-            good_late += u64::from(good & !in_time);
-            token += u64::from(in_token);
-            joint += u64::from(in_token & in_time);
+            let at = ledger.requests.arrival_s(arrival[i]);
+            arrival[i] = at;
+            let whole = end[i] - at;
+            latency[i] = whole;
+            queueing[i] = start[i] - at;
+            first[i] = ttft(queueing[i], base, step[i], prompt[i], whole);
+            tpot[i] = tpot_ms(whole, first[i], output[i]);
+            let in_time = whole <= sla.request_s;
+            let good = output[i] > 0;
+            let in_token = good & ((output[i] == 1) | (tpot[i] <= sla.token_ms));
+            late += u32::from(!in_time);
+            good_late += u32::from(good & !in_time);
+            token += u32::from(in_token);
+            joint += u32::from(in_token & in_time);
+            good_tokens += (u64::from(prompt[i]) + u64::from(output[i])) * u64::from(good);
         }
         if sla.published_token_rule == TokenRule::EndToEnd {
             for i in 0..n {
-                let deadline = self.arrival[i] + sla.token_ms / 1e3;
-                tally.published_token_violations += u64::from(self.end[i] > deadline);
+                let deadline = arrival[i] + sla.token_ms / 1e3;
+                tally.published_token_violations += u64::from(end[i] > deadline);
             }
         }
         // Close the gaps that requests without such a time leave, without a branch on the data.
@@ -353,15 +354,12 @@ impl Block {
                 self.good += usize::from(self.output[i] > 0);
             }
         }
-        for i in 0..n {
-            let tokens = u64::from(self.prompt[i]) + u64::from(self.output[i]);
-            tally.good_tokens += tokens * u64::from(self.output[i] > 0);
-        }
-        tally.published_request_violations += late;
+        tally.good_tokens += good_tokens;
+        tally.published_request_violations += u64::from(late);
         tally.requests += self.good as u64;
-        tally.met_token += token;
-        tally.met_request += self.good as u64 - good_late;
-        tally.met_joint += joint;
+        tally.met_token += u64::from(token);
+        tally.met_request += self.good as u64 - u64::from(good_late);
+        tally.met_joint += u64::from(joint);
     }
 
     /// In the order of [`Times`].

@@ -97,7 +97,6 @@ impl Preset {
                     ..Controller::default()
                 };
                 scenario.scheduler.bins.boundaries = Boundaries::EqualMassPredictions;
-                scenario.scheduler.bins.sample_rows = 5_000;
                 scenario.scheduler.bins.sample_size = 5_000;
             }
         }

@@ -14,9 +14,10 @@ pub struct Bins {
     pub count: u32,
     pub boundaries: Boundaries,
     pub served: Served,
-    /// `equal-mass` and the other fitted boundaries look at this many leading rows of the trace.
+    /// `equal-mass-outputs` looks at this many leading rows of the trace file.
     pub sample_rows: u32,
-    /// Of those rows, the first so many that did not fail.
+    /// Boundaries are fitted to so many requests at most: the first of those rows that did not
+    /// fail, or the first replayed requests where predictions are fitted.
     pub sample_size: u32,
     /// Interior cuts of boundaries `fixed`: K - 1 increasing lengths, tokens.
     pub cuts: Vec<u32>,

@@ -142,6 +142,10 @@ impl MemoryEstimate {
     #[inline(always)]
     pub fn bound(&self) -> u32 {
         let mean = self.mean_prompt + self.mean_output;
+        if mean <= 0.0 {
+            // Batches of failed requests only, or estimates that start at 0: nothing to bound by.
+            return self.max_batch;
+        }
         let bound = match self.rule {
             MemoryRule::Off => return self.max_batch,
             MemoryRule::Published => self.budget / mean,
@@ -152,8 +156,8 @@ impl MemoryEstimate {
                 root * root
             }
         };
-        // A mean that decayed to 0 (batches of failed requests only) makes the quotient infinite;
-        // the published program died of it, the clamp is what it meant.
+        // A mean that decays towards 0 makes the quotient larger than any integer of the published
+        // program, which died of it; the clamp is what it meant.
         // The cast takes the whole part and saturates.
         (bound as u32).clamp(1, self.max_batch)
     }
@@ -230,16 +234,22 @@ mod tests {
 
     #[test]
     fn endless_failures_do_not_overflow() {
-        let mut estimate = MemoryEstimate::new(&MemoryBound::default(), &Memory::default(), 128);
-        for _ in 0..20_000 {
-            estimate.ended(&Ended {
-                shape: Shape {
-                    size: 1,
-                    ..Shape::default()
-                },
-                ..Ended::default()
-            });
+        for rule in [MemoryRule::Published, MemoryRule::Exact] {
+            let bound = MemoryBound {
+                rule,
+                ..MemoryBound::default()
+            };
+            let mut estimate = MemoryEstimate::new(&bound, &Memory::default(), 128);
+            for _ in 0..20_000 {
+                estimate.ended(&Ended {
+                    shape: Shape {
+                        size: 1,
+                        ..Shape::default()
+                    },
+                    ..Ended::default()
+                });
+            }
+            assert_eq!(estimate.bound(), 128, "{rule:?}");
         }
-        assert_eq!(estimate.bound(), 128);
     }
 }

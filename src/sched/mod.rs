@@ -1,7 +1,8 @@
 //! Who runs next and with whom: policies, bins, memory bound, SLA controller.
 //!
-//! A policy sees queues, lengths that a scheduler may know (never the true output of a waiting
-//! request, except through the `oracle` predictor) and feedback of batches that ended.
+//! A policy sees queues, predicted lengths and feedback of batches that ended. True lengths decide
+//! in one place only: where a batch is cut at the hard memory limit, as in the published studies
+//! (a real server would find out while it runs).
 
 pub mod bins;
 pub mod controller;

@@ -7,9 +7,9 @@
 
 use super::fleet::Fleet;
 use super::python_heap::{Event, PythonHeap};
+use super::record::{BatchRow, Batches, Prediction, Record, Requests, WorkloadReport};
 use super::workload::Prepared;
 use crate::latency::{Latency, LinearTable};
-use crate::metrics::{BatchRow, Batches, Outcome, Prediction, Requests, WorkloadReport, summarize};
 use crate::scenario::Ties;
 use crate::sched::bins::{BinTable, DROPPED};
 use crate::sched::memory::Ended;
@@ -220,25 +220,28 @@ impl Run {
         Ok(PythonHeap::new(arrivals))
     }
 
-    /// The outcome of a replay that is over.
-    pub fn finish(mut self, trace: &Trace) -> Outcome {
+    /// The record of a replay that is over.
+    pub fn finish(mut self) -> Record {
         self.batches.extend(&self.recent);
-        summarize(
-            trace,
-            self.scenario,
-            self.report,
-            &self.bins,
-            self.prediction,
-            &self.latency,
-            self.batches,
-            Requests {
+        Record {
+            bins: if self.predicted.is_empty() {
+                Vec::new()
+            } else {
+                self.bins.intervals().to_vec()
+            },
+            scenario: self.scenario,
+            workload: self.report,
+            prediction: self.prediction,
+            latency: self.latency,
+            batches: self.batches,
+            requests: Requests {
                 order: self.queues.into_order(),
                 predicted: self.predicted,
                 first_row: self.first_row as u32,
                 origin_s: self.origin_s,
                 time_scale: self.time_scale,
             },
-        )
+        }
     }
 
     #[inline(always)]

@@ -47,7 +47,7 @@ impl Fleet {
     pub fn new(gpus: u16) -> Fleet {
         let words = usize::from(gpus).div_ceil(64);
         let mut idle = vec![u64::MAX; words];
-        if gpus % 64 != 0 {
+        if !gpus.is_multiple_of(64) {
             idle[words - 1] = (1 << (gpus % 64)) - 1;
         }
         Fleet {

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::metrics::{Prediction, WorkloadReport};
+use super::record::{Prediction, WorkloadReport};
 use crate::sched::bins::{BinTable, DROPPED, Sample};
 use crate::sched::{Policy, Scheduler};
 use crate::trace::Failed;

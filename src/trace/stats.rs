@@ -13,10 +13,10 @@ pub struct Stats {
     pub span_s: f64,
     /// Requests over the span; absent where the span is 0.
     pub mean_per_s: Option<f64>,
-    /// The most requests in any 1-s window. Windows are counted from the first arrival and the last
+    /// The most requests in one of the consecutive 1-s windows. Windows are counted from the first arrival and the last
     /// one, which the span may not fill, counts too.
     pub peak_1s: u32,
-    /// The most requests in any 60-s window, per second.
+    /// The most requests in one of the consecutive 60-s windows, per second.
     pub peak_60s_per_s: f64,
     /// Index of dispersion of the counts in 1-s windows: variance over mean (population variance);
     /// 1 for a Poisson process, more for bursts. 0 for an empty trace.

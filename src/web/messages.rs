@@ -134,7 +134,7 @@ pub struct RunResult {
     pub simulated_ms: f64,
 }
 
-/// The latency distribution: `fraction[i]` of the requests took at most `latency_s[i]`.
+/// The latency distribution: `fraction[i]` of the requests took less than `latency_s[i]`.
 #[derive(TS)]
 pub struct CdfColumns {
     #[ts(type = "Float64Array")]

@@ -111,7 +111,7 @@ impl Engine {
     #[wasm_bindgen(unchecked_return_type = "Summary")]
     pub fn finish(&mut self, key: &str) -> Result<JsValue, JsValue> {
         let run = self.run.take().ok_or_else(nothing_there)?;
-        let outcome = run.finish(&self.trace);
+        let outcome = Outcome::of(&self.trace, run.finish());
         let summary = plain(&outcome.summary)?;
         self.outcomes.insert(key.to_owned(), outcome);
         Ok(summary)

@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { DEFAULT_SCENARIO, PRESETS } from "../../www/defaults.js";
-import { CONTROLS, POLICIES, allows, defaultState, fromHash, getPath, same, toHash, withPath } from "../../www/state.js";
+import { PRESETS } from "../../www/defaults.js";
+import { CONTROLS, DEFAULT_SCENARIO, POLICIES, allows, defaultState, fromHash, getPath, same, toHash, withPath } from "../../www/state.js";
 
 test("the default needs no hash", () => {
   assert.equal(toHash(defaultState()), "");

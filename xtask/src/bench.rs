@@ -141,6 +141,9 @@ pub fn bench() -> Result<bool> {
             .step("Browser benches")
             .args(["tests/e2e/bench.mjs", "--json"])
             .args([file])
+            // What the browser's times are measured against.
+            .args(["--native"])
+            .args([folder.join("bench-native.json")])
             .run()
     }));
 

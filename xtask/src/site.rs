@@ -96,7 +96,7 @@ fn compile(toolchain: &WasmToolchain, effort: Effort) -> Result<PathBuf> {
         WasmToolchain::Debian { .. } => "wasm-std",
     });
     let profile = match effort {
-        Effort::Full => "release",
+        Effort::Full => "web",
         Effort::Dev => "web-dev",
     };
     let mut step = Step::new("Compiling the simulator for the browser", sh::cargo())

@@ -1,0 +1,160 @@
+//! What a replay leaves behind: which requests, in which batches, when. Figures come later.
+
+use serde::Serialize;
+
+use crate::latency::LinearTable;
+use crate::scenario::Scenario;
+
+/// The record of a finished replay.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record {
+    /// The resolved scenario.
+    pub scenario: Scenario,
+    pub workload: WorkloadReport,
+    /// The bins that were used, `[lower, upper)` in tokens; empty for policies without bins.
+    pub bins: Vec<[u32; 2]>,
+    /// Absent for policies that do not predict, and where no request produced output.
+    pub prediction: Option<Prediction>,
+    pub latency: LinearTable,
+    /// Every batch that was served, in order of its start.
+    pub batches: Batches,
+    /// Which request was in which batch.
+    pub requests: Requests,
+}
+
+/// What the run took from the trace.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+pub struct WorkloadReport {
+    pub trace: String,
+    #[cfg_attr(feature = "ts", ts(type = "number"))]
+    pub rows_in_trace: u64,
+    /// Rows inside window and limit.
+    #[cfg_attr(feature = "ts", ts(type = "number"))]
+    pub rows_taken: u64,
+    /// Failed rows (0 output tokens) among them.
+    #[cfg_attr(feature = "ts", ts(type = "number"))]
+    pub rows_failed: u64,
+    /// Rows that were replayed: `rows_taken`, less the failed ones where those are dropped.
+    #[cfg_attr(feature = "ts", ts(type = "number"))]
+    pub rows_replayed: u64,
+    /// The factor that arrival times were divided by, also where a rate was asked for.
+    pub time_scale: f64,
+    /// First to last arrival after scaling, s.
+    pub span_s: f64,
+    /// Replayed requests over the span; absent where the span is 0.
+    pub offered_requests_per_s: Option<f64>,
+    /// Prompt and output tokens over the span; absent where the span is 0.
+    pub offered_tokens_per_s: Option<f64>,
+    #[cfg_attr(feature = "ts", ts(type = "number"))]
+    pub prompt_tokens: u64,
+    #[cfg_attr(feature = "ts", ts(type = "number"))]
+    pub output_tokens: u64,
+}
+
+/// How good the predictor was.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+pub struct Prediction {
+    /// Share of requests sorted into the bin of their true output.
+    pub bin_accuracy: f64,
+    /// Mean of |predicted - true| output tokens.
+    pub mean_abs_error_tokens: f64,
+}
+
+/// The batches of a run, a column per property.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Batches {
+    /// Service start, s.
+    pub start: Vec<f64>,
+    /// Service time, s; the batch ends at `start + service`.
+    pub service: Vec<f64>,
+    pub gpu: Vec<u16>,
+    /// Bin it was formed from; 0 for policies without bins.
+    pub bin: Vec<u8>,
+    /// Where its members begin in [`Requests::order`].
+    pub first: Vec<u32>,
+    /// Number of members.
+    pub size: Vec<u32>,
+    /// Longest prompt + output among the members, tokens.
+    pub longest_total: Vec<u32>,
+    /// Longest output among the members, tokens.
+    pub longest_output: Vec<u32>,
+}
+
+impl Batches {
+    pub fn len(&self) -> usize {
+        self.start.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.start.is_empty()
+    }
+
+    /// When batch `i` ends, s.
+    #[inline]
+    pub fn end(&self, i: usize) -> f64 {
+        self.start[i] + self.service[i]
+    }
+}
+
+/// A batch on its way into [`Batches`].
+#[derive(Debug, Clone, Copy, Default)]
+pub struct BatchRow {
+    pub start: f64,
+    pub service: f64,
+    pub gpu: u16,
+    pub bin: u8,
+    pub first: u32,
+    pub size: u32,
+    pub longest_total: u32,
+    pub longest_output: u32,
+}
+
+impl Batches {
+    /// Appends rows. In blocks, because eight columns that each look for room cost more for one
+    /// batch than forming it.
+    pub fn extend(&mut self, rows: &[BatchRow]) {
+        self.start.extend(rows.iter().map(|row| row.start));
+        self.service.extend(rows.iter().map(|row| row.service));
+        self.gpu.extend(rows.iter().map(|row| row.gpu));
+        self.bin.extend(rows.iter().map(|row| row.bin));
+        self.first.extend(rows.iter().map(|row| row.first));
+        self.size.extend(rows.iter().map(|row| row.size));
+        self.longest_total
+            .extend(rows.iter().map(|row| row.longest_total));
+        self.longest_output
+            .extend(rows.iter().map(|row| row.longest_output));
+    }
+}
+
+/// The requests of a run.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Requests {
+    /// Trace rows, grouped so that each batch's members stand side by side in arrival order.
+    pub order: Vec<u32>,
+    /// Predicted output tokens, one per row taken, in trace order; empty for policies without
+    /// bins.
+    pub predicted: Vec<u32>,
+    /// The first trace row of the window.
+    pub first_row: u32,
+    /// Trace time of arrival 0, s.
+    pub origin_s: f64,
+    /// Arrival times are divided by this.
+    pub time_scale: f64,
+}
+
+impl Requests {
+    /// Trace rows of batch `i`, in arrival order.
+    #[inline]
+    pub fn members(&self, batches: &Batches, i: usize) -> &[u32] {
+        let first = batches.first[i] as usize;
+        &self.order[first..first + batches.size[i] as usize]
+    }
+
+    /// Arrival of a trace row on the run's clock, s.
+    #[inline]
+    pub fn arrival_s(&self, recorded_s: f64) -> f64 {
+        (recorded_s - self.origin_s) / self.time_scale
+    }
+}
