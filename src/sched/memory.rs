@@ -146,8 +146,10 @@ impl MemoryEstimate {
             MemoryRule::Published => self.budget / mean,
             MemoryRule::Exact => {
                 let spread = self.theta * libm::sqrt(self.variance);
-                let root = (libm::sqrt(spread * spread + 4.0 * mean * self.budget) - spread)
-                    / (2.0 * mean);
+                // The paper's (sqrt(..) - spread) / (2 mean), rationalised: no cancellation, and a
+                // mean of 0 (no first estimate, or failed requests only) is no 0/0.
+                let root = 2.0 * self.budget
+                    / (libm::sqrt(spread * spread + 4.0 * mean * self.budget) + spread);
                 root * root
             }
         };
@@ -230,6 +232,19 @@ mod tests {
         let need = |b: f64| b * 500.0 + theta * 500.0 * b.sqrt();
         let b = f64::from(estimate.bound());
         assert!(need(b) <= memory.kv_tokens() && need(b + 1.0) > memory.kv_tokens());
+    }
+
+    #[test]
+    fn exact_bound_without_a_first_estimate() {
+        // No mean yet: b sigma^2 theta^2 <= eta^2 alone bounds the batch, here beyond the maximum.
+        let bound = MemoryBound {
+            rule: MemoryRule::Exact,
+            initial_prompt_tokens: 0.0,
+            initial_output_tokens: 0.0,
+            ..MemoryBound::default()
+        };
+        let estimate = MemoryEstimate::new(&bound, &Memory::default(), 128);
+        assert_eq!(estimate.bound(), 128);
     }
 
     #[test]
