@@ -677,10 +677,12 @@ fn a_generated_trace_reads_back() {
 
     // Replayed from the file or from the seed: the same batches.
     let by_file = parsed(&run(&["run", "--trace", path(&file), "--digest"]));
-    let mut scenario = Scenario::default();
-    scenario.trace = batchscope::scenario::Source::File {
-        name: path(&file).to_owned(),
-        format: None,
+    let scenario = Scenario {
+        trace: batchscope::scenario::Source::File {
+            name: path(&file).to_owned(),
+            format: None,
+        },
+        ..Scenario::default()
     };
     let outcome = batchscope::simulate(&made, &scenario).unwrap();
     assert_eq!(by_file["batches.start"], outcome.digests()["batches.start"]);

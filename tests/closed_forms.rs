@@ -91,17 +91,19 @@ fn saturated(lengths: &[f64], bins: u32, batch: u32, boundaries: Boundaries) -> 
         output: lengths.iter().map(|l| (l * SCALE).round() as u32).collect(),
         ..Trace::default()
     };
-    let mut scenario = Scenario::default();
-    scenario.predictor = Predictor {
-        kind: Kind::Oracle,
-        ..Predictor::default()
+    let mut scenario = Scenario {
+        predictor: Predictor {
+            kind: Kind::Oracle,
+            ..Predictor::default()
+        },
+        latency: Latency::Linear(Linear {
+            alpha_s: 0.0,
+            beta_s_per_token: 1.0 / SCALE,
+            gamma: 0.0,
+            floor_s: 1e-9,
+        }),
+        ..Scenario::default()
     };
-    scenario.latency = Latency::Linear(Linear {
-        alpha_s: 0.0,
-        beta_s_per_token: 1.0 / SCALE,
-        gamma: 0.0,
-        floor_s: 1e-9,
-    });
     scenario.fleet.gpus = 1;
     let scheduler = &mut scenario.scheduler;
     scheduler.policy = Policy::MultiBin;
