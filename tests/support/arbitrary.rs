@@ -26,6 +26,7 @@ pub fn trace(rows: std::ops::RangeInclusive<usize>) -> impl Strategy<Value = Tra
     let prompt = prop_oneof![
         1 => Just(0),
         6 => 1..400u32,
+        2 => Just(64),
         2 => 400..4000u32,
         1 => 20_000..60_000u32,
     ];
@@ -33,6 +34,7 @@ pub fn trace(rows: std::ops::RangeInclusive<usize>) -> impl Strategy<Value = Tra
         2 => Just(0),
         1 => Just(1),
         8 => 2..500u32,
+        2 => Just(64),
         1 => 500..6000u32,
     ];
     (
@@ -243,7 +245,8 @@ fn scheduler(policy: impl Strategy<Value = Policy>) -> impl Strategy<Value = Sch
 
 fn memory() -> impl Strategy<Value = Memory> {
     (
-        prop_oneof![2 => Just(1.875e-4), 1 => 5e-5..5e-3f64],
+        // 1 / 64 makes the limit a sum that a batch can meet exactly.
+        prop_oneof![4 => Just(1.875e-4), 2 => 5e-5..5e-3f64, 2 => Just(1.0 / 64.0)],
         prop_oneof![2 => Just(1.0), 1 => 0.0..7.9f64],
     )
         .prop_map(|(kv_gb_per_token, margin_gb)| Memory {
