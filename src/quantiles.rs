@@ -16,7 +16,7 @@ const SHIFT: u32 = 52 - 32 - MANTISSA_BITS;
 /// Bucket 0 begins at 2^-34; smaller and larger values share the end buckets, exactly but slower.
 const BASE: u32 = (1023 - 34) << MANTISSA_BITS;
 
-#[inline]
+#[inline(always)]
 fn bucket(value: f64) -> usize {
     let key = (value.to_bits() >> 32) as u32 >> SHIFT;
     key.saturating_sub(BASE).min(BUCKETS as u32 - 1) as usize
@@ -26,7 +26,7 @@ fn bucket(value: f64) -> usize {
 const KEPT: usize = 64;
 
 /// The greater of two numbers that are no NaN: one instruction, where `f64::max` takes five.
-#[inline]
+#[inline(always)]
 fn greater(a: f64, b: f64) -> f64 {
     if a > b { a } else { b }
 }

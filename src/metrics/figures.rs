@@ -51,7 +51,8 @@ pub fn latency_cdf(trace: &Trace, outcome: &Outcome, points: usize) -> Cdf {
         if i == 0 || i == last || place >= next {
             cdf.latency_s.push(x);
             cdf.fraction.push(p);
-            next = place + top / (points - 1) as f64;
+            // One point is for the last; with two points, first and last are all there is.
+            next = place + top / (points - 2) as f64;
         }
     }
     cdf

@@ -74,7 +74,7 @@ impl Request {
 
 /// The batch walks through token positions one by one, and a member's first token follows its own
 /// prompt: docs/MODEL.md, "Honest metrics".
-#[inline]
+#[inline(always)]
 fn ttft(queueing: f64, base: f64, decode_step: f64, prompt: u32, latency: f64) -> f64 {
     let ttft = queueing + base + decode_step * (f64::from(prompt) + 1.0);
     // The service time has a floor; no time is a NaN.
@@ -82,7 +82,7 @@ fn ttft(queueing: f64, base: f64, decode_step: f64, prompt: u32, latency: f64) -
 }
 
 /// Of no meaning for an output of less than two tokens.
-#[inline]
+#[inline(always)]
 fn tpot_ms(latency: f64, ttft: f64, output: u32) -> f64 {
     (latency - ttft) / (f64::from(output) - 1.0) * 1e3
 }
@@ -283,7 +283,7 @@ impl Block {
     }
 
     /// Takes members of one batch, as many as there is room for; gives how many and their tokens.
-    #[inline]
+    #[inline(always)]
     fn take(&mut self, ledger: Ledger<'_>, batch: &Batch, rows: &[u32]) -> (usize, u64) {
         let taken = rows.len().min(BLOCK - self.size);
         let mut tokens = 0;

@@ -145,7 +145,7 @@ impl BinTable {
     }
 
     /// Bin of a predicted length.
-    #[inline]
+    #[inline(always)]
     pub fn bin(&self, predicted: u32) -> u8 {
         match self.bin_of.get(predicted as usize) {
             Some(&bin) => bin,

@@ -142,17 +142,15 @@ impl MemoryEstimate {
     #[inline(always)]
     pub fn bound(&self) -> u32 {
         let mean = self.mean_prompt + self.mean_output;
-        if mean <= 0.0 {
-            // Batches of failed requests only, or estimates that start at 0: nothing to bound by.
-            return self.max_batch;
-        }
         let bound = match self.rule {
             MemoryRule::Off => return self.max_batch,
             MemoryRule::Published => self.budget / mean,
             MemoryRule::Exact => {
                 let spread = self.theta * libm::sqrt(self.variance);
-                let root = (libm::sqrt(spread * spread + 4.0 * mean * self.budget) - spread)
-                    / (2.0 * mean);
+                // The paper's (sqrt(..) - spread) / (2 mean), rationalised: no cancellation, and a
+                // mean of 0 (no first estimate, or failed requests only) is no 0/0.
+                let root = 2.0 * self.budget
+                    / (libm::sqrt(spread * spread + 4.0 * mean * self.budget) + spread);
                 root * root
             }
         };
@@ -230,6 +228,19 @@ mod tests {
         let need = |b: f64| b * 500.0 + theta * 500.0 * b.sqrt();
         let b = f64::from(estimate.bound());
         assert!(need(b) <= memory.kv_tokens() && need(b + 1.0) > memory.kv_tokens());
+    }
+
+    #[test]
+    fn exact_bound_without_a_first_estimate() {
+        // No mean yet: b sigma^2 theta^2 <= eta^2 alone bounds the batch, here beyond the maximum.
+        let bound = MemoryBound {
+            rule: MemoryRule::Exact,
+            initial_prompt_tokens: 0.0,
+            initial_output_tokens: 0.0,
+            ..MemoryBound::default()
+        };
+        let estimate = MemoryEstimate::new(&bound, &Memory::default(), 128);
+        assert_eq!(estimate.bound(), 128);
     }
 
     #[test]

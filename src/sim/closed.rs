@@ -109,11 +109,12 @@ impl Run {
 
     /// Share of the requests that have arrived, 0 to 1.
     pub fn progress(&self) -> f64 {
-        if self.bin_of.is_empty() {
-            1.0
-        } else {
-            self.next as f64 / self.bin_of.len() as f64
-        }
+        // With the published heap `next` counts arrivals, and dropped rows are not among them.
+        let all = match self.heap {
+            Some(_) => self.report.rows_replayed as usize,
+            None => self.bin_of.len(),
+        };
+        self.next as f64 / all as f64
     }
 
     /// Handles up to about `events` events; true when the replay is over.

@@ -92,7 +92,7 @@ impl Batches {
     }
 
     /// When batch `i` ends, s.
-    #[inline]
+    #[inline(always)]
     pub fn end(&self, i: usize) -> f64 {
         self.start[i] + self.service[i]
     }
@@ -146,14 +146,14 @@ pub struct Requests {
 
 impl Requests {
     /// Trace rows of batch `i`, in arrival order.
-    #[inline]
+    #[inline(always)]
     pub fn members(&self, batches: &Batches, i: usize) -> &[u32] {
         let first = batches.first[i] as usize;
         &self.order[first..first + batches.size[i] as usize]
     }
 
     /// Arrival of a trace row on the run's clock, s.
-    #[inline]
+    #[inline(always)]
     pub fn arrival_s(&self, recorded_s: f64) -> f64 {
         (recorded_s - self.origin_s) / self.time_scale
     }

@@ -183,7 +183,7 @@ impl LogNormal {
     }
 
     /// `0 < u < 1`.
-    #[inline]
+    #[inline(always)]
     fn quantile(&self, u: f64) -> f64 {
         let place = u * Self::CELLS as f64;
         let cell = place as usize;

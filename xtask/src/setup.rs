@@ -93,9 +93,9 @@ pub fn ensure(need: Need) -> Result<Tools> {
         println!("  present  npm packages, as package-lock.json wants them");
     } else {
         let why = match need {
-            Need::Serve => "uplot draws the charts, binaryen shrinks the wasm",
+            Need::Serve => "uplot draws the charts, binaryen and esbuild shrink the page",
             Need::Check | Need::Test => {
-                "uplot draws the charts, binaryen shrinks the wasm, typescript checks the page's types, \
+                "uplot draws the charts, binaryen and esbuild shrink the page, typescript checks the page's types, \
                  playwright-core and axe test the page"
             }
         };

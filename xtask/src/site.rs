@@ -229,16 +229,26 @@ fn assemble(dir: &Path) -> Result<()> {
     let fresh = Replacement::of(dir)?;
     let site = fresh.path();
     copy(&root.join("index.html"), &site.join("index.html"))?;
-    copy_tree(&root.join("www"), &site.join("www"), |_| true)?;
     let served = |path: &Path| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         !name.starts_with('.') && !name.ends_with(".d.ts")
     };
+    copy_tree(&root.join("www"), &site.join("www"), served)?;
     copy_tree(&root.join("pkg"), &site.join("pkg"), served)?;
+    minify(&site.join("www"))?;
+    minify(&site.join("pkg"))?;
     copy_tree(&root.join("vendor"), &site.join("vendor"), served)?;
     let info = serde_json::to_string_pretty(&version_info()?)?;
     fs::write(site.join(MARK), info + "\n")?;
     fresh.commit()
+}
+
+/// Takes comments and spaces out of a folder's modules and styles.
+fn minify(folder: &Path) -> Result<()> {
+    Step::new("Minifying the page", "node")
+        .args([sh::root().join("xtask/minify.mjs")])
+        .args([folder])
+        .run()
 }
 
 /// What the page shows in its footer: the version, and the commit where git knows it.

@@ -1,0 +1,693 @@
+//! The command line from outside: the real program, real files, pipes and signals.
+#![cfg(feature = "cli")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use batchscope::scenario::Preset;
+use batchscope::{Scenario, Trace};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+mod support;
+
+fn batchscope() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_batchscope"))
+}
+
+fn run(args: &[&str]) -> Output {
+    batchscope()
+        .args(args)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+fn run_with_input(args: &[&str], input: &[u8]) -> Output {
+    let mut child = batchscope()
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+/// Standard output of a run that must succeed in silence.
+fn done(output: &Output) -> &str {
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stderr), "");
+    text(&output.stdout)
+}
+
+fn parsed(output: &Output) -> Value {
+    serde_json::from_str(done(output)).unwrap()
+}
+
+/// Asserts an exit code, an error code and every word of the message.
+fn refused(output: &Output, exit: i32, code: &str, words: &[&str]) {
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(exit), "{message}");
+    assert_eq!(
+        text(&output.stdout),
+        "",
+        "nothing on standard output beside an error"
+    );
+    assert!(
+        message.trim_end().ends_with(&format!("[{code}]")),
+        "{message}"
+    );
+    for word in words {
+        assert!(message.contains(word), "{word} is not in: {message}");
+    }
+}
+
+fn path(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// A folder with a small BurstGPT-like trace in it.
+fn folder() -> (TempDir, PathBuf) {
+    let folder = TempDir::new().unwrap();
+    let trace = folder.path().join("trace.csv");
+    let mut text = String::from("arrival_s,prompt_tokens,output_tokens\n");
+    for i in 0..300u32 {
+        let output = if i % 20 == 7 { 0 } else { 1 + i * 37 % 500 };
+        text += &format!("{},{},{output}\n", i / 3, 10 + i * 91 % 900);
+    }
+    std::fs::write(&trace, text).unwrap();
+    (folder, trace)
+}
+
+fn names_in(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+/// Keys of a group of pretty-printed JSON, in the order in which they stand.
+fn keys_in_order(json: &str, group: &str) -> Vec<String> {
+    let start = json.find(&format!("\"{group}\": {{")).unwrap();
+    json[start..]
+        .lines()
+        .skip(1)
+        .take_while(|line| line.trim() != "}," && line.trim() != "}")
+        .map(|line| line.trim().split('"').nth(1).unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn the_published_figures_have_their_twenty_names() {
+    let wanted = [
+        "token_violations",
+        "request_violations",
+        "avg_tbt_ms",
+        "p95_tbt_ms",
+        "p99_tbt_ms",
+        "max_tbt_ms",
+        "avg_latency_s",
+        "p50_latency_s",
+        "p95_latency_s",
+        "p99_latency_s",
+        "gpu_utilization_mean",
+        "gpu_utilization_min",
+        "gpu_utilization_max",
+        "batches",
+        "avg_batch",
+        "max_batch",
+        "makespan_s",
+        "tokens_per_s",
+        "requests_per_s",
+        "capacity_qps_under_sla",
+    ];
+    let (_folder, small) = folder();
+    let small = run(&["run", "--trace", path(&small), "--json"]);
+    assert_eq!(keys_in_order(done(&small), "published"), wanted);
+
+    let Some(head) = support::shared("data/burstgpt_slice/BurstGPT_1_head.csv") else {
+        return;
+    };
+    let args = [
+        "run",
+        "--trace",
+        path(&head),
+        "--preset",
+        "stress-v2",
+        "--json",
+    ];
+    let output = run(&args);
+    assert_eq!(keys_in_order(done(&output), "published"), wanted);
+    // The numbers are those of the library, to the bit.
+    let mut scenario = Preset::StressV2.scenario();
+    scenario.trace = batchscope::scenario::Source::File {
+        name: path(&head).to_owned(),
+        format: None,
+    };
+    let outcome = batchscope::simulate(&support::burstgpt_head().unwrap(), &scenario).unwrap();
+    assert_eq!(
+        parsed(&output),
+        serde_json::to_value(&outcome.summary).unwrap()
+    );
+}
+
+#[test]
+fn flags_override_the_preset_which_overrides_the_file() {
+    let (folder, trace) = folder();
+    let file = folder.path().join("s.json");
+    let settings = json!({
+        "trace": {"file": {"name": path(&trace)}},
+        "fleet": {"gpus": 3},
+        "sla": {"token_ms": 77.0},
+        "scheduler": {"policy": "dynamic", "max_batch": 99},
+    });
+    std::fs::write(&file, settings.to_string()).unwrap();
+    let show = |more: &[&str]| {
+        let mut args = vec!["run", path(&file), "--print-scenario"];
+        args.extend(more);
+        parsed(&run(&args))
+    };
+    let plain = show(&[]);
+    assert_eq!(plain["fleet"]["gpus"], 3);
+    assert_eq!(plain["sla"]["token_ms"], 77.0);
+    assert_eq!(show(&["--preset", "two-step"])["sla"]["token_ms"], 50.0);
+    for (flag, value, pointers, wanted) in [
+        ("--gpus", "5", &["/fleet/gpus"][..], json!(5)),
+        ("--limit", "17", &["/workload/limit"], json!(17)),
+        ("--time-scale", "2.5", &["/workload/time_scale"], json!(2.5)),
+        ("--rate", "1.5", &["/workload/rate_per_s"], json!(1.5)),
+        ("--failed", "drop", &["/workload/failed"], json!("drop")),
+        (
+            "--scheduler",
+            "multi-bin",
+            &["/scheduler/policy"],
+            json!("multi-bin"),
+        ),
+        ("--bins", "6", &["/scheduler/bins/count"], json!(6)),
+        (
+            "--boundaries",
+            "equal-width",
+            &["/scheduler/bins/boundaries"],
+            json!("equal-width"),
+        ),
+        ("--max-batch", "31", &["/scheduler/max_batch"], json!(31)),
+        (
+            "--batch",
+            "9",
+            &["/scheduler/static_batch", "/scheduler/full_batch"],
+            json!(9),
+        ),
+        ("--token-sla", "12.5", &["/sla/token_ms"], json!(12.5)),
+        ("--request-sla", "4", &["/sla/request_s"], json!(4.0)),
+        (
+            "--predictor",
+            "oracle",
+            &["/predictor/kind"],
+            json!("oracle"),
+        ),
+        ("--sigma", "0.5", &["/predictor/sigma"], json!(0.5)),
+        (
+            "--bin-error",
+            "0.25",
+            &["/predictor/bin_error"],
+            json!(0.25),
+        ),
+        ("--seed", "7", &["/seed"], json!(7)),
+        ("--trace", "other.csv", &["/trace/file/name"], json!("other.csv")),
+        ("--format", "csv", &["/trace/file/format"], json!("csv")),
+    ] {
+        let mut expected = show(&["--preset", "two-step"]);
+        if flag == "--time-scale" {
+            expected["workload"]["rate_per_s"] = Value::Null;
+        }
+        for pointer in pointers {
+            let before = std::mem::replace(expected.pointer_mut(pointer).unwrap(), wanted.clone());
+            assert_ne!(before, wanted, "{flag} would change nothing");
+        }
+        // The flag changes its own fields and no other.
+        assert_eq!(
+            show(&["--preset", "two-step", flag, value]),
+            expected,
+            "{flag}"
+        );
+    }
+}
+
+#[test]
+fn a_printed_scenario_gives_the_same_digests() {
+    let (folder, trace) = folder();
+    let flags = [
+        "--trace",
+        path(&trace),
+        "--preset",
+        "two-step",
+        "--bins",
+        "4",
+        "--gpus",
+        "2",
+        "--failed",
+        "keep",
+        "--limit",
+        "250",
+        "--seed",
+        "9",
+    ];
+    let printed = run(&[&["run"], &flags[..], &["--print-scenario"]].concat());
+    let file = folder.path().join("s.json");
+    std::fs::write(&file, done(&printed)).unwrap();
+    let by_flags = parsed(&run(&[&["run"], &flags[..], &["--digest"]].concat()));
+    let by_file = parsed(&run(&["run", path(&file), "--digest"]));
+    let by_input = parsed(&run_with_input(
+        &["run", "-", "--digest"],
+        done(&printed).as_bytes(),
+    ));
+    assert_eq!(by_flags, by_file);
+    assert_eq!(by_flags, by_input);
+    assert!(by_flags.as_object().unwrap().len() > 5);
+    let other = parsed(&run(&["run", path(&file), "--gpus", "3", "--digest"]));
+    assert_ne!(other["batches.gpu"], by_flags["batches.gpu"]);
+}
+
+#[test]
+fn a_trace_may_be_piped_or_compressed() {
+    let (folder, plain) = folder();
+    let bytes = std::fs::read(&plain).unwrap();
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    gzip.write_all(&bytes).unwrap();
+    let packed = gzip.finish().unwrap();
+    let file = folder.path().join("trace.csv.gz");
+    std::fs::write(&file, &packed).unwrap();
+    let without_name = |output: &Output| {
+        let mut digests = parsed(output);
+        // The summary says where the trace came from.
+        digests.as_object_mut().unwrap().remove("summary").unwrap();
+        digests
+    };
+    let wanted = without_name(&run(&["run", "--trace", path(&plain), "--digest"]));
+    for output in [
+        run(&["run", "--trace", path(&file), "--digest"]),
+        run_with_input(&["run", "--trace", "-", "--digest"], &bytes),
+        run_with_input(&["run", "--trace", "-", "--digest"], &packed),
+    ] {
+        assert_eq!(without_name(&output), wanted);
+    }
+    std::fs::write(&file, &packed[..packed.len() / 2]).unwrap();
+    let half = run(&["run", "--trace", path(&file)]);
+    refused(&half, 3, "truncated", &["trace.csv.gz"]);
+}
+
+#[test]
+fn exit_codes_and_messages() {
+    let (folder, trace) = folder();
+    let trace = path(&trace);
+    assert_eq!(run(&["--help"]).status.code(), Some(0));
+    assert_eq!(run(&["--version"]).status.code(), Some(0));
+    for wrong in [
+        &["run", "--no-such-flag"][..],
+        &["nonsense"],
+        &["run", "--gpus", "many"],
+        &[],
+    ] {
+        let output = run(wrong);
+        assert_eq!(output.status.code(), Some(2), "{wrong:?}");
+        assert!(!output.stderr.is_empty());
+    }
+
+    let output = run(&["run", "--trace", trace, "--gpus", "0"]);
+    refused(
+        &output,
+        2,
+        "bad-field",
+        &["fleet.gpus", "0 is not allowed", "1 to 4096"],
+    );
+    let output = run(&["run", "--format", "csv"]);
+    refused(&output, 2, "contradiction", &["--format"]);
+    let file = folder.path().join("s.json");
+    std::fs::write(&file, "{\n  \"fleet\": {\"gpu\": 1}\n}").unwrap();
+    let output = run(&["run", path(&file)]);
+    refused(
+        &output,
+        2,
+        "bad-scenario",
+        &["s.json, line 2", "column", "fleet.gpu", "expected"],
+    );
+
+    let bad = folder.path().join("bad.csv");
+    let bad_trace = |rows: &str| {
+        let text = format!("arrival_s,prompt_tokens,output_tokens\n{rows}");
+        std::fs::write(&bad, text).unwrap();
+        run(&["run", "--trace", path(&bad)])
+    };
+    refused(
+        &bad_trace("0,5,5\n1,5,5\n2,many,5\n"),
+        3,
+        "bad-cell",
+        &["bad.csv", "row 4", "\"prompt_tokens\"", "\"many\""],
+    );
+    refused(
+        &bad_trace("0,5,5\n1,5\n"),
+        3,
+        "bad-row",
+        &["bad.csv", "row 3"],
+    );
+    refused(&bad_trace(""), 3, "empty-trace", &["bad.csv"]);
+    refused(
+        &bad_trace("0,5,0\n"),
+        3,
+        "empty-trace",
+        &["bad.csv", "1 of them failed"],
+    );
+    std::fs::write(&bad, "arrival_s,prompt_tokens\n1,2\n").unwrap();
+    let output = run(&["trace", "stats", path(&bad)]);
+    refused(&output, 3, "missing-column", &["bad.csv", "output"]);
+    std::fs::write(&bad, "what is this\n").unwrap();
+    let output = run(&["trace", "stats", path(&bad)]);
+    refused(&output, 3, "unknown-format", &["bad.csv", "BurstGPT"]);
+
+    let absent = folder.path().join("absent.csv");
+    for args in [
+        &["run", "--trace", path(&absent)][..],
+        &["run", path(&absent)],
+        &["trace", "stats", path(&absent)],
+        &["fit", path(&absent)],
+    ] {
+        refused(&run(args), 4, "file", &["absent.csv", "No such file"]);
+    }
+}
+
+#[test]
+fn rows_are_written_whole() {
+    let (folder, trace) = folder();
+    let requests = folder.path().join("requests.csv");
+    let batches = folder.path().join("batches.csv");
+    let output = run(&[
+        "run",
+        "--trace",
+        path(&trace),
+        "--json",
+        "--requests-csv",
+        path(&requests),
+        "--batches-csv",
+        path(&batches),
+    ]);
+    let summary = parsed(&output);
+    let replayed = summary["workload"]["rows_replayed"].as_u64().unwrap() as usize;
+    assert_eq!(replayed, 285);
+    let lines = |file: &Path| {
+        let text = std::fs::read_to_string(file).unwrap();
+        assert!(text.ends_with('\n'));
+        text.lines()
+            .map(|l| l.split(',').map(str::to_owned).collect())
+            .collect::<Vec<Vec<_>>>()
+    };
+    let column = |table: &[Vec<String>], name: &str| {
+        let at = table[0].iter().position(|cell| cell == name).unwrap();
+        table[1..]
+            .iter()
+            .map(|row| row[at].parse::<f64>().unwrap())
+            .collect::<Vec<_>>()
+    };
+    let requests = lines(&requests);
+    assert_eq!(requests.len(), replayed + 1);
+    let tokens: f64 = column(&requests, "prompt_tokens").iter().sum::<f64>()
+        + column(&requests, "output_tokens").iter().sum::<f64>();
+    let w = &summary["workload"];
+    assert_eq!(
+        tokens,
+        w["prompt_tokens"].as_f64().unwrap() + w["output_tokens"].as_f64().unwrap()
+    );
+    let batches = lines(&batches);
+    assert_eq!(
+        batches.len() as u64,
+        summary["published"]["batches"].as_u64().unwrap() + 1
+    );
+    assert_eq!(
+        column(&batches, "size").iter().sum::<f64>(),
+        replayed as f64
+    );
+    let last_end = column(&batches, "end_s").into_iter().fold(0.0, f64::max);
+    assert_eq!(
+        last_end,
+        summary["published"]["makespan_s"].as_f64().unwrap()
+    );
+    assert_eq!(
+        names_in(folder.path()),
+        ["batches.csv", "requests.csv", "trace.csv"]
+    );
+}
+
+#[test]
+fn an_output_that_cannot_be_written_leaves_nothing() {
+    let (folder, trace) = folder();
+    let nowhere = folder.path().join("no-such-folder").join("rows.csv");
+    let taken = folder.path().join("taken.csv");
+    std::fs::create_dir(&taken).unwrap();
+    for flag in ["--requests-csv", "--batches-csv"] {
+        for target in [&nowhere, &taken] {
+            let output = run(&["run", "--trace", path(&trace), flag, path(target)]);
+            refused(&output, 4, "file", &["cannot write", path(target)]);
+            assert_eq!(names_in(folder.path()), ["taken.csv", "trace.csv"]);
+            assert!(names_in(&taken).is_empty());
+        }
+    }
+    let output = run(&[
+        "trace",
+        "generate",
+        "--requests",
+        "10",
+        "--out",
+        path(&taken),
+    ]);
+    refused(&output, 4, "file", &["taken.csv"]);
+    assert_eq!(names_in(folder.path()), ["taken.csv", "trace.csv"]);
+}
+
+#[test]
+fn a_reader_that_has_enough_is_no_error() {
+    let mut child = batchscope()
+        .args(["trace", "generate", "--requests", "50000"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut pipe = BufReader::new(child.stdout.take().unwrap());
+    let mut first = String::new();
+    pipe.read_line(&mut first).unwrap();
+    assert!(
+        first.starts_with("arrival_s,prompt_tokens,output_tokens"),
+        "{first}"
+    );
+    drop(pipe);
+    let mut message = String::new();
+    child
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut message)
+        .unwrap();
+    assert_eq!(
+        (child.wait().unwrap().code(), message.as_str()),
+        (Some(0), "")
+    );
+}
+
+/// Runs the program, interrupts it when `ready` says so, and gives its exit code and message.
+#[cfg(unix)]
+fn interrupted(args: &[&str], mut ready: impl FnMut() -> bool) -> (Option<i32>, String) {
+    use std::time::{Duration, Instant};
+    let mut child = batchscope()
+        .args(args)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let started = Instant::now();
+    while !ready() {
+        assert!(
+            child.try_wait().unwrap().is_none(),
+            "it ended before it could be interrupted"
+        );
+        assert!(
+            started.elapsed() < Duration::from_secs(60),
+            "it never began"
+        );
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let kill = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status()
+        .unwrap();
+    assert!(kill.success());
+    let mut message = String::new();
+    child
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut message)
+        .unwrap();
+    (child.wait().unwrap().code(), message)
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_leaves_no_partial_file() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("s.json");
+    let mut scenario: Value = serde_json::from_str(&Scenario::default().to_json()).unwrap();
+    scenario["trace"] = json!({
+        "synthetic": {
+            "requests": 1_000_000,
+            "shape": {"custom": {
+                "arrivals": {"poisson": {"rate": 50.0}},
+                "prompt": {"fixed": {"tokens": 100}},
+                "output": {"gamma": {"mean": 100.0, "cv": 1.0}},
+            }},
+        },
+    });
+    std::fs::write(&file, scenario.to_string()).unwrap();
+    let rows = folder.path().join("out");
+    std::fs::create_dir(&rows).unwrap();
+    let target = rows.join("requests.csv");
+    let args = ["run", path(&file), "--requests-csv", path(&target)];
+
+    // While the rows are being written: there is a temporary file, and it is gone afterwards.
+    let (code, message) = interrupted(&args, || !names_in(&rows).is_empty());
+    assert_eq!(code, Some(130), "{message}");
+    assert!(message.trim_end().ends_with("[interrupted]"), "{message}");
+    assert!(names_in(&rows).is_empty(), "{:?}", names_in(&rows));
+
+    // Before anything is written. The program has read its scenario from a pipe when the pipe
+    // breaks, and it listens for signals before it reads.
+    let mut child = batchscope()
+        .args(["run", "-", "--requests-csv", path(&target)])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    // More than a pipe holds: when it is written, the program is reading.
+    input.write_all(" ".repeat(1 << 20).as_bytes()).unwrap();
+    input.write_all(scenario.to_string().as_bytes()).unwrap();
+    drop(input);
+    let kill = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status()
+        .unwrap();
+    assert!(kill.success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", text(&output.stderr));
+    assert!(names_in(&rows).is_empty());
+}
+
+#[test]
+fn fit_of_the_published_grid() {
+    // Rows of 128, 256, 512, 1024 and 2048 tokens; seconds.
+    let grid = [
+        (1, [0.80, 1.55, 3.05, 6.05, 12.05]),
+        (2, [0.88, 1.71, 3.36, 6.66, 13.26]),
+        (4, [0.96, 1.86, 3.66, 7.26, 14.46]),
+        (8, [1.00, 1.94, 3.82, 7.58, 15.10]),
+        (16, [1.02, 1.98, 3.90, 7.74, 15.42]),
+        (32, [1.04, 2.01, 3.95, 7.83, 15.59]),
+    ];
+    let mut csv =
+        String::from("batch_size,max_seq_len,mean_latency_sec,std_latency_sec,num_trials\n");
+    for (batch, seconds) in grid {
+        for (i, s) in seconds.iter().enumerate() {
+            csv += &format!("{batch},{},{s},{},5\n", 128 << i, s * 0.07);
+        }
+    }
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("grid.csv");
+    std::fs::write(&file, &csv).unwrap();
+    let table = run(&["fit", path(&file)]);
+    for number in [
+        "0.05965278",
+        "0.00574200",
+        "0.31568071",
+        "R2 0.99946010",
+        "30 points",
+    ] {
+        assert!(
+            done(&table).contains(number),
+            "{number} is not in\n{}",
+            done(&table)
+        );
+    }
+    assert_eq!(
+        done(&run_with_input(&["fit", "-"], csv.as_bytes())),
+        done(&table)
+    );
+    let fit = parsed(&run(&["fit", path(&file), "--json"]));
+    assert_eq!(fit["points"], 30);
+    std::fs::write(&file, csv.replace("0.88", "fast")).unwrap();
+    let output = run(&["fit", path(&file)]);
+    refused(
+        &output,
+        3,
+        "bad-cell",
+        &["grid.csv", "row 7", "mean_latency_sec", "fast"],
+    );
+    std::fs::write(&file, csv.lines().take(3).collect::<Vec<_>>().join("\n")).unwrap();
+    refused(&run(&["fit", path(&file)]), 3, "no-fit", &["grid.csv"]);
+}
+
+#[test]
+fn a_generated_trace_reads_back() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("made.csv");
+    let to_file = run(&[
+        "trace",
+        "generate",
+        "--requests",
+        "3000",
+        "--seed",
+        "5",
+        "--out",
+        path(&file),
+    ]);
+    assert_eq!(done(&to_file), "");
+    let to_pipe = run(&["trace", "generate", "--requests", "3000", "--seed", "5"]);
+    assert_eq!(done(&to_pipe), std::fs::read_to_string(&file).unwrap());
+
+    let made: Trace = batchscope::trace::synth::Synthetic {
+        requests: 3000,
+        ..Default::default()
+    }
+    .generate(5)
+    .unwrap();
+    let wanted = serde_json::to_value(batchscope::trace::stats(&made)).unwrap();
+    let from_file = parsed(&run(&["trace", "stats", path(&file), "--json"]));
+    assert_eq!(from_file["stats"], wanted);
+    assert_eq!(from_file["read"]["rows"], 3000);
+    let piped = run_with_input(&["trace", "stats", "-", "--json"], &to_pipe.stdout);
+    assert_eq!(parsed(&piped)["stats"], wanted);
+    let table = run_with_input(&["trace", "stats", "-"], &to_pipe.stdout);
+    assert!(done(&table).contains("3000"));
+
+    // Replayed from the file or from the seed: the same batches.
+    let by_file = parsed(&run(&["run", "--trace", path(&file), "--digest"]));
+    let scenario = Scenario {
+        trace: batchscope::scenario::Source::File {
+            name: path(&file).to_owned(),
+            format: None,
+        },
+        ..Scenario::default()
+    };
+    let outcome = batchscope::simulate(&made, &scenario).unwrap();
+    assert_eq!(by_file["batches.start"], outcome.digests()["batches.start"]);
+    assert_eq!(
+        by_file["requests.order"],
+        outcome.digests()["requests.order"]
+    );
+}

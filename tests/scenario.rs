@@ -1,0 +1,472 @@
+//! The JSON form of a scenario: what is written reads back, what is wrong is refused by name, and
+//! nothing panics.
+
+use batchscope::latency::Latency;
+use batchscope::scenario::{Preset, Scenario, Source};
+use batchscope::trace::synth::{Arrivals, Lengths, Shape, Synthetic};
+use batchscope::{Error, Trace, simulate};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+#[path = "support/arbitrary.rs"]
+mod arbitrary;
+
+fn read(value: &Value) -> Result<Scenario, Error> {
+    Scenario::from_json(&value.to_string(), "s.json")
+}
+
+/// Scenarios that between them have every field there is.
+fn examples() -> Vec<Scenario> {
+    let custom = |arrivals, prompt, output| Scenario {
+        trace: Source::Synthetic(Synthetic {
+            requests: 100,
+            shape: Shape::Custom {
+                arrivals,
+                prompt,
+                output,
+                failed_share: 0.25,
+            },
+        }),
+        ..Scenario::default()
+    };
+    let mut full = custom(
+        Arrivals::OnOff {
+            on_rate: 5.0,
+            off_rate: 0.5,
+            mean_on_s: 10.0,
+            mean_off_s: 30.0,
+        },
+        Lengths::Lognormal {
+            median: 100.0,
+            sigma: 1.0,
+        },
+        Lengths::Empirical {
+            values: vec![1, 5, 9],
+            weights: vec![0.5, 0.25, 0.25],
+        },
+    );
+    full.workload.window_start_s = Some(1.0);
+    full.workload.window_end_s = Some(1e6);
+    full.workload.limit = Some(50);
+    full.workload.rate_per_s = Some(3.5);
+    full.scheduler.controller.target_s = Some(0.75);
+    full.scheduler.bins.boundaries = batchscope::sched::Boundaries::Fixed;
+    let mut all = vec![
+        Scenario::default(),
+        full,
+        custom(
+            Arrivals::Poisson { rate: 2.0 },
+            Lengths::Fixed { tokens: 7 },
+            Lengths::Zipf {
+                theta: 1.5,
+                max: 1000,
+            },
+        ),
+        custom(
+            Arrivals::Gamma { rate: 2.0, cv: 3.0 },
+            Lengths::Gamma {
+                mean: 80.0,
+                cv: 2.0,
+            },
+            Lengths::Fixed { tokens: 1 },
+        ),
+        custom(
+            Arrivals::Diurnal {
+                mean_rate: 3.0,
+                peak_to_valley: 4.0,
+                period_s: 3600.0,
+                peak_at_s: 1800.0,
+            },
+            Lengths::Fixed { tokens: 7 },
+            Lengths::Fixed { tokens: 7 },
+        ),
+        Scenario {
+            trace: Source::File {
+                name: "a file.csv".to_owned(),
+                format: Some(batchscope::trace::Format::Burstgpt),
+            },
+            ..Scenario::default()
+        },
+    ];
+    all.extend(Preset::ALL.map(Preset::scenario));
+    all
+}
+
+/// JSON pointers of everything in a value, the whole not counted.
+fn pointers(value: &Value) -> Vec<String> {
+    fn walk(value: &Value, at: &str, all: &mut Vec<String>) {
+        let children: Vec<(String, &Value)> = match value {
+            Value::Object(fields) => fields.iter().map(|(k, v)| (k.clone(), v)).collect(),
+            Value::Array(items) => items
+                .iter()
+                .enumerate()
+                .map(|(i, v)| (i.to_string(), v))
+                .collect(),
+            _ => Vec::new(),
+        };
+        for (key, child) in children {
+            let path = format!("{at}/{key}");
+            all.push(path.clone());
+            walk(child, &path, all);
+        }
+    }
+    let mut all = Vec::new();
+    walk(value, "", &mut all);
+    all
+}
+
+/// "/scheduler/bins/cuts/0" as "scheduler.bins.cuts".
+fn dotted(pointer: &str) -> String {
+    let names = pointer[1..]
+        .split('/')
+        .filter(|name| name.parse::<usize>().is_err());
+    names.collect::<Vec<_>>().join(".")
+}
+
+fn parent(path: &str) -> &str {
+    path.rsplit_once('.').map_or("", |(parent, _)| parent)
+}
+
+/// Whether an error names the field at a pointer: itself, its partner in a rule about two fields
+/// of one group, or the group where JSON's own reader knows no more.
+fn names(error: &Error, pointer: &str) -> bool {
+    let path = dotted(pointer);
+    match error {
+        Error::BadField {
+            field,
+            value,
+            allowed,
+        } => {
+            assert!(!value.is_empty() && !allowed.is_empty());
+            *field == path || parent(field) == parent(&path)
+        }
+        Error::BadScenario {
+            file,
+            line,
+            column,
+            field,
+            problem,
+        } => {
+            assert!(file == "s.json" && *line > 0 && *column > 0 && !problem.is_empty());
+            let field = field.split('[').next().unwrap_or_default();
+            // Or inside the field, where a wrong group brings wrong fields of its own.
+            let within = |a: &str, b: &str| format!("{a}.").starts_with(&format!("{b}."));
+            !field.is_empty() && (within(&path, field) || within(field, &path))
+        }
+        _ => false,
+    }
+}
+
+fn with(base: &Value, pointer: &str, value: Value) -> Value {
+    let mut changed = base.clone();
+    *changed.pointer_mut(pointer).unwrap() = value;
+    changed
+}
+
+fn without(base: &Value, pointer: &str) -> Value {
+    let (group, key) = pointer.rsplit_once('/').unwrap();
+    let mut changed = base.clone();
+    changed
+        .pointer_mut(group)
+        .unwrap()
+        .as_object_mut()
+        .unwrap()
+        .remove(key)
+        .unwrap();
+    changed
+}
+
+#[test]
+fn what_is_written_reads_back() {
+    for scenario in examples() {
+        assert_eq!(
+            Scenario::from_json(&scenario.to_json(), "s.json").unwrap(),
+            scenario
+        );
+    }
+}
+
+#[test]
+fn every_default_is_written_out_and_may_be_left_out() {
+    assert_eq!(
+        Scenario::from_json("{}", "s.json").unwrap(),
+        Scenario::default()
+    );
+    let base: Value = serde_json::from_str(&Scenario::default().to_json()).unwrap();
+    let mut needed = Vec::new();
+    for pointer in pointers(&base) {
+        if base
+            .pointer(pointer.rsplit_once('/').unwrap().0)
+            .unwrap()
+            .is_array()
+        {
+            continue;
+        }
+        match read(&without(&base, &pointer)) {
+            Ok(scenario) => assert_eq!(scenario, Scenario::default(), "without {pointer}"),
+            Err(_) => needed.push(pointer),
+        }
+    }
+    // The tags that say what the rest of their group means, and nothing else.
+    needed.sort();
+    assert_eq!(
+        needed,
+        ["/latency/model", "/trace/shape/kind", "/trace/source"]
+    );
+}
+
+#[test]
+fn unknown_fields_are_refused_in_every_group() {
+    for scenario in examples() {
+        let base: Value = serde_json::from_str(&scenario.to_json()).unwrap();
+        let groups = pointers(&base).into_iter().chain([String::new()]);
+        for group in groups.filter(|p| base.pointer(p).unwrap().is_object()) {
+            let mut changed = base.clone();
+            let fields = changed
+                .pointer_mut(&group)
+                .unwrap()
+                .as_object_mut()
+                .unwrap();
+            fields.insert("gpu_count".to_owned(), json!(1));
+            match read(&changed) {
+                Err(Error::BadScenario { problem, .. }) => {
+                    assert!(problem.contains("gpu_count"), "{group}: {problem}");
+                }
+                other => panic!("unknown field in {group:?}: {other:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn wrong_types_are_refused_by_name() {
+    for scenario in examples() {
+        let base: Value = serde_json::from_str(&scenario.to_json()).unwrap();
+        for pointer in pointers(&base) {
+            let now = base.pointer(&pointer).unwrap();
+            for wrong in [json!({"a": 1}), json!([[]]), json!(true), json!("NaN")] {
+                let same_type = match (&wrong, now) {
+                    (Value::Bool(_), Value::Bool(_)) => true,
+                    // A file may have any name.
+                    (Value::String(_), Value::String(_)) => pointer == "/trace/name",
+                    _ => false,
+                };
+                if same_type {
+                    continue;
+                }
+                match read(&with(&base, &pointer, wrong.clone())) {
+                    Err(error @ Error::BadScenario { .. }) => {
+                        assert!(names(&error, &pointer), "{pointer} = {wrong}: {error:?}");
+                    }
+                    other => panic!("{pointer} = {wrong}: {other:?}"),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn numbers_out_of_range_are_refused_by_name() {
+    let mut numbers = 0;
+    for scenario in examples() {
+        let base: Value = serde_json::from_str(&scenario.to_json()).unwrap();
+        for pointer in pointers(&base) {
+            if !base.pointer(&pointer).unwrap().is_number() {
+                continue;
+            }
+            numbers += 1;
+            for wrong in [
+                json!(-1),
+                json!(-1e-3),
+                json!(1e300),
+                json!(1e13),
+                json!(u64::MAX),
+            ] {
+                match read(&with(&base, &pointer, wrong.clone())) {
+                    Err(error) => {
+                        assert!(names(&error, &pointer), "{pointer} = {wrong}: {error:?}")
+                    }
+                    Ok(_) => panic!("{pointer} = {wrong} is allowed"),
+                }
+            }
+            // These may be right or wrong, but if wrong then by name.
+            for odd in [
+                json!(0),
+                json!(0.5),
+                json!(1e-300),
+                json!(1e9),
+                json!(u32::MAX),
+                Value::Null,
+            ] {
+                if let Err(error) = read(&with(&base, &pointer, odd.clone())) {
+                    assert!(names(&error, &pointer), "{pointer} = {odd}: {error:?}");
+                }
+            }
+        }
+    }
+    assert!(numbers > 300, "{numbers} numbers tried");
+}
+
+#[test]
+fn not_a_number_is_refused_by_name() {
+    type Field = (&'static str, fn(&mut Scenario) -> &mut f64);
+    fn linear(s: &mut Scenario) -> &mut batchscope::latency::Linear {
+        let Latency::Linear(linear) = &mut s.latency;
+        linear
+    }
+    let fields: [Field; 18] = [
+        ("workload.time_scale", |s| &mut s.workload.time_scale),
+        ("workload.rate_per_s", |s| s.workload.rate_per_s.insert(1.0)),
+        ("workload.window_start_s", |s| {
+            s.workload.window_start_s.insert(1.0)
+        }),
+        ("workload.window_end_s", |s| {
+            s.workload.window_end_s.insert(1.0)
+        }),
+        ("predictor.sigma", |s| &mut s.predictor.sigma),
+        ("predictor.bin_error", |s| &mut s.predictor.bin_error),
+        ("scheduler.memory_bound.reserve", |s| {
+            &mut s.scheduler.memory_bound.reserve
+        }),
+        ("scheduler.memory_bound.smoothing", |s| {
+            &mut s.scheduler.memory_bound.smoothing
+        }),
+        ("scheduler.controller.target_s", |s| {
+            s.scheduler.controller.target_s.insert(1.0)
+        }),
+        ("scheduler.controller.epsilon_s", |s| {
+            &mut s.scheduler.controller.epsilon_s
+        }),
+        ("scheduler.controller.smoothing", |s| {
+            &mut s.scheduler.controller.smoothing
+        }),
+        ("scheduler.controller.initial_batch", |s| {
+            &mut s.scheduler.controller.initial_batch
+        }),
+        ("latency.alpha_s", |s| &mut linear(s).alpha_s),
+        ("latency.gamma", |s| &mut linear(s).gamma),
+        ("memory.kv_gb_per_token", |s| &mut s.memory.kv_gb_per_token),
+        ("memory.margin_gb", |s| &mut s.memory.margin_gb),
+        ("sla.token_ms", |s| &mut s.sla.token_ms),
+        ("sla.request_s", |s| &mut s.sla.request_s),
+    ];
+    for (name, field) in fields {
+        for wrong in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            let mut scenario = Scenario::default();
+            *field(&mut scenario) = wrong;
+            match scenario.validate() {
+                Err(Error::BadField { field, .. }) => assert_eq!(field, name),
+                other => panic!("{name} = {wrong}: {other:?}"),
+            }
+            // A run refuses it as well.
+            assert!(simulate(&Trace::default(), &scenario).is_err());
+        }
+    }
+}
+
+#[test]
+fn other_versions_and_broken_texts_are_refused() {
+    match read(&json!({"version": 2})) {
+        Err(Error::BadField { field, value, .. }) => {
+            assert_eq!((field.as_str(), value.as_str()), ("version", "2"));
+        }
+        other => panic!("{other:?}"),
+    }
+    for (text, line, column) in [
+        ("", 1, 0),
+        ("{\n  \"seed\": 1,\n}", 3, 1),
+        ("{} {}", 1, 4),
+        ("{\"seed\": 1, \"seed\": 2}", 1, 18),
+    ] {
+        match Scenario::from_json(text, "s.json") {
+            Err(Error::BadScenario {
+                line: l,
+                column: c,
+                file,
+                ..
+            }) => {
+                assert_eq!((file.as_str(), l, c), ("s.json", line, column), "{text:?}");
+            }
+            other => panic!("{text:?}: {other:?}"),
+        }
+    }
+}
+
+fn any_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        (0..200u32).prop_map(Value::from),
+        (0.0..2.0f64).prop_map(Value::from),
+        prop::sample::select(vec![
+            "",
+            "fixed",
+            "off",
+            "exact",
+            "oracle",
+            "dynamic",
+            "multi-bin",
+            "keep",
+            "longest-queue",
+            "published-heap",
+            "exponential-optimal",
+            "file",
+            "custom",
+            "linear",
+        ])
+        .prop_map(Value::from),
+    ];
+    leaf.prop_recursive(2, 8, 4, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::vec(
+                (prop::sample::select(vec!["kind", "name", "x"]), inner),
+                0..3
+            )
+            .prop_map(|fields| fields.into_iter().map(|(k, v)| (k.to_owned(), v)).collect()),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn every_number_reads_back_to_the_bit(
+        scenario in arbitrary::scenario(&[batchscope::trace::predict::Kind::Noisy]),
+    ) {
+        prop_assert_eq!(Scenario::from_json(&scenario.to_json(), "s.json").unwrap(), scenario);
+    }
+
+    #[test]
+    fn no_text_panics_and_what_is_accepted_runs(
+        example in 0..9usize,
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any_json()), 1..5),
+    ) {
+        let mut value: Value = serde_json::from_str(&examples()[example].to_json()).unwrap();
+        for (place, new) in changes {
+            let all = pointers(&value);
+            if !all.is_empty() {
+                *value.pointer_mut(place.get::<String>(&all)).unwrap() = new;
+            }
+        }
+        if let Ok(scenario) = read(&value) {
+            let again = Scenario::from_json(&scenario.to_json(), "s.json");
+            prop_assert_eq!(again.as_ref().ok(), Some(&scenario));
+            let trace = Trace {
+                arrival: vec![0.0, 0.0, 1.5, 2.0, 3.0],
+                prompt: vec![0, 10, 2000, 60_000, 1],
+                output: vec![0, 1, 300, 20, 9],
+                ..Trace::default()
+            };
+            if let Ok(outcome) = simulate(&trace, &scenario) {
+                prop_assert_eq!(
+                    outcome.batches.size.iter().sum::<u32>() as usize,
+                    outcome.requests.order.len()
+                );
+            }
+        }
+    }
+}
