@@ -222,7 +222,12 @@ fn flags_override_the_preset_which_overrides_the_file() {
             json!(0.25),
         ),
         ("--seed", "7", &["/seed"], json!(7)),
-        ("--trace", "other.csv", &["/trace/file/name"], json!("other.csv")),
+        (
+            "--trace",
+            "other.csv",
+            &["/trace/file/name"],
+            json!("other.csv"),
+        ),
         ("--format", "csv", &["/trace/file/format"], json!("csv")),
     ] {
         let mut expected = show(&["--preset", "two-step"]);
