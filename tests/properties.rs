@@ -348,7 +348,7 @@ proptest! {
         let Some(outcome) = run(&trace, &scenario) else { return Ok(()) };
         let table = requests_csv(&trace, &outcome);
         let value = |name: &str, i: usize| table[name][i];
-        let n = table["row"].len();
+        let n = table["request"].len();
         prop_assert_eq!(n, outcome.requests.order.len());
         let sla = &scenario.sla;
         let (mut good, mut token, mut request, mut both) = (0.0, 0.0, 0.0, 0.0);
@@ -358,7 +358,7 @@ proptest! {
             let queueing = value("queueing_s", i).unwrap();
             let (start, end) = (value("start_s", i).unwrap(), value("end_s", i).unwrap());
             prop_assert!(near(end - start, latency - queueing, end));
-            let row = value("row", i).unwrap() as usize - 1;
+            let row = value("request", i).unwrap() as usize - 1;
             let output = f64::from(trace.output[row]);
             prop_assert_eq!(value("output_tokens", i), Some(output));
             prop_assert_eq!(value("failed", i), Some(f64::from(u8::from(output == 0.0))));
@@ -495,10 +495,13 @@ fn quantiles_of_a_long_run_are_those_of_its_sorted_rows() {
         let outcome = simulate(&trace, &scenario).unwrap();
         let table = requests_csv(&trace, &outcome);
         let honest = &outcome.summary.honest;
-        let good: Vec<usize> = (0..table["row"].len())
+        let good: Vec<usize> = (0..table["request"].len())
             .filter(|&i| table["failed"][i] == Some(0.0))
             .collect();
-        assert!(good.len() < table["row"].len(), "the trace has failed rows");
+        assert!(
+            good.len() < table["request"].len(),
+            "the trace has failed rows"
+        );
         for (name, got) in [
             ("queueing_s", honest.queueing_s),
             ("ttft_s", honest.ttft_s),

@@ -480,22 +480,31 @@ fn parameters_out_of_range_are_named() {
         ("requests", requests(0)),
         ("requests", requests(10_000_001)),
         (
-            "shape.arrivals.rate",
+            "shape.custom.arrivals.poisson.rate",
             arrivals(Arrivals::Poisson { rate: 0.0 }),
         ),
         (
-            "shape.arrivals.rate",
+            "shape.custom.arrivals.poisson.rate",
             arrivals(Arrivals::Poisson { rate: f64::NAN }),
         ),
         (
-            "shape.arrivals.cv",
+            "shape.custom.arrivals.gamma.cv",
             arrivals(Arrivals::Gamma { rate: 1.0, cv: 0.0 }),
         ),
-        ("shape.arrivals.on_rate", arrivals(on_off(0.0, 1.0, 1.0))),
-        ("shape.arrivals.on_rate", arrivals(on_off(1e-5, 1e-3, 1.0))),
-        ("shape.arrivals.mean_on_s", arrivals(on_off(1.0, -1.0, 1.0))),
         (
-            "shape.arrivals.peak_to_valley",
+            "shape.custom.arrivals.empirical.on_rate",
+            arrivals(on_off(0.0, 1.0, 1.0)),
+        ),
+        (
+            "shape.custom.arrivals.empirical.on_rate",
+            arrivals(on_off(1e-5, 1e-3, 1.0)),
+        ),
+        (
+            "shape.custom.arrivals.empirical.mean_on_s",
+            arrivals(on_off(1.0, -1.0, 1.0)),
+        ),
+        (
+            "shape.custom.arrivals.diurnal.peak_to_valley",
             arrivals(Arrivals::Diurnal {
                 mean_rate: 1.0,
                 peak_to_valley: 0.5,
@@ -504,42 +513,54 @@ fn parameters_out_of_range_are_named() {
             }),
         ),
         (
-            "shape.prompt.median",
+            "shape.custom.prompt.lognormal.median",
             prompt(Lengths::Lognormal {
                 median: 0.0,
                 sigma: 1.0,
             }),
         ),
         (
-            "shape.prompt.sigma",
+            "shape.custom.prompt.lognormal.sigma",
             prompt(Lengths::Lognormal {
                 median: 1.0,
                 sigma: f64::INFINITY,
             }),
         ),
         (
-            "shape.prompt.mean",
+            "shape.custom.prompt.gamma.mean",
             prompt(Lengths::Gamma { mean: 1e7, cv: 1.0 }),
         ),
         (
-            "shape.prompt.theta",
+            "shape.custom.prompt.zipf.theta",
             prompt(Lengths::Zipf {
                 theta: -1.0,
                 max: 5,
             }),
         ),
         (
-            "shape.prompt.max",
+            "shape.custom.prompt.zipf.max",
             prompt(Lengths::Zipf { theta: 1.0, max: 0 }),
         ),
-        ("shape.prompt.tokens", prompt(Lengths::Fixed { tokens: 0 })),
-        ("shape.prompt.values", empirical(&[], &[])),
-        ("shape.prompt.values", empirical(&[0], &[])),
-        ("shape.prompt.weights", empirical(&[1, 2], &[1.0])),
-        ("shape.prompt.weights", empirical(&[1, 2], &[1.0, -1.0])),
-        ("shape.prompt.weights", empirical(&[1, 2], &[0.0, 0.0])),
+        (
+            "shape.custom.prompt.fixed.tokens",
+            prompt(Lengths::Fixed { tokens: 0 }),
+        ),
+        ("shape.custom.prompt.empirical.values", empirical(&[], &[])),
+        ("shape.custom.prompt.empirical.values", empirical(&[0], &[])),
+        (
+            "shape.custom.prompt.empirical.weights",
+            empirical(&[1, 2], &[1.0]),
+        ),
+        (
+            "shape.custom.prompt.empirical.weights",
+            empirical(&[1, 2], &[1.0, -1.0]),
+        ),
+        (
+            "shape.custom.prompt.empirical.weights",
+            empirical(&[1, 2], &[0.0, 0.0]),
+        ),
     ] {
         let e = synthetic.generate(1).expect_err(field).to_string();
-        assert!(e.starts_with(&format!("trace.{field}: ")), "{e}");
+        assert!(e.starts_with(&format!("trace.synthetic.{field}: ")), "{e}");
     }
 }

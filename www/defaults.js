@@ -222,7 +222,7 @@ export const PRESETS = {
         "count": 8,
         "boundaries": "equal-mass-predictions",
         "served": "round-robin",
-        "sample_rows": 5000,
+        "sample_rows": 20000,
         "sample_size": 5000,
         "cuts": [
           64,

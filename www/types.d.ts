@@ -31,11 +31,12 @@ export type Bins = {
  */
 count: number, boundaries: Boundaries, served: Served, 
 /**
- * `equal-mass` and the other fitted boundaries look at this many leading rows of the trace.
+ * `equal-mass-outputs` looks at this many leading rows of the trace file.
  */
 sample_rows: number, 
 /**
- * Of those rows, the first so many that did not fail.
+ * Boundaries are fitted to so many requests at most: the first of those rows that did not
+ * fail, or the first replayed requests where predictions are fitted.
  */
 sample_size: number, 
 /**
@@ -58,7 +59,7 @@ below_range_to_last: boolean, };
 export type Boundaries = "equal-mass-outputs" | "equal-mass-predictions" | "equal-width" | "fixed" | "exponential-optimal";
 
 /**
- * The latency distribution: `fraction[i]` of the requests took at most `latency_s[i]`.
+ * The latency distribution: `fraction[i]` of the requests took less than `latency_s[i]`.
  */
 export type CdfColumns = { latency_s: Float64Array, fraction: Float64Array, };
 
@@ -530,12 +531,12 @@ span_s: number,
  */
 mean_per_s: number | null, 
 /**
- * The most requests in any 1-s window. Windows are counted from the first arrival and the last
+ * The most requests in one of the consecutive 1-s windows. Windows are counted from the first arrival and the last
  * one, which the span may not fill, counts too.
  */
 peak_1s: number, 
 /**
- * The most requests in any 60-s window, per second.
+ * The most requests in one of the consecutive 60-s windows, per second.
  */
 peak_60s_per_s: number, 
 /**

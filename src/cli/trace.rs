@@ -26,7 +26,7 @@ pub fn generate(args: GenerateArgs) -> Result<(), Error> {
     };
     let Source::Synthetic(synthetic) = &mut scenario.trace else {
         return Err(Error::Contradiction {
-            what: "trace.source".to_owned(),
+            what: "trace".to_owned(),
             why: "the scenario reads a file; only \"synthetic\" can be generated".to_owned(),
         });
     };

@@ -22,7 +22,7 @@ pub(super) fn scenario(s: &Scenario) -> Result<(), Error> {
     }
     match &s.trace {
         Source::File { .. } => {}
-        Source::Synthetic(synthetic) => synthetic.check("trace")?,
+        Source::Synthetic(synthetic) => synthetic.check("trace.synthetic")?,
     }
     let w = &s.workload;
     for (field, value) in [
@@ -53,15 +53,15 @@ pub(super) fn scenario(s: &Scenario) -> Result<(), Error> {
     scheduler(s)?;
     whole("fleet.gpus", s.fleet.gpus, 1, MAX_GPUS)?;
     let Latency::Linear(linear) = &s.latency;
-    number("latency.alpha_s", linear.alpha_s, 0.0, 1e3)?;
+    number("latency.linear.alpha_s", linear.alpha_s, 0.0, 1e3)?;
     number(
-        "latency.beta_s_per_token",
+        "latency.linear.beta_s_per_token",
         linear.beta_s_per_token,
         0.0,
         10.0,
     )?;
-    number("latency.gamma", linear.gamma, 0.0, 1e3)?;
-    number("latency.floor_s", linear.floor_s, 1e-9, 10.0)?;
+    number("latency.linear.gamma", linear.gamma, 0.0, 1e3)?;
+    number("latency.linear.floor_s", linear.floor_s, 1e-9, 10.0)?;
     memory(s)?;
     number("sla.token_ms", s.sla.token_ms, 1e-3, 1e7)?;
     number("sla.request_s", s.sla.request_s, 1e-6, 1e7)

@@ -94,8 +94,8 @@ test("a slider changes table and link; back and forward undo and redo it", async
     await slider.focus();
     await page.keyboard.press("ArrowRight");
   });
-  assert.equal(await page.inputValue("#gpus"), "5");
-  assert.equal(await hash(page), "#v=1&fleet.gpus=5");
+  assert.equal(await page.inputValue("#gpus"), "20");
+  assert.equal(await hash(page), "#v=1&fleet.gpus=20");
   assert.notEqual(await cell(page, "honest", "Utilisation", "dynamic"), before);
   assert.match(await page.locator(".promise.joint .was").last().innerText(), /^[\d.]+ →$/);
 
@@ -103,20 +103,20 @@ test("a slider changes table and link; back and forward undo and redo it", async
     await page.fill("#bins", "3");
     await page.keyboard.press("Enter");
   });
-  assert.equal(await hash(page), "#v=1&scheduler.bins.count=3&fleet.gpus=5");
+  assert.equal(await hash(page), "#v=1&scheduler.bins.count=3&fleet.gpus=20");
   await repaint(page, () => page.goBack());
   assert.equal(await page.inputValue("#bins"), "8");
   await repaint(page, () => page.goBack());
-  assert.equal(await page.inputValue("#gpus"), "4");
+  assert.equal(await page.inputValue("#gpus"), "16");
   assert.equal(await cell(page, "honest", "Utilisation", "dynamic"), before);
   await repaint(page, () => page.goForward());
-  assert.equal(await page.inputValue("#gpus"), "5");
+  assert.equal(await page.inputValue("#gpus"), "20");
   assert.deepEqual(complaints, []);
   await page.close();
 });
 
 test("a link restores settings and schedulers", async () => {
-  const { page, complaints } = await open("#v=1&fleet.gpus=12&workload.failed=keep&predictor.kind=oracle&latency.gamma=0.4&show=dynamic,multi-bin-dynamic");
+  const { page, complaints } = await open("#v=1&fleet.gpus=12&workload.failed=keep&predictor.kind=oracle&latency.linear.gamma=0.4&show=dynamic,multi-bin-dynamic");
   assert.equal(await page.inputValue("#gpus"), "12");
   assert.equal(await page.inputValue("#failed"), "keep");
   assert.equal(await page.inputValue("#predictor"), "oracle");
@@ -138,7 +138,7 @@ for (const [name, link, expected] of [
     const { page, complaints } = await open(String(link));
     await page.waitForSelector("#notices .notice", WAIT);
     assert.match(await page.locator("#notices").innerText(), /** @type {RegExp} */ (expected));
-    assert.equal(await page.inputValue("#gpus"), "4");
+    assert.equal(await page.inputValue("#gpus"), "16");
     assert.equal(await page.locator(".promise.joint tbody tr").count(), 4);
     assert.deepEqual(complaints, []);
     await page.close();

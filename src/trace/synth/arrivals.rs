@@ -38,7 +38,18 @@ const RATE: (f64, f64) = (1e-5, 1e6);
 const SECONDS: (f64, f64) = (1e-3, 1e8);
 
 impl Arrivals {
+    /// As in JSON.
+    fn name(&self) -> &'static str {
+        match self {
+            Arrivals::Poisson { .. } => "poisson",
+            Arrivals::Gamma { .. } => "gamma",
+            Arrivals::OnOff { .. } => "on-off",
+            Arrivals::Diurnal { .. } => "diurnal",
+        }
+    }
+
     pub(super) fn check(&self, field: &str) -> Result<(), Error> {
+        let field = format!("{field}.{}", self.name());
         let range = |name: &str, value: f64, (low, high): (f64, f64)| {
             in_range(&format!("{field}.{name}"), value, low, high)
         };

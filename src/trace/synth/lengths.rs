@@ -35,7 +35,19 @@ pub enum Lengths {
 }
 
 impl Lengths {
+    /// As in JSON.
+    fn name(&self) -> &'static str {
+        match self {
+            Lengths::Lognormal { .. } => "lognormal",
+            Lengths::Gamma { .. } => "gamma",
+            Lengths::Zipf { .. } => "zipf",
+            Lengths::Fixed { .. } => "fixed",
+            Lengths::Empirical { .. } => "empirical",
+        }
+    }
+
     pub(super) fn check(&self, field: &str) -> Result<(), Error> {
+        let field = format!("{field}.{}", self.name());
         let range = |name: &str, value: f64, low: f64, high: f64| {
             in_range(&format!("{field}.{name}"), value, low, high)
         };

@@ -61,7 +61,7 @@ pub enum Shape {
 
 impl Synthetic {
     /// Refuses a parameter outside its range; `field` is the path of this in the scenario, as in
-    /// "trace".
+    /// "trace.synthetic".
     ///
     /// # Errors
     /// [`Error::BadField`] with the dotted path of the first such parameter.
@@ -81,11 +81,11 @@ impl Synthetic {
                 output,
                 failed_share,
             } => {
-                arrivals.check(&format!("{field}.shape.arrivals"))?;
-                prompt.check(&format!("{field}.shape.prompt"))?;
-                output.check(&format!("{field}.shape.output"))?;
+                arrivals.check(&format!("{field}.shape.custom.arrivals"))?;
+                prompt.check(&format!("{field}.shape.custom.prompt"))?;
+                output.check(&format!("{field}.shape.custom.output"))?;
                 in_range(
-                    &format!("{field}.shape.failed_share"),
+                    &format!("{field}.shape.custom.failed_share"),
                     *failed_share,
                     0.0,
                     1.0,
@@ -97,9 +97,9 @@ impl Synthetic {
     /// Makes the trace.
     ///
     /// # Errors
-    /// Those of [`Synthetic::check`], with paths that begin with "trace".
+    /// Those of [`Synthetic::check`], with paths that begin with "trace.synthetic".
     pub fn generate(&self, seed: u32) -> Result<Trace, Error> {
-        self.check("trace")?;
+        self.check("trace.synthetic")?;
         let mut trace = match &self.shape {
             Shape::BurstgptLike => burstgpt::generate(self.requests, seed),
             Shape::Custom {
