@@ -492,15 +492,15 @@ fn parameters_out_of_range_are_named() {
             arrivals(Arrivals::Gamma { rate: 1.0, cv: 0.0 }),
         ),
         (
-            "shape.custom.arrivals.empirical.on_rate",
+            "shape.custom.arrivals.on-off.on_rate",
             arrivals(on_off(0.0, 1.0, 1.0)),
         ),
         (
-            "shape.custom.arrivals.empirical.on_rate",
+            "shape.custom.arrivals.on-off.on_rate",
             arrivals(on_off(1e-5, 1e-3, 1.0)),
         ),
         (
-            "shape.custom.arrivals.empirical.mean_on_s",
+            "shape.custom.arrivals.on-off.mean_on_s",
             arrivals(on_off(1.0, -1.0, 1.0)),
         ),
         (
