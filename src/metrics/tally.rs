@@ -285,18 +285,21 @@ impl Block {
     /// Takes members of one batch, as many as there is room for; gives how many and their tokens.
     #[inline(always)]
     fn take(&mut self, ledger: Ledger<'_>, batch: &Batch, rows: &[u32]) -> (usize, u64) {
-        let taken = rows.len().min(BLOCK - self.size);
+        let from = self.size;
+        let taken = rows.len().min(BLOCK - from);
+        let to = from + taken;
+        self.start[from..to].fill(batch.start);
+        self.end[from..to].fill(batch.end);
+        self.decode_step[from..to].fill(batch.decode_step);
+        let (arrival, rows) = (&mut self.arrival[from..to], &rows[..taken]);
+        let (prompt, output) = (&mut self.prompt[from..to], &mut self.output[from..to]);
         let mut tokens = 0;
-        for (i, &row) in (self.size..BLOCK).zip(&rows[..taken]) {
-            let row = row as usize;
-            let (prompt, output) = (ledger.trace.prompt[row], ledger.trace.output[row]);
-            self.arrival[i] = ledger.trace.arrival[row];
-            self.prompt[i] = prompt;
-            self.output[i] = output;
-            self.start[i] = batch.start;
-            self.end[i] = batch.end;
-            self.decode_step[i] = batch.decode_step;
-            tokens += u64::from(prompt) + u64::from(output);
+        for i in 0..taken {
+            let row = rows[i] as usize;
+            arrival[i] = ledger.trace.arrival[row];
+            prompt[i] = ledger.trace.prompt[row];
+            output[i] = ledger.trace.output[row];
+            tokens += u64::from(prompt[i]) + u64::from(output[i]);
         }
         self.size += taken;
         (taken, tokens)

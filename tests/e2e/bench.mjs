@@ -143,7 +143,8 @@ try {
   const blank = (await harness.newPage("")).page;
   for (const [policy, gpus] of /** @type {const} */ ([["multi-bin-dynamic", 32], ["static-fifo", 1], ["dynamic", 1]])) {
     const seconds = await large(blank, policy, gpus);
-    const wasm = quantile(seconds, 0.5);
+    // The least, as the native benches have it.
+    const wasm = Math.min(...seconds);
     rows.push({ id: `wasm-1m-${policy}-${gpus}`, what: `1 M requests, ${policy}, ${gpus} GPU${gpus === 1 ? "" : "s"}, wasm in Chromium`, measured: wasm / nativeSeconds(policy), unit: "x native", bar: 1.5, sense: "<=", absolute: `${(wasm * 1000).toFixed(1)} ms` });
   }
 } finally {
