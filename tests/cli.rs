@@ -696,3 +696,75 @@ fn a_generated_trace_reads_back() {
         outcome.digests()["requests.order"]
     );
 }
+
+#[cfg(unix)]
+#[test]
+fn links_are_followed_and_pipes_stay_pipes() {
+    use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
+
+    let folder = TempDir::new().unwrap();
+    let real = folder.path().join("real.csv");
+    let link = folder.path().join("link.csv");
+    std::fs::write(&real, "old").unwrap();
+    std::fs::set_permissions(&real, std::fs::Permissions::from_mode(0o600)).unwrap();
+    symlink(&real, &link).unwrap();
+    let done = Command::new(env!("CARGO_BIN_EXE_batchscope"))
+        .args(["trace", "generate", "--requests", "3", "--out"])
+        .arg(&link)
+        .status()
+        .unwrap();
+    assert!(done.success());
+    assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert!(
+        std::fs::read_to_string(&real)
+            .unwrap()
+            .starts_with("arrival_s")
+    );
+    let mode = std::fs::metadata(&real).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+
+    let pipe = folder.path().join("pipe");
+    assert!(
+        Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let reader = Command::new("cat")
+        .arg(&pipe)
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let done = Command::new(env!("CARGO_BIN_EXE_batchscope"))
+        .args(["trace", "generate", "--requests", "3", "--out"])
+        .arg(&pipe)
+        .status()
+        .unwrap();
+    assert!(done.success());
+    let read = reader.wait_with_output().unwrap().stdout;
+    assert_eq!(read.iter().filter(|&&byte| byte == b'\n').count(), 4);
+    assert!(std::fs::metadata(&pipe).unwrap().file_type().is_fifo());
+}
+
+#[test]
+fn outputs_never_overwrite_each_other_or_the_trace() {
+    let folder = TempDir::new().unwrap();
+    let trace = folder.path().join("trace.csv");
+    let rows = "arrival_s,prompt_tokens,output_tokens\n0,5,5\n";
+    std::fs::write(&trace, rows).unwrap();
+    for outputs in [
+        [("--requests-csv", "trace.csv"), ("--batches-csv", "b.csv")],
+        [("--requests-csv", "a.csv"), ("--batches-csv", "a.csv")],
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_batchscope"));
+        command.arg("run").arg("--trace").arg(&trace);
+        for (flag, name) in outputs {
+            command.arg(flag).arg(folder.path().join(name));
+        }
+        let done = command.output().unwrap();
+        assert_eq!(done.status.code(), Some(2));
+        assert!(String::from_utf8_lossy(&done.stderr).contains("[contradiction]"));
+        assert_eq!(std::fs::read_to_string(&trace).unwrap(), rows);
+    }
+}

@@ -288,7 +288,7 @@ export const FIGURE = {
     title: "Queue over time",
     label: "Waiting requests over simulated time",
     x: "simulated time",
-    y: "requests waiting",
+    y: "requests waiting, mean",
     at: /** @param {number} s */ (s) => `At ${duration(s)}`,
     table: "Waiting requests",
     rows: "time",

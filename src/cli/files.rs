@@ -1,7 +1,7 @@
 //! Files in and out. What is written is whole or absent: it grows under a temporary name beside
 //! its place and is renamed into it.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -67,19 +67,45 @@ pub fn write(
     if path == Path::new("-") {
         return print(fill);
     }
-    let folder = match path.parent() {
+    let failed = |e: io::Error| problem("write", path, &e);
+    // What is already there: a link is followed, and whatever is no regular file (a pipe, a device)
+    // is written to as it is, because a renamed file would take its place.
+    let existing = std::fs::metadata(path).ok();
+    if existing.as_ref().is_some_and(|found| !found.is_file()) {
+        let device = OpenOptions::new().write(true).open(path).map_err(failed)?;
+        let mut buffer = BufWriter::with_capacity(1 << 16, device);
+        return fill(&mut buffer)
+            .and_then(|()| buffer.flush())
+            .map_err(failed);
+    }
+    let place = match &existing {
+        Some(_) => path.canonicalize().map_err(failed)?,
+        None => path.to_owned(),
+    };
+    let folder = match place.parent() {
         Some(parent) if parent != Path::new("") => parent.to_owned(),
         _ => PathBuf::from("."),
     };
-    let failed = |e: io::Error| problem("write", path, &e);
     let mut file = new_file_beside(&folder).map_err(failed)?;
+    if let Some(found) = existing {
+        let permissions = found.permissions();
+        file.as_file()
+            .set_permissions(permissions)
+            .map_err(failed)?;
+    }
     let mut buffer = BufWriter::with_capacity(1 << 16, file.as_file_mut());
     fill(&mut buffer).map_err(failed)?;
     buffer.flush().map_err(failed)?;
     drop(buffer);
     interrupt::check()?;
-    file.persist(path).map_err(|e| failed(e.error))?;
+    file.persist(&place).map_err(|e| failed(e.error))?;
     Ok(())
+}
+
+/// Whether two paths are one file, as far as that can be known before they are written.
+pub fn same_file(a: &Path, b: &Path) -> bool {
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    a != Path::new("-") && real(a) == real(b)
 }
 
 #[cfg(unix)]

@@ -8,6 +8,7 @@ mod run;
 mod table;
 mod trace;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -43,7 +44,8 @@ pub fn main() -> ExitCode {
             } else {
                 error
             };
-            eprintln!("batchscope: {error} [{}]", error.code());
+            // Nobody is left to tell where standard error is gone; the exit code still says it.
+            let _ = writeln!(std::io::stderr(), "batchscope: {error} [{}]", error.code());
             ExitCode::from(match error {
                 Error::BadField { .. }
                 | Error::BadScenario { .. }

@@ -19,6 +19,7 @@ pub fn run(args: RunArgs) -> Result<(), Error> {
         let json = scenario.to_json();
         return files::print(|output| writeln!(output, "{json}"));
     }
+    keep_apart(&args, trace_file.as_deref())?;
     let trace = load(&scenario, trace_file.as_deref())?;
     let outcome = replay(&trace, &scenario)?;
     // Files first: a table on the screen says that everything asked for is there.
@@ -36,6 +37,28 @@ pub fn run(args: RunArgs) -> Result<(), Error> {
         let text = table::outcome(&outcome.summary, &trace.report);
         files::print(|output| output.write_all(text.as_bytes()))
     }
+}
+
+/// Refuses an output that would overwrite the other one, or the trace.
+fn keep_apart(args: &RunArgs, trace: Option<&Path>) -> Result<(), Error> {
+    let files = [
+        ("--requests-csv", args.requests_csv.as_deref()),
+        ("--batches-csv", args.batches_csv.as_deref()),
+        ("the trace", trace),
+    ];
+    for (i, (output, a)) in files.iter().enumerate() {
+        for (other, b) in &files[i + 1..] {
+            if let (Some(a), Some(b)) = (a, b)
+                && files::same_file(a, b)
+            {
+                return Err(Error::Contradiction {
+                    what: (*output).to_owned(),
+                    why: format!("it is the same file as {other}; give it another name"),
+                });
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The scenario of file, preset and flags, in this order, and where its trace is.

@@ -3,14 +3,12 @@
 use super::{Scenario, Source, VERSION};
 use crate::error::Error;
 use crate::latency::Latency;
-use crate::sched::bins::{Boundaries, MAX_BINS};
+use crate::sched::bins::{Boundaries, MAX_BINS, MAX_CUT};
 
 /// Most GPUs a fleet can have.
 const MAX_GPUS: u32 = 4096;
 /// Largest batch of any policy.
 const MAX_BATCH: u32 = 4096;
-/// Longest length that a bin boundary can have, tokens.
-const MAX_CUT: u32 = 4_000_000;
 
 pub(super) fn scenario(s: &Scenario) -> Result<(), Error> {
     if s.version != VERSION {

@@ -81,6 +81,9 @@ pub const DROPPED: u8 = u8::MAX;
 /// Most bins there can be: bin numbers are bytes, and one is [`DROPPED`].
 pub const MAX_BINS: u32 = 128;
 
+/// Longest length that a boundary can have, tokens: the look-up has an entry for each.
+pub const MAX_CUT: u32 = 4_000_000;
+
 /// What boundaries are fitted to.
 pub struct Sample<'a> {
     /// True outputs of requests that did not fail, from the head of the trace file.
@@ -185,7 +188,7 @@ impl Bins {
         })?;
         let intervals = (0..edges.len())
             .map(|i| {
-                let low = edges[i];
+                let low = edges[i].min(MAX_CUT);
                 let high = edges.get(i + 1).copied().unwrap_or(self.last_upper);
                 [low, high.max(low.saturating_add(1))]
             })

@@ -152,7 +152,8 @@ impl Columns {
     #[inline]
     fn tokens(&self, row: u64, cell: &[u8], column: &str) -> Result<u32, Error> {
         parse_u32(cell)
-            .ok_or_else(|| self.bad_cell(row, column, cell, "a whole number from 0 to 4294967295"))
+            .filter(|&tokens| tokens <= MAX_TOKENS)
+            .ok_or_else(|| self.bad_cell(row, column, cell, "a whole number from 0 to 100000000"))
     }
 
     #[cold]
@@ -392,6 +393,10 @@ impl Prefixes {
         }
     }
 }
+
+/// Longest prompt or output that a trace may hold: far beyond any model, and small enough that no
+/// sum of two lengths overflows a `u32`.
+const MAX_TOKENS: u32 = 100_000_000;
 
 /// A whole number up to `u32::MAX`; `472.0`, as tables with gaps write it, counts as whole.
 #[inline]

@@ -177,7 +177,7 @@ impl Format {
 /// # Errors
 /// Names file, row (the header is row 1) and column of the first thing wrong: an unknown format, a
 /// missing column, a cell that is not what its column holds (lengths are whole numbers to
-/// 4294967295, times finite and not negative), too few or too many fields, an unclosed quote, more
+/// 100 million, times finite and not negative), too few or too many fields, an unclosed quote, more
 /// than 256 distinct labels, a gzip stream that stops early or is damaged, no rows at all, or the
 /// operating system's refusal.
 pub fn read<R: Read>(input: R, name: &str, format: Option<Format>) -> Result<Trace, Error> {

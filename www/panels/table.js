@@ -61,7 +61,9 @@ function text(row, result) {
   if (value === null) return "–";
   // Units stand in the first column; counts are exact, shares are in percent.
   if (row.unit === "%") return percent(value).replace(/\u202f%$/, "");
-  return row.unit === "req" && Number.isInteger(value) ? count(value) : number(value);
+  // Counts are exact; everything else has three significant digits.
+  const counted = row.unit === "req" || row.unit === "";
+  return counted && Number.isInteger(value) ? count(value) : number(value);
 }
 
 /** Every number of the summaries, one line each, all digits. @param {RunResult[]} results */
