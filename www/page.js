@@ -31,8 +31,11 @@ const STALE_MS = 150;
 let state = defaultState();
 /** The reader's trace file, where the state names one. @type {TraceFile | null} */
 let file = null;
-/** What the last finished picture was made from. @type {{state: State, file: TraceFile | null}} */
-let good = { state, file };
+/** @typedef {Extract<RunReply, {type: "trace"}>["trace"]} TraceInfo */
+/** What was read of the trace at hand. */
+let read = /** @type {TraceInfo | null} */ (null);
+/** What the last finished picture was made from. @type {{state: State, file: TraceFile | null, read: TraceInfo | null}} */
+let good = { state, file, read };
 /** The last finished picture. @type {RunResult[]} */
 let picture = [];
 /** The picture that changes are compared with. @type {RunResult[]} */
@@ -159,7 +162,8 @@ function run() {
 function receive(reply) {
   switch (reply.type) {
     case "trace":
-      tracePanel.update(reply.trace);
+      read = reply.trace;
+      tracePanel.update(read);
       return;
     case "progress":
       progress.hidden = false;
@@ -170,7 +174,7 @@ function receive(reply) {
       coming.push(reply.result);
       return;
     case "done":
-      good = { state, file };
+      good = { state, file, read };
       picture = coming;
       paint();
       settle();
@@ -225,6 +229,9 @@ function refused(error) {
   alerts.show("error", errorSentence(error));
   if (file !== good.file && "file" in state.scenario.trace) {
     file = good.file;
+    // The figures are still those of the former trace: so is what is said of it.
+    read = good.read;
+    if (read !== null) tracePanel.update(read);
     state = withPath(state, "trace", good.state.scenario.trace);
     remember();
     showState();

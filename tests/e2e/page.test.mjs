@@ -374,3 +374,13 @@ test("downloads: summary as CSV and JSON, requests as CSV, all digits", async ()
   assert.equal(requests.length - 1, json[1].workload.rows_replayed);
   await page.close();
 });
+
+test("a file without a request to replay leaves figures and trace as they were", async () => {
+  const { page } = await open();
+  const said = await page.locator("#trace-read").innerText();
+  await fileFrom(page, "failed.csv", "arrival_s,prompt_tokens,output_tokens\n0,0,0\n1,0,0\n");
+  await page.waitForSelector("#notices .notice", WAIT);
+  assert.match(await page.locator("#notices").innerText(), /no request is left to replay/);
+  assert.equal(await page.locator("#trace-read").innerText(), said);
+  await page.close();
+});
