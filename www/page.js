@@ -31,7 +31,6 @@ const STALE_MS = 150;
 let state = defaultState();
 /** The reader's trace file, where the state names one. @type {TraceFile | null} */
 let file = null;
-/** @typedef {Extract<RunReply, {type: "trace"}>["trace"]} TraceInfo */
 /** What was read of the trace at hand. */
 let read = /** @type {TraceInfo | null} */ (null);
 /** What the last finished picture was made from. @type {{state: State, file: TraceFile | null, read: TraceInfo | null}} */
