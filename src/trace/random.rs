@@ -8,9 +8,9 @@
 //! never changes another: the state of xoshiro256++ (Blackman and Vigna 2021) is filled by SplitMix64
 //! from `mix(purpose) ^ seed`, where `mix` is SplitMix64's finaliser (Steele, Lea and Flood 2014).
 
+use rand::{Rng, SeedableRng};
 use rand_mt::Mt;
 use rand_xoshiro::Xoshiro256PlusPlus;
-use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
 /// What a stream of random numbers is for. The numbers are part of the promise that a seed keeps its
 /// meaning: never reuse or change one.
