@@ -14,6 +14,7 @@
 //! | [`scenario`] | the complete description of one run, its defaults, validation and presets |
 //! | [`sim`] | the clock: fleet and event order, the closed-batch engine |
 //! | [`metrics`] | what happened: percentiles, SLA, throughput, utilisation, down-sampled figures |
+//! | [`study`] | many runs: the published studies, sweeps, searches; files as plain data |
 //! | `web`, `cli` | the two doors; mechanical, no logic |
 //!
 //! # Units
@@ -34,6 +35,7 @@ pub mod quantiles;
 pub mod scenario;
 pub mod sched;
 pub mod sim;
+pub mod study;
 pub mod trace;
 
 #[cfg(feature = "cli")]
