@@ -741,6 +741,7 @@ fn published(s: &Scenario, truth: &Truth) -> Figures {
     let Latency::Linear(linear) = &s.latency;
     let makespan = truth.batches.iter().map(Batch::end).fold(0.0, f64::max);
     let (mut latencies, mut tbt) = (Vec::new(), Vec::new());
+    let (mut waits, mut services) = (Vec::new(), Vec::new());
     let (mut token_violations, mut request_violations, mut tokens) = (0.0, 0.0, 0.0);
     for batch in &truth.batches {
         let b = batch.members.len() as f64;
@@ -760,6 +761,8 @@ fn published(s: &Scenario, truth: &Truth) -> Figures {
             request_violations += f64::from(u8::from(latency > s.sla.request_s));
             tokens += r.tokens();
             latencies.push(latency);
+            waits.push(batch.start - r.arrival);
+            services.push(batch.service);
             tbt.push(per_token * 1e3);
         }
     }
@@ -781,11 +784,18 @@ fn published(s: &Scenario, truth: &Truth) -> Figures {
         ("p50_latency_s", percentile(&latencies, 0.5)),
         ("p95_latency_s", percentile(&latencies, 0.95)),
         ("p99_latency_s", percentile(&latencies, 0.99)),
+        ("max_latency_s", percentile(&latencies, 1.0)),
+        ("avg_queueing_s", mean(&waits)),
+        ("avg_service_s", mean(&services)),
         ("gpu_utilization_mean", mean(&utilization)),
         ("gpu_utilization_min", percentile(&utilization, 0.0)),
         ("gpu_utilization_max", percentile(&utilization, 1.0)),
         ("batches", truth.batches.len() as f64),
         ("avg_batch", n / truth.batches.len() as f64),
+        (
+            "min_batch",
+            truth.batches.iter().map(|b| b.members.len()).min().unwrap() as f64,
+        ),
         (
             "max_batch",
             truth.batches.iter().map(|b| b.members.len()).max().unwrap() as f64,

@@ -387,11 +387,19 @@ avg_tbt_ms: number, p95_tbt_ms: number, p99_tbt_ms: number, max_tbt_ms: number,
 /**
  * Completion - arrival, failed rows included, s.
  */
-avg_latency_s: number, p50_latency_s: number, p95_latency_s: number, p99_latency_s: number, 
+avg_latency_s: number, p50_latency_s: number, p95_latency_s: number, p99_latency_s: number, max_latency_s: number, 
+/**
+ * Start of service - arrival, mean over requests, s.
+ */
+avg_queueing_s: number, 
+/**
+ * Service time of the request's batch, mean over requests, s.
+ */
+avg_service_s: number, 
 /**
  * Busy time over the last moment any GPU was busy, mean over GPUs.
  */
-gpu_utilization_mean: number, gpu_utilization_min: number, gpu_utilization_max: number, batches: number, avg_batch: number, max_batch: number, 
+gpu_utilization_mean: number, gpu_utilization_min: number, gpu_utilization_max: number, batches: number, avg_batch: number, min_batch: number, max_batch: number, 
 /**
  * Last completion - first arrival, s.
  */

@@ -1,12 +1,12 @@
 //! The figures as the field defines them (docs/MODEL.md, "Honest metrics"). Failed requests are
 //! counted apart and are in none of the distributions.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::sim::Prediction;
 
 /// Honest metrics of one run.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct Honest {
     /// Requests that produced output.
@@ -66,7 +66,7 @@ pub struct Honest {
 }
 
 /// A distribution over requests. Quantiles interpolate linearly between order statistics.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct Distribution {
     #[cfg_attr(feature = "ts", ts(type = "number"))]
@@ -80,7 +80,7 @@ pub struct Distribution {
 }
 
 /// Shares of requests that met an SLA; absent where no request produced output.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct Attainment {
     /// TPOT within the token SLA; requests of one output token meet it.
@@ -92,7 +92,7 @@ pub struct Attainment {
 }
 
 /// Busy shares of the fleet.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct Utilization {
     pub mean: f64,

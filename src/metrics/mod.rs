@@ -7,7 +7,7 @@ pub mod published;
 pub mod rows;
 mod tally;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::scenario::Scenario;
 use crate::sim::{Batches, Record, Requests, WorkloadReport};
@@ -29,7 +29,7 @@ pub struct Outcome {
 }
 
 /// Every figure of a run. `published` and `honest` are computed apart and never mixed.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct Summary {
     /// The resolved scenario, every default written out.

@@ -1,10 +1,10 @@
 //! The figures as the published studies define them (docs/MODEL.md, "Published metrics"), flaws
 //! included: docs/ERRATA.md says what is wrong with each.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Published metrics of one run; the names are part of the `--json` contract.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct Published {
     #[cfg_attr(feature = "ts", ts(type = "number"))]
@@ -21,6 +21,11 @@ pub struct Published {
     pub p50_latency_s: f64,
     pub p95_latency_s: f64,
     pub p99_latency_s: f64,
+    pub max_latency_s: f64,
+    /// Start of service - arrival, mean over requests, s.
+    pub avg_queueing_s: f64,
+    /// Service time of the request's batch, mean over requests, s.
+    pub avg_service_s: f64,
     /// Busy time over the last moment any GPU was busy, mean over GPUs.
     pub gpu_utilization_mean: f64,
     pub gpu_utilization_min: f64,
@@ -28,6 +33,7 @@ pub struct Published {
     #[cfg_attr(feature = "ts", ts(type = "number"))]
     pub batches: u64,
     pub avg_batch: f64,
+    pub min_batch: u32,
     pub max_batch: u32,
     /// Last completion - first arrival, s.
     pub makespan_s: f64,

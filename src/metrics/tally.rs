@@ -144,7 +144,7 @@ pub(super) fn metrics(ledger: Ledger<'_>, totals: Totals) -> (Published, Honest)
     let [latency, queueing, ttft, tpot, e2e] = times.distributions(ledger);
     let e2e = if separate_e2e(ledger) { e2e } else { latency };
     let failed_replayed = ledger.requests.order.len() as u64 - tally.requests;
-    let published = published(ledger, &tally, &totals, latency);
+    let published = published(ledger, &tally, &totals, latency, queueing);
     let honest = Honest {
         failed_replayed,
         prediction: ledger.prediction,
@@ -224,6 +224,8 @@ impl Times {
 struct Tally {
     published_token_violations: u64,
     published_request_violations: u64,
+    /// Of every replayed request; summed only where failed rows are replayed.
+    queueing_s: f64,
     /// Of requests that produced output, from here on.
     requests: u64,
     met_token: u64,
@@ -351,6 +353,7 @@ impl Block {
         if self.separate_e2e {
             self.good = 0;
             for i in 0..n {
+                tally.queueing_s += self.queueing[i];
                 self.queueing[self.good] = self.queueing[i];
                 self.ttft[self.good] = self.ttft[i];
                 self.e2e[self.good] = self.latency[i];
@@ -419,6 +422,7 @@ fn published(
     tally: &Tally,
     totals: &Totals,
     latency: Option<Distribution>,
+    queueing: Option<Distribution>,
 ) -> Published {
     let (tbt, [p95_tbt_ms, p99_tbt_ms]) = tbt(ledger);
     let requests = ledger.requests.order.len() as f64;
@@ -426,6 +430,12 @@ fn published(
     let tokens = ledger.report.prompt_tokens + ledger.report.output_tokens;
     // A run without requests is refused before it begins.
     let latency = latency.unwrap_or_default();
+    let avg_service_s = totals.request_service_s / requests;
+    let avg_queueing_s = if separate_e2e(ledger) {
+        tally.queueing_s / requests
+    } else {
+        queueing.map_or(0.0, |d| d.mean)
+    };
     Published {
         token_violations: tally.published_token_violations,
         request_violations: tally.published_request_violations,
@@ -437,11 +447,15 @@ fn published(
         p50_latency_s: latency.p50,
         p95_latency_s: latency.p95,
         p99_latency_s: latency.p99,
+        max_latency_s: latency.max,
+        avg_queueing_s,
+        avg_service_s,
         gpu_utilization_mean: totals.utilization.mean,
         gpu_utilization_min: totals.utilization.min,
         gpu_utilization_max: totals.utilization.max,
         batches: ledger.batches.len() as u64,
         avg_batch: requests / ledger.batches.len() as f64,
+        min_batch: totals.min_batch,
         max_batch: totals.max_batch,
         makespan_s,
         tokens_per_s: tokens as f64 / makespan_s,
@@ -533,7 +547,10 @@ pub(super) struct Totals {
     /// Last end; arrivals begin at 0. The published "total time", and the denominator of their
     /// utilisation as well: the last moment any GPU was busy.
     pub makespan_s: f64,
+    pub min_batch: u32,
     pub max_batch: u32,
+    /// Service time of every request's batch, summed, s.
+    pub request_service_s: f64,
     pub failed_only_s: f64,
     /// Requests whose service began after the last arrival.
     pub backlog: u64,
@@ -544,11 +561,14 @@ impl Totals {
     pub fn of(ledger: Ledger<'_>) -> Totals {
         let mut busy = vec![0.0; ledger.gpus];
         let (mut makespan_s, mut failed_only_s) = (0.0f64, 0.0);
-        let (mut max_batch, mut backlog) = (0, 0);
+        let (mut min_batch, mut max_batch, mut backlog) = (u32::MAX, 0, 0);
+        let mut request_service_s = 0.0;
         let b = ledger.batches;
         for i in 0..b.len() {
             makespan_s = makespan_s.max(b.end(i));
+            min_batch = min_batch.min(b.size[i]);
             max_batch = max_batch.max(b.size[i]);
+            request_service_s += b.service[i] * f64::from(b.size[i]);
             busy[usize::from(b.gpu[i])] += b.service[i];
             if b.longest_output[i] == 0 {
                 failed_only_s += b.service[i];
@@ -560,7 +580,9 @@ impl Totals {
         let per_gpu: Vec<f64> = busy.iter().map(|busy| busy / makespan_s).collect();
         Totals {
             makespan_s,
+            min_batch,
             max_batch,
+            request_service_s,
             failed_only_s,
             backlog,
             utilization: Utilization {

@@ -1,6 +1,6 @@
 //! What a replay leaves behind: which requests, in which batches, when. Figures come later.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::latency::LinearTable;
 use crate::scenario::Scenario;
@@ -23,7 +23,7 @@ pub struct Record {
 }
 
 /// What the run took from the trace.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct WorkloadReport {
     pub trace: String,
@@ -53,7 +53,7 @@ pub struct WorkloadReport {
 }
 
 /// How good the predictor was.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct Prediction {
     /// Share of requests sorted into the bin of their true output.
