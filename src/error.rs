@@ -74,6 +74,9 @@ pub enum Error {
     /// A fit that the data does not determine.
     #[error("{file}: no fit: {problem}")]
     NoFit { file: String, problem: String },
+    /// Some lines of a sweep could not run.
+    #[error("{failed} of {all} lines failed; each has an error object in its place")]
+    FailedLines { failed: u64, all: u64 },
     /// The operating system refused a file.
     #[error("cannot {action} {path}: {detail}")]
     File {
@@ -116,6 +119,7 @@ impl Error {
             Error::BadScenario { .. } => "bad-scenario",
             Error::Contradiction { .. } => "contradiction",
             Error::NoFit { .. } => "no-fit",
+            Error::FailedLines { .. } => "failed-lines",
             Error::File { .. } => "file",
             Error::Interrupted => "interrupted",
         }
@@ -143,7 +147,7 @@ impl Error {
             ),
             Error::File { path, .. } => (Some(path), None, None),
             Error::Contradiction { what, .. } => (None, None, Some(what)),
-            Error::Interrupted => (None, None, None),
+            Error::FailedLines { .. } | Error::Interrupted => (None, None, None),
         };
         ErrorReport {
             code: self.code().to_owned(),

@@ -32,6 +32,7 @@ pub mod error;
 pub mod latency;
 pub mod metrics;
 pub mod quantiles;
+pub mod report;
 pub mod scenario;
 pub mod sched;
 pub mod sim;

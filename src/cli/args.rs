@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use super::studies::StudyCommand;
 use crate::scenario::Preset;
 use crate::sched::{Boundaries, Policy};
 use crate::trace::{Failed, Format, predict};
@@ -28,6 +29,11 @@ pub enum Command {
     /// Look at traces, or make them.
     #[command(subcommand)]
     Trace(TraceCommand),
+    /// Run a published study: many runs, its tables, report and figures.
+    #[command(subcommand)]
+    Study(Box<StudyCommand>),
+    /// Run one scenario per line of standard input; print one outcome per line, in order.
+    Sweep(SweepArgs),
     /// Fit the closed-batch latency model to a grid of measured batch times.
     Fit(FitArgs),
 }
@@ -135,6 +141,13 @@ pub struct GenerateArgs {
     /// Where the CSV goes; default: standard output.
     #[arg(long, value_name = "FILE", default_value = "-")]
     pub out: PathBuf,
+}
+
+#[derive(Parser)]
+pub struct SweepArgs {
+    /// Threads; default: one per core.
+    #[arg(long, value_name = "N")]
+    pub jobs: Option<usize>,
 }
 
 #[derive(Parser)]

@@ -4,9 +4,15 @@ mod args;
 mod files;
 mod fit;
 mod interrupt;
+mod journal;
+mod pool;
 mod run;
+mod studies;
+mod study;
+mod sweep;
 mod table;
 mod trace;
+mod traces;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -31,6 +37,8 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(*args),
         Command::Trace(TraceCommand::Stats(args)) => trace::stats(args),
         Command::Trace(TraceCommand::Generate(args)) => trace::generate(args),
+        Command::Study(args) => study::study(*args),
+        Command::Sweep(args) => sweep::sweep(args),
         Command::Fit(args) => fit::fit(args),
     };
     match result {
@@ -56,7 +64,8 @@ pub fn main() -> ExitCode {
                 | Error::UnknownFormat { .. }
                 | Error::EmptyTrace { .. }
                 | Error::Truncated { .. }
-                | Error::NoFit { .. } => BAD_DATA,
+                | Error::NoFit { .. }
+                | Error::FailedLines { .. } => BAD_DATA,
                 Error::File { .. } => BAD_FILE,
                 Error::Interrupted => INTERRUPTED,
             })

@@ -157,6 +157,15 @@ fn replay(trace: &Trace, scenario: &Scenario) -> Result<Outcome, Error> {
     Ok(Outcome::of(trace, run.finish()))
 }
 
+/// Without a bar of its own: one of many.
+pub fn replay_quietly(trace: &Trace, scenario: &Scenario) -> Result<Outcome, Error> {
+    let mut run = Run::new(trace, scenario)?;
+    while !run.advance(trace, SLICE) {
+        interrupt::check()?;
+    }
+    Ok(Outcome::of(trace, run.finish()))
+}
+
 fn new_bar() -> ProgressBar {
     let bar = ProgressBar::new(1000);
     // The template is a constant that indicatif accepts; were it not, the default bar would do.

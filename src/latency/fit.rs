@@ -158,7 +158,7 @@ fn inverse(m: [[f64; 3]; 3]) -> Option<[[f64; 3]; 3]> {
 
 /// The 97.5 % quantile of Student's t: exact for 1 and 2 degrees of freedom, else Hill's expansion
 /// (Algorithm 396, CACM 1970; better than 1e-4 from 3 on).
-fn student_t_975(freedom: u32) -> f64 {
+pub(crate) fn student_t_975(freedom: u32) -> f64 {
     let n = f64::from(freedom);
     match freedom {
         1 => 12.706_204_736_174_7,

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use sha2::{Digest, Sha256};
 
 use super::Outcome;
+use crate::Trace;
 
 impl Outcome {
     /// SHA-256 of every column (little-endian) and of the summary's JSON, by column name.
@@ -34,6 +35,18 @@ impl Outcome {
             ("summary", hex(Sha256::digest(&summary).as_slice())),
         ])
     }
+}
+
+/// One SHA-256 over a trace's arrivals, prompts and outputs: whether two files replay alike.
+pub fn trace(trace: &Trace) -> String {
+    let mut hash = Sha256::new();
+    let rows = trace.arrival.iter().zip(&trace.prompt).zip(&trace.output);
+    for ((arrival, prompt), output) in rows {
+        hash.update(arrival.to_le_bytes());
+        hash.update(prompt.to_le_bytes());
+        hash.update(output.to_le_bytes());
+    }
+    hex(hash.finalize().as_slice())
 }
 
 fn of<T, const N: usize>(column: &[T], bytes: impl Fn(&T) -> [u8; N]) -> String {

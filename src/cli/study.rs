@@ -1,0 +1,246 @@
+//! `batchscope study`: runs a study's scenarios on threads, keeps a journal, writes its files.
+
+use std::fs;
+use std::io::IsTerminal;
+use std::path::Path;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::journal::{Header, Journal};
+use super::studies::{Common, StudyCommand};
+use super::traces::Traces;
+use super::{files, interrupt, pool, run};
+use crate::metrics::{Summary, digest};
+use crate::report;
+use crate::scenario::Source;
+use crate::study::document::{Content, File};
+use crate::study::{Execution, Study};
+use crate::{Error, Scenario};
+
+/// Traces in memory at a time; a study uses one or few.
+const TRACES: usize = 8;
+
+pub fn study(command: StudyCommand) -> Result<(), Error> {
+    let (mut study, common) = command.study();
+    let traces = Traces::keeping(TRACES);
+    let trace_digest = prepare(&mut study, &common, &traces)?;
+    let mut execution = Execution::new(study, common.replications)?;
+    if let Some(path) = &common.from_outcomes {
+        from_outcomes(&mut execution, path, common.emit_scenarios)?;
+    }
+    if common.emit_scenarios {
+        return emit(execution.pending());
+    }
+    let mut journal = open_journal(&execution, common.out.as_deref(), trace_digest)?;
+    while !execution.pending().is_empty() {
+        let outcomes = run_all(execution.pending(), &traces, &common, journal.as_mut())?;
+        execution.take(outcomes)?;
+    }
+    let documents = execution.files()?;
+    if let Some(folder) = &common.out {
+        write_all(folder, &documents, &execution)?;
+        if let Some(journal) = journal {
+            journal.remove()?;
+        }
+    }
+    print_report(&documents, common.out.as_deref())
+}
+
+/// Gives the study its trace and seed; the digest of a trace that was read, for the journal.
+fn prepare(study: &mut Study, common: &Common, traces: &Traces) -> Result<String, Error> {
+    let name = study.name();
+    let Some((source, seed)) = study.trace_mut() else {
+        return match common.trace {
+            Some(_) => Err(Error::Contradiction {
+                what: "--trace".to_owned(),
+                why: format!("the study {name} makes its own requests; leave it out"),
+            }),
+            None => Ok(String::new()),
+        };
+    };
+    if let Some(n) = common.seed {
+        *seed = n;
+    }
+    let Some(path) = &common.trace else {
+        return Ok(String::new());
+    };
+    *source = Source::File {
+        name: path.display().to_string(),
+        format: common.format.map(|f| f.0),
+    };
+    let scenario = Scenario {
+        trace: source.clone(),
+        ..Scenario::default()
+    };
+    let trace = traces.get(&scenario)?;
+    if let Some(sentence) = study.limit_to(trace.len() as u64) {
+        eprintln!("batchscope: {sentence}");
+    }
+    Ok(digest::trace(&trace))
+}
+
+fn open_journal(
+    execution: &Execution,
+    folder: Option<&Path>,
+    trace: String,
+) -> Result<Option<Journal>, Error> {
+    let Some(folder) = folder else {
+        return Ok(None);
+    };
+    fs::create_dir_all(folder).map_err(|e| files::problem("create", folder, &e))?;
+    let header = Header {
+        batchscope: env!("CARGO_PKG_VERSION").to_owned(),
+        study: execution.study().name().to_owned(),
+        trace,
+    };
+    let (journal, said) = Journal::open(folder, &header)?;
+    if let Some(sentence) = said {
+        eprintln!("batchscope: {sentence}");
+    }
+    Ok(Some(journal))
+}
+
+/// The outcomes of `scenarios` in their order: from the journal where it has them, else by running.
+fn run_all(
+    scenarios: &[Scenario],
+    traces: &Traces,
+    common: &Common,
+    mut journal: Option<&mut Journal>,
+) -> Result<Vec<Summary>, Error> {
+    let mut outcomes: Vec<Option<Summary>> = scenarios
+        .iter()
+        .map(|s| journal.as_mut().and_then(|j| j.take(s)))
+        .collect();
+    let mut missing: Vec<usize> = (0..scenarios.len())
+        .filter(|&i| outcomes[i].is_none())
+        .collect();
+    // The longest first, so that no thread is left with one at the end.
+    missing.sort_by_key(|&i| std::cmp::Reverse(scenarios[i].workload.limit.unwrap_or(u32::MAX)));
+    let bar = new_bar(missing.len());
+    let ended = pool::each(
+        common.jobs.unwrap_or_else(pool::default_jobs),
+        missing.iter().copied(),
+        |i| {
+            let trace = traces.get(&scenarios[i])?;
+            Ok((i, run::replay_quietly(&trace, &scenarios[i])?.summary))
+        },
+        |_, result: Result<(usize, Summary), Error>| {
+            let (i, summary) = result?;
+            if let Some(journal) = &mut journal {
+                journal.add(&summary)?;
+            }
+            outcomes[i] = Some(summary);
+            bar.inc(1);
+            Ok(())
+        },
+    );
+    bar.finish_and_clear();
+    ended?;
+    // Every place was filled, or an error has ended it.
+    Ok(outcomes.into_iter().flatten().collect())
+}
+
+fn new_bar(runs: usize) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(runs as u64);
+    // The template is a constant that indicatif accepts; were it not, the default bar would do.
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos} of {len} runs, {eta} left") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+/// Feeds the outcomes of a file to the execution, as far as they go.
+fn from_outcomes(execution: &mut Execution, path: &Path, partly: bool) -> Result<(), Error> {
+    let name = path.display().to_string();
+    let mut found = Vec::new();
+    for (row, line) in (1u64..).zip(files::read_text(path)?.lines()) {
+        if line.trim().is_empty() {
+            continue;
+        }
+        let outcome: Summary = serde_json::from_str(line).map_err(|e| Error::BadRow {
+            file: name.clone(),
+            row,
+            problem: match serde_json::from_str::<serde_json::Value>(line) {
+                Ok(value) if value.get("error").is_some() => {
+                    format!("this run failed: {}", value["error"]["message"])
+                }
+                _ => format!("not an outcome of `batchscope sweep`: {e}"),
+            },
+        })?;
+        found.push(outcome);
+    }
+    while !execution.pending().is_empty() {
+        let all = execution.pending().len();
+        let outcomes: Vec<Summary> = execution
+            .pending()
+            .iter()
+            .filter_map(|scenario| found.iter().find(|s| s.scenario == *scenario).cloned())
+            .collect();
+        if outcomes.len() == all {
+            execution.take(outcomes)?;
+        } else if partly {
+            return Ok(());
+        } else {
+            return Err(Error::Contradiction {
+                what: name,
+                why: format!(
+                    "{} of {all} scenarios have no outcome there; --emit-scenarios with the same \
+                     flags prints what must run",
+                    all - outcomes.len()
+                ),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn emit(scenarios: &[Scenario]) -> Result<(), Error> {
+    files::print(|output| {
+        for scenario in scenarios {
+            serde_json::to_writer(&mut *output, scenario)?;
+            output.write_all(b"\n")?;
+        }
+        Ok(())
+    })
+}
+
+/// Each file is whole or absent; the outcomes, which say that all is there, come last.
+fn write_all(folder: &Path, documents: &[File], execution: &Execution) -> Result<(), Error> {
+    for document in documents {
+        for (name, bytes) in report::bytes(document)? {
+            files::write(&folder.join(name), |file| file.write_all(&bytes))?;
+        }
+        interrupt::check()?;
+    }
+    files::write(&folder.join("outcomes.jsonl"), |file| {
+        for outcome in execution.outcomes() {
+            serde_json::to_writer(&mut *file, outcome)?;
+            file.write_all(b"\n")?;
+        }
+        Ok(())
+    })
+}
+
+/// The study's first text, and where the rest is.
+fn print_report(documents: &[File], folder: Option<&Path>) -> Result<(), Error> {
+    files::print(|output| {
+        for document in documents {
+            if let Content::Text(text) = &document.content {
+                output.write_all(text.as_bytes())?;
+                break;
+            }
+        }
+        if let Some(folder) = folder {
+            writeln!(
+                output,
+                "\n{} files in {}",
+                documents.len() + 1,
+                folder.display()
+            )?;
+        }
+        Ok(())
+    })
+}
