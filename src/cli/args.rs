@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use super::studies::StudyCommand;
 use crate::scenario::Preset;
 use crate::sched::{Boundaries, Policy};
+use crate::study::capacity::Which;
 use crate::trace::{Failed, Format, predict};
 
 #[derive(Parser)]
@@ -29,6 +30,8 @@ pub enum Command {
     /// Look at traces, or make them.
     #[command(subcommand)]
     Trace(TraceCommand),
+    /// Search the highest rate at which an SLA attainment holds, or the fewest GPUs for a rate.
+    Capacity(Box<CapacityArgs>),
     /// Run a published study: many runs, its tables, report and figures.
     #[command(subcommand)]
     Study(Box<StudyCommand>),
@@ -46,8 +49,9 @@ pub enum TraceCommand {
     Generate(GenerateArgs),
 }
 
-#[derive(Parser)]
-pub struct RunArgs {
+/// A scenario of file, preset and flags.
+#[derive(clap::Args)]
+pub struct ScenarioArgs {
     /// Scenario as JSON ("-" for standard input); flags override it.
     pub scenario: Option<PathBuf>,
     /// Trace file, plain or gzip ("-" for standard input); default: the scenario's own source.
@@ -103,6 +107,12 @@ pub struct RunArgs {
     pub bin_error: Option<f64>,
     #[arg(long, value_name = "N")]
     pub seed: Option<u32>,
+}
+
+#[derive(Parser)]
+pub struct RunArgs {
+    #[command(flatten)]
+    pub scenario: ScenarioArgs,
     /// Print every figure as JSON.
     #[arg(long)]
     pub json: bool,
@@ -141,6 +151,29 @@ pub struct GenerateArgs {
     /// Where the CSV goes; default: standard output.
     #[arg(long, value_name = "FILE", default_value = "-")]
     pub out: PathBuf,
+}
+
+#[derive(Parser)]
+pub struct CapacityArgs {
+    #[command(flatten)]
+    pub scenario: ScenarioArgs,
+    /// Share of the requests that must meet the SLA.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.95)]
+    pub attainment: f64,
+    /// Which SLA: time per output token, latency, or both.
+    #[arg(long, value_name = "SLA", default_value = "joint")]
+    pub of: WhichArg,
+    /// The fewest GPUs for --rate, instead of the highest rate for --gpus.
+    #[arg(long, requires = "rate")]
+    pub fewest_gpus: bool,
+    /// Repeat the search with R seeds (or R blocks of a trace file) for a 95 % interval.
+    #[arg(long, value_name = "R", default_value_t = 5)]
+    pub replications: u32,
+    /// Threads; default: one per core.
+    #[arg(long, value_name = "N")]
+    pub jobs: Option<usize>,
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Parser)]
@@ -195,6 +228,11 @@ choice!(PresetArg, Preset, [
     Preset::TwoStep => "two-step", "fall-back latency model, 50 ms and 10 s";
     Preset::ThreeStep => "three-step", "first latency grid, 1 s end to end";
 ]);
+choice!(WhichArg, Which, [
+    Which::Token => "token", "time per output token";
+    Which::Request => "request", "latency";
+    Which::Joint => "joint", "both";
+]);
 choice!(PolicyArg, Policy, [
     Policy::StaticFifo => "static-fifo", "up to a fixed number, never waits";
     Policy::Dynamic => "dynamic", "batch size from memory and SLA";
@@ -236,6 +274,7 @@ mod tests {
         check(|a: &FormatArg| a.0);
         check(|a: &FailedArg| a.0);
         check(|a: &PolicyArg| a.0);
+        check(|a: &WhichArg| a.0);
         check(|a: &BoundariesArg| a.0);
         check(|a: &PredictorArg| a.0);
         for preset in PresetArg::value_variants() {

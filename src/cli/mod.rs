@@ -1,6 +1,7 @@
 //! The command line: arguments in, tables, JSON and whole files out. No logic of the simulator's.
 
 mod args;
+mod capacity;
 mod files;
 mod fit;
 mod interrupt;
@@ -37,6 +38,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(*args),
         Command::Trace(TraceCommand::Stats(args)) => trace::stats(args),
         Command::Trace(TraceCommand::Generate(args)) => trace::generate(args),
+        Command::Capacity(args) => capacity::capacity(*args),
         Command::Study(args) => study::study(*args),
         Command::Sweep(args) => sweep::sweep(args),
         Command::Fit(args) => fit::fit(args),

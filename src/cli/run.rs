@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::args::RunArgs;
+use super::args::{RunArgs, ScenarioArgs};
 use super::{files, interrupt, table};
 use crate::metrics::rows;
 use crate::scenario::Source;
@@ -14,7 +14,7 @@ use crate::sim::Run;
 use crate::{Error, Outcome, Scenario, Trace};
 
 pub fn run(args: RunArgs) -> Result<(), Error> {
-    let (scenario, trace_file) = resolve(&args)?;
+    let (scenario, trace_file) = resolve(&args.scenario)?;
     if args.print_scenario {
         let json = scenario.to_json();
         return files::print(|output| writeln!(output, "{json}"));
@@ -62,7 +62,7 @@ fn keep_apart(args: &RunArgs, trace: Option<&Path>) -> Result<(), Error> {
 }
 
 /// The scenario of file, preset and flags, in this order, and where its trace is.
-fn resolve(args: &RunArgs) -> Result<(Scenario, Option<PathBuf>), Error> {
+pub fn resolve(args: &ScenarioArgs) -> Result<(Scenario, Option<PathBuf>), Error> {
     let mut s = match &args.scenario {
         Some(path) => Scenario::from_json(&files::read_text(path)?, &path.display().to_string())?,
         None => Scenario::default(),
@@ -125,7 +125,7 @@ fn set<T>(field: &mut T, value: Option<T>) {
 }
 
 /// The rows of the scenario's trace.
-fn load(scenario: &Scenario, file: Option<&Path>) -> Result<Trace, Error> {
+pub fn load(scenario: &Scenario, file: Option<&Path>) -> Result<Trace, Error> {
     match (&scenario.trace, file) {
         (Source::File { format, .. }, Some(path)) => files::read_trace(path, *format),
         (Source::File { name, format }, None) => files::read_trace(Path::new(name), *format),

@@ -2,11 +2,12 @@
 
 use comfy_table::{CellAlignment, LineStyle, Table, presets};
 
-use crate::Trace;
 use crate::latency::fit::Fit;
 use crate::metrics::Summary;
 use crate::metrics::honest::Distribution;
+use crate::study::capacity::{Estimate, Fewest, Highest, Probe, Promise, Which};
 use crate::trace::{LengthStats, ReadReport, Stats};
+use crate::{Scenario, Trace};
 
 /// Four significant digits, or "-" for what does not exist.
 fn short(value: impl Into<Option<f64>>) -> String {
@@ -55,7 +56,7 @@ pub fn outcome(s: &Summary, read: &ReadReport) -> String {
         short(w.offered_requests_per_s),
         s.scenario.fleet.gpus,
         if s.scenario.fleet.gpus == 1 { "" } else { "s" },
-        policy(s),
+        policy(&s.scenario, s.bins.len()),
     );
     text += &repairs(read);
     text += &format!(
@@ -121,7 +122,7 @@ pub fn outcome(s: &Summary, read: &ReadReport) -> String {
         ],
         [
             "queueing, mean (s)".to_owned(),
-            "-".to_owned(),
+            short(p.avg_queueing_s),
             short(h.queueing_s.as_ref().map(|d| d.mean)),
         ],
         [
@@ -194,12 +195,12 @@ pub fn outcome(s: &Summary, read: &ReadReport) -> String {
 }
 
 /// The policy by its JSON name, with K where it has bins.
-fn policy(s: &Summary) -> String {
-    let name = serde_json::to_value(s.scenario.scheduler.policy)
+fn policy(s: &Scenario, bins: usize) -> String {
+    let name = serde_json::to_value(s.scheduler.policy)
         .ok()
         .and_then(|value| value.as_str().map(str::to_owned))
         .unwrap_or_default();
-    match s.bins.len() {
+    match bins {
         0 => name,
         bins => format!("{name} with {bins} bins"),
     }
@@ -294,4 +295,115 @@ pub fn fit(f: &Fit) -> String {
         );
     }
     text
+}
+
+/// The table of `batchscope capacity`.
+pub fn highest_rate(
+    rate: Option<Estimate>,
+    replications: &[Highest],
+    scenario: &Scenario,
+    promise: &Promise,
+) -> String {
+    let mut text = format!(
+        "highest rate at which {} on {} GPU{}, {}\n",
+        promised(promise),
+        scenario.fleet.gpus,
+        if scenario.fleet.gpus == 1 { "" } else { "s" },
+        policy(
+            scenario,
+            if scenario.scheduler.policy.has_bins() {
+                scenario.scheduler.bins.count as usize
+            } else {
+                0
+            }
+        ),
+    );
+    let mut table = new_table(&["", "requests/s", "attainment", "utilisation", "backlog"]);
+    let mut row = |what: &str, probe: &Probe| {
+        table.add_row([
+            what.to_owned(),
+            short(probe.rate_per_s),
+            percent(probe.attainment),
+            percent(probe.utilization),
+            probe.backlog.to_string(),
+        ]);
+    };
+    for highest in replications {
+        match highest {
+            Highest::Found(probe) => row("highest", probe),
+            Highest::Never(probe) => row("fails even at", probe),
+            Highest::Unbounded(probe) => row("holds even at", probe),
+        }
+    }
+    text += &format!("{table}\n\n");
+    let never = replications.iter().any(|h| matches!(h, Highest::Never(_)));
+    let unbounded = replications
+        .iter()
+        .any(|h| matches!(h, Highest::Unbounded(_)));
+    match rate {
+        Some(rate) => text += &format!("{} requests/s\n", estimate(rate, short)),
+        None if never => {
+            text +=
+                "the promise fails even where hardly anything waits: this fleet cannot keep it\n";
+        }
+        None => {}
+    }
+    if unbounded {
+        text += "the trace is too short to overload this fleet: give it more requests\n";
+    }
+    text
+}
+
+/// The table of `batchscope capacity --fewest-gpus`.
+pub fn fewest(found: &Fewest, promise: &Promise) -> String {
+    let mut table = new_table(&["GPUs", "attainment", "95 % from", "to"]);
+    for (gpus, attained) in &found.tried {
+        let [low, high] = match attained.interval {
+            Some(ends) => ends.map(percent),
+            None => ["-".to_owned(), "-".to_owned()],
+        };
+        table.add_row([gpus.to_string(), percent(attained.mean), low, high]);
+    }
+    let mut text = format!(
+        "fewest GPUs with which {} at {} requests/s\n{table}\n\n",
+        promised(promise),
+        short(found.rate_per_s),
+    );
+    text += &match (found.gpus, found.gpus_with_confidence) {
+        (None, _) => "no fleet that was tried keeps the promise\n".to_owned(),
+        (Some(n), None) => format!("{n} by the mean\n"),
+        (Some(n), Some(sure)) => {
+            format!("{n} by the mean; {sure} by the lower end of the 95 % interval\n")
+        }
+    };
+    text
+}
+
+fn promised(promise: &Promise) -> String {
+    let which = match promise.which {
+        Which::Token => "the token SLA",
+        Which::Request => "the request SLA",
+        Which::Joint => "both SLAs",
+    };
+    let verb = if promise.which == Which::Joint {
+        "are"
+    } else {
+        "is"
+    };
+    format!(
+        "{which} {verb} met by {} of the requests",
+        percent(promise.share)
+    )
+}
+
+fn estimate(e: Estimate, print: fn(f64) -> String) -> String {
+    match e.interval {
+        Some([low, high]) => format!(
+            "{} (95 % interval {} to {})",
+            print(e.mean),
+            print(low),
+            print(high)
+        ),
+        None => format!("{} (one replication: no interval)", print(e.mean)),
+    }
 }

@@ -42,6 +42,13 @@ pub enum Policy {
     MultiBinDynamic,
 }
 
+impl Policy {
+    /// Whether requests are sorted into bins by predicted length.
+    pub fn has_bins(self) -> bool {
+        matches!(self, Policy::MultiBin | Policy::MultiBinDynamic)
+    }
+}
+
 /// A policy with every parameter; those that a policy does not use are ignored by it, so that
 /// switching the policy keeps the rest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

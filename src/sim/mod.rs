@@ -10,4 +10,6 @@ mod record;
 mod workload;
 
 pub use closed::Run;
+pub(crate) use workload::rows;
+
 pub use record::{BatchRow, Batches, Prediction, Record, Requests, WorkloadReport};

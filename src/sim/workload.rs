@@ -4,7 +4,6 @@ use std::ops::Range;
 
 use super::record::{Prediction, WorkloadReport};
 use crate::sched::bins::{BinTable, DROPPED, Sample};
-use crate::sched::{Policy, Scheduler};
 use crate::trace::Failed;
 use crate::trace::predict::{Kind, bin_errors};
 use crate::{Error, Scenario, Trace};
@@ -97,7 +96,7 @@ impl Prepared {
             report,
             rows,
         };
-        if has_bins(&scenario.scheduler) {
+        if scenario.scheduler.policy.has_bins() {
             prepared.sort_into_bins(trace, scenario, drop_failed)?;
         } else {
             prepared.bin_of = trace.output[prepared.rows.clone()]
@@ -199,12 +198,8 @@ fn stray(bin: u8, error: i8, bins: usize) -> u8 {
     strayed.clamp(0, bins as i32 - 1) as u8
 }
 
-fn has_bins(scheduler: &Scheduler) -> bool {
-    matches!(scheduler.policy, Policy::MultiBin | Policy::MultiBinDynamic)
-}
-
 /// The rows inside window and limit: arrivals are sorted, so they are one range.
-fn rows(trace: &Trace, scenario: &Scenario) -> Range<usize> {
+pub(crate) fn rows(trace: &Trace, scenario: &Scenario) -> Range<usize> {
     let workload = &scenario.workload;
     let zero = trace.arrival.first().copied().unwrap_or(0.0);
     let start = workload

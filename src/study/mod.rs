@@ -5,6 +5,7 @@
 //! their outcomes are in, gives the files. Who runs the scenarios is another's business: threads,
 //! a pool of workers, other machines.
 
+pub mod capacity;
 pub mod document;
 pub mod execution;
 pub mod figure;

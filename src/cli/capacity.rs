@@ -1,0 +1,114 @@
+//! `batchscope capacity`.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::args::CapacityArgs;
+use super::{files, pool, run, table};
+use crate::scenario::Source;
+use crate::study::capacity::{
+    Estimate, Fewest, Highest, Promise, Replication, Simulate, fewest_gpus,
+};
+use crate::{Error, Scenario};
+
+/// The answer to "how high a rate".
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct HighestRate {
+    /// Requests/s; absent where a replication found no bound or no rate at all.
+    pub rate_per_s: Option<Estimate>,
+    pub replications: Vec<Highest>,
+}
+
+/// Searches and prints.
+pub fn capacity(args: CapacityArgs) -> Result<(), Error> {
+    let (scenario, file) = run::resolve(&args.scenario)?;
+    let promise = Promise {
+        which: args.of.0,
+        share: args.attainment,
+    };
+    if args.replications == 0 {
+        return Err(Error::BadField {
+            field: "replications".to_owned(),
+            value: "0".to_owned(),
+            allowed: "a whole number from 1".to_owned(),
+        });
+    }
+    if args.scenario.rate.is_some() && !args.fewest_gpus {
+        return Err(Error::Contradiction {
+            what: "--rate".to_owned(),
+            why: "the rate is what is searched; add --fewest-gpus, or leave it out".to_owned(),
+        });
+    }
+    let shared = match &scenario.trace {
+        Source::File { .. } => Some(Arc::new(run::load(&scenario, file.as_deref())?)),
+        Source::Synthetic(_) => None,
+    };
+    let jobs = args.jobs.unwrap_or_else(pool::default_jobs);
+    let replications = each(jobs, 0..args.replications, |index| {
+        let trace = match &shared {
+            Some(trace) => trace.clone(),
+            None => {
+                let seed = scenario.seed.wrapping_add(index);
+                let own = Scenario {
+                    seed,
+                    ..scenario.clone()
+                };
+                Arc::new(run::load(&own, None)?)
+            }
+        };
+        let replication = Replication::new(&trace, &scenario, promise, index, args.replications)?;
+        Ok((trace, replication))
+    })?;
+    let simulate: Simulate<'_> = &run::replay_quietly;
+    if let (true, Some(rate)) = (args.fewest_gpus, args.scenario.rate) {
+        let found = fewest_gpus(rate, promise, |gpus| {
+            each(jobs, replications.iter(), |(trace, replication)| {
+                Ok(replication
+                    .attainment(trace, rate, gpus, simulate)?
+                    .attainment)
+            })
+        })?;
+        return show(args.json, &found, |f: &Fewest| table::fewest(f, &promise));
+    }
+    let highest: Vec<Highest> = each(jobs, replications.iter(), |(trace, replication)| {
+        replication.highest_rate(trace, simulate)
+    })?;
+    let rates: Option<Vec<f64>> = highest
+        .iter()
+        .map(|h| match h {
+            Highest::Found(probe) => Some(probe.rate_per_s),
+            Highest::Never(_) | Highest::Unbounded(_) => None,
+        })
+        .collect();
+    let found = HighestRate {
+        rate_per_s: rates.map(|rates| Estimate::of(&rates)),
+        replications: highest,
+    };
+    show(args.json, &found, |f| {
+        table::highest_rate(f.rate_per_s, &f.replications, &scenario, &promise)
+    })
+}
+
+/// Results in the order of the items; the first error ends the work.
+fn each<T: Send, R: Send>(
+    jobs: usize,
+    items: impl Iterator<Item = T> + Send,
+    work: impl Fn(T) -> Result<R, Error> + Sync,
+) -> Result<Vec<R>, Error> {
+    let mut results = Vec::new();
+    pool::each(jobs, items, work, |i, result| {
+        results.push((i, result?));
+        Ok(())
+    })?;
+    results.sort_by_key(|&(i, _)| i);
+    Ok(results.into_iter().map(|(_, result)| result).collect())
+}
+
+fn show<T: Serialize>(json: bool, found: &T, text: impl Fn(&T) -> String) -> Result<(), Error> {
+    if json {
+        return files::print_json(found);
+    }
+    let text = text(found);
+    files::print(|output| output.write_all(text.as_bytes()))
+}

@@ -1,0 +1,385 @@
+//! What a fleet can promise: the highest arrival rate at which an SLA attainment holds, and its
+//! inverse, the fewest GPUs for a rate (docs/MODEL.md, "Capacity search").
+//!
+//! Common random numbers: within a replication every rate and every fleet serves the same requests
+//! with the same predictions; only the clock or the fleet changes. Replications differ by seed
+//! where the trace is generated, and by a block of rows of their own where it is a file.
+
+use serde::Serialize;
+
+use crate::latency::fit::student_t_975;
+use crate::metrics::honest::Attainment;
+use crate::scenario::{Fleet, Scenario, Source};
+use crate::{Error, Outcome, Trace};
+
+/// What must hold.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Promise {
+    pub which: Which,
+    /// Share of the requests, above 0 and at most 1.
+    pub share: f64,
+}
+
+/// The attainment that is promised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Which {
+    /// Time per output token.
+    Token,
+    /// Latency.
+    Request,
+    /// Both.
+    Joint,
+}
+
+impl Which {
+    fn of(self, sla: &Attainment) -> Option<f64> {
+        match self {
+            Which::Token => sla.token,
+            Which::Request => sla.request,
+            Which::Joint => sla.joint,
+        }
+    }
+}
+
+/// A run at one rate and fleet, as far as the search looks at it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Probe {
+    /// Offered, requests/s.
+    pub rate_per_s: f64,
+    pub gpus: u32,
+    /// Attainment of the promise, a share.
+    pub attainment: f64,
+    /// Busy share of the fleet.
+    pub utilization: f64,
+    /// Requests not yet in service when the last one arrived.
+    pub backlog: u64,
+}
+
+/// The highest rate of one replication.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Highest {
+    /// It holds at this probe and fails at a rate [`PRECISION`] above.
+    Found(Probe),
+    /// It fails at every rate that was tried; the lowest one.
+    Never(Probe),
+    /// It holds even at this rate, at which nearly all requests arrive at once: the trace is too
+    /// short to overload the fleet.
+    Unbounded(Probe),
+}
+
+/// Rates are bisected to this relative width.
+pub const PRECISION: f64 = 0.005;
+/// Rates are tried between the fleet's throughput on a full backlog times and over this.
+const REACH: f64 = 1024.0;
+/// The highest rate that a scenario may ask for.
+const MOST_RATE: f64 = 1e7;
+/// The largest fleet that is tried.
+const MOST_GPUS: u32 = 4096;
+
+/// One replication of a search: its trace and the scenario without rate and fleet.
+#[derive(Debug, Clone)]
+pub struct Replication {
+    scenario: Scenario,
+    promise: Promise,
+}
+
+/// Carries a run out, or ends the search: how the command line stops at Ctrl-C.
+pub type Simulate<'a> = &'a (dyn Fn(&Trace, &Scenario) -> Result<Outcome, Error> + Sync);
+
+impl Replication {
+    /// Replication `index` of `of`. Generated traces get another seed; a file gives its `index`th
+    /// block of rows, `of` blocks of equal numbers of rows inside the scenario's window.
+    ///
+    /// Errors: a share outside (0, 1], a rate in the scenario that the search would override, or
+    /// fewer rows than replications.
+    pub fn new(
+        trace: &Trace,
+        scenario: &Scenario,
+        promise: Promise,
+        index: u32,
+        of: u32,
+    ) -> Result<Replication, Error> {
+        if !(promise.share > 0.0 && promise.share <= 1.0) {
+            return Err(Error::BadField {
+                field: "attainment".to_owned(),
+                value: promise.share.to_string(),
+                allowed: "a share above 0 and up to 1".to_owned(),
+            });
+        }
+        let mut scenario = scenario.clone();
+        scenario.seed = scenario.seed.wrapping_add(index);
+        if matches!(scenario.trace, Source::File { .. }) && of > 1 {
+            block(trace, &mut scenario, index, of)?;
+        }
+        Ok(Replication { scenario, promise })
+    }
+
+    /// The seed that this replication's trace is generated from.
+    pub fn scenario(&self) -> &Scenario {
+        &self.scenario
+    }
+
+    /// The scenario at a rate and a fleet.
+    pub fn at(&self, rate_per_s: f64, gpus: u32) -> Scenario {
+        let mut scenario = self.scenario.clone();
+        scenario.workload.rate_per_s = Some(rate_per_s);
+        scenario.fleet = Fleet { gpus };
+        scenario
+    }
+
+    fn probe(
+        &self,
+        trace: &Trace,
+        rate_per_s: f64,
+        gpus: u32,
+        simulate: Simulate<'_>,
+    ) -> Result<Probe, Error> {
+        let summary = simulate(trace, &self.at(rate_per_s, gpus))?.summary;
+        let honest = &summary.honest;
+        let Some(attainment) = self.promise.which.of(&honest.sla) else {
+            return Err(Error::EmptyTrace {
+                file: trace.name.clone(),
+                problem: "no request produced output, so no SLA can be judged".to_owned(),
+            });
+        };
+        Ok(Probe {
+            rate_per_s,
+            gpus,
+            attainment,
+            utilization: honest.utilization.mean,
+            backlog: honest.backlog_at_last_arrival,
+        })
+    }
+
+    fn holds(&self, probe: &Probe) -> bool {
+        probe.attainment >= self.promise.share
+    }
+
+    /// The highest rate at which the promise holds on the scenario's fleet.
+    ///
+    /// Attainment need not fall with the rate everywhere (full batches form late at low rates), so
+    /// rates are tried from high to low in steps of sqrt 2 before the last step is bisected.
+    pub fn highest_rate(&self, trace: &Trace, simulate: Simulate<'_>) -> Result<Highest, Error> {
+        let gpus = self.scenario.fleet.gpus;
+        let probe = |rate: f64| self.probe(trace, rate, gpus, simulate);
+        // All at once: what the fleet serves with a full backlog is the scale of rates.
+        let flood = simulate(trace, &self.at(MOST_RATE, gpus))?.summary;
+        let scale = flood.published.requests_per_s;
+
+        let mut high = probe((2.0 * scale).min(MOST_RATE))?;
+        if self.holds(&high) {
+            return self.highest_of_short_trace(high, scale, probe);
+        }
+        loop {
+            let low = probe(high.rate_per_s / std::f64::consts::SQRT_2)?;
+            if self.holds(&low) {
+                return self.bisect(low, high, probe).map(Highest::Found);
+            }
+            if low.rate_per_s < scale / REACH {
+                return Ok(Highest::Never(low));
+            }
+            high = low;
+        }
+    }
+
+    /// Beyond twice the throughput only a short trace keeps a promise.
+    fn highest_of_short_trace(
+        &self,
+        mut low: Probe,
+        scale: f64,
+        probe: impl Fn(f64) -> Result<Probe, Error>,
+    ) -> Result<Highest, Error> {
+        while low.rate_per_s < (scale * REACH).min(MOST_RATE) {
+            let high = probe((low.rate_per_s * 2.0).min(MOST_RATE))?;
+            if !self.holds(&high) {
+                return self.bisect(low, high, probe).map(Highest::Found);
+            }
+            low = high;
+        }
+        Ok(Highest::Unbounded(low))
+    }
+
+    fn bisect(
+        &self,
+        mut low: Probe,
+        mut high: Probe,
+        probe: impl Fn(f64) -> Result<Probe, Error>,
+    ) -> Result<Probe, Error> {
+        while high.rate_per_s > low.rate_per_s * (1.0 + PRECISION) {
+            let middle = probe(libm::sqrt(low.rate_per_s * high.rate_per_s))?;
+            if self.holds(&middle) {
+                low = middle;
+            } else {
+                high = middle;
+            }
+        }
+        Ok(low)
+    }
+
+    /// The promise at one rate and fleet.
+    pub fn attainment(
+        &self,
+        trace: &Trace,
+        rate_per_s: f64,
+        gpus: u32,
+        simulate: Simulate<'_>,
+    ) -> Result<Probe, Error> {
+        self.probe(trace, rate_per_s, gpus, simulate)
+    }
+}
+
+/// Narrows the scenario's window to its `index`th block of `of`.
+fn block(trace: &Trace, scenario: &mut Scenario, index: u32, of: u32) -> Result<(), Error> {
+    let rows = crate::sim::rows(trace, scenario);
+    let (index, of) = (index as usize, of as usize);
+    if rows.len() < 2 * of {
+        return Err(Error::BadField {
+            field: "replications".to_owned(),
+            value: of.to_string(),
+            allowed: format!(
+                "at most {}: each takes a block of the file's {} rows",
+                rows.len() / 2,
+                rows.len()
+            ),
+        });
+    }
+    let zero = trace.arrival[0];
+    let edge = |i: usize| rows.start + rows.len() * i / of;
+    let workload = &mut scenario.workload;
+    workload.window_start_s = Some(trace.arrival[edge(index)] - zero);
+    if index + 1 < of {
+        workload.window_end_s = Some(trace.arrival[edge(index + 1)] - zero);
+    }
+    workload.limit = Some((rows.len() / of) as u32);
+    Ok(())
+}
+
+/// A mean over replications with its 95 % interval (Student's t); a single one has none.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Estimate {
+    pub mean: f64,
+    pub interval: Option<[f64; 2]>,
+}
+
+impl Estimate {
+    /// Of at least one value.
+    pub fn of(values: &[f64]) -> Estimate {
+        let n = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / n;
+        let freedom = values.len().saturating_sub(1) as u32;
+        let interval = (freedom > 0).then(|| {
+            let squares: f64 = values.iter().map(|x| (x - mean) * (x - mean)).sum();
+            let half = student_t_975(freedom) * libm::sqrt(squares / f64::from(freedom) / n);
+            [mean - half, mean + half]
+        });
+        Estimate { mean, interval }
+    }
+}
+
+/// The answer to "how many GPUs for this rate".
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Fewest {
+    pub rate_per_s: f64,
+    /// The fewest at which the mean attainment of all replications keeps the promise; absent where
+    /// even the largest fleet does not.
+    pub gpus: Option<u32>,
+    /// The fewest at which the lower end of its 95 % interval does too; absent for one replication
+    /// and where no fleet up to twice `gpus` does.
+    pub gpus_with_confidence: Option<u32>,
+    /// Every fleet that was tried, ascending, with its attainment.
+    pub tried: Vec<(u32, Estimate)>,
+}
+
+/// The fewest GPUs that keep the promise at a rate. `attainment` gives every replication's
+/// attainment at a number of GPUs.
+///
+/// Fleets are doubled until the promise holds, then bisected: a larger fleet is taken to serve no
+/// worse, which `tried` shows.
+pub fn fewest_gpus(
+    rate_per_s: f64,
+    promise: Promise,
+    attainment: impl Fn(u32) -> Result<Vec<f64>, Error>,
+) -> Result<Fewest, Error> {
+    let mut tried: Vec<(u32, Estimate)> = Vec::new();
+    let mut at = |gpus: u32| -> Result<Estimate, Error> {
+        match tried.binary_search_by_key(&gpus, |&(g, _)| g) {
+            Ok(i) => Ok(tried[i].1),
+            Err(i) => {
+                let estimate = Estimate::of(&attainment(gpus)?);
+                tried.insert(i, (gpus, estimate));
+                Ok(estimate)
+            }
+        }
+    };
+    let mut smallest = |from: u32, most: u32, holds: &dyn Fn(&Estimate) -> bool| {
+        let (mut fails, mut keeps) = (from - 1, from);
+        while !holds(&at(keeps)?) {
+            if keeps >= most {
+                return Ok(None);
+            }
+            fails = keeps;
+            keeps = keeps.saturating_mul(2).min(most);
+        }
+        while keeps - fails > 1 {
+            let middle = fails + (keeps - fails) / 2;
+            if holds(&at(middle)?) {
+                keeps = middle;
+            } else {
+                fails = middle;
+            }
+        }
+        Ok::<_, Error>(Some(keeps))
+    };
+    let gpus = smallest(1, MOST_GPUS, &|e| e.mean >= promise.share)?;
+    let gpus_with_confidence = match gpus {
+        Some(gpus) => smallest(gpus, gpus.saturating_mul(2).min(MOST_GPUS), &|e| {
+            e.interval.is_some_and(|[low, _]| low >= promise.share)
+        })?,
+        None => None,
+    };
+    Ok(Fewest {
+        rate_per_s,
+        gpus,
+        gpus_with_confidence,
+        tried,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PROMISE: Promise = Promise {
+        which: Which::Joint,
+        share: 0.895,
+    };
+
+    #[test]
+    fn the_fewest_gpus_by_mean_and_with_confidence() {
+        // Attainment rises by .01 a GPU from .5, and replications differ by .02.
+        let at = |g: u32| {
+            let mean = (0.5 + 0.01 * f64::from(g)).min(1.0);
+            Ok(vec![mean - 0.02, mean, mean + 0.02])
+        };
+        let found = fewest_gpus(1.0, PROMISE, at).unwrap();
+        assert_eq!(found.gpus, Some(40));
+        // 4.303 * .02 / sqrt 3 = .0497 below the mean.
+        assert_eq!(found.gpus_with_confidence, Some(45));
+        assert!(found.tried.is_sorted_by_key(|&(g, _)| g));
+    }
+
+    #[test]
+    fn no_fleet_keeps_an_impossible_promise() {
+        let found = fewest_gpus(1.0, PROMISE, |_| Ok(vec![0.5])).unwrap();
+        assert_eq!(found.gpus, None);
+        assert_eq!(found.tried.last().unwrap().0, MOST_GPUS);
+    }
+
+    #[test]
+    fn one_replication_gives_no_confidence() {
+        let found = fewest_gpus(1.0, PROMISE, |_| Ok(vec![1.0])).unwrap();
+        assert_eq!((found.gpus, found.gpus_with_confidence), (Some(1), None));
+    }
+}
