@@ -15,6 +15,7 @@
 //! | [`sim`] | the clock: fleet and event order, the closed-batch engine |
 //! | [`metrics`] | what happened: percentiles, SLA, throughput, utilisation, down-sampled figures |
 //! | [`study`] | many runs: the published studies, sweeps, searches; files as plain data |
+//! | [`report`] | a study's files as bytes: CSV, Markdown, SVG, PNG |
 //! | `web`, `cli` | the two doors; mechanical, no logic |
 //!
 //! # Units
