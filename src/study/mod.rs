@@ -5,11 +5,15 @@
 //! their outcomes are in, gives the files. Who runs the scenarios is another's business: threads,
 //! a pool of workers, other machines.
 
+mod check;
 pub mod document;
 pub mod execution;
+mod field;
 pub mod figure;
 mod intervals;
+mod published_columns;
 pub mod stress_v2;
+mod text;
 
 use serde::{Deserialize, Serialize};
 
