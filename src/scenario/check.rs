@@ -6,7 +6,7 @@ use crate::latency::Latency;
 use crate::sched::bins::{Boundaries, MAX_BINS, MAX_CUT};
 
 /// Most GPUs a fleet can have.
-const MAX_GPUS: u32 = 4096;
+pub const MAX_GPUS: u32 = 4096;
 /// Largest batch of any policy.
 const MAX_BATCH: u32 = 4096;
 

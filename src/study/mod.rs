@@ -6,11 +6,15 @@
 //! a pool of workers, other machines.
 
 pub mod capacity;
+mod check;
 pub mod document;
 pub mod execution;
+mod field;
 pub mod figure;
 mod intervals;
+mod published_columns;
 pub mod stress_v2;
+mod text;
 
 use serde::{Deserialize, Serialize};
 

@@ -1,15 +1,20 @@
 //! Stress test v2: a grid of multi-bin runs (step 1), or four schedulers on one GPU and a fleet
 //! (step 2), under a token and a request SLA. Published in `results_v2.csv` and
-//! `step2_report.txt` of TravisLeeTS/llm-scheduler-sim.
+//! `step2_report.txt` of TravisLeeTS/llm-scheduler-sim; docs/MODEL.md, "Studies".
+
+mod figures;
+mod report;
 
 use serde::{Deserialize, Serialize};
 
-use super::document::{Cell, Content, File, Table};
-use super::{Plan, limit_counts};
+use super::document::{Cell, Content, File};
+use super::published_columns::{self as columns, Column};
+use super::{Plan, check, field, limit_counts, text};
 use crate::Error;
 use crate::metrics::Summary;
-use crate::scenario::{Preset, Scenario, Source};
+use crate::scenario::{MAX_GPUS, Preset, Scenario, Source};
 use crate::sched::Policy;
+use crate::sched::bins::MAX_BINS;
 
 /// Settings of the study, with the published defaults.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -84,6 +89,104 @@ impl StressV2 {
         (scenario.sla.token_ms, scenario.sla.request_s) = self.sla.limits();
         scenario
     }
+
+    /// The fleet and bins of step 2's last method.
+    fn optimal(&self) -> Result<Option<(u32, u32)>, Error> {
+        match (self.optimal_gpus, self.optimal_bins) {
+            (Some(gpus), Some(bins)) => {
+                check::count("stress-v2.optimal_gpus", gpus, MAX_GPUS)?;
+                check::count("stress-v2.optimal_bins", bins, MAX_BINS)?;
+                Ok(Some((gpus, bins)))
+            }
+            (None, None) => Ok(None),
+            (gpus, _) => {
+                let missing = if gpus.is_some() { "bins" } else { "gpus" };
+                Err(check::refuse(
+                    &format!("stress-v2.optimal_{missing}"),
+                    "nothing",
+                    "a number where the other of optimal_gpus and optimal_bins has one".to_owned(),
+                ))
+            }
+        }
+    }
+
+    fn grid(&self) -> Result<Vec<Scenario>, Error> {
+        check::counts("stress-v2.gpu_counts", &self.gpu_counts, MAX_GPUS)?;
+        check::counts("stress-v2.bin_counts", &self.bin_counts, MAX_BINS)?;
+        let mut points = Vec::new();
+        for &n in &self.request_counts {
+            for &gpus in &self.gpu_counts {
+                for &bins in &self.bin_counts {
+                    points.push(self.point(n, Policy::MultiBinDynamic, gpus, bins));
+                }
+            }
+        }
+        Ok(points)
+    }
+
+    fn comparison(&self) -> Result<Vec<Scenario>, Error> {
+        let optimal = self.optimal()?;
+        let mut points = Vec::new();
+        for &n in &self.request_counts {
+            points.push(self.point(n, Policy::StaticFifo, 1, 1));
+            points.push(self.point(n, Policy::Dynamic, 1, 1));
+            points.push(self.point(n, Policy::MultiBinDynamic, 1, 4));
+            points.push(self.point(n, Policy::MultiBinDynamic, 1, BASE_BINS));
+            if let Some((gpus, bins)) = optimal {
+                points.push(self.point(n, Policy::MultiBinDynamic, gpus, bins));
+            } else {
+                points.push(self.point(n, Policy::Dynamic, 4, 1));
+                points.push(self.point(n, Policy::MultiBinDynamic, 4, 4));
+                points.push(self.point(n, Policy::MultiBinDynamic, 8, 4));
+            }
+        }
+        Ok(points)
+    }
+}
+
+/// Bins of the one-GPU method that the published findings compare with static batching.
+const BASE_BINS: u32 = 8;
+
+/// The columns of `results_v2.csv`, in the published order.
+fn results() -> Vec<Column> {
+    let mut all = columns::RUN.to_vec();
+    all.extend([columns::K_BINS, columns::ACTUAL_RPS, columns::RPS_SCALING]);
+    all.extend([
+        (
+            "d_sla_token",
+            (|s| (s.scenario.sla.token_ms / 1e3).into()) as fn(&Summary) -> Cell,
+        ),
+        ("d_sla_request", |s| s.scenario.sla.request_s.into()),
+        ("sla_violation_rate_token", |s| {
+            columns::token_violation_rate(s).into()
+        }),
+        ("sla_violation_rate_request", |s| {
+            columns::request_violation_rate(s).into()
+        }),
+        ("sla_violations_token", |s| {
+            s.published.token_violations.into()
+        }),
+        ("sla_violations_request", |s| {
+            s.published.request_violations.into()
+        }),
+        columns::SLA_VIOLATION_RATE,
+        columns::REQUESTS_PER_S,
+        columns::TOKENS_PER_S,
+        columns::CAPACITY,
+        ("avg_tbt_ms", |s| s.published.avg_tbt_ms.into()),
+        ("p95_tbt_ms", |s| s.published.p95_tbt_ms.into()),
+        ("p99_tbt_ms", |s| s.published.p99_tbt_ms.into()),
+        ("max_tbt_ms", |s| s.published.max_tbt_ms.into()),
+    ]);
+    all.extend(columns::OUTCOME);
+    all.push(("method_label", |s| text::method(s).into()));
+    all
+}
+
+/// The runs of each request count.
+fn by_count(runs: &[Summary]) -> Vec<&[Summary]> {
+    runs.chunk_by(|a, b| a.workload.rows_replayed == b.workload.rows_replayed)
+        .collect()
 }
 
 impl Plan for StressV2 {
@@ -96,48 +199,52 @@ impl Plan for StressV2 {
     }
 
     fn next(&self, done: &[Summary]) -> Result<Vec<Scenario>, Error> {
-        if !done.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut points = Vec::new();
-        for &n in &self.request_counts {
-            if self.step == 1 {
-                for &gpus in &self.gpu_counts {
-                    for &bins in &self.bin_counts {
-                        points.push(self.point(n, Policy::MultiBinDynamic, gpus, bins));
-                    }
-                }
-                continue;
-            }
-            points.push(self.point(n, Policy::StaticFifo, 1, 1));
-            points.push(self.point(n, Policy::Dynamic, 1, 1));
-            points.push(self.point(n, Policy::MultiBinDynamic, 1, 4));
-            points.push(self.point(n, Policy::MultiBinDynamic, 1, 8));
-            match (self.optimal_gpus, self.optimal_bins) {
-                (Some(gpus), Some(bins)) => {
-                    points.push(self.point(n, Policy::MultiBinDynamic, gpus, bins));
-                }
-                _ => {
-                    points.push(self.point(n, Policy::Dynamic, 4, 1));
-                    points.push(self.point(n, Policy::MultiBinDynamic, 4, 4));
-                    points.push(self.point(n, Policy::MultiBinDynamic, 8, 4));
-                }
-            }
-        }
-        Ok(points)
+        check::counts("stress-v2.request_counts", &self.request_counts, u32::MAX)?;
+        let points = match self.step {
+            1 => self.grid()?,
+            2 => self.comparison()?,
+            other => return Err(check::refuse("stress-v2.step", other, "1 or 2".to_owned())),
+        };
+        Ok(if done.is_empty() { points } else { Vec::new() })
     }
 
-    fn files(&self, outcomes: &[Summary]) -> Result<Vec<File>, Error> {
-        let mut table = Table::new(["scheduler_type", "num_requests", "num_gpus", "k_bins"]);
-        for s in outcomes {
-            table.rows.push(vec![
-                Cell::from(format!("{:?}", s.scenario.scheduler.policy)),
-                Cell::from(s.workload.rows_replayed),
-                Cell::from(s.scenario.fleet.gpus),
-                Cell::from(s.scenario.scheduler.bins.count),
-            ]);
+    fn files(&self, runs: &[Summary]) -> Result<Vec<File>, Error> {
+        let groups = by_count(runs);
+        let mut files = vec![
+            File::new(
+                "results_v2.csv",
+                Content::Table(columns::table(&results(), runs)),
+            ),
+            File::new("results_v2_honest.csv", Content::Table(field::table(runs))),
+        ];
+        if self.step == 1 {
+            files.push(File::new(
+                "step1_report.txt",
+                Content::Text(report::grid(self, &groups)),
+            ));
+            files.push(File::new(
+                "step1_grid",
+                Content::Figure(figures::grid(self, &groups)),
+            ));
+            return Ok(files);
         }
-        Ok(vec![File::new("results_v2.csv", Content::Table(table))])
+        files.push(File::new(
+            "step2_report.txt",
+            Content::Text(report::comparison(self, &groups)),
+        ));
+        files.push(File::new(
+            "step2_comparison",
+            Content::Figure(figures::comparison(&groups)),
+        ));
+        files.push(File::new(
+            "tbt_comparison",
+            Content::Figure(figures::tbt(&groups)),
+        ));
+        files.push(File::new(
+            "step2_honest",
+            Content::Figure(figures::honest(&groups)),
+        ));
+        Ok(files)
     }
 
     fn trace_mut(&mut self) -> Option<(&mut Source, &mut u32)> {

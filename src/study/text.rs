@@ -1,0 +1,126 @@
+//! Words and numbers of the studies' reports.
+
+use super::published_columns::{request_violation_rate, token_violation_rate};
+use crate::latency::Latency;
+use crate::metrics::Summary;
+use crate::sched::Policy;
+
+/// "1,000".
+pub(super) fn thousands(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// "74.3%".
+pub(super) fn percent(share: f64) -> String {
+    format!("{:.1}%", share * 100.0)
+}
+
+/// "1 GPU", "32 GPUs".
+pub(super) fn gpus(n: u32) -> String {
+    format!("{n} GPU{}", if n == 1 { "" } else { "s" })
+}
+
+/// "Static FIFO", "Multi-Bin K=8".
+pub(super) fn scheduler(s: &Summary) -> String {
+    let bins = s.scenario.scheduler.bins.count;
+    match s.scenario.scheduler.policy {
+        Policy::StaticFifo => "Static FIFO".to_owned(),
+        Policy::Dynamic => "Dynamic No-Bins".to_owned(),
+        Policy::MultiBinDynamic => format!("Multi-Bin K={bins}"),
+        Policy::MultiBin => format!("Full Multi-Bin K={bins}"),
+    }
+}
+
+/// "Static FIFO (1 GPU)", as in the published reports.
+pub(super) fn method(s: &Summary) -> String {
+    format!("{} ({})", scheduler(s), gpus(s.scenario.fleet.gpus))
+}
+
+/// The share that kept the token SLA, as published.
+pub(super) fn token_pass(s: &Summary) -> f64 {
+    1.0 - token_violation_rate(s)
+}
+
+/// The share that kept the request SLA, as published.
+pub(super) fn request_pass(s: &Summary) -> f64 {
+    1.0 - request_violation_rate(s)
+}
+
+/// Up to four significant digits, never an exponent: "0.1661", "1457", "15537".
+pub(super) fn short(x: f64) -> String {
+    let decimals = match x.abs() {
+        a if a >= 1000.0 => 0,
+        a if a >= 100.0 => 1,
+        a if a >= 10.0 => 2,
+        a if a >= 1.0 || a == 0.0 => 3,
+        _ => 4,
+    };
+    format!("{x:.decimals$}")
+}
+
+/// "-" where there is nothing.
+pub(super) fn or_dash<T>(value: Option<T>, write: impl Fn(T) -> String) -> String {
+    value.map_or_else(|| "-".to_owned(), write)
+}
+
+/// A line of 80 signs.
+pub(super) fn rule(sign: char) -> String {
+    std::iter::repeat_n(sign, 80).collect::<String>() + "\n"
+}
+
+/// Columns under a header, two spaces apart: the first to the left, the others to the right.
+pub(super) fn aligned(header: &[&str], rows: &[Vec<String>]) -> String {
+    let header = header.iter().map(|&name| name.to_owned()).collect();
+    let lines: Vec<&Vec<String>> = std::iter::once(&header).chain(rows).collect();
+    let width = |at: usize| {
+        let cells = lines.iter().filter_map(|line| line.get(at));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..header.len()).map(width).collect();
+    let mut text = String::new();
+    for line in lines {
+        let mut out = String::new();
+        for (at, (cell, &width)) in line.iter().zip(&widths).enumerate() {
+            if at == 0 {
+                out += &format!("{cell:<width$}");
+            } else {
+                out += &format!("  {cell:>width$}");
+            }
+        }
+        text += out.trim_end();
+        text.push('\n');
+    }
+    text
+}
+
+/// The latency model that a run used, in lines for a report.
+pub(super) fn latency_model(s: &Summary) -> String {
+    let Latency::Linear(model) = &s.scenario.latency;
+    format!(
+        "  T(b, L) = alpha + beta L h(b),  h(b) = 1 + gamma (b - 1)/b\n  \
+         L = prompt + output tokens of the longest request in a batch of b\n  \
+         alpha = {:.2} ms, beta = {:.3} ms/token, gamma = {:.4}\n",
+        model.alpha_s * 1e3,
+        model.beta_s_per_token * 1e3,
+        model.gamma,
+    )
+}
+
+/// The run with the largest value, the earlier of equals.
+pub(super) fn best_by<'a>(
+    runs: impl IntoIterator<Item = &'a Summary>,
+    value: impl Fn(&Summary) -> f64,
+) -> Option<&'a Summary> {
+    runs.into_iter().fold(None, |best, run| match best {
+        Some(old) if value(old) >= value(run) => Some(old),
+        _ => Some(run),
+    })
+}
