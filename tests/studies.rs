@@ -1,0 +1,348 @@
+//! Studies and sweeps from outside: the real program, killed and resumed, split over "machines".
+#![cfg(feature = "cli")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use batchscope::Scenario;
+use serde_json::Value;
+use tempfile::TempDir;
+
+fn batchscope() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_batchscope"))
+}
+
+fn run(args: &[&str]) -> Output {
+    batchscope()
+        .args(args)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+fn fed(args: &[&str], input: &[u8]) -> Output {
+    let mut child = batchscope()
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let input = input.to_vec();
+    // Written beside the reading: a full pipe on either side must not stop the other.
+    let feeding = std::thread::spawn(move || stdin.write_all(&input));
+    let output = child.wait_with_output().unwrap();
+    // A program that ended early closed the pipe; its output is what is judged.
+    let _ = feeding.join().unwrap();
+    output
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+fn succeeded(output: &Output) -> &str {
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+/// Every file of a folder.
+fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            (name, fs::read(&path).unwrap())
+        })
+        .collect()
+}
+
+/// Twelve runs, long enough to be killed among.
+const GRID: [&str; 10] = [
+    "study",
+    "stress-v2",
+    "--step",
+    "1",
+    "--request-counts",
+    "20000,40000,60000",
+    "--gpu-counts",
+    "1,2",
+    "--bin-counts",
+    "2,4",
+];
+
+fn grid(folder: &Path, more: &[&str]) -> Command {
+    let mut command = batchscope();
+    command
+        .args(GRID)
+        .arg("--out")
+        .arg(folder)
+        .args(more)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    command
+}
+
+fn lines(path: &Path) -> usize {
+    fs::read(path).map_or(0, |bytes| bytes.iter().filter(|&&b| b == b'\n').count())
+}
+
+#[test]
+fn a_killed_study_goes_on_and_gives_the_bytes_of_an_unbroken_one() {
+    let place = TempDir::new().unwrap();
+    let (whole, broken) = (place.path().join("whole"), place.path().join("broken"));
+    succeeded(&grid(&whole, &[]).output().unwrap());
+    let expected = contents(&whole);
+    assert!(
+        expected.contains_key("results_v2.csv"),
+        "{:?}",
+        expected.keys()
+    );
+
+    let journal = broken.join("unfinished.jsonl");
+    let mut child = grid(&broken, &["--jobs", "1"]).spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    // A header and three outcomes.
+    while lines(&journal) < 4 {
+        assert!(Instant::now() < deadline, "the study never got going");
+        assert_eq!(child.try_wait().unwrap(), None, "the study ended too soon");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    // SIGKILL on Unix: no handler runs.
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let left: Vec<String> = contents(&broken).into_keys().collect();
+    assert_eq!(left, ["unfinished.jsonl"], "only the journal may be there");
+
+    // The kill may have cut the last line; make sure that one is cut.
+    let mut bytes = fs::read(&journal).unwrap();
+    bytes.extend(br#"{"scenario":{"vers"#);
+    fs::write(&journal, bytes).unwrap();
+
+    let resumed = grid(&broken, &[]).output().unwrap();
+    succeeded(&resumed);
+    let said = text(&resumed.stderr);
+    assert!(said.contains("going on after"), "{said}");
+    assert_eq!(contents(&broken), expected);
+}
+
+#[test]
+fn a_journal_of_another_study_is_not_used() {
+    let place = TempDir::new().unwrap();
+    let journal = place.path().join("unfinished.jsonl");
+    fs::write(
+        &journal,
+        "{\"batchscope\":\"0.0.1\",\"study\":\"stress-v2\",\"trace\":\"\"}\n",
+    )
+    .unwrap();
+    let out = place.path().to_str().unwrap();
+    let output = run(&[
+        "study",
+        "stress-v2",
+        "--request-counts",
+        "100",
+        "--out",
+        out,
+    ]);
+    succeeded(&output);
+    assert!(text(&output.stderr).contains("starting anew"));
+    assert!(!journal.exists());
+}
+
+#[test]
+fn a_study_split_into_lines_gives_the_same_files() {
+    let place = TempDir::new().unwrap();
+    let (here, split) = (place.path().join("here"), place.path().join("split"));
+    let study = ["study", "stress-v2", "--request-counts", "300,700"];
+    let with = |more: &[&str]| run(&[&study[..], more].concat());
+    succeeded(&with(&["--out", here.to_str().unwrap()]));
+
+    let scenarios = with(&["--emit-scenarios"]);
+    let scenarios = succeeded(&scenarios);
+    // Out of order and twice: outcomes are known by their scenario.
+    let mut shuffled: Vec<&str> = scenarios.lines().collect();
+    shuffled.reverse();
+    shuffled.push(shuffled[0]);
+    let outcomes = fed(&["sweep"], shuffled.join("\n").as_bytes());
+    let file = place.path().join("outcomes.jsonl");
+    fs::write(&file, succeeded(&outcomes)).unwrap();
+
+    let file = file.to_str().unwrap();
+    succeeded(&with(&[
+        "--from-outcomes",
+        file,
+        "--out",
+        split.to_str().unwrap(),
+    ]));
+    assert_eq!(contents(&split), contents(&here));
+
+    let nothing_left = with(&["--from-outcomes", file, "--emit-scenarios"]);
+    assert_eq!(succeeded(&nothing_left), "");
+}
+
+#[test]
+fn missing_and_broken_outcomes_are_named() {
+    let place = TempDir::new().unwrap();
+    let file = place.path().join("outcomes.jsonl");
+    let study = |file: &Path| {
+        run(&[
+            "study",
+            "stress-v2",
+            "--request-counts",
+            "50",
+            "--from-outcomes",
+            file.to_str().unwrap(),
+        ])
+    };
+    fs::write(&file, "").unwrap();
+    let output = study(&file);
+    assert_eq!(output.status.code(), Some(2));
+    let message = text(&output.stderr);
+    assert!(
+        message.contains("5 of 5 scenarios have no outcome"),
+        "{message}"
+    );
+
+    let failed = fed(&["sweep"], br#"{"fleet":{"gpus":0}}"#);
+    fs::write(&file, &failed.stdout).unwrap();
+    let output = study(&file);
+    assert_eq!(output.status.code(), Some(3));
+    let message = text(&output.stderr);
+    for words in ["row 1", "this run failed", "fleet.gpus"] {
+        assert!(message.contains(words), "{message}");
+    }
+}
+
+#[test]
+fn a_sweep_answers_every_line_in_order() {
+    let mut input = String::new();
+    for gpus in [3, 1, 4, 1, 5, 9, 2, 6] {
+        input += &format!(
+            "{{\"fleet\":{{\"gpus\":{gpus}}},\"trace\":{{\"synthetic\":{{\"requests\":{}}}}}}}\n",
+            gpus * 500
+        );
+    }
+    let one = fed(&["sweep", "--jobs", "1"], input.as_bytes());
+    let four = fed(&["sweep", "--jobs", "4"], input.as_bytes());
+    assert_eq!(succeeded(&one), succeeded(&four));
+    let gpus: Vec<u64> = succeeded(&one)
+        .lines()
+        .map(|line| {
+            let outcome: Value = serde_json::from_str(line).unwrap();
+            outcome["scenario"]["fleet"]["gpus"].as_u64().unwrap()
+        })
+        .collect();
+    assert_eq!(gpus, [3, 1, 4, 1, 5, 9, 2, 6]);
+}
+
+#[test]
+fn a_bad_line_of_a_sweep_leaves_the_others_alone() {
+    let input = "{}\nnonsense\n\n{\"fleet\":{\"gpus\":0}}\n{\"seed\":7}\n";
+    let output = fed(&["sweep"], input.as_bytes());
+    assert_eq!(output.status.code(), Some(3));
+    assert!(text(&output.stderr).contains("2 of 4 lines failed"));
+    let lines: Vec<Value> = text(&output.stdout)
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines.len(), 4);
+    assert_eq!(lines[0]["scenario"]["seed"], 42);
+    assert_eq!(lines[1]["error"]["code"], "bad-scenario");
+    let message = lines[1]["error"]["message"].as_str().unwrap();
+    assert!(message.starts_with("scenario 2,"), "{message}");
+    assert_eq!(lines[2]["error"]["field"], "fleet.gpus");
+    assert_eq!(lines[3]["scenario"]["seed"], 7);
+}
+
+#[test]
+fn a_sweep_answers_before_its_input_ends() {
+    let mut child = batchscope()
+        .args(["sweep", "--jobs", "2"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    for seed in 1..4 {
+        writeln!(input, "{{\"seed\":{seed}}}").unwrap();
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        let outcome: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(outcome["scenario"]["seed"], seed);
+    }
+    drop(input);
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn emitted_scenarios_are_scenarios() {
+    let output = run(&["study", "stress-v2", "--emit-scenarios"]);
+    let lines: Vec<&str> = succeeded(&output).lines().collect();
+    assert_eq!(lines.len(), 10);
+    for line in lines {
+        let scenario = Scenario::from_json(line, "line").unwrap();
+        assert_eq!(serde_json::to_string(&scenario).unwrap(), line);
+    }
+}
+
+#[test]
+fn replications_add_tables_of_intervals() {
+    let place = TempDir::new().unwrap();
+    let out = place.path().to_str().unwrap();
+    let args = [
+        "study",
+        "stress-v2",
+        "--request-counts",
+        "300",
+        "--out",
+        out,
+    ];
+    succeeded(&run(&[&args[..], &["--replications", "3"]].concat()));
+    let files = contents(place.path());
+    let table = text(&files["results_v2_intervals.csv"]);
+    let mut rows = csv::Reader::from_reader(table.as_bytes());
+    let column = |name: &str, rows: &mut csv::Reader<&[u8]>| {
+        rows.headers()
+            .unwrap()
+            .iter()
+            .position(|h| h == name)
+            .unwrap_or_else(|| panic!("no {name} in {table}"))
+    };
+    let [mean, low, high] =
+        ["avg_latency", "avg_latency_low", "avg_latency_high"].map(|name| column(name, &mut rows));
+    let mut seen = 0;
+    for row in rows.records() {
+        let row = row.unwrap();
+        assert_eq!(&row[0], "3");
+        let [mean, low, high]: [f64; 3] = [mean, low, high].map(|i| row[i].parse().unwrap());
+        assert!(low < mean && mean < high, "{low} {mean} {high}");
+        seen += 1;
+    }
+    assert_eq!(seen, 5);
+}
+
+#[test]
+fn the_trace_file_of_a_study_limits_its_counts() {
+    let place = TempDir::new().unwrap();
+    let trace = place.path().join("trace.csv");
+    let trace = trace.to_str().unwrap();
+    succeeded(&run(&[
+        "trace",
+        "generate",
+        "--requests",
+        "150",
+        "--out",
+        trace,
+    ]));
+    let output = run(&["study", "stress-v2", "--trace", trace, "--emit-scenarios"]);
+    assert_eq!(succeeded(&output).lines().count(), 5);
+    assert!(text(&output.stderr).contains("150 rows"));
+}
