@@ -1,8 +1,9 @@
 //! The engine against closed forms: throughput of multi-bin batching, waits of M/G/1, M/M/c and of
-//! a batch-service queue. Every tolerance is 4 standard errors, estimated from the run itself.
+//! a batch-service queue, throughput of closed loops. Every tolerance is 4 standard errors, estimated
+//! from the run itself.
 
 use batchscope::latency::{Latency, Linear};
-use batchscope::scenario::Scenario;
+use batchscope::scenario::{ClosedLoop, Scenario};
 use batchscope::sched::{Boundaries, Policy};
 use batchscope::trace::predict::{Kind, Predictor};
 use batchscope::trace::synth::{Arrivals, Lengths, Shape, Synthetic};
@@ -257,7 +258,7 @@ impl Queue {
         for i in 0..b.len() {
             for &row in outcome.requests.members(b, i) {
                 let row = row as usize;
-                let arrival = outcome.requests.arrival_s(trace.arrival[row]);
+                let arrival = outcome.requests.arrivals(&trace).of(row);
                 met.wait[row] = b.start[i] - arrival;
                 met.sojourn[row] = b.end(i) - arrival;
                 met.size[row] = f64::from(b.size[i]);
@@ -437,5 +438,150 @@ fn batch_service_queue() {
         sheet.equal(&format!("{name}, wait (s)"), wait, got, error);
         let (got, error) = batch_means(&met.sojourn);
         sheet.equal(&format!("{name}, sojourn (s)"), sojourn, got, error);
+    }
+}
+
+/// Users on a FIFO fleet that serves one request at a time.
+fn users(trace: &Trace, gpus: u32, closed_loop: ClosedLoop) -> Outcome {
+    let mut scenario = Scenario::default();
+    scenario.scheduler.policy = Policy::StaticFifo;
+    scenario.scheduler.static_batch = 1;
+    scenario.fleet.gpus = gpus;
+    scenario.latency = Latency::Linear(TOKEN);
+    scenario.workload.closed_loop = Some(closed_loop);
+    simulate(trace, &scenario).unwrap()
+}
+
+/// Requests of so many tokens; arrival times that a closed loop must not look at.
+fn bodies(tokens: impl Iterator<Item = u32>) -> Trace {
+    let output: Vec<u32> = tokens.collect();
+    Trace {
+        arrival: (0..output.len()).map(|i| 1e6 + i as f64).collect(),
+        prompt: vec![0; output.len()],
+        output,
+        ..Trace::default()
+    }
+}
+
+#[test]
+fn one_user_without_a_pause_is_served_in_sequence() {
+    let mut random = Random(21);
+    let trace = bodies((0..5).map(|_| 1 + (random.uniform() * 500.0) as u32));
+    for gpus in [1, 4] {
+        let outcome = users(
+            &trace,
+            gpus,
+            ClosedLoop {
+                users: 1,
+                requests_per_user: 5,
+                think_min_s: 0.0,
+                think_max_s: 0.0,
+            },
+        );
+        let mut end = 0.0;
+        for (i, &output) in trace.output.iter().enumerate() {
+            assert_eq!(outcome.batches.start[i], end, "request {i}");
+            assert_eq!(outcome.requests.arrivals(&trace).of(i), end, "request {i}");
+            end += f64::from(output) * TOKEN.beta_s_per_token;
+        }
+        assert_eq!(outcome.summary.published.makespan_s, end);
+        assert_eq!(outcome.summary.honest.queueing_s.unwrap().max, 0.0);
+        let inside = outcome.summary.honest.mean_in_system;
+        assert!((inside - 1.0).abs() < 1e-12, "{inside}");
+    }
+}
+
+#[test]
+fn users_who_never_wait_send_once_a_cycle() {
+    // R = 0.25 s and Z = 0.75 s are sums of powers of two: every time is exact.
+    let (n, each) = (7u32, 40u32);
+    let trace = bodies((0..n * each).map(|_| 250));
+    let latency = Latency::Linear(Linear {
+        beta_s_per_token: 1.0 / 1024.0,
+        ..TOKEN
+    });
+    let mut scenario = Scenario {
+        latency,
+        ..Scenario::default()
+    };
+    scenario.scheduler.policy = Policy::StaticFifo;
+    scenario.scheduler.static_batch = 1;
+    scenario.fleet.gpus = n;
+    scenario.workload.closed_loop = Some(ClosedLoop {
+        users: n,
+        requests_per_user: each,
+        think_min_s: 0.75,
+        think_max_s: 0.75,
+    });
+    let (service, think) = (250.0 / 1024.0, 0.75);
+    let outcome = simulate(&trace, &scenario).unwrap();
+    let cycle = service + think;
+    let b = &outcome.batches;
+    for i in 0..b.len() {
+        // Every user sends at the beginning of every cycle, so cycle k has the requests of all.
+        assert_eq!(b.start[i], (i as u32 / n) as f64 * cycle, "batch {i}");
+    }
+    // X = N / (R + Z) over full cycles: the last one lacks its pause.
+    let makespan = outcome.summary.published.makespan_s;
+    assert_eq!(makespan, f64::from(each) * cycle - think);
+    let x = f64::from(n * each) / (makespan + think);
+    assert!((x - f64::from(n) / cycle).abs() < 1e-12, "{x}");
+    // Little's law, with R = E2E: N = X (R + Z).
+    let e2e = outcome.summary.honest.e2e_s.unwrap().mean;
+    assert!((x * (e2e + think) - f64::from(n)).abs() < 1e-9);
+}
+
+#[test]
+fn users_who_share_servers_are_the_machine_repairmans() {
+    let mut sheet = Sheet::new("requests/s of N users, exponential service of 1 s, c servers");
+    let mut random = Random(22);
+    for (n, servers, (least, most)) in [
+        (1u32, 1u32, (1.0, 3.0)),
+        (5, 1, (2.0, 6.0)),
+        (12, 1, (0.0, 10.0)),
+        (12, 4, (0.5, 2.0)),
+        (40, 16, (2.0, 2.0)),
+    ] {
+        let each = 400_000 / n;
+        let trace = bodies((0..n * each).map(|_| {
+            let time = -(1.0 - random.uniform()).ln();
+            (time / TOKEN.beta_s_per_token).round() as u32 + 1
+        }));
+        let outcome = users(
+            &trace,
+            servers,
+            ClosedLoop {
+                users: n,
+                requests_per_user: each,
+                think_min_s: least,
+                think_max_s: most,
+            },
+        );
+        // Product form (BCMP): of the think time only the mean matters. p(k), k users at the
+        // servers, by birth and death; times in mean services.
+        let service = trace.output.iter().map(|&t| f64::from(t)).sum::<f64>() / trace.len() as f64
+            * TOKEN.beta_s_per_token;
+        let think = (least + most) / 2.0;
+        let busy = |k: u32| f64::from(k.min(servers));
+        let mut weight = vec![1.0];
+        for k in 1..=n {
+            let before = weight[k as usize - 1];
+            weight.push(before * f64::from(n - k + 1) * service / (think * busy(k)));
+        }
+        let sum: f64 = weight.iter().sum();
+        let mean_busy = (0..=n).zip(&weight).map(|(k, w)| busy(k) * w / sum);
+        let theory = mean_busy.sum::<f64>() / service;
+        // Ends in order, without the beginning and the end, where not all users are at it.
+        let b = &outcome.batches;
+        let mut ends: Vec<f64> = (0..b.len()).map(|i| b.end(i)).collect();
+        ends.sort_by(f64::total_cmp);
+        let ends = &ends[ends.len() / 10..ends.len() * 8 / 10];
+        let gaps: Vec<f64> = ends.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        let (gap, error) = batch_means(&gaps);
+        let name = format!("N = {n}, c = {servers}, Z in [{least}, {most}]");
+        sheet.equal(&name, theory, 1.0 / gap, error / gap / gap);
+        // The asymptotic bounds of operational analysis, at the measured mean service.
+        let bound = (f64::from(n) / (service + think)).min(f64::from(servers) / service);
+        assert!(theory < bound * 1.000_001, "{name}: {theory} above {bound}");
     }
 }

@@ -5,12 +5,14 @@
 use std::collections::BTreeMap;
 
 use batchscope::latency::Latency;
-use batchscope::scenario::{Scenario, Ties, TokenRule};
+use batchscope::scenario::{ClosedLoop, Scenario, Ties, TokenRule};
 use batchscope::sched::{Boundaries, Feedback, MemoryRule, Policy, Served, Variant};
 use batchscope::trace::Failed;
 use batchscope::trace::predict::Kind;
 use batchscope::{Outcome, Trace, simulate};
 use proptest::prelude::*;
+use rand::SeedableRng;
+use rand_xoshiro::Xoshiro256PlusPlus;
 use serde_json::Value;
 
 #[path = "support/arbitrary.rs"]
@@ -386,17 +388,24 @@ impl Oracle<'_> {
                 self.formed.push((bin, members));
             }
             if self.future.is_empty() {
-                // Nobody else will come: what is left is served too, oldest request first.
-                let mut rest: Vec<(usize, Vec<Request>)> = std::mem::take(&mut self.queues)
-                    .into_iter()
-                    .enumerate()
-                    .filter(|(_, queue)| !queue.is_empty())
-                    .collect();
-                self.queues = vec![Vec::new(); self.learners.len()];
-                rest.sort_by_key(|(_, queue)| queue[0].row);
-                self.formed.extend(rest);
+                self.serve_the_rest();
             }
         }
+    }
+
+    /// `multi-bin`: nobody else will come, so what is left is served too, oldest request first.
+    fn serve_the_rest(&mut self) {
+        let mut rest: Vec<(usize, Vec<Request>)> = std::mem::take(&mut self.queues)
+            .into_iter()
+            .enumerate()
+            .filter(|(_, queue)| !queue.is_empty())
+            .collect();
+        self.queues = vec![Vec::new(); self.learners.len()];
+        rest.sort_by(|(_, a), (_, b)| {
+            let (a, b) = (&a[0], &b[0]);
+            a.arrival.total_cmp(&b.arrival).then(a.row.cmp(&b.row))
+        });
+        self.formed.extend(rest);
     }
 
     fn choose_bin(&mut self) -> Option<usize> {
@@ -516,6 +525,70 @@ impl Oracle<'_> {
         }
     }
 
+    /// Users instead of recorded arrivals; what comes first at one moment is as with fixed ties, and
+    /// of users the lowest. Request number `u + i * users` is the i-th of user u.
+    fn run_users(&mut self, users: &ClosedLoop) {
+        let mut users: Vec<User> = (0..users.users)
+            .map(|u| User {
+                to_send: (0..users.requests_per_user)
+                    .map(|i| self.future[(u + i * users.users) as usize].clone())
+                    .collect(),
+                sends_at: Some(0.0),
+                waits_for: None,
+                draws: draws(self.s.seed, u),
+                think: (users.think_min_s, users.think_max_s),
+            })
+            .collect();
+        let mut now = 0.0;
+        loop {
+            let mut next_end: Option<(f64, usize)> = None;
+            for (gpu, serving) in self.gpus.iter().enumerate() {
+                if let Some(index) = serving {
+                    let end = self.batches[*index].end();
+                    if next_end.is_none_or(|(earliest, _)| end < earliest) {
+                        next_end = Some((end, gpu));
+                    }
+                }
+            }
+            let mut next_user: Option<(f64, usize)> = None;
+            for (u, user) in users.iter().enumerate() {
+                if let Some(at) = user.sends_at
+                    && next_user.is_none_or(|(earliest, _)| at < earliest)
+                {
+                    next_user = Some((at, u));
+                }
+            }
+            match (next_end, next_user) {
+                (None, None) => {
+                    // Users who wait for a bin to fill wait for each other.
+                    self.serve_the_rest();
+                    if self.wake_all(now).is_empty() {
+                        return;
+                    }
+                }
+                (Some((end, gpu)), user) if user.is_none_or(|(at, _)| end <= at) => {
+                    now = end;
+                    let answered = &self.batches[self.gpus[gpu].unwrap()].members;
+                    for user in &mut users {
+                        if answered.iter().any(|r| Some(r.row) == user.waits_for) {
+                            user.thinks(end);
+                        }
+                    }
+                    self.free(gpu);
+                    self.schedule(gpu, end);
+                }
+                (_, user) => {
+                    let (at, u) = user.unwrap();
+                    now = at;
+                    let request = users[u].sends(at);
+                    self.future.retain(|r| r.row != request.row);
+                    self.arrive(request);
+                    self.wake_all(at);
+                }
+            }
+        }
+    }
+
     /// One heap for everything, compared by time alone.
     fn run_published_heap(&mut self) {
         let requests = self.future.clone();
@@ -545,6 +618,48 @@ impl Oracle<'_> {
             }
         }
     }
+}
+
+/// One user of a closed loop.
+struct User {
+    to_send: std::collections::VecDeque<Request>,
+    sends_at: Option<f64>,
+    /// The row of the request that is not answered yet.
+    waits_for: Option<usize>,
+    draws: Xoshiro256PlusPlus,
+    think: (f64, f64),
+}
+
+impl User {
+    fn sends(&mut self, now: f64) -> Request {
+        self.sends_at = None;
+        let request = self.to_send.pop_front().unwrap();
+        self.waits_for = Some(request.row);
+        Request {
+            arrival: now,
+            ..request
+        }
+    }
+
+    fn thinks(&mut self, now: f64) {
+        self.waits_for = None;
+        if !self.to_send.is_empty() {
+            // The middle of one of 2^52 cells of (0, 1).
+            let uniform = ((self.draws.next_u64() >> 12) as f64 + 0.5) / (1u64 << 52) as f64;
+            let (least, most) = self.think;
+            self.sends_at = Some(now + (least + (most - least) * uniform));
+        }
+    }
+}
+
+/// A user's stream: xoshiro256++, filled by SplitMix64 from the purpose (12, through SplitMix64's
+/// finaliser), the seed in the lower half and the user in the upper.
+fn draws(seed: u32, user: u32) -> Xoshiro256PlusPlus {
+    let mut z = 12u64.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^= z >> 31;
+    Xoshiro256PlusPlus::seed_from_u64(z ^ (u64::from(user) << 32 | u64::from(seed)))
 }
 
 fn has_bins(s: &Scenario) -> bool {
@@ -625,6 +740,8 @@ struct Truth {
     taken: usize,
     failed: usize,
     span: f64,
+    /// Whether the span is over recorded arrivals, so that there is an offered load.
+    offered: bool,
     time_scale: f64,
 }
 
@@ -641,9 +758,15 @@ fn window(trace: &Trace, s: &Scenario) -> Vec<usize> {
         .collect()
 }
 
-/// `None` where there is nothing to replay, or nothing to scale or fit to.
+/// `None` where there is nothing to replay, nothing to scale or fit to, or less than users ask for.
 fn oracle(trace: &Trace, s: &Scenario) -> Option<Truth> {
-    let rows = window(trace, s);
+    let mut rows = window(trace, s);
+    if let Some(users) = &s.workload.closed_loop {
+        let usable = |&row: &usize| s.workload.failed == Failed::Keep || trace.output[row] > 0;
+        let needed = (users.users * users.requests_per_user) as usize;
+        let last = rows.iter().copied().filter(usable).nth(needed - 1)?;
+        rows.retain(|&row| row <= last);
+    }
     let prompts: Vec<u32> = rows.iter().map(|&i| trace.prompt[i]).collect();
     let outputs: Vec<u32> = rows.iter().map(|&i| trace.output[i]).collect();
     let predicted: Vec<u32> = match s.predictor.kind {
@@ -694,7 +817,7 @@ fn oracle(trace: &Trace, s: &Scenario) -> Option<Truth> {
             },
         })
         .collect();
-    let span = requests.last()?.arrival;
+    let recorded_span = requests.last()?.arrival;
     let mut oracle = Oracle {
         s,
         theta: normal_quantile(1.0 - s.scheduler.memory_bound.overflow_probability),
@@ -706,16 +829,25 @@ fn oracle(trace: &Trace, s: &Scenario) -> Option<Truth> {
         gpus: vec![None; s.fleet.gpus as usize],
         batches: Vec::new(),
     };
-    match s.workload.ties {
-        Ties::Fixed => oracle.run_fixed(),
-        Ties::PublishedHeap => oracle.run_published_heap(),
+    match (&s.workload.closed_loop, s.workload.ties) {
+        (Some(users), _) => oracle.run_users(users),
+        (None, Ties::Fixed) => oracle.run_fixed(),
+        (None, Ties::PublishedHeap) => oracle.run_published_heap(),
     }
+    let offered = s.workload.closed_loop.is_none();
+    let span = if offered {
+        recorded_span
+    } else {
+        let sent = oracle.batches.iter().flat_map(|b| &b.members);
+        sent.map(|r| r.arrival).fold(0.0, f64::max)
+    };
     Some(Truth {
         batches: oracle.batches,
         intervals,
         taken: rows.len(),
         failed: outputs.iter().filter(|&&output| output == 0).count(),
         span,
+        offered,
         time_scale,
     })
 }
@@ -873,7 +1005,7 @@ fn honest(s: &Scenario, truth: &Truth) -> Figures {
     }
     let utilization: Vec<f64> = busy.iter().map(|b| b / makespan).collect();
     let share = |met: f64| (n > 0.0).then(|| met / n);
-    let per_span = |x: f64| (truth.span > 0.0).then(|| x / truth.span);
+    let per_span = |x: f64| (truth.offered && truth.span > 0.0).then(|| x / truth.span);
     let mut figures = Figures::new();
     distribution(&mut figures, "queueing_s", &queueing);
     distribution(&mut figures, "ttft_s", &ttfts);
@@ -1008,6 +1140,10 @@ fn check(trace: &Trace, s: &Scenario) -> Result<(), TestCaseError> {
             prop_assert_eq!(w.rows_failed as usize, truth.failed);
             prop_assert_eq!(w.time_scale, truth.time_scale);
             prop_assert_eq!(w.span_s, truth.span);
+            let arrivals = outcome.requests.arrivals(trace);
+            for r in truth.batches.iter().flat_map(|b| &b.members) {
+                prop_assert_eq!(arrivals.of(r.row), r.arrival, "arrival of row {}", r.row);
+            }
             compare(
                 "published",
                 &outcome.summary.published,
@@ -1045,6 +1181,16 @@ proptest! {
         trace in arbitrary::trace(0..=200),
         scenario in arbitrary::scenario(KINDS),
     ) {
+        check(&trace, &scenario)?;
+    }
+
+    #[test]
+    fn every_batch_and_figure_in_a_closed_loop(
+        trace in arbitrary::trace(0..=200),
+        mut scenario in arbitrary::scenario(KINDS),
+        closed_loop in arbitrary::closed_loop(),
+    ) {
+        scenario.workload = arbitrary::by_users(scenario.workload, closed_loop);
         check(&trace, &scenario)?;
     }
 

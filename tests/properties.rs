@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use batchscope::latency::Latency;
 use batchscope::metrics::{figures, rows};
-use batchscope::scenario::{Scenario, Ties};
+use batchscope::scenario::{ClosedLoop, Scenario, Ties};
 use batchscope::sched::{Boundaries, Policy};
 use batchscope::sim::Run;
 use batchscope::trace::Failed;
@@ -18,17 +18,25 @@ mod arbitrary;
 
 const KINDS: &[Kind] = &[Kind::Oracle, Kind::Published, Kind::PromptOnly, Kind::Noisy];
 
-/// Scenarios with either order of ties and, among noisy predictors, with errors of bins.
+/// Scenarios with either order of ties, some with users and, among noisy predictors, with errors of bins.
 fn scenario() -> impl Strategy<Value = Scenario> {
-    (arbitrary::scenario(KINDS), any::<bool>(), 0.0..0.5f64).prop_map(
-        |(mut scenario, heap, bin_error)| {
+    let users = prop_oneof![3 => Just(None), 1 => arbitrary::closed_loop().prop_map(Some)];
+    (
+        arbitrary::scenario(KINDS),
+        any::<bool>(),
+        users,
+        0.0..0.5f64,
+    )
+        .prop_map(|(mut scenario, heap, users, bin_error)| {
             if heap {
                 scenario.workload.ties = Ties::PublishedHeap;
             }
+            if let Some(users) = users {
+                scenario.workload = arbitrary::by_users(scenario.workload, users);
+            }
             scenario.predictor.bin_error = bin_error;
             scenario
-        },
-    )
+        })
 }
 
 /// `None` where window and failures leave nothing to replay, or nothing to give a rate.
@@ -60,7 +68,7 @@ fn served(trace: &Trace, outcome: &Outcome) -> Vec<Served> {
                 .map(move |&row| Served {
                     row: row as usize,
                     batch: i,
-                    arrival: outcome.requests.arrival_s(trace.arrival[row as usize]),
+                    arrival: outcome.requests.arrivals(trace).of(row as usize),
                     start: b.start[i],
                     end: b.start[i] + b.service[i],
                 })
@@ -179,13 +187,19 @@ proptest! {
         let Some(outcome) = run(&trace, &scenario) else { return Ok(()) };
         let b = &outcome.batches;
         let mut last: BTreeMap<u8, (f64, usize)> = BTreeMap::new();
+        let mut rows: Vec<u32> = outcome.requests.order.clone();
+        rows.sort_unstable();
         for request in served(&trace, &outcome) {
-            // Ties of the published heap come in the heap's order, not the rows'.
-            let row = match scenario.workload.ties {
-                Ties::Fixed => request.row,
-                Ties::PublishedHeap => 0,
+            // Ties of the published heap come in the heap's order, not the rows'; users at one
+            // moment by their number.
+            let tie = match (scenario.workload.closed_loop, scenario.workload.ties) {
+                (Some(users), _) => {
+                    rows.partition_point(|&row| (row as usize) < request.row) % users.users as usize
+                }
+                (None, Ties::Fixed) => request.row,
+                (None, Ties::PublishedHeap) => 0,
             };
-            let now = (request.arrival, row);
+            let now = (request.arrival, tie);
             let before = last.insert(b.bin[request.batch], now);
             prop_assert!(before.is_none_or(|before| before <= now), "row {}", request.row);
         }
@@ -227,6 +241,111 @@ proptest! {
                     request.row, request.arrival, request.start, from, to
                 );
             }
+        }
+    }
+
+    #[test]
+    fn users_send_one_after_another_and_think_in_between(
+        trace in arbitrary::trace(1..=200),
+        mut scenario in scenario(),
+        closed_loop in arbitrary::closed_loop(),
+    ) {
+        scenario.workload = arbitrary::by_users(scenario.workload, closed_loop);
+        let Some(outcome) = run(&trace, &scenario) else { return Ok(()) };
+        let mut requests = served(&trace, &outcome);
+        requests.sort_by_key(|r| r.row);
+        prop_assert_eq!(requests.len() as u64, closed_loop.requests());
+        let users = closed_loop.users as usize;
+        // Row by row, so that number u + i N is the i-th of user u.
+        for (number, request) in requests.iter().enumerate() {
+            if number < users {
+                prop_assert_eq!(request.arrival, 0.0);
+                continue;
+            }
+            let answer = requests[number - users].end;
+            let (low, high) = (answer + closed_loop.think_min_s, answer + closed_loop.think_max_s);
+            prop_assert!(
+                (low..=high).contains(&request.arrival),
+                "row {} arrives at {}, not in {} to {}", request.row, request.arrival, low, high
+            );
+        }
+        // Nobody has two requests at a time, so no more than N are in the system, nor on average.
+        prop_assert!(outcome.summary.honest.mean_in_system <= users as f64 * (1.0 + 1e-12));
+        let report = &outcome.summary.workload;
+        let last = requests.iter().map(|r| r.arrival).fold(0.0, f64::max);
+        prop_assert_eq!(report.span_s, last);
+        prop_assert_eq!(report.offered_requests_per_s, None);
+        prop_assert_eq!(outcome.summary.honest.offered_tokens_per_s, None);
+    }
+
+    #[test]
+    fn a_think_time_belongs_to_its_user_and_request(
+        users in 1..20u32,
+        each in 1..6u32,
+        more_users in 0..20u32,
+        gpus in 1..5u32,
+        seed in any::<u32>(),
+    ) {
+        // All lengths alike, so that only event order and number of users differ.
+        let think = |users: u32, gpus: u32| -> Vec<Vec<f64>> {
+            let count = (users * each) as usize;
+            let trace = Trace {
+                arrival: vec![0.0; count],
+                prompt: vec![100; count],
+                output: vec![50; count],
+                ..Trace::default()
+            };
+            let mut scenario = Scenario { seed, ..Scenario::default() };
+            scenario.fleet.gpus = gpus;
+            scenario.workload.closed_loop = Some(ClosedLoop {
+                users,
+                requests_per_user: each,
+                think_min_s: 0.5,
+                think_max_s: 2.0,
+            });
+            let outcome = simulate(&trace, &scenario).unwrap();
+            let mut requests = served(&trace, &outcome);
+            requests.sort_by_key(|r| r.row);
+            let n = users as usize;
+            (0..n)
+                .map(|u| {
+                    (1..each as usize)
+                        .map(|i| requests[u + i * n].arrival - requests[u + (i - 1) * n].end)
+                        .collect()
+                })
+                .collect()
+        };
+        let few = think(users, gpus);
+        let many = think(users + more_users, 1);
+        for (few, many) in few.iter().zip(&many) {
+            for (few, many) in few.iter().zip(many) {
+                prop_assert!((few - many).abs() < 1e-9, "{} {}", few, many);
+            }
+        }
+    }
+
+    #[test]
+    fn waiting_over_time_is_the_mean_queue_of_a_closed_loop(
+        trace in arbitrary::trace(1..=200),
+        mut scenario in scenario(),
+        closed_loop in arbitrary::closed_loop(),
+        buckets in 1..50usize,
+    ) {
+        scenario.workload = arbitrary::by_users(scenario.workload, closed_loop);
+        let Some(outcome) = run(&trace, &scenario) else { return Ok(()) };
+        let series = figures::series(&trace, &outcome, buckets);
+        let requests = served(&trace, &outcome);
+        let waited: f64 = requests.iter().map(|r| r.start - r.arrival).sum();
+        let makespan = outcome.summary.published.makespan_s;
+        let area = series.waiting_mean.iter().sum::<f64>() * makespan / buckets as f64;
+        prop_assert!(near(area, waited, makespan), "{} {}", area, waited);
+        prop_assert!(series.waiting_max.iter().all(|&most| most <= f64::from(closed_loop.users)));
+        let cells = requests_csv(&trace, &outcome);
+        let mut by_row = requests;
+        by_row.sort_by_key(|r| r.row);
+        for (i, request) in by_row.iter().enumerate() {
+            prop_assert_eq!(cells["arrival_s"][i], Some(request.arrival));
+            prop_assert_eq!(cells["latency_s"][i], Some(request.end - request.arrival));
         }
     }
 
@@ -311,6 +430,10 @@ proptest! {
         }
         if let Some(rate) = &mut w.rate_per_s {
             *rate /= factor;
+        }
+        if let Some(users) = &mut w.closed_loop {
+            users.think_min_s *= factor;
+            users.think_max_s *= factor;
         }
         slow.sla.token_ms *= factor;
         slow.sla.request_s *= factor;

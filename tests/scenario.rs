@@ -2,7 +2,7 @@
 //! nothing panics.
 
 use batchscope::latency::Latency;
-use batchscope::scenario::{Preset, Scenario, Source};
+use batchscope::scenario::{ClosedLoop, Preset, Scenario, Source, Ties};
 use batchscope::trace::synth::{Arrivals, Lengths, Shape, Synthetic};
 use batchscope::{Error, Trace, simulate};
 use proptest::prelude::*;
@@ -88,9 +88,20 @@ fn examples() -> Vec<Scenario> {
             ..Scenario::default()
         },
     ];
+    let mut by_users = Scenario::default();
+    by_users.workload.limit = Some(1_000);
+    by_users.workload.closed_loop = Some(FIFTY_REQUESTS);
+    all.push(by_users);
     all.extend(Preset::ALL.map(Preset::scenario));
     all
 }
+
+const FIFTY_REQUESTS: ClosedLoop = ClosedLoop {
+    users: 10,
+    requests_per_user: 5,
+    think_min_s: 0.5,
+    think_max_s: 2.0,
+};
 
 /// JSON pointers of everything in a value, the whole not counted.
 fn pointers(value: &Value) -> Vec<String> {
@@ -153,6 +164,7 @@ fn names(error: &Error, pointer: &str) -> bool {
             let within = |a: &str, b: &str| format!("{a}.").starts_with(&format!("{b}."));
             !field.is_empty() && (within(&path, field) || within(field, &path))
         }
+        Error::Contradiction { what, why } => *what == path && !why.is_empty(),
         _ => false,
     }
 }
@@ -330,7 +342,7 @@ fn not_a_number_is_refused_by_name() {
         let Latency::Linear(linear) = &mut s.latency;
         linear
     }
-    let fields: [Field; 18] = [
+    let fields: [Field; 20] = [
         ("workload.time_scale", |s| &mut s.workload.time_scale),
         ("workload.rate_per_s", |s| s.workload.rate_per_s.insert(1.0)),
         ("workload.window_start_s", |s| {
@@ -338,6 +350,14 @@ fn not_a_number_is_refused_by_name() {
         }),
         ("workload.window_end_s", |s| {
             s.workload.window_end_s.insert(1.0)
+        }),
+        ("workload.closed_loop.think_min_s", |s| {
+            let users = s.workload.closed_loop.insert(FIFTY_REQUESTS);
+            &mut users.think_min_s
+        }),
+        ("workload.closed_loop.think_max_s", |s| {
+            let users = s.workload.closed_loop.insert(FIFTY_REQUESTS);
+            &mut users.think_max_s
         }),
         ("predictor.sigma", |s| &mut s.predictor.sigma),
         ("predictor.bin_error", |s| &mut s.predictor.bin_error),
@@ -378,6 +398,114 @@ fn not_a_number_is_refused_by_name() {
             assert!(simulate(&Trace::default(), &scenario).is_err());
         }
     }
+}
+
+#[test]
+fn a_closed_loop_refuses_what_is_about_recorded_arrivals() {
+    type Change = fn(&mut Scenario);
+    let cases: [(&str, Change); 5] = [
+        ("workload.rate_per_s", |s| s.workload.rate_per_s = Some(2.0)),
+        ("workload.time_scale", |s| s.workload.time_scale = 200.0),
+        ("workload.window_start_s", |s| {
+            s.workload.window_start_s = Some(5.0)
+        }),
+        ("workload.window_end_s", |s| {
+            s.workload.window_end_s = Some(5.0)
+        }),
+        ("workload.ties", |s| s.workload.ties = Ties::PublishedHeap),
+    ];
+    for (field, change) in cases {
+        let mut scenario = Scenario::default();
+        change(&mut scenario);
+        scenario.validate().unwrap();
+        scenario.workload.closed_loop = Some(FIFTY_REQUESTS);
+        match scenario.validate() {
+            Err(Error::Contradiction { what, why }) => {
+                assert_eq!(what, field);
+                assert!(why.contains("workload.closed_loop"), "{why}");
+            }
+            other => panic!("{field}: {other:?}"),
+        }
+    }
+    for (field, change) in [
+        ("users", (|u| u.users = 0) as fn(&mut ClosedLoop)),
+        ("users", |u| u.users = 10_000_001),
+        ("requests_per_user", |u| u.requests_per_user = 0),
+        ("requests_per_user", |u| u.requests_per_user = u32::MAX),
+        ("think_min_s", |u| u.think_min_s = -0.5),
+        ("think_max_s", |u| u.think_max_s = 1e7),
+        // Out of order.
+        ("think_max_s", |u| u.think_max_s = 0.25),
+    ] {
+        let mut scenario = Scenario::default();
+        let mut users = FIFTY_REQUESTS;
+        change(&mut users);
+        scenario.workload.closed_loop = Some(users);
+        match scenario.validate() {
+            Err(Error::BadField { field: named, .. }) => {
+                assert_eq!(named, format!("workload.closed_loop.{field}"));
+            }
+            other => panic!("{field}: {other:?}"),
+        }
+    }
+    match read(&json!({"workload": {"closed_loop": {"users": 3}}})) {
+        Err(Error::BadScenario { field, problem, .. }) => {
+            assert_eq!(field, "workload.closed_loop");
+            assert!(problem.contains("requests_per_user"), "{problem}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn users_take_as_many_rows_as_they_need_and_no_row_twice() {
+    // Every third row failed.
+    let trace = |rows: u32| Trace {
+        name: "some.csv".to_owned(),
+        arrival: (0..rows).map(f64::from).collect(),
+        prompt: vec![10; rows as usize],
+        output: (0..rows).map(|row| u32::from(row % 3 != 0) * 20).collect(),
+        ..Trace::default()
+    };
+    let mut scenario = Scenario::default();
+    scenario.workload.closed_loop = Some(FIFTY_REQUESTS);
+    // The 50th good row is the 75th.
+    for (rows, limit) in [(75, None), (200, None), (200, Some(75))] {
+        scenario.workload.limit = limit;
+        let outcome = simulate(&trace(rows), &scenario).unwrap();
+        let w = &outcome.summary.workload;
+        assert_eq!((w.rows_taken, w.rows_failed, w.rows_replayed), (75, 25, 50));
+        assert_eq!(w.rows_in_trace, u64::from(rows));
+        let mut served = outcome.requests.order.clone();
+        served.sort_unstable();
+        let good: Vec<u32> = (0..75).filter(|row| row % 3 != 0).collect();
+        assert_eq!(served, good);
+    }
+    for (rows, limit) in [(74, None), (200, Some(74))] {
+        scenario.workload.limit = limit;
+        match simulate(&trace(rows), &scenario) {
+            Err(Error::Contradiction { what, why }) => {
+                assert_eq!(what, "workload.closed_loop");
+                for part in [
+                    "need 50 rows",
+                    "some.csv has 49",
+                    "74 inside",
+                    "25 of them failed",
+                ] {
+                    assert!(why.contains(part), "{part}: {why}");
+                }
+            }
+            other => panic!("{rows} rows: {other:?}"),
+        }
+    }
+    scenario.workload.failed = batchscope::trace::Failed::Keep;
+    scenario.workload.limit = Some(50);
+    let outcome = simulate(&trace(200), &scenario).unwrap();
+    assert_eq!(outcome.summary.workload.rows_replayed, 50);
+    assert_eq!(outcome.summary.honest.failed_replayed, 17);
+    // Nothing at all is what it is without users.
+    let nothing = simulate(&trace(0), &scenario).unwrap_err();
+    assert_eq!(nothing.code(), "empty-trace");
 }
 
 #[test]

@@ -18,7 +18,8 @@ export const DEFAULT_SCENARIO = {
     "time_scale": 1.0,
     "rate_per_s": null,
     "failed": "drop",
-    "ties": "fixed"
+    "ties": "fixed",
+    "closed_loop": null
   },
   "predictor": {
     "kind": "noisy",
@@ -112,7 +113,8 @@ export const PRESETS = {
       "time_scale": 200.0,
       "rate_per_s": null,
       "failed": "keep",
-      "ties": "published-heap"
+      "ties": "published-heap",
+      "closed_loop": null
     },
     "predictor": {
       "kind": "published",
@@ -203,7 +205,8 @@ export const PRESETS = {
       "time_scale": 200.0,
       "rate_per_s": null,
       "failed": "keep",
-      "ties": "published-heap"
+      "ties": "published-heap",
+      "closed_loop": null
     },
     "predictor": {
       "kind": "published",
@@ -294,7 +297,8 @@ export const PRESETS = {
       "time_scale": 200.0,
       "rate_per_s": null,
       "failed": "keep",
-      "ties": "published-heap"
+      "ties": "published-heap",
+      "closed_loop": null
     },
     "predictor": {
       "kind": "published",

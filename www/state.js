@@ -157,7 +157,7 @@ function leaves(object, prefix = "") {
 
 const DEFAULT_LEAVES = leaves(DEFAULT_SCENARIO);
 /** Decided by the page or by the version, never by a link. */
-const NOT_IN_HASH = new Set(["version", "trace.synthetic.shape"]);
+const NOT_IN_HASH = new Set(["version", "trace.synthetic.shape", "workload.closed_loop"]);
 
 /** @type {(a: unknown, b: unknown) => boolean} */
 export const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);

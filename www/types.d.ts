@@ -64,6 +64,20 @@ export type Boundaries = "equal-mass-outputs" | "equal-mass-predictions" | "equa
 export type CdfColumns = { latency_s: Float64Array, fraction: Float64Array, };
 
 /**
+ * A closed loop: a fixed number of users, each sending its requests one after another. All send
+ * their first at time 0; after each answer a user thinks and sends the next.
+ */
+export type ClosedLoop = { users: number, requests_per_user: number, 
+/**
+ * Shortest time from an answer to the user's next request, s.
+ */
+think_min_s: number, 
+/**
+ * Longest, s; think times are uniform between the two.
+ */
+think_max_s: number, };
+
+/**
  * The controller's variant and every constant.
  */
 export type Controller = { variant: Variant, feedback: Feedback, 
@@ -177,11 +191,12 @@ e2e_s: Distribution | null, sla: Attainment,
  */
 goodput_requests_per_s: number, 
 /**
- * Absent where all requests arrive at one moment.
+ * Absent where all requests arrive at one moment, and in a closed loop.
  */
 offered_requests_per_s: number | null, served_requests_per_s: number, 
 /**
- * Prompt and output tokens of requests that did not fail, per second of the arrival span.
+ * Prompt and output tokens of requests that did not fail, per second of the arrival span;
+ * absent like `offered_requests_per_s`.
  */
 offered_tokens_per_s: number | null, 
 /**
@@ -457,7 +472,7 @@ simulated_ms: number, };
  */
 export type Scenario = { version: number, trace: Source, workload: Workload, predictor: Predictor, scheduler: Scheduler, fleet: Fleet, latency: Latency, memory: Memory, sla: Sla, 
 /**
- * Seeds every random choice: the generator's, the predictor's.
+ * Seeds every random choice: the generator's, the predictor's, the users' think times.
  */
 seed: number, };
 
@@ -647,14 +662,19 @@ time_scale: number,
 /**
  * Mean arrival rate, requests/s; replaces `time_scale` where given.
  */
-rate_per_s: number | null, failed: Failed, ties: Ties, };
+rate_per_s: number | null, failed: Failed, ties: Ties, 
+/**
+ * Users who wait for each answer send the requests, and the trace gives their lengths alone;
+ * absent means that requests arrive when the trace says.
+ */
+closed_loop: ClosedLoop | null, };
 
 /**
  * What the run took from the trace.
  */
 export type WorkloadReport = { trace: string, rows_in_trace: number, 
 /**
- * Rows inside window and limit.
+ * Rows inside window and limit; in a closed loop, of these as many as the users need.
  */
 rows_taken: number, 
 /**
@@ -670,14 +690,15 @@ rows_replayed: number,
  */
 time_scale: number, 
 /**
- * First to last arrival after scaling, s.
+ * First to last arrival after scaling, s; in a closed loop, as it came about.
  */
 span_s: number, 
 /**
- * Replayed requests over the span; absent where the span is 0.
+ * Replayed requests over the span; absent where the span is 0, and in a closed loop, where
+ * the answers set the pace.
  */
 offered_requests_per_s: number | null, 
 /**
- * Prompt and output tokens over the span; absent where the span is 0.
+ * Prompt and output tokens over the span; absent like `offered_requests_per_s`.
  */
 offered_tokens_per_s: number | null, prompt_tokens: number, output_tokens: number, };

@@ -228,7 +228,8 @@ export function finding(results) {
     text = `${where}${POLICY[best.policy].name} keeps both promises for ${percent(joint(best))} of requests, ${POLICY[worst.policy].name} for ${percent(joint(worst))}.`;
   }
   const backlog = Math.min(...results.map((r) => r.summary.honest.backlog_at_last_arrival));
-  if (backlog > 0.1 * best.summary.honest.requests) {
+  // Users of a closed loop send no more than they have answers for.
+  if (scenario.workload.closed_loop === null && backlog > 0.1 * best.summary.honest.requests) {
     text += ` The fleet is overloaded: when the last request arrived, at least ${count(backlog)} were still waiting, so latencies mostly measure how long the trace is.`;
   }
   return text;

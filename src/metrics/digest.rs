@@ -31,6 +31,7 @@ impl Outcome {
                 of(&b.longest_output, |v| v.to_le_bytes()),
             ),
             ("requests.order", of(&r.order, |v| v.to_le_bytes())),
+            ("requests.sent", of(&r.sent_s, |v| v.to_le_bytes())),
             ("requests.predicted", of(&r.predicted, |v| v.to_le_bytes())),
             ("summary", hex(Sha256::digest(&summary).as_slice())),
         ])

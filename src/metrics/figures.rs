@@ -20,12 +20,13 @@ pub struct Cdf {
 pub fn latency_cdf(trace: &Trace, outcome: &Outcome, points: usize) -> Cdf {
     let mut histogram = Histogram::default();
     let batches = &outcome.batches;
+    let arrivals = outcome.requests.arrivals(trace);
     for i in 0..batches.len() {
         let end = batches.end(i);
         for &row in outcome.requests.members(batches, i) {
             let row = row as usize;
             if trace.output[row] > 0 {
-                histogram.add(end - outcome.requests.arrival_s(trace.arrival[row]));
+                histogram.add(end - arrivals.of(row));
             }
         }
     }
@@ -125,12 +126,27 @@ pub fn series(trace: &Trace, outcome: &Outcome, buckets: usize) -> Series {
 
 /// Arrival times of the replayed requests, in order.
 fn arrivals<'a>(trace: &'a Trace, outcome: &'a Outcome) -> impl Iterator<Item = f64> + 'a {
+    let arrivals = outcome.requests.arrivals(trace);
     let first = outcome.requests.first_row as usize;
-    let taken = outcome.summary.workload.rows_taken as usize;
+    let mut in_order = first..first + outcome.summary.workload.rows_taken as usize;
+    let mut sent = Vec::new();
+    if outcome.summary.scenario.workload.closed_loop.is_some() {
+        // Users do not send in the order of the rows.
+        in_order = 0..0;
+        sent.extend(
+            outcome
+                .requests
+                .order
+                .iter()
+                .map(|&row| arrivals.of(row as usize)),
+        );
+        sent.sort_unstable_by(f64::total_cmp);
+    }
     let drop_failed = outcome.summary.scenario.workload.failed == Failed::Drop;
-    (first..first + taken)
+    in_order
         .filter(move |&row| !(drop_failed && trace.output[row] == 0))
-        .map(|row| outcome.requests.arrival_s(trace.arrival[row]))
+        .map(move |row| arrivals.of(row))
+        .chain(sent)
 }
 
 /// Time average and peak per interval of a quantity that changes in steps.

@@ -29,10 +29,11 @@ pub struct Honest {
     pub sla: Attainment,
     /// Requests that met every SLA, per second of makespan.
     pub goodput_requests_per_s: f64,
-    /// Absent where all requests arrive at one moment.
+    /// Absent where all requests arrive at one moment, and in a closed loop.
     pub offered_requests_per_s: Option<f64>,
     pub served_requests_per_s: f64,
-    /// Prompt and output tokens of requests that did not fail, per second of the arrival span.
+    /// Prompt and output tokens of requests that did not fail, per second of the arrival span;
+    /// absent like `offered_requests_per_s`.
     pub offered_tokens_per_s: Option<f64>,
     /// The same tokens, per second of makespan.
     pub served_tokens_per_s: f64,

@@ -57,6 +57,7 @@ impl Outcome {
             trace,
             batches: &batches,
             requests: &requests,
+            arrivals: requests.arrivals(trace),
             latency: &latency,
             report: &workload,
             sla: &scenario.sla,

@@ -17,6 +17,7 @@ pub fn requests_csv(trace: &Trace, outcome: &Outcome, output: &mut dyn Write) ->
         trace,
         batches: &outcome.batches,
         requests: &outcome.requests,
+        arrivals: outcome.requests.arrivals(trace),
         latency: &latency,
         report: &outcome.summary.workload,
         sla: &outcome.summary.scenario.sla,

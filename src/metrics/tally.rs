@@ -9,7 +9,7 @@ use crate::latency::LinearTable;
 use crate::quantiles::Histogram;
 use crate::scenario::{Sla, TokenRule};
 use crate::sched::memory::Memory;
-use crate::sim::{Batches, Prediction, Requests, WorkloadReport};
+use crate::sim::{Arrivals, Batches, Prediction, Requests, WorkloadReport};
 use crate::trace::Failed;
 
 /// What the figures are made from.
@@ -18,6 +18,7 @@ pub(super) struct Ledger<'a> {
     pub trace: &'a Trace,
     pub batches: &'a Batches,
     pub requests: &'a Requests,
+    pub arrivals: Arrivals<'a>,
     pub latency: &'a LinearTable,
     pub report: &'a WorkloadReport,
     pub sla: &'a Sla,
@@ -108,7 +109,7 @@ impl<'a> Ledger<'a> {
     #[inline]
     pub fn request(self, batch: Batch, row: u32) -> Request {
         let row = row as usize;
-        let arrival = self.requests.arrival_s(self.trace.arrival[row]);
+        let arrival = self.arrivals.of(row);
         Request {
             row,
             prompt: self.trace.prompt[row],
@@ -298,7 +299,7 @@ impl Block {
         let mut tokens = 0;
         for i in 0..taken {
             let row = rows[i] as usize;
-            arrival[i] = ledger.trace.arrival[row];
+            arrival[i] = ledger.arrivals.recorded[row];
             prompt[i] = ledger.trace.prompt[row];
             output[i] = ledger.trace.output[row];
             tokens += u64::from(prompt[i]) + u64::from(output[i]);
@@ -321,7 +322,7 @@ impl Block {
         let (latency, queueing) = (&mut self.latency[..n], &mut self.queueing[..n]);
         let (first, tpot) = (&mut self.ttft[..n], &mut self.tpot[..n]);
         for i in 0..n {
-            let at = ledger.requests.arrival_s(arrival[i]);
+            let at = ledger.arrivals.scaled(arrival[i]);
             arrival[i] = at;
             let whole = end[i] - at;
             latency[i] = whole;
@@ -496,7 +497,7 @@ fn honest(ledger: Ledger<'_>, tally: &Tally, totals: Totals, in_system_s: f64) -
     let requests = tally.requests;
     let makespan_s = totals.makespan_s;
     let share = |n: u64| (requests > 0).then(|| n as f64 / requests as f64);
-    let per_span = |n: f64| (report.span_s > 0.0).then(|| n / report.span_s);
+    let per_span = |n: f64| report.offered_requests_per_s.map(|_| n / report.span_s);
     let good_tokens = tally.good_tokens as f64;
     Honest {
         requests,

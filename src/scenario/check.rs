@@ -1,6 +1,6 @@
 //! The range of every field. A refusal names the field, the value and what is allowed.
 
-use super::{Scenario, Source, VERSION};
+use super::{ClosedLoop, Scenario, Source, Ties, VERSION, Workload};
 use crate::error::Error;
 use crate::latency::Latency;
 use crate::sched::bins::{Boundaries, MAX_BINS, MAX_CUT};
@@ -9,6 +9,8 @@ use crate::sched::bins::{Boundaries, MAX_BINS, MAX_CUT};
 pub const MAX_GPUS: u32 = 4096;
 /// Largest batch of any policy.
 const MAX_BATCH: u32 = 4096;
+/// Most users of a closed loop, and most requests of each; as many as a generated trace can have.
+const MAX_USERS: u32 = 10_000_000;
 
 pub(super) fn scenario(s: &Scenario) -> Result<(), Error> {
     if s.version != VERSION {
@@ -47,6 +49,9 @@ pub(super) fn scenario(s: &Scenario) -> Result<(), Error> {
     if let Some(rate) = w.rate_per_s {
         number("workload.rate_per_s", rate, 1e-6, 1e7)?;
     }
+    if let Some(users) = &w.closed_loop {
+        closed_loop(users, w)?;
+    }
     s.predictor.check("predictor")?;
     scheduler(s)?;
     whole("fleet.gpus", s.fleet.gpus, 1, MAX_GPUS)?;
@@ -63,6 +68,68 @@ pub(super) fn scenario(s: &Scenario) -> Result<(), Error> {
     memory(s)?;
     number("sla.token_ms", s.sla.token_ms, 1e-3, 1e7)?;
     number("sla.request_s", s.sla.request_s, 1e-6, 1e7)
+}
+
+fn closed_loop(users: &ClosedLoop, w: &Workload) -> Result<(), Error> {
+    whole("workload.closed_loop.users", users.users, 1, MAX_USERS)?;
+    whole(
+        "workload.closed_loop.requests_per_user",
+        users.requests_per_user,
+        1,
+        MAX_USERS,
+    )?;
+    for (field, value) in [
+        ("workload.closed_loop.think_min_s", users.think_min_s),
+        ("workload.closed_loop.think_max_s", users.think_max_s),
+    ] {
+        number(field, value, 0.0, 1e6)?;
+    }
+    if users.think_max_s < users.think_min_s {
+        return Err(refuse(
+            "workload.closed_loop.think_max_s",
+            users.think_max_s,
+            format!("at least think_min_s, which is {}", users.think_min_s),
+        ));
+    }
+    // Settings about recorded arrival times, which a closed loop does not use.
+    for (field, contradicts, remedy) in [
+        (
+            "workload.rate_per_s",
+            w.rate_per_s.is_some(),
+            "remove one of the two",
+        ),
+        (
+            "workload.time_scale",
+            w.time_scale != 1.0,
+            "set it to 1, or remove the closed loop",
+        ),
+        (
+            "workload.window_start_s",
+            w.window_start_s.is_some(),
+            "use workload.limit, or remove the closed loop",
+        ),
+        (
+            "workload.window_end_s",
+            w.window_end_s.is_some(),
+            "use workload.limit, or remove the closed loop",
+        ),
+        (
+            "workload.ties",
+            w.ties == Ties::PublishedHeap,
+            "set it to fixed, or remove the closed loop",
+        ),
+    ] {
+        if contradicts {
+            return Err(Error::Contradiction {
+                what: field.to_owned(),
+                why: format!(
+                    "it is about the trace's arrival times, and in a closed loop users send when \
+                     they have their answer (workload.closed_loop); {remedy}"
+                ),
+            });
+        }
+    }
+    Ok(())
 }
 
 fn scheduler(s: &Scenario) -> Result<(), Error> {

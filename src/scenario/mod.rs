@@ -34,7 +34,7 @@ pub struct Scenario {
     pub latency: Latency,
     pub memory: Memory,
     pub sla: Sla,
-    /// Seeds every random choice: the generator's, the predictor's.
+    /// Seeds every random choice: the generator's, the predictor's, the users' think times.
     pub seed: u32,
 }
 
@@ -93,6 +93,30 @@ pub struct Workload {
     pub rate_per_s: Option<f64>,
     pub failed: Failed,
     pub ties: Ties,
+    /// Users who wait for each answer send the requests, and the trace gives their lengths alone;
+    /// absent means that requests arrive when the trace says.
+    pub closed_loop: Option<ClosedLoop>,
+}
+
+/// A closed loop: a fixed number of users, each sending its requests one after another. All send
+/// their first at time 0; after each answer a user thinks and sends the next.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+pub struct ClosedLoop {
+    pub users: u32,
+    pub requests_per_user: u32,
+    /// Shortest time from an answer to the user's next request, s.
+    pub think_min_s: f64,
+    /// Longest, s; think times are uniform between the two.
+    pub think_max_s: f64,
+}
+
+impl ClosedLoop {
+    /// Requests of all users together.
+    pub fn requests(&self) -> u64 {
+        u64::from(self.users) * u64::from(self.requests_per_user)
+    }
 }
 
 /// What comes first of events at one moment.
@@ -100,7 +124,8 @@ pub struct Workload {
 #[serde(rename_all = "kebab-case")]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub enum Ties {
-    /// Ends before arrivals, then the lowest GPU, then the earlier row.
+    /// Ends before arrivals, then the lowest GPU, then the earlier row (in a closed loop: the
+    /// lower user).
     #[default]
     Fixed,
     /// Whatever the published program's event heap made of it (slower; needed to meet published
@@ -118,6 +143,7 @@ impl Default for Workload {
             rate_per_s: None,
             failed: Failed::default(),
             ties: Ties::default(),
+            closed_loop: None,
         }
     }
 }

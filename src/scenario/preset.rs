@@ -42,14 +42,15 @@ impl Preset {
     }
 
     /// Sets latency model, controller, memory constants, predictor, boundaries, failed rows, time
-    /// scale and SLAs as that study had them; the trace, the policy, K, the fleet and the limit
-    /// stay as they are.
+    /// scale (hence recorded arrivals, no closed loop) and SLAs as that study had them; the trace,
+    /// the policy, K, the fleet and the limit stay as they are.
     pub fn apply(self, scenario: &mut Scenario) {
         scenario.seed = 42;
         scenario.workload.failed = Failed::Keep;
         scenario.workload.ties = Ties::PublishedHeap;
         scenario.workload.time_scale = 200.0;
         scenario.workload.rate_per_s = None;
+        scenario.workload.closed_loop = None;
         scenario.predictor = Predictor {
             kind: Kind::Published,
             ..Predictor::default()

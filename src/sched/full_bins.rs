@@ -33,15 +33,21 @@ impl FullBins {
         }
     }
 
-    /// What cannot fill any more is served as it is, oldest request first. The paper's model has
-    /// no end; without this rule a finite trace would leave requests behind.
-    pub(super) fn closed(&mut self, queues: &Queues) {
+    /// What cannot fill any more is served as it is, oldest request first and of equally old ones
+    /// the earlier row. The paper's model has no end; without this rule a finite trace would leave
+    /// requests behind.
+    pub(super) fn closed(&mut self, queues: &Queues, arrival: &[f64]) {
         let mut rest: Vec<u8> = (0..self.filling.len() as u8)
             .filter(|&bin| self.filling[usize::from(bin)] > 0)
             .collect();
-        rest.sort_by_key(|&bin| {
+        let oldest = |&bin: &u8| {
             let bin = usize::from(bin);
             queues.newest(bin, self.filling[bin])
+        };
+        rest.sort_by(|a, b| {
+            let (a, b) = (oldest(a), oldest(b));
+            let at = |row: u32| arrival[row as usize];
+            at(a).total_cmp(&at(b)).then(a.cmp(&b))
         });
         for bin in rest {
             let size = std::mem::take(&mut self.filling[usize::from(bin)]);

@@ -117,10 +117,11 @@ impl Former {
         }
     }
 
-    /// No further request will arrive.
-    pub fn closed(&mut self, queues: &Queues) {
+    /// Nobody who waits can be joined by another request: none will arrive, or none before these
+    /// are answered. `arrival`: times by trace row.
+    pub fn closed(&mut self, queues: &Queues, arrival: &[f64]) {
         if let Former::FullBins(policy) = self {
-            policy.closed(queues);
+            policy.closed(queues, arrival);
         }
     }
 

@@ -90,6 +90,11 @@ impl Queues {
         first
     }
 
+    /// Trace rows that were taken together.
+    pub fn taken(&self, first: u32, size: u32) -> &[u32] {
+        &self.order[first as usize..(first + size) as usize]
+    }
+
     /// Trace row of the oldest of the `count` newest requests of a bin.
     pub fn newest(&self, bin: usize, count: u32) -> u32 {
         self.order[(self.tail[bin] - count) as usize]

@@ -4,10 +4,14 @@
 //! lowest GPU, then the earlier row ([`Ties::Fixed`]); or as the published program's heap has it
 //! ([`Ties::PublishedHeap`]). An arrival wakes idle GPUs in ascending order; a GPU whose batch
 //! ended looks for its next batch at once. Scheduling itself takes no time.
+//!
+//! Requests arrive when the trace says, or, in a closed loop, when their users have thought; of
+//! users at one moment the lower number comes first.
 
 use super::fleet::Fleet;
 use super::python_heap::{Event, PythonHeap};
 use super::record::{BatchRow, Batches, Prediction, Record, Requests, WorkloadReport};
+use super::users::Users;
 use super::workload::Prepared;
 use crate::latency::{Latency, LinearTable};
 use crate::scenario::Ties;
@@ -29,7 +33,8 @@ pub struct Run {
     time_scale: f64,
     /// Bin of each row of the window; [`DROPPED`] where it is not replayed.
     bin_of: Vec<u8>,
-    /// The next row of the window that has not arrived; with the published heap, how many have.
+    /// The next row of the window that has not arrived; with the published heap and in a closed
+    /// loop, how many have.
     next: usize,
     /// When it arrives; infinity when there is none.
     next_arrival_s: f64,
@@ -39,6 +44,8 @@ pub struct Run {
     fleet: Fleet,
     /// The published program's event queue, where its ties are asked for.
     heap: Option<PythonHeap>,
+    /// Who sends the requests, in a closed loop.
+    users: Option<Users>,
     /// What each busy GPU is serving.
     serving: Vec<Serving>,
     /// Requests in service on all GPUs.
@@ -54,6 +61,8 @@ const RECENT: usize = 256;
 #[derive(Debug, Clone, Copy, Default)]
 struct Serving {
     bin: u8,
+    /// Where the members begin in the order of the queues.
+    first: u32,
     /// What its policy will learn at the end.
     ended: Ended,
 }
@@ -99,20 +108,26 @@ impl Run {
             batches: Batches::default(),
             recent: Vec::with_capacity(RECENT),
             heap: None,
+            users: None,
         };
-        match scenario.workload.ties {
-            Ties::Fixed => run.find_next_arrival(trace),
-            Ties::PublishedHeap => run.heap = Some(run.published_heap(trace)?),
+        match (scenario.workload.closed_loop, scenario.workload.ties) {
+            (Some(settings), _) => {
+                let users = Users::new(settings, scenario.seed, run.first_row, &run.bin_of);
+                run.users = Some(users);
+            }
+            (None, Ties::Fixed) => run.find_next_arrival(trace),
+            (None, Ties::PublishedHeap) => run.heap = Some(run.published_heap(trace)?),
         }
         Ok(run)
     }
 
     /// Share of the requests that have arrived, 0 to 1.
     pub fn progress(&self) -> f64 {
-        // With the published heap `next` counts arrivals, and dropped rows are not among them.
-        let all = match self.heap {
-            Some(_) => self.report.rows_replayed as usize,
-            None => self.bin_of.len(),
+        // Where `next` counts arrivals, dropped rows are not among them.
+        let all = if self.heap.is_some() || self.users.is_some() {
+            self.report.rows_replayed as usize
+        } else {
+            self.bin_of.len()
         };
         self.next as f64 / all as f64
     }
@@ -123,14 +138,17 @@ impl Run {
             prompt: &trace.prompt,
             output: &trace.output,
         };
-        match self.heap.take() {
-            Some(mut heap) => {
-                let over = self.advance_by_heap(lengths, &mut heap, events);
-                self.heap = Some(heap);
-                over
-            }
-            None => self.advance_in_order(trace, lengths, events),
+        if let Some(mut heap) = self.heap.take() {
+            let over = self.advance_by_heap(trace, lengths, &mut heap, events);
+            self.heap = Some(heap);
+            return over;
         }
+        if let Some(mut users) = self.users.take() {
+            let over = self.advance_by_users(lengths, &mut users, events);
+            self.users = Some(users);
+            return over;
+        }
+        self.advance_in_order(trace, lengths, events)
     }
 
     /// Arrivals are sorted and there are few GPUs: no queue holds more than the fleet.
@@ -139,17 +157,10 @@ impl Run {
         while budget > 0 {
             let end_s = self.fleet.next_end_s();
             if end_s <= self.next_arrival_s {
-                let Some(ending) = self.fleet.ending() else {
+                let Some(gpu) = self.fleet.ending() else {
                     return true;
                 };
-                self.settle(ending.gpu);
-                match self.former.form(&self.queues, lengths, self.running) {
-                    Some(plan) => {
-                        let service_s = self.start(ending.gpu, plan, end_s);
-                        self.fleet.restart(end_s + service_s);
-                    }
-                    None => self.fleet.rest(),
-                }
+                self.ends(lengths, gpu, end_s);
                 budget -= 1;
             } else if self.fleet.any_idle() {
                 let now_s = self.next_arrival_s;
@@ -167,8 +178,41 @@ impl Run {
         false
     }
 
+    /// Arrivals follow from ends: the users who think are a heap of their own.
+    fn advance_by_users(&mut self, lengths: Lengths<'_>, users: &mut Users, events: u64) -> bool {
+        for _ in 0..events {
+            let end_s = self.fleet.next_end_s();
+            if users.next_s() < end_s {
+                let Some(row) = users.send(self.first_row) else {
+                    return true;
+                };
+                self.next += 1;
+                self.arrives(row);
+                if self.next == self.report.rows_replayed as usize {
+                    self.former.closed(&self.queues, &users.arrival);
+                }
+                self.wake_idle(lengths, users.now_s);
+            } else if let Some(gpu) = self.fleet.ending() {
+                let Serving { first, ended, .. } = self.serving[usize::from(gpu)];
+                let answered = self.queues.taken(first, ended.shape.size);
+                users.answer(answered, self.first_row, end_s);
+                self.ends(lengths, gpu, end_s);
+            } else {
+                // Nothing is served and nobody thinks. Where requests wait for a bin to fill, their
+                // users wait with them, and it never will.
+                self.former.closed(&self.queues, &users.arrival);
+                self.wake_idle(lengths, users.now_s);
+                if self.fleet.ending().is_none() {
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
     fn advance_by_heap(
         &mut self,
+        trace: &Trace,
         lengths: Lengths<'_>,
         heap: &mut PythonHeap,
         events: u64,
@@ -182,7 +226,7 @@ impl Run {
                     self.next += 1;
                     self.arrives(row as usize);
                     if self.next == self.report.rows_replayed as usize {
-                        self.former.closed(&self.queues);
+                        self.former.closed(&self.queues, &trace.arrival);
                     }
                 }
                 Event::Free { gpu } => {
@@ -224,6 +268,13 @@ impl Run {
     /// The record of a replay that is over.
     pub fn finish(mut self) -> Record {
         self.batches.extend(&self.recent);
+        let sent_s = match self.users {
+            Some(users) => {
+                self.report.span_s = users.last_arrival_s();
+                users.arrival
+            }
+            None => Vec::new(),
+        };
         Record {
             bins: if self.predicted.is_empty() {
                 Vec::new()
@@ -241,6 +292,7 @@ impl Run {
                 first_row: self.first_row as u32,
                 origin_s: self.origin_s,
                 time_scale: self.time_scale,
+                sent_s,
             },
         }
     }
@@ -251,7 +303,7 @@ impl Run {
         self.next += 1;
         self.find_next_arrival(trace);
         if self.next_arrival_s == f64::INFINITY {
-            self.former.closed(&self.queues);
+            self.former.closed(&self.queues, &trace.arrival);
         }
     }
 
@@ -291,6 +343,19 @@ impl Run {
         }
     }
 
+    /// The batch on the GPU that ends next is over, and the GPU looks for another.
+    #[inline(always)]
+    fn ends(&mut self, lengths: Lengths<'_>, gpu: u16, end_s: f64) {
+        self.settle(gpu);
+        match self.former.form(&self.queues, lengths, self.running) {
+            Some(plan) => {
+                let service_s = self.start(gpu, plan, end_s);
+                self.fleet.restart(end_s + service_s);
+            }
+            None => self.fleet.rest(),
+        }
+    }
+
     /// The batch on a GPU is over: its members leave and its policy learns.
     #[inline(always)]
     fn settle(&mut self, gpu: u16) {
@@ -308,6 +373,7 @@ impl Run {
         self.running += shape.size;
         self.serving[usize::from(gpu)] = Serving {
             bin,
+            first,
             ended: Ended {
                 shape,
                 service_s,

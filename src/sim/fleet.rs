@@ -1,7 +1,8 @@
 //! Equal GPUs, each serving one closed batch at a time.
 
-use std::cmp::Ordering;
 use std::collections::BinaryHeap;
+
+use super::due::Due;
 
 /// Which GPUs are idle and which ends its batch next.
 #[derive(Debug, Clone)]
@@ -9,39 +10,9 @@ pub(super) struct Fleet {
     /// A bit per GPU; set when idle. Low GPU numbers first.
     idle: Vec<u64>,
     idle_count: u32,
-    busy: BinaryHeap<Ending>,
+    /// Ends of batches, by GPU.
+    busy: BinaryHeap<Due>,
 }
-
-/// A GPU and the end of its batch. The heap's greatest is the next event: earliest end, then
-/// lowest GPU.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Ending {
-    pub at_s: f64,
-    pub gpu: u16,
-}
-
-impl Ord for Ending {
-    fn cmp(&self, other: &Ending) -> Ordering {
-        other
-            .at_s
-            .total_cmp(&self.at_s)
-            .then(other.gpu.cmp(&self.gpu))
-    }
-}
-
-impl PartialOrd for Ending {
-    fn partial_cmp(&self, other: &Ending) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Ending {
-    fn eq(&self, other: &Ending) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl Eq for Ending {}
 
 impl Fleet {
     pub fn new(gpus: u16) -> Fleet {
@@ -81,7 +52,10 @@ impl Fleet {
     #[inline]
     pub fn start(&mut self, gpu: u16, end_s: f64) {
         self.occupy(gpu);
-        self.busy.push(Ending { at_s: end_s, gpu });
+        self.busy.push(Due {
+            at_s: end_s,
+            who: u32::from(gpu),
+        });
     }
 
     /// An idle GPU starts a batch whose end somebody else keeps.
@@ -98,10 +72,10 @@ impl Fleet {
         self.idle_count += 1;
     }
 
-    /// The batch that ends next, still on the heap until [`Fleet::restart`] or [`Fleet::rest`].
+    /// The GPU whose batch ends next, still on the heap until [`Fleet::restart`] or [`Fleet::rest`].
     #[inline]
-    pub fn ending(&self) -> Option<Ending> {
-        self.busy.peek().copied()
+    pub fn ending(&self) -> Option<u16> {
+        self.busy.peek().map(|ending| ending.who as u16)
     }
 
     /// The GPU whose batch just ended starts another: one sift instead of two.
@@ -115,8 +89,8 @@ impl Fleet {
     /// The GPU whose batch just ended has nothing to do.
     #[inline]
     pub fn rest(&mut self) {
-        if let Some(Ending { gpu, .. }) = self.busy.pop() {
-            self.release(gpu);
+        if let Some(Due { who, .. }) = self.busy.pop() {
+            self.release(who as u16);
         }
     }
 }

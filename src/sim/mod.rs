@@ -4,12 +4,14 @@
 //! waits for any more; at the end it leaves a [`Record`]. [`crate::simulate`] is the whole.
 
 mod closed;
+mod due;
 mod fleet;
 mod python_heap;
 mod record;
+mod users;
 mod workload;
 
 pub use closed::Run;
 pub(crate) use workload::rows;
 
-pub use record::{BatchRow, Batches, Prediction, Record, Requests, WorkloadReport};
+pub use record::{Arrivals, BatchRow, Batches, Prediction, Record, Requests, WorkloadReport};

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::Trace;
 use crate::latency::LinearTable;
 use crate::scenario::Scenario;
 
@@ -29,7 +30,7 @@ pub struct WorkloadReport {
     pub trace: String,
     #[cfg_attr(feature = "ts", ts(type = "number"))]
     pub rows_in_trace: u64,
-    /// Rows inside window and limit.
+    /// Rows inside window and limit; in a closed loop, of these as many as the users need.
     #[cfg_attr(feature = "ts", ts(type = "number"))]
     pub rows_taken: u64,
     /// Failed rows (0 output tokens) among them.
@@ -40,11 +41,12 @@ pub struct WorkloadReport {
     pub rows_replayed: u64,
     /// The factor that arrival times were divided by, also where a rate was asked for.
     pub time_scale: f64,
-    /// First to last arrival after scaling, s.
+    /// First to last arrival after scaling, s; in a closed loop, as it came about.
     pub span_s: f64,
-    /// Replayed requests over the span; absent where the span is 0.
+    /// Replayed requests over the span; absent where the span is 0, and in a closed loop, where
+    /// the answers set the pace.
     pub offered_requests_per_s: Option<f64>,
-    /// Prompt and output tokens over the span; absent where the span is 0.
+    /// Prompt and output tokens over the span; absent like `offered_requests_per_s`.
     pub offered_tokens_per_s: Option<f64>,
     #[cfg_attr(feature = "ts", ts(type = "number"))]
     pub prompt_tokens: u64,
@@ -142,6 +144,31 @@ pub struct Requests {
     pub origin_s: f64,
     /// Arrival times are divided by this.
     pub time_scale: f64,
+    /// By trace row, when its user sent it, s on the run's clock; empty unless the loop was closed.
+    pub sent_s: Vec<f64>,
+}
+
+/// When requests arrived.
+#[derive(Debug, Clone, Copy)]
+pub struct Arrivals<'a> {
+    /// By trace row, s on a clock of its own.
+    pub recorded: &'a [f64],
+    origin_s: f64,
+    time_scale: f64,
+}
+
+impl Arrivals<'_> {
+    /// A recorded time on the run's clock, s.
+    #[inline(always)]
+    pub fn scaled(self, recorded_s: f64) -> f64 {
+        (recorded_s - self.origin_s) / self.time_scale
+    }
+
+    /// Arrival of a trace row on the run's clock, s.
+    #[inline(always)]
+    pub fn of(self, row: usize) -> f64 {
+        self.scaled(self.recorded[row])
+    }
 }
 
 impl Requests {
@@ -152,9 +179,16 @@ impl Requests {
         &self.order[first..first + batches.size[i] as usize]
     }
 
-    /// Arrival of a trace row on the run's clock, s.
-    #[inline(always)]
-    pub fn arrival_s(&self, recorded_s: f64) -> f64 {
-        (recorded_s - self.origin_s) / self.time_scale
+    /// When they arrived: as the trace has it, or as the users of a closed loop sent them.
+    pub fn arrivals<'a>(&'a self, trace: &'a Trace) -> Arrivals<'a> {
+        Arrivals {
+            recorded: if self.sent_s.is_empty() {
+                &trace.arrival
+            } else {
+                &self.sent_s
+            },
+            origin_s: self.origin_s,
+            time_scale: self.time_scale,
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::record::{Prediction, WorkloadReport};
+use crate::scenario::ClosedLoop;
 use crate::sched::bins::{BinTable, DROPPED, Sample};
 use crate::trace::Failed;
 use crate::trace::predict::{Kind, bin_errors};
@@ -25,8 +26,11 @@ pub(super) struct Prepared {
 
 impl Prepared {
     pub fn new(trace: &Trace, scenario: &Scenario) -> Result<Prepared, Error> {
-        let rows = rows(trace, scenario);
+        let mut rows = rows(trace, scenario);
         let drop_failed = scenario.workload.failed == Failed::Drop;
+        if let Some(users) = &scenario.workload.closed_loop {
+            rows.end = end_of_bodies(trace, rows.clone(), drop_failed, users)?;
+        }
         let outputs = &trace.output[rows.clone()];
         let mut report = WorkloadReport {
             trace: trace.name.clone(),
@@ -64,8 +68,14 @@ impl Prepared {
                 ),
             });
         };
-        let origin_s = trace.arrival[first];
-        let recorded_span_s = trace.arrival[last] - origin_s;
+        // Users send by the run's own clock.
+        let (origin_s, recorded_span_s) = match scenario.workload.closed_loop {
+            Some(_) => (0.0, 0.0),
+            None => (
+                trace.arrival[first],
+                trace.arrival[last] - trace.arrival[first],
+            ),
+        };
         if let Some(rate) = scenario.workload.rate_per_s {
             if recorded_span_s <= 0.0 {
                 return Err(Error::Contradiction {
@@ -196,6 +206,41 @@ fn stray(bin: u8, error: i8, bins: usize) -> u8 {
     }
     let strayed = i32::from(bin) + i32::from(error);
     strayed.clamp(0, bins as i32 - 1) as u8
+}
+
+/// The end of the rows that a closed loop needs: one per request, failed rows not counted where
+/// they are left out. Rows are never used twice.
+fn end_of_bodies(
+    trace: &Trace,
+    rows: Range<usize>,
+    drop_failed: bool,
+    users: &ClosedLoop,
+) -> Result<usize, Error> {
+    let mut found = 0;
+    for row in rows.clone() {
+        found += u64::from(!(drop_failed && trace.output[row] == 0));
+        if found == users.requests() {
+            return Ok(row + 1);
+        }
+    }
+    if found == 0 {
+        // Nothing to replay at all, which is another error.
+        return Ok(rows.end);
+    }
+    Err(Error::Contradiction {
+        what: "workload.closed_loop".to_owned(),
+        why: format!(
+            "{} users with {} requests each need {} rows, and {} has {found} to replay ({} inside \
+             the limit, {} of them failed and left out); ask for fewer requests, or take a longer \
+             trace",
+            users.users,
+            users.requests_per_user,
+            users.requests(),
+            trace.name,
+            rows.len(),
+            rows.len() as u64 - found,
+        ),
+    })
 }
 
 /// The rows inside window and limit: arrivals are sorted, so they are one range.

@@ -16,7 +16,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 /// meaning: never reuse or change one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u64)]
-pub(super) enum Purpose {
+pub(crate) enum Purpose {
     PredictionNoise = 1,
     BinErrors = 2,
     Arrivals = 3,
@@ -28,22 +28,30 @@ pub(super) enum Purpose {
     Days = 9,
     Bursts = 10,
     Levels = 11,
+    ThinkTimes = 12,
 }
 
 /// A stream of uniform, normal, exponential and Gamma numbers.
 #[derive(Debug, Clone)]
-pub(super) struct Stream(Xoshiro256PlusPlus);
+pub(crate) struct Stream(Xoshiro256PlusPlus);
 
 impl Stream {
     pub(super) fn new(seed: u32, purpose: Purpose) -> Self {
-        let mixed = mix(purpose as u64) ^ u64::from(seed);
+        Self::numbered(seed, purpose, 0)
+    }
+
+    /// One of many streams for a purpose, so that its numbers belong to their owner whatever the
+    /// others ask for. The number takes the upper half of the word whose lower half is the seed;
+    /// number 0 is [`Stream::new`].
+    pub(crate) fn numbered(seed: u32, purpose: Purpose, number: u32) -> Self {
+        let mixed = mix(purpose as u64) ^ u64::from(seed) ^ (u64::from(number) << 32);
         Stream(Xoshiro256PlusPlus::seed_from_u64(mixed))
     }
 
     /// Uniform in the open interval (0, 1): the middles of 2^52 equal cells, so that neither a
     /// logarithm nor a quantile function ever sees an end.
     #[inline]
-    pub(super) fn uniform(&mut self) -> f64 {
+    pub(crate) fn uniform(&mut self) -> f64 {
         const CELL: f64 = 1.0 / (1u64 << 52) as f64;
         ((self.0.next_u64() >> 12) as f64 + 0.5) * CELL
     }
@@ -320,5 +328,9 @@ mod tests {
         assert_eq!(a, first(42, Purpose::Prompts));
         assert_ne!(a, first(42, Purpose::Outputs));
         assert_ne!(a, first(43, Purpose::Prompts));
+        let numbered = |number| Stream::numbered(42, Purpose::Prompts, number).uniform();
+        assert_eq!(numbered(0), a);
+        assert_ne!(numbered(1), a);
+        assert_ne!(numbered(1), numbered(2));
     }
 }

@@ -31,9 +31,8 @@ pub fn requests(trace: &Trace, outcome: &Outcome) -> Result<Object, JsValue> {
             end.push(batches.end(i));
         }
     }
-    let arrival: Vec<f64> = of(requests.order.iter(), |row| {
-        requests.arrival_s(trace.arrival[row])
-    });
+    let arrivals = requests.arrivals(trace);
+    let arrival: Vec<f64> = of(requests.order.iter(), |row| arrivals.of(row));
     let prompt: Vec<u32> = of(requests.order.iter(), |row| trace.prompt[row]);
     let output: Vec<u32> = of(requests.order.iter(), |row| trace.output[row]);
     // Predictions are numbered from the window's first row; policies without bins make none.

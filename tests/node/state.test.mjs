@@ -58,6 +58,7 @@ for (const [hash, word] of [
   ["#v=1&constructor=1", "constructor"],
   ["#v=1&fleet=1", "fleet"],
   ["#v=1&version=9", "version"],
+  ["#v=1&workload.closed_loop=5", "workload.closed_loop"],
   ["#v=1&show=everything", "show"],
   ["#v=999&fleet.gpus=8", "999"],
   ["#fleet.gpus=8", "version"],

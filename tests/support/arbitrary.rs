@@ -4,7 +4,7 @@
 
 use batchscope::Trace;
 use batchscope::latency::{Latency, Linear};
-use batchscope::scenario::{Fleet, Scenario, Sla, Ties, TokenRule, Workload};
+use batchscope::scenario::{ClosedLoop, Fleet, Scenario, Sla, Ties, TokenRule, Workload};
 use batchscope::sched::memory::Memory;
 use batchscope::sched::{
     Bins, Boundaries, Controller, Feedback, MemoryBound, MemoryRule, Policy, Scheduler, Served,
@@ -94,8 +94,42 @@ fn workload() -> impl Strategy<Value = Workload> {
                 rate_per_s,
                 failed,
                 ties: Ties::Fixed,
+                closed_loop: None,
             },
         )
+}
+
+/// A closed loop for traces of up to about 200 rows; some ask for more than there are. Think times
+/// of whole seconds, and none at all, meet ends of batches.
+pub fn closed_loop() -> impl Strategy<Value = ClosedLoop> {
+    (
+        prop_oneof![1 => Just(1u32), 4 => 2..12u32, 1 => 12..100u32],
+        prop_oneof![1 => Just(1u32), 4 => 2..10u32, 1 => 10..30u32],
+        prop_oneof![
+            2 => Just((0.0, 0.0)),
+            2 => Just((1.0, 1.0)),
+            2 => Just((0.5, 2.0)),
+            1 => (0.0..3.0f64, 0.0..20.0f64).prop_map(|(least, more)| (least, least + more)),
+        ],
+    )
+        .prop_map(
+            |(users, requests_per_user, (think_min_s, think_max_s))| ClosedLoop {
+                users,
+                requests_per_user,
+                think_min_s,
+                think_max_s,
+            },
+        )
+}
+
+/// A workload with users instead of recorded arrivals.
+pub fn by_users(workload: Workload, closed_loop: ClosedLoop) -> Workload {
+    Workload {
+        limit: workload.limit,
+        failed: workload.failed,
+        closed_loop: Some(closed_loop),
+        ..Workload::default()
+    }
 }
 
 fn bins() -> impl Strategy<Value = Bins> {
