@@ -768,3 +768,102 @@ fn outputs_never_overwrite_each_other_or_the_trace() {
         assert_eq!(std::fs::read_to_string(&trace).unwrap(), rows);
     }
 }
+
+#[test]
+fn users_send_requests_instead_of_the_trace() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("mine.json");
+    // The two forms of a benchmark's "10 users with 5 requests each".
+    let users = json!({
+        "users": 10, "requests_per_user": 5, "think_min_s": 0.5, "think_max_s": 2.0
+    });
+    let settings = json!({
+        "trace": {"synthetic": {"requests": 200}},
+        "workload": {"closed_loop": users},
+        "fleet": {"gpus": 2},
+    });
+    std::fs::write(&file, settings.to_string()).unwrap();
+    let csv = folder.path().join("requests.csv");
+    let by_file = run(&["run", path(&file), "--requests-csv", path(&csv)]);
+    let table = done(&by_file).to_owned();
+    for line in [
+        "50 of 200 rows replayed by 10 users with 5 requests each, thinking 0.5 to 2 s, on 2 GPUs",
+        " of 10 users waiting for an answer, as a time average",
+    ] {
+        assert!(table.contains(line), "{line}: {table}");
+    }
+    assert!(!table.contains("overload"), "{table}");
+    // The first ten are sent at once, and nobody sends before an answer.
+    let rows = std::fs::read_to_string(&csv).unwrap();
+    let cells: Vec<Vec<&str>> = rows.lines().map(|line| line.split(',').collect()).collect();
+    let column = |name: &str| cells[0].iter().position(|cell| *cell == name).unwrap();
+    let (arrival, end) = (column("arrival_s"), column("end_s"));
+    let time = |row: usize, column: usize| cells[row + 1][column].parse::<f64>().unwrap();
+    assert_eq!(cells.len(), 51);
+    for row in 0..10 {
+        assert_eq!(time(row, arrival), 0.0);
+    }
+    for row in 10..50 {
+        let thought = time(row, arrival) - time(row - 10, end);
+        assert!((0.5..=2.0).contains(&thought), "row {row}: {thought}");
+    }
+
+    let digests = |args: &[&str]| parsed(&run(args));
+    let wanted = digests(&["run", path(&file), "--digest"]);
+    let plain = json!({"trace": {"synthetic": {"requests": 200}}, "fleet": {"gpus": 2}});
+    std::fs::write(&file, plain.to_string()).unwrap();
+    let flags = [
+        "run",
+        path(&file),
+        "--users",
+        "10",
+        "--requests-per-user",
+        "5",
+        "--think",
+        "0.5,2",
+        "--digest",
+    ];
+    assert_eq!(digests(&flags), wanted);
+    // On top of a study's settings, whose arrivals it replaces.
+    let show = |more: &[&str]| {
+        let mut args = vec!["run", "--print-scenario", "--preset", "two-step"];
+        args.extend(more);
+        parsed(&run(&args))
+    };
+    let (study, mixed) = (show(&[]), show(&["--users", "3", "--think", "1"]));
+    assert_eq!(
+        mixed["workload"]["closed_loop"],
+        json!({"users": 3, "requests_per_user": 1, "think_min_s": 1.0, "think_max_s": 1.0})
+    );
+    assert_eq!(mixed["workload"]["time_scale"], 1.0);
+    assert_eq!(mixed["workload"]["ties"], "fixed");
+    assert_eq!(mixed["latency"], study["latency"]);
+
+    refused(
+        &run(&["run", "--think", "1"]),
+        2,
+        "contradiction",
+        &["--users"],
+    );
+    refused(
+        &run(&["run", "--users", "9999", "--requests-per-user", "2"]),
+        2,
+        "contradiction",
+        &["19998", "workload.closed_loop"],
+    );
+    refused(
+        &run(&["run", "--users", "2", "--think", "2,1"]),
+        2,
+        "bad-field",
+        &["workload.closed_loop.think_max_s"],
+    );
+    refused(
+        &run(&["capacity", "--users", "2"]),
+        2,
+        "contradiction",
+        &["workload.closed_loop", "leave the users out"],
+    );
+    let usage = run(&["run", "--users", "2", "--think", "a,b"]);
+    assert_eq!(usage.status.code(), Some(2));
+    assert!(text(&usage.stderr).contains("MIN,MAX in seconds"));
+}

@@ -69,6 +69,16 @@ pub struct ScenarioArgs {
     /// Scale arrival times to this mean rate, requests/s.
     #[arg(long, value_name = "PER_S")]
     pub rate: Option<f64>,
+    /// Closed loop: N users send the requests, each one after another. Of the trace only the lengths
+    /// count; time scale, rate and order of ties go back to their defaults.
+    #[arg(long, value_name = "N", conflicts_with_all = ["rate", "time_scale"])]
+    pub users: Option<u32>,
+    /// Requests of each user; default: 1, or the scenario's.
+    #[arg(long, value_name = "R")]
+    pub requests_per_user: Option<u32>,
+    /// Think time after each answer, s, uniform between the two; default: none, or the scenario's.
+    #[arg(long, value_name = "MIN,MAX", num_args = 1, value_parser = think)]
+    pub think: Option<[f64; 2]>,
     /// Failed requests (0 output tokens): leave out, or serve as the published studies did.
     #[arg(long, value_name = "WHAT")]
     pub failed: Option<FailedArg>,
@@ -189,6 +199,15 @@ pub struct FitArgs {
     pub grid: PathBuf,
     #[arg(long)]
     pub json: bool,
+}
+
+/// "MIN,MAX", or one number for both. Ranges are the scenario's to check.
+fn think(text: &str) -> Result<[f64; 2], String> {
+    let (least, most) = text.split_once(',').unwrap_or((text, text));
+    match (least.trim().parse(), most.trim().parse()) {
+        (Ok(least), Ok(most)) => Ok([least, most]),
+        _ => Err("allowed is MIN,MAX in seconds, as in 0.5,2".to_owned()),
+    }
 }
 
 /// A clap choice whose names are those of the JSON form, so that neither can drift.

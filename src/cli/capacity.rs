@@ -40,6 +40,15 @@ pub fn capacity(args: CapacityArgs) -> Result<(), Error> {
             why: "the rate is what is searched; add --fewest-gpus, or leave it out".to_owned(),
         });
     }
+    if scenario.workload.closed_loop.is_some() {
+        return Err(Error::Contradiction {
+            what: "workload.closed_loop".to_owned(),
+            why:
+                "the search varies the rate of arrivals, and users of a closed loop send when they \
+                  have their answer; leave the users out"
+                    .to_owned(),
+        });
+    }
     let shared = match &scenario.trace {
         Source::File { .. } => Some(Arc::new(run::load(&scenario, file.as_deref())?)),
         Source::Synthetic(_) => None,

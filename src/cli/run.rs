@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::args::{RunArgs, ScenarioArgs};
 use super::{files, interrupt, table};
 use crate::metrics::rows;
-use crate::scenario::Source;
+use crate::scenario::{ClosedLoop, Source, Ties};
 use crate::sim::Run;
 use crate::{Error, Outcome, Scenario, Trace};
 
@@ -93,6 +93,7 @@ pub fn resolve(args: &ScenarioArgs) -> Result<(Scenario, Option<PathBuf>), Error
     if let Some(rate) = args.rate {
         s.workload.rate_per_s = Some(rate);
     }
+    users(args, &mut s)?;
     set(&mut s.workload.failed, args.failed.map(|a| a.0));
     set(&mut s.scheduler.policy, args.scheduler.map(|a| a.0));
     set(&mut s.scheduler.bins.count, args.bins);
@@ -116,6 +117,45 @@ pub fn resolve(args: &ScenarioArgs) -> Result<(Scenario, Option<PathBuf>), Error
         Source::Synthetic(_) => None,
     };
     Ok((s, file))
+}
+
+/// The flags of a closed loop, on top of the scenario's, if it has one.
+fn users(args: &ScenarioArgs, s: &mut Scenario) -> Result<(), Error> {
+    let workload = &mut s.workload;
+    let closed_loop = &mut workload.closed_loop;
+    if let Some(users) = args.users {
+        workload.time_scale = 1.0;
+        workload.rate_per_s = None;
+        workload.ties = Ties::Fixed;
+        let one_each = ClosedLoop {
+            users,
+            requests_per_user: 1,
+            think_min_s: 0.0,
+            think_max_s: 0.0,
+        };
+        closed_loop.get_or_insert(one_each).users = users;
+    }
+    match closed_loop {
+        Some(closed_loop) => {
+            set(&mut closed_loop.requests_per_user, args.requests_per_user);
+            if let Some([least, most]) = args.think {
+                closed_loop.think_min_s = least;
+                closed_loop.think_max_s = most;
+            }
+            Ok(())
+        }
+        None if args.requests_per_user.is_some() || args.think.is_some() => {
+            Err(Error::Contradiction {
+                what: if args.think.is_some() {
+                    "--think".to_owned()
+                } else {
+                    "--requests-per-user".to_owned()
+                },
+                why: "the scenario has no users; say how many with --users".to_owned(),
+            })
+        }
+        None => Ok(()),
+    }
 }
 
 fn set<T>(field: &mut T, value: Option<T>) {

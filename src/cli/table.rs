@@ -5,6 +5,7 @@ use comfy_table::{CellAlignment, LineStyle, Table, presets};
 use crate::latency::fit::Fit;
 use crate::metrics::Summary;
 use crate::metrics::honest::Distribution;
+use crate::scenario::ClosedLoop;
 use crate::study::capacity::{Estimate, Fewest, Highest, Probe, Promise, Which};
 use crate::trace::{LengthStats, ReadReport, Stats};
 use crate::{Scenario, Trace};
@@ -48,14 +49,17 @@ fn new_table(header: &[&str]) -> Table {
 pub fn outcome(s: &Summary, read: &ReadReport) -> String {
     let w = &s.workload;
     let (p, h) = (&s.published, &s.honest);
+    let closed_loop = s.scenario.workload.closed_loop;
     let mut text = format!(
-        "{}: {} of {} rows replayed at {} requests/s on {} GPU{}, {}\n",
+        "{}: {} of {} rows replayed {} on {}, {}\n",
         w.trace,
         w.rows_replayed,
         w.rows_in_trace,
-        short(w.offered_requests_per_s),
-        s.scenario.fleet.gpus,
-        if s.scenario.fleet.gpus == 1 { "" } else { "s" },
+        match &closed_loop {
+            Some(users) => format!("by {}", sent_by(users)),
+            None => format!("at {} requests/s", short(w.offered_requests_per_s)),
+        },
+        counted(s.scenario.fleet.gpus, "GPU"),
         policy(&s.scenario, s.bins.len()),
     );
     text += &repairs(read);
@@ -171,7 +175,13 @@ pub fn outcome(s: &Summary, read: &ReadReport) -> String {
         p.max_batch,
         short(p.makespan_s)
     );
-    if h.backlog_at_last_arrival > 0 {
+    if let Some(users) = &closed_loop {
+        text += &format!(
+            "{} of {} waiting for an answer, as a time average; the others were thinking or done\n",
+            short(h.mean_in_system),
+            counted(users.users, "user")
+        );
+    } else if h.backlog_at_last_arrival > 0 {
         text += &format!(
             "{} requests were still waiting when the last one arrived: latencies grow with the \
              trace's length as far as this is overload\n",
@@ -192,6 +202,29 @@ pub fn outcome(s: &Summary, read: &ReadReport) -> String {
         );
     }
     text + "why the columns differ: docs/MODEL.md; what is wrong with the published ones: docs/ERRATA.md\n"
+}
+
+/// "10 users with 5 requests each, thinking 0.5 to 2 s".
+fn sent_by(users: &ClosedLoop) -> String {
+    let (least, most) = (users.think_min_s, users.think_max_s);
+    let think = if users.requests_per_user == 1 {
+        String::new()
+    } else if most == 0.0 {
+        ", without a pause".to_owned()
+    } else if least == most {
+        format!(", thinking {least} s")
+    } else {
+        format!(", thinking {least} to {most} s")
+    };
+    format!(
+        "{} with {} each{think},",
+        counted(users.users, "user"),
+        counted(users.requests_per_user, "request")
+    )
+}
+
+fn counted(n: u32, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
 /// The policy by its JSON name, with K where it has bins.
