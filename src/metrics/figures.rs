@@ -126,27 +126,19 @@ pub fn series(trace: &Trace, outcome: &Outcome, buckets: usize) -> Series {
 
 /// Arrival times of the replayed requests, in order.
 fn arrivals<'a>(trace: &'a Trace, outcome: &'a Outcome) -> impl Iterator<Item = f64> + 'a {
-    let arrivals = outcome.requests.arrivals(trace);
-    let first = outcome.requests.first_row as usize;
-    let mut in_order = first..first + outcome.summary.workload.rows_taken as usize;
-    let mut sent = Vec::new();
-    if outcome.summary.scenario.workload.closed_loop.is_some() {
-        // Users do not send in the order of the rows.
-        in_order = 0..0;
-        sent.extend(
-            outcome
-                .requests
-                .order
-                .iter()
-                .map(|&row| arrivals.of(row as usize)),
-        );
-        sent.sort_unstable_by(f64::total_cmp);
-    }
+    let requests = &outcome.requests;
+    let arrivals = requests.arrivals(trace);
+    let first = requests.first_row as usize;
+    // Users do not send in the order of the rows.
+    let recorded = match requests.sent.is_empty() {
+        true => outcome.summary.workload.rows_taken as usize,
+        false => 0,
+    };
     let drop_failed = outcome.summary.scenario.workload.failed == Failed::Drop;
-    in_order
+    (first..first + recorded)
         .filter(move |&row| !(drop_failed && trace.output[row] == 0))
+        .chain(requests.sent.iter().map(|&row| row as usize))
         .map(move |row| arrivals.of(row))
-        .chain(sent)
 }
 
 /// Time average and peak per interval of a quantity that changes in steps.

@@ -160,7 +160,14 @@ impl Run {
                 let Some(gpu) = self.fleet.ending() else {
                     return true;
                 };
-                self.ends(lengths, gpu, end_s);
+                self.settle(gpu);
+                match self.former.form(&self.queues, lengths, self.running) {
+                    Some(plan) => {
+                        let service_s = self.start(gpu, plan, end_s);
+                        self.fleet.restart(end_s + service_s);
+                    }
+                    None => self.fleet.rest(),
+                }
                 budget -= 1;
             } else if self.fleet.any_idle() {
                 let now_s = self.next_arrival_s;
@@ -181,6 +188,7 @@ impl Run {
     /// Arrivals follow from ends: the users who think are a heap of their own.
     fn advance_by_users(&mut self, lengths: Lengths<'_>, users: &mut Users, events: u64) -> bool {
         for _ in 0..events {
+            let mut over = false;
             let end_s = self.fleet.next_end_s();
             if users.next_s() < end_s {
                 let Some(row) = users.send(self.first_row) else {
@@ -191,20 +199,28 @@ impl Run {
                 if self.next == self.report.rows_replayed as usize {
                     self.former.closed(&self.queues, &users.arrival);
                 }
-                self.wake_idle(lengths, users.now_s);
             } else if let Some(gpu) = self.fleet.ending() {
                 let Serving { first, ended, .. } = self.serving[usize::from(gpu)];
                 let answered = self.queues.taken(first, ended.shape.size);
                 users.answer(answered, self.first_row, end_s);
-                self.ends(lengths, gpu, end_s);
+                self.settle(gpu);
+                self.fleet.rest();
             } else {
                 // Nothing is served and nobody thinks. Where requests wait for a bin to fill, their
                 // users wait with them, and it never will.
                 self.former.closed(&self.queues, &users.arrival);
-                self.wake_idle(lengths, users.now_s);
-                if self.fleet.ending().is_none() {
-                    return true;
-                }
+                over = true;
+            }
+            // An end frees one GPU, and the queues were empty if another was idle before it.
+            while let Some(gpu) = self.fleet.lowest_idle() {
+                let Some(end_s) = self.serve_out_of_line(lengths, gpu, users.now_s) else {
+                    break;
+                };
+                self.fleet.start(gpu, end_s);
+                over = false;
+            }
+            if over {
+                return true;
             }
         }
         false
@@ -236,12 +252,11 @@ impl Run {
             }
             // An end frees one GPU, and the queues were empty if another was idle before it.
             while let Some(gpu) = self.fleet.lowest_idle() {
-                let Some(plan) = self.former.form(&self.queues, lengths, self.running) else {
+                let Some(end_s) = self.serve_out_of_line(lengths, gpu, now_s) else {
                     break;
                 };
-                let service_s = self.start(gpu, plan, now_s);
                 self.fleet.occupy(gpu);
-                heap.push_free(gpu, now_s + service_s);
+                heap.push_free(gpu, end_s);
             }
         }
         false
@@ -268,13 +283,13 @@ impl Run {
     /// The record of a replay that is over.
     pub fn finish(mut self) -> Record {
         self.batches.extend(&self.recent);
-        let sent_s = match self.users {
-            Some(users) => {
-                self.report.span_s = users.last_arrival_s();
-                users.arrival
-            }
-            None => Vec::new(),
+        let (sent_s, sent) = match self.users {
+            Some(users) => (users.arrival, users.in_order),
+            None => (Vec::new(), Vec::new()),
         };
+        if let Some(&last) = sent.last() {
+            self.report.span_s = sent_s[last as usize];
+        }
         Record {
             bins: if self.predicted.is_empty() {
                 Vec::new()
@@ -293,6 +308,7 @@ impl Run {
                 origin_s: self.origin_s,
                 time_scale: self.time_scale,
                 sent_s,
+                sent,
             },
         }
     }
@@ -343,17 +359,12 @@ impl Run {
         }
     }
 
-    /// The batch on the GPU that ends next is over, and the GPU looks for another.
-    #[inline(always)]
-    fn ends(&mut self, lengths: Lengths<'_>, gpu: u16, end_s: f64) {
-        self.settle(gpu);
-        match self.former.form(&self.queues, lengths, self.running) {
-            Some(plan) => {
-                let service_s = self.start(gpu, plan, end_s);
-                self.fleet.restart(end_s + service_s);
-            }
-            None => self.fleet.rest(),
-        }
+    /// A batch for a GPU, if there is one, and its end, s. Not inlined: two of the three event loops
+    /// share one copy of the policies, for the size of the page's module.
+    #[inline(never)]
+    fn serve_out_of_line(&mut self, lengths: Lengths<'_>, gpu: u16, now_s: f64) -> Option<f64> {
+        let plan = self.former.form(&self.queues, lengths, self.running)?;
+        Some(now_s + self.start(gpu, plan, now_s))
     }
 
     /// The batch on a GPU is over: its members leave and its policy learns.

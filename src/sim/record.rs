@@ -146,6 +146,8 @@ pub struct Requests {
     pub time_scale: f64,
     /// By trace row, when its user sent it, s on the run's clock; empty unless the loop was closed.
     pub sent_s: Vec<f64>,
+    /// Trace rows in the order in which they were sent; empty like `sent_s`.
+    pub sent: Vec<u32>,
 }
 
 /// When requests arrived.

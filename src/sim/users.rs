@@ -27,6 +27,8 @@ pub(super) struct Users {
     pub now_s: f64,
     /// By trace row, when it was sent, s.
     pub arrival: Vec<f64>,
+    /// Trace rows in the order in which they were sent.
+    pub in_order: Vec<u32>,
 }
 
 impl Users {
@@ -54,6 +56,7 @@ impl Users {
             sender,
             now_s: 0.0,
             arrival: vec![0.0; first_row + bin_of.len()],
+            in_order: Vec::with_capacity(bin_of.len()),
         }
     }
 
@@ -71,6 +74,7 @@ impl Users {
         self.now_s = at_s;
         let row = self.rows[number] as usize;
         self.arrival[first_row + row] = at_s;
+        self.in_order.push((first_row + row) as u32);
         Some(row)
     }
 
@@ -92,10 +96,5 @@ impl Users {
                 });
             }
         }
-    }
-
-    /// When the last request was sent, s.
-    pub fn last_arrival_s(&self) -> f64 {
-        self.arrival.iter().copied().fold(0.0, f64::max)
     }
 }

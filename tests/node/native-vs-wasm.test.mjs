@@ -70,6 +70,9 @@ for (const policy of /** @type {const} */ (["static-fifo", "dynamic", "multi-bin
 for (const kind of /** @type {const} */ (["published", "oracle", "noisy", "prompt-only"])) {
   CASES.push([`predictor ${kind}`, scenario((s) => { s.predictor.kind = kind; s.predictor.bin_error = 0.1; })]);
 }
+CASES.push(["a closed loop", scenario((s) => {
+  s.workload.closed_loop = { users: 50, requests_per_user: 40, think_min_s: 0.5, think_max_s: 2 };
+})]);
 
 for (const [name, made] of CASES) {
   test(`native and wasm agree: ${name}`, () => {
