@@ -9,6 +9,7 @@
 //! | [`error`] | the one error enum: stable code, sentence, file/row/field |
 //! | [`quantiles`] | exact order statistics of a stream, without sorting it |
 //! | [`trace`] | requests in: the columnar [`Trace`], a reader per format, generators, predictors |
+//! | [`least_squares`] | Levenberg-Marquardt in three parameters, Student's t |
 //! | [`latency`] | how long work takes: the published linear model, the least-squares fit |
 //! | [`sched`] | who runs next and with whom: policies, bins, memory bound, SLA controller |
 //! | [`scenario`] | the complete description of one run, its defaults, validation and presets |
@@ -31,6 +32,7 @@
 
 pub mod error;
 pub mod latency;
+pub mod least_squares;
 pub mod metrics;
 pub mod quantiles;
 pub mod report;

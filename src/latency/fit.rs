@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::Linear;
 use crate::error::{Error, printable};
+use crate::least_squares::{inverse, student_t_975};
 
 /// One measured batch.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -137,62 +138,6 @@ pub fn linear(points: &[Point], name: &str) -> Result<Fit, Error> {
         points: points.len() as u32,
         outside_published_bounds: outside,
     })
-}
-
-/// Inverse of a symmetric matrix by cofactors; `None` where it is singular to rounding.
-fn inverse(m: [[f64; 3]; 3]) -> Option<[[f64; 3]; 3]> {
-    let cofactor = |i: usize, j: usize| {
-        let (a, b) = ((i + 1) % 3, (i + 2) % 3);
-        let (c, d) = ((j + 1) % 3, (j + 2) % 3);
-        m[a][c] * m[b][d] - m[a][d] * m[b][c]
-    };
-    let determinant: f64 = (0..3).map(|j| m[0][j] * cofactor(0, j)).sum();
-    let size = m[0][0] * m[1][1] * m[2][2];
-    if determinant.abs() <= size.abs() * 1e-12 {
-        return None;
-    }
-    Some(std::array::from_fn(|i| {
-        std::array::from_fn(|j| cofactor(j, i) / determinant)
-    }))
-}
-
-/// The 97.5 % quantile of Student's t: exact for 1 and 2 degrees of freedom, else Hill's expansion
-/// (Algorithm 396, CACM 1970; better than 1e-4 from 3 on).
-pub(crate) fn student_t_975(freedom: u32) -> f64 {
-    let n = f64::from(freedom);
-    match freedom {
-        1 => 12.706_204_736_174_7,
-        2 => 4.302_652_729_749_46,
-        _ => {
-            let p = 0.05;
-            let a = 1.0 / (n - 0.5);
-            let b = 48.0 / (a * a);
-            let mut c = ((20_700.0 * a / b - 98.0) * a - 16.0) * a + 96.36;
-            let d = ((94.5 / (b + c) - 3.0) / b + 1.0)
-                * libm::sqrt(a * std::f64::consts::FRAC_PI_2)
-                * n;
-            let mut y = libm::pow(d * p, 2.0 / n);
-            if y > 0.05 + a {
-                let x = crate::trace::random::normal_quantile(p * 0.5);
-                y = x * x;
-                if freedom < 5 {
-                    c += 0.3 * (n - 4.5) * (x + 0.6);
-                }
-                c += (((0.05 * d * x - 5.0) * x - 7.0) * x - 2.0) * x + b;
-                y = (((((0.4 * y + 6.3) * y + 36.0) * y + 94.5) / c - y - 3.0) / b + 1.0) * x;
-                y = libm::expm1(a * y * y);
-            } else {
-                y = ((1.0 / (((n + 6.0) / (n * y) - 0.089 * d - 0.822) * (n + 2.0) * 3.0)
-                    + 0.5 / (n + 4.0))
-                    * y
-                    - 1.0)
-                    * (n + 1.0)
-                    / (n + 2.0)
-                    + 1.0 / y;
-            }
-            libm::sqrt(n * y)
-        }
-    }
 }
 
 /// The accepted column names, the published grid's first.
@@ -326,22 +271,6 @@ mod tests {
         let one_batch: Vec<Point> = grid().into_iter().filter(|p| p.batch == 4).collect();
         assert_eq!(linear(&one_batch, "g").unwrap_err().code(), "no-fit");
         assert_eq!(linear(&grid()[..3], "g").unwrap_err().code(), "no-fit");
-    }
-
-    #[test]
-    fn student_quantiles_of_the_tables() {
-        for (freedom, t) in [
-            (1, 12.7062),
-            (2, 4.30265),
-            (3, 3.18245),
-            (5, 2.57058),
-            (10, 2.22814),
-            (27, 2.05183),
-            (120, 1.97993),
-        ] {
-            let got = student_t_975(freedom);
-            assert!((got - t).abs() < 5e-4, "{freedom}: {got} {t}");
-        }
     }
 
     #[test]

@@ -7,7 +7,7 @@
 
 use serde::Serialize;
 
-use crate::latency::fit::student_t_975;
+use crate::least_squares::student_t_975;
 use crate::metrics::honest::Attainment;
 use crate::scenario::{Fleet, Scenario, Source};
 use crate::{Error, Outcome, Trace};

@@ -1,7 +1,7 @@
 //! Mean and 95 % interval of every number of a table that was made several times.
 
 use super::document::{Cell, Table};
-use crate::latency::fit::student_t_975;
+use crate::least_squares::student_t_975;
 
 /// From the same table of several replications: a column of numbers becomes three (mean, `_low`
 /// and `_high` of its 95 % interval by Student's t), other columns stay. Numbers of a row that some

@@ -13,6 +13,7 @@ mod field;
 pub mod figure;
 mod intervals;
 mod published_columns;
+pub mod saturation;
 pub mod stress_v2;
 mod text;
 
