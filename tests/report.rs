@@ -323,6 +323,371 @@ fn gallery() -> Vec<(&'static str, Figure)> {
     ]
 }
 
+// ---- Pictures ----------------------------------------------------------------------------------
+
+type Tested = Result<(), Box<dyn std::error::Error>>;
+
+/// Width, height and RGB of a PNG.
+fn decoded(bytes: &[u8]) -> Result<(u32, u32, Vec<u8>), Box<dyn std::error::Error>> {
+    let mut reader = png::Decoder::new(std::io::Cursor::new(bytes)).read_info()?;
+    let size = reader.output_buffer_size().ok_or("too large")?;
+    let mut pixels = vec![0; size];
+    let frame = reader.next_frame(&mut pixels)?;
+    assert_eq!(frame.color_type, png::ColorType::Rgb);
+    Ok((frame.width, frame.height, pixels))
+}
+
+/// A number attribute of the SVG's root.
+fn root(svg: &str, name: &str) -> Result<f64, Box<dyn std::error::Error>> {
+    let (_, rest) = svg
+        .split_once(&format!(" {name}=\""))
+        .ok_or("no such attribute")?;
+    Ok(rest.split('"').next().ok_or("no value")?.parse()?)
+}
+
+#[test]
+fn a_small_figure_is_drawn_as_ever() -> Tested {
+    let small = figure(
+        "Latency < limit & \"fine\"",
+        "Two of three loads hold the limit.",
+        1,
+        vec![panel(
+            "",
+            axis("Load (req/s)", Scale::Log2),
+            axis("P95 latency (s)", Scale::Linear),
+            vec![
+                series(
+                    "multi-bin",
+                    Form::Line(vec![[1.0, 2.0], [2.0, 3.0], [4.0, 8.0]]),
+                ),
+                series("", Form::Whiskers(vec![[1.0, 1.5, 2.5], [2.0, 2.0, 4.5]])),
+            ],
+            vec![mark("limit", At::Y(5.0))],
+        )],
+    );
+    let drawn = report::svg(&small)?;
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/figure.svg");
+    if std::env::var_os("BATCHSCOPE_WRITE_GOLDEN").is_some() {
+        fs::write(&path, &drawn)?;
+    }
+    assert_eq!(
+        drawn,
+        fs::read_to_string(&path)?,
+        "see BATCHSCOPE_WRITE_GOLDEN"
+    );
+    assert!(drawn.contains("<title>Latency &lt; limit &amp; \"fine\"</title>"));
+    assert!(drawn.contains("role=\"img\""));
+    Ok(())
+}
+
+#[test]
+fn a_picture_has_the_svgs_size_and_its_colours() -> Tested {
+    for (name, figure) in gallery() {
+        let svg = report::svg(&figure)?;
+        let (width, height, pixels) = decoded(&report::png(&figure, 1)?)?;
+        assert_eq!(f64::from(width), root(&svg, "width")?, "{name}");
+        assert_eq!(f64::from(height), root(&svg, "height")?, "{name}");
+        assert!(width >= 900 && height > 200, "{name}: {width} x {height}");
+        let dark = pixels
+            .chunks_exact(3)
+            .filter(|p| p.iter().all(|c| *c < 96))
+            .count();
+        let white = pixels.chunks_exact(3).filter(|p| *p == [255; 3]).count();
+        assert!(dark > 500, "{name}: {dark} dark dots are less than a title");
+        assert!(white > pixels.len() / 12, "{name}: mostly covered");
+        let (twice, ..) = decoded(&report::png(&figure, 2)?)?;
+        assert_eq!(twice, 2 * width);
+    }
+    // The colour of the first bar reaches the paper.
+    let (.., pixels) = decoded(&report::png(&bars(), 1)?)?;
+    let bar = pixels
+        .chunks_exact(3)
+        .filter(|p| *p == [0x00, 0x9e, 0x73])
+        .count();
+    assert!(bar > 10_000, "{bar} dots of the green bars");
+    Ok(())
+}
+
+#[test]
+fn a_picture_is_the_same_twice() -> Tested {
+    for (_, figure) in gallery() {
+        assert_eq!(report::svg(&figure)?, report::svg(&figure)?);
+        assert_eq!(report::png(&figure, 1)?, report::png(&figure, 1)?);
+    }
+    Ok(())
+}
+
+#[test]
+fn what_has_no_place_is_counted() -> Tested {
+    let points = vec![
+        [1.0, 1.0],
+        [2.0, 0.0],
+        [3.0, f64::NAN],
+        [f64::INFINITY, 4.0],
+        [5.0, 5.0],
+    ];
+    let one = panel(
+        "",
+        axis("x", Scale::Linear),
+        axis("y", Scale::Log10),
+        vec![series("a", Form::Dots(points))],
+        vec![mark("zero", At::Y(0.0))],
+    );
+    let svg = report::svg(&figure("t", "", 1, vec![one]))?;
+    assert!(svg.contains("4 values left out"), "{svg}");
+    let none = panel(
+        "",
+        axis("x", Scale::Linear),
+        axis("y", Scale::Linear),
+        vec![],
+        vec![],
+    );
+    assert!(report::svg(&figure("t", "", 1, vec![none]))?.contains("no data"));
+    Ok(())
+}
+
+#[test]
+fn shapes_that_do_not_match_are_refused() {
+    let why = |figure: &Figure| match report::svg(figure) {
+        Err(error) => error.to_string(),
+        Ok(_) => String::new(),
+    };
+    let mut wrong = bars();
+    wrong.panels[0].x.scale = names(&["one"]);
+    assert!(
+        why(&wrong).contains("need as many names"),
+        "{}",
+        why(&wrong)
+    );
+    let mut wrong = heat();
+    wrong.panels[0].y.scale = Scale::Linear;
+    assert!(
+        why(&wrong).contains("names along both axes"),
+        "{}",
+        why(&wrong)
+    );
+    let mut wrong = heat();
+    wrong.columns = 0;
+    assert!(why(&wrong).contains("columns"), "{}", why(&wrong));
+    let scale = report::png(&heat(), 9).map_err(|error| error.code());
+    assert_eq!(scale, Err("bad-field"));
+}
+
+fn any_number() -> impl Strategy<Value = f64> {
+    prop_oneof![
+        4 => -10.0..1000.0,
+        1 => any::<f64>(),
+        1 => proptest::sample::select(vec![
+            0.0, -0.0, 1.0, 1.0, 1e-300, 1e300, -1e300, 1e100, 1e-100, f64::NAN, f64::INFINITY,
+            f64::NEG_INFINITY, f64::MAX, f64::MIN_POSITIVE, 1e17, 1e17 + 16.0,
+        ]),
+    ]
+}
+
+fn any_text() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "[a-z ]{0,12}",
+        "\\PC{0,60}",
+        any::<String>(),
+        "[a-z<>&\"'-]{80,200}"
+    ]
+}
+
+fn any_scale() -> impl Strategy<Value = Scale> {
+    prop_oneof![
+        Just(Scale::Linear),
+        Just(Scale::LinearTight),
+        Just(Scale::Log10),
+        Just(Scale::Log2),
+        proptest::collection::vec(any_text(), 0..40).prop_map(Scale::Names),
+    ]
+}
+
+fn pairs() -> impl Strategy<Value = Vec<[f64; 2]>> {
+    proptest::collection::vec([any_number(), any_number()], 0..8)
+}
+
+fn triples() -> impl Strategy<Value = Vec<[f64; 3]>> {
+    proptest::collection::vec([any_number(), any_number(), any_number()], 0..8)
+}
+
+fn any_form() -> impl Strategy<Value = Form> {
+    prop_oneof![
+        pairs().prop_map(Form::Line),
+        pairs().prop_map(Form::Curve),
+        pairs().prop_map(Form::Dots),
+        triples().prop_map(Form::Bubbles),
+        triples().prop_map(Form::Whiskers),
+        triples().prop_map(Form::Band),
+        proptest::collection::vec(proptest::option::of(any_number()), 0..40).prop_map(Form::Bars),
+    ]
+}
+
+prop_compose! {
+    /// A panel whose bars and cells fit its names, but for a few.
+    fn any_panel()(
+        title in any_text(),
+        labels in [any_text(), any_text()],
+        scales in [any_scale(), any_scale()],
+        forms in proptest::collection::vec((any_text(), any_form()), 0..6),
+        marks in proptest::collection::vec((any_text(), any::<bool>(), any_number()), 0..5),
+        cells in proptest::option::weighted(
+            0.2,
+            proptest::collection::vec(proptest::option::of(any_number()), 1..60),
+        ),
+        best_low in any::<bool>(),
+        wrong in proptest::bool::weighted(0.05),
+    ) -> Panel {
+        let [mut x, mut y] = scales;
+        let plot = if let Some(cells) = cells {
+            let names = |n: usize| Scale::Names((0..n).map(|i| format!("name {i}")).collect());
+            let wide = if wrong { 7 } else { cells.len().min(9) };
+            let values: Vec<_> = cells.chunks(wide).map(<[_]>::to_vec).filter(|r| r.len() == wide).collect();
+            x = names(wide);
+            y = names(values.len());
+            Plot::Heat { values, label: title.clone(), best_low }
+        } else {
+            let mut series = Vec::new();
+            for (name, mut form) in forms {
+                if let (Form::Bars(bars), false) = (&mut form, wrong) {
+                    if !matches!(x, Scale::Names(_)) {
+                        x = names(&["a", "b", "c"]);
+                    }
+                    if let Scale::Names(names) = &x {
+                        bars.resize(names.len(), Some(1.0));
+                    }
+                }
+                series.push(Series { name, form });
+            }
+            let mark = |(label, of_x, v)| Mark { label, at: if of_x { At::X(v) } else { At::Y(v) } };
+            Plot::Series { series, marks: marks.into_iter().map(mark).collect() }
+        };
+        let [x_label, y_label] = labels;
+        Panel { title, x: Axis { label: x_label, scale: x }, y: Axis { label: y_label, scale: y }, plot }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn any_figure_is_drawn_or_refused(
+        title in any_text(),
+        caption in any_text(),
+        columns in 0..5_usize,
+        panels in proptest::collection::vec(any_panel(), 0..5),
+    ) {
+        let figure = Figure { title, caption, columns, panels };
+        match report::svg(&figure) {
+            Ok(svg) => {
+                prop_assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"));
+                let forbidden = |c: char| (c < ' ' && c != '\n') || c == '\u{ffff}' || c == '\u{fffe}';
+                prop_assert!(!svg.contains(forbidden), "not XML");
+                // Every tag is one of ours: what a title says stays text.
+                for tag in svg.split('<').skip(1) {
+                    let ours = ["svg ", "/svg", "title>", "/title", "desc>", "/desc", "rect ", "text ", "/text",
+                        "line ", "polyline ", "polygon ", "circle "];
+                    prop_assert!(ours.iter().any(|o| tag.starts_with(o)), "<{tag}");
+                }
+                let drawn = report::png(&figure, 1);
+                prop_assert!(drawn.is_ok(), "{drawn:?}");
+            }
+            Err(error) => prop_assert_eq!(error.code(), "contradiction"),
+        }
+    }
+}
+
+// ---- Tables ------------------------------------------------------------------------------------
+
+fn table() -> Table {
+    let mut table = Table::new(["policy", "GPUs", "P95 (s)", "=note"]);
+    table.rows.push(vec![
+        "multi-bin, 4 bins".into(),
+        8_u64.into(),
+        2.0.into(),
+        "say \"so\"".into(),
+    ]);
+    table.rows.push(vec![
+        "a|b".into(),
+        Cell::Empty,
+        0.1.into(),
+        "=SUM(A1)".into(),
+    ]);
+    table.rows.push(vec![
+        "-1".into(),
+        u64::MAX.into(),
+        Cell::NotModelled,
+        "two\nlines".into(),
+    ]);
+    table.rows.push(vec![
+        Cell::Number(-3.5),
+        Cell::Empty,
+        1e300.into(),
+        Cell::Number(1.0 / 3.0),
+    ]);
+    table
+}
+
+#[test]
+fn a_table_becomes_csv() {
+    assert_eq!(
+        report::csv(&table()),
+        "policy,GPUs,P95 (s),'=note\n\
+         \"multi-bin, 4 bins\",8,2,\"say \"\"so\"\"\"\n\
+         a|b,,0.1,'=SUM(A1)\n\
+         '-1,18446744073709551615,not modelled,\"two\nlines\"\n\
+         -3.5,,1e300,0.3333333333333333\n"
+    );
+    for number in [0.1, 1.0 / 3.0, 1e300, 5e-324, 1e21, 123_456_789.125, -1e-7] {
+        let mut one = Table::new(["x"]);
+        one.rows.push(vec![number.into()]);
+        let text = report::csv(&one);
+        assert_eq!(
+            text.lines().nth(1).and_then(|t| t.parse().ok()),
+            Some(number),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_table_becomes_markdown() {
+    assert_eq!(
+        report::markdown(&table()),
+        "| policy | GPUs | P95 (s) | =note |\n\
+         | --- | ---: | ---: | --- |\n\
+         | multi-bin, 4 bins | 8 | 2 | say \"so\" |\n\
+         | a\\|b |  | 0.1 | =SUM(A1) |\n\
+         | -1 | 18446744073709551615 | not modelled | two<br>lines |\n\
+         | -3.5 |  | 1e300 | 0.3333333333333333 |\n"
+    );
+}
+
+#[test]
+fn a_file_becomes_bytes() -> Tested {
+    let bytes = |name: &str, content| report::bytes(&File::new(name, content));
+    assert_eq!(
+        bytes("a.csv", Content::Table(table()))?,
+        [("a.csv".to_owned(), report::csv(&table()).into_bytes())]
+    );
+    assert_eq!(
+        bytes("a.md", Content::Text("# A\n".to_owned()))?,
+        [("a.md".to_owned(), b"# A\n".to_vec())]
+    );
+    assert_eq!(
+        bytes("a.json", Content::Json(serde_json::json!({"a": [1]})))?,
+        [(
+            "a.json".to_owned(),
+            b"{\n  \"a\": [\n    1\n  ]\n}\n".to_vec()
+        )]
+    );
+    let drawn = bytes("fig", Content::Figure(heat()))?;
+    let names: Vec<&str> = drawn.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["fig.svg", "fig.png"]);
+    assert!(drawn[0].1.starts_with(b"<svg ") && drawn[1].1.starts_with(b"\x89PNG"));
+    Ok(())
+}
+
 /// Writes the figures above into the folder that `GALLERY` names, to be looked at.
 #[test]
 #[ignore = "draws for eyes; set GALLERY to a folder"]

@@ -6,6 +6,8 @@ use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, Value
 
 use crate::study::figure::Scale;
 
+/// Numbers from here on are written with K, M, G or T.
+const PLAIN: f64 = 1e4;
 /// Beyond these sizes differences and quotients would overflow.
 const LARGEST: f64 = 1e100;
 const SMALLEST: f64 = 1e-100;
@@ -215,7 +217,9 @@ impl Ranged for Place {
     }
 
     fn key_points<Hint: KeyPointHint>(&self, hint: Hint) -> Vec<f64> {
-        if hint.weight().allow_light_points() {
+        if hint.max_num_points() == 0 {
+            Vec::new()
+        } else if hint.weight().allow_light_points() {
             self.minor.clone()
         } else {
             self.ticks.iter().map(|tick| tick.0).collect()
@@ -229,7 +233,7 @@ impl Ranged for Place {
 
 impl ValueFormatter<f64> for Place {
     fn format_ext(&self, value: &f64) -> String {
-        number(*value, false)
+        number(*value, 3)
     }
 }
 
@@ -258,7 +262,7 @@ fn linear_ticks(low: f64, high: f64, step: f64) -> Vec<(f64, String)> {
 
 /// A tick's text, with as many decimals as its neighbours need.
 fn tick(value: f64, step: f64, largest: f64) -> String {
-    if largest >= 1e15 || largest < 1e-4 {
+    if !(1e-4..1e15).contains(&largest) {
         let digits = (libm::log10(largest).floor() - libm::log10(step).floor()).max(0.0) as usize;
         return if value == 0.0 {
             "0".to_owned()
@@ -287,10 +291,10 @@ fn tick(value: f64, step: f64, largest: f64) -> String {
 
 /// A power's text; powers of two in full as long as people know them by heart.
 fn power_text(value: f64, two: bool) -> String {
-    if two && (1e3..1e5).contains(&value) {
-        thousands(&value.to_string())
-    } else {
-        number(value, true)
+    match (two, value) {
+        (true, 1e3..1e5) => thousands(&value.to_string()),
+        (false, 1e3..1e4) => number(value / 1e3, 4) + "K",
+        _ => number(value, 4),
     }
 }
 
@@ -303,9 +307,8 @@ fn prefix(size: f64) -> (f64, &'static str) {
     }
 }
 
-/// A number for a bar, a cell or a power: three digits (`exact`: all that it has, up to four),
-/// thousands set apart or as K, M, G, T.
-pub fn number(value: f64, exact: bool) -> String {
+/// A number of so many digits for a bar, a cell or a power: thousands set apart or as K, M, G, T.
+pub fn number(value: f64, digits: u8) -> String {
     let size = value.abs();
     if !value.is_finite() {
         return "–".to_owned();
@@ -314,17 +317,18 @@ pub fn number(value: f64, exact: bool) -> String {
         return "0".to_owned();
     }
     if !(1e-4 * 0.999..1e15).contains(&size) {
-        return scientific(value, 3);
+        return scientific(value, digits.into());
     }
-    let plain_below = if exact { 1e3 } else { 1e4 };
-    let (unit, letter) = if size >= plain_below * 0.999_95 {
-        prefix(size * 1.000_05)
+    // Just below a power of ten, rounding may add a digit.
+    let half = 0.5 * libm::pow(10.0, -f64::from(digits));
+    let (unit, letter) = if size * (1.0 + half) >= PLAIN {
+        prefix(size * (1.0 + half))
     } else {
         (1.0, "")
     };
     let scaled = value / unit;
-    let digits = if exact { 3.0 } else { 2.0 };
-    let decimals = (digits - libm::floor(libm::log10(scaled.abs() * 1.000_05))).clamp(0.0, 8.0);
+    let before = libm::floor(libm::log10(scaled.abs() * (1.0 + half))) + 1.0;
+    let decimals = (f64::from(digits) - before).clamp(0.0, 8.0);
     let text = trimmed(format!("{scaled:.0$}", decimals as usize));
     minus(&thousands(&text)) + letter
 }
@@ -355,7 +359,7 @@ fn thousands(text: &str) -> String {
     let start = usize::from(text.starts_with('-'));
     let mut out = String::with_capacity(text.len() + 4);
     for (i, c) in text.char_indices() {
-        if i > start && i < whole && (whole - i) % 3 == 0 {
+        if i > start && i < whole && (whole - i).is_multiple_of(3) {
             out.push(',');
         }
         out.push(c);
@@ -388,7 +392,7 @@ mod tests {
         );
         assert_eq!(
             texts(Scale::Linear, &[900_000.0]),
-            ["0", "200K", "400K", "600K", "800K", "1,000K"]
+            ["0", "0.2M", "0.4M", "0.6M", "0.8M", "1.0M"]
         );
         assert_eq!(
             texts(Scale::LinearTight, &[-1.0, 1.0]),
@@ -411,14 +415,14 @@ mod tests {
 
     #[test]
     fn numbers_are_short() {
-        let short = |v| number(v, false);
+        let short = |v| number(v, 3);
         assert_eq!(short(0.0), "0");
-        assert_eq!(short(1234.5), "1,235");
+        assert_eq!(short(1234.6), "1,235");
         assert_eq!(short(12_345.0), "12.3K");
         assert_eq!(short(999_999.0), "1M");
         assert_eq!(short(9.999), "10");
         assert_eq!(short(-0.001234), "\u{2212}0.00123");
         assert_eq!(short(1.5e-7), "1.5e\u{2212}7");
-        assert_eq!(number(1024.0, true), "1.024K");
+        assert_eq!(number(0.728, 2), "0.73");
     }
 }

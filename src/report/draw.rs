@@ -274,7 +274,7 @@ impl Hand<'_, '_> {
                 self.sample(entry, (x, middle))?;
                 self.text(
                     &entry.text,
-                    (x + SAMPLE + AFTER_SAMPLE, middle),
+                    (x + entry.sample.width() + AFTER_SAMPLE, middle),
                     TICK,
                     look::INK,
                     HPos::Left,
@@ -288,8 +288,9 @@ impl Hand<'_, '_> {
 
     fn sample(&self, entry: &Entry, (x, y): Point) -> Result<(), Error> {
         let look = entry.look;
-        let middle = (x + SAMPLE / 2.0, y);
-        let whole = [(x, y), (x + SAMPLE, y)];
+        let width = entry.sample.width();
+        let middle = (x + width / 2.0, y);
+        let whole = [(x, y), (x + width, y)];
         match entry.sample {
             Sample::Line => {
                 self.dashed(&whole, look.dash, pen(ink(look.colour), 2.0))?;
@@ -301,9 +302,9 @@ impl Hand<'_, '_> {
                 self.circle(middle, 6.0, look.colour.mix(0.4).filled())?;
                 self.circle(middle, 6.0, pen(ink(look.colour), 1.25))
             }
-            Sample::Bar => self.rect((x + 9.0, y - 6.0), (x + 21.0, y + 6.0), ink(look.colour)),
+            Sample::Bar => self.rect((x, y - 6.0), (x + width, y + 6.0), ink(look.colour)),
             Sample::Whisker => self.whisker(middle.0, y - 6.0, y + 6.0, look),
-            Sample::Band => self.rect((x, y - 6.0), (x + SAMPLE, y + 6.0), look.colour.mix(0.2)),
+            Sample::Band => self.rect((x, y - 6.0), (x + width, y + 6.0), look.colour.mix(0.2)),
         }
     }
 
@@ -358,7 +359,7 @@ impl Laid<'_> {
 
     /// Heading, legend, colours and note.
     fn draw_above(&self, hand: &Hand, font: &Font) -> Result<(), Error> {
-        let mut y = self.top - self.above();
+        let mut y = self.head;
         y = hand.block(&self.heading, self.edge, y, HEADING, look::INK, HPos::Left)?;
         y = hand.legend(&self.legend, self.edge, y)?;
         if let Some(colours) = &self.colours {
@@ -408,8 +409,10 @@ impl Laid<'_> {
                 hand.line(&[(x, bottom), (x, bottom + 4.0)], line)?;
             }
             if self.turned {
-                for text in texts {
-                    hand.upright(text, (x, bottom + 8.0), TICK, look::INK, HPos::Right)?;
+                for (i, text) in texts.iter().enumerate() {
+                    let aside = (i as f64 + 0.5 - texts.len() as f64 / 2.0) * TICK * LEADING;
+                    let place = (x + aside, bottom + 8.0);
+                    hand.upright(text, place, TICK, look::INK, HPos::Right)?;
                 }
             } else {
                 hand.block(texts, x, bottom + 6.0, TICK, look::INK, HPos::Center)?;
@@ -432,7 +435,8 @@ impl Laid<'_> {
             hand.block(texts, left - 7.0, y - half, TICK, look::INK, HPos::Right)?;
         }
         for (i, text) in self.y_label.iter().enumerate() {
-            let x = self.edge + (i as f64 + 0.5) * LABEL * LEADING;
+            let line = self.y_label.len() as f64 - i as f64 - 0.5;
+            let x = left - self.y_width - 12.0 - line * LABEL * LEADING;
             let y = (top + bottom) / 2.0;
             hand.upright(text, (x, y), LABEL, look::SOFT, HPos::Center)?;
         }
@@ -569,7 +573,7 @@ impl Laid<'_> {
             .iter()
             .flatten()
             .filter_map(known)
-            .all(|v| font.width(&number(v, false), SMALL) <= wide - 4.0)
+            .all(|v| font.width(&number(v, 3), SMALL) <= wide - 4.0)
             && high >= 14.0;
         for (row, cells) in values.iter().enumerate() {
             for (column, value) in cells.iter().enumerate() {
@@ -589,7 +593,7 @@ impl Laid<'_> {
                     ink(ground),
                 )?;
                 let text = match known(value) {
-                    Some(v) if room => number(v, false),
+                    Some(v) if room => number(v, 3),
                     Some(_) => continue,
                     None => "–".to_owned(),
                 };
@@ -618,7 +622,7 @@ impl Laid<'_> {
         if colours.low > colours.high {
             return hand.text(&colours.text, (self.edge, y), SMALL, look::SOFT, HPos::Left);
         }
-        let low = number(colours.low, false);
+        let low = number(colours.low, 3);
         let mut x = self.edge;
         hand.text(&low, (x, y), SMALL, look::INK, HPos::Left)?;
         x += font.width(&low, SMALL) + 6.0;
@@ -634,7 +638,7 @@ impl Laid<'_> {
             )?;
         }
         x += BAR + 6.0;
-        let high = number(colours.high, false);
+        let high = number(colours.high, 3);
         hand.text(&high, (x, y), SMALL, look::INK, HPos::Left)?;
         x += font.width(&high, SMALL) + 12.0;
         hand.text(&colours.text, (x, y), SMALL, look::SOFT, HPos::Left)
@@ -683,13 +687,14 @@ impl<'l> Bars<'l> {
 
     fn draw(&self, laid: &Laid, hand: &Hand, font: &Font) -> Result<(), Error> {
         let fits = |v: &f64| Place::fits(&laid.panel.y.scale, *v);
-        let text = |v: f64| number(v, false);
-        let room = self
-            .series
-            .iter()
-            .flat_map(|(_, bars, _)| bars.iter().flatten())
-            .filter(|v| fits(v))
-            .all(|v| font.width(&text(*v), SMALL) <= self.width + 2.0);
+        // As many digits as every bar has room for.
+        let digits = [3, 2].into_iter().find(|digits| {
+            self.series
+                .iter()
+                .flat_map(|(_, bars, _)| bars.iter().flatten())
+                .filter(|v| fits(v))
+                .all(|v| font.width(&number(*v, *digits), SMALL) <= self.width - 2.0)
+        });
         let floor = laid.y_at(laid.y.floor());
         let gap = if self.width > 8.0 { 1.0 } else { 0.0 };
         for (nth, (i, bars, look)) in self.series.iter().enumerate() {
@@ -709,9 +714,16 @@ impl<'l> Bars<'l> {
                     (x + half, y.max(floor)),
                     ink(look.colour),
                 )?;
-                if room && !whiskers {
+                if let Some(digits) = digits.filter(|_| !whiskers) {
                     let off = if y > floor { 8.0 } else { -8.0 };
-                    hand.text(&text(value), (x, y + off), SMALL, look::INK, HPos::Center)?;
+                    let place = (x, y + off);
+                    hand.text(
+                        &number(value, digits),
+                        place,
+                        SMALL,
+                        look::INK,
+                        HPos::Center,
+                    )?;
                 }
             }
         }

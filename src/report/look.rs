@@ -125,13 +125,17 @@ pub fn viridis(share: f64) -> RGBColor {
     RGBColor(mix(a.0, b.0), mix(a.1, b.1), mix(a.2, b.2))
 }
 
-/// Ink or white, whichever reads better on `ground` (relative luminance, without its gamma).
+/// Ink or white, whichever has the greater contrast with `ground` (WCAG 2; a square stands for the
+/// curve of sRGB).
 pub fn on(ground: RGBColor) -> RGBColor {
-    let light =
-        0.299 * f64::from(ground.0) + 0.587 * f64::from(ground.1) + 0.114 * f64::from(ground.2);
-    if light > 130.0 {
+    let light = |colour: RGBColor| {
+        let part = |c: u8| f64::from(c) / 255.0 * f64::from(c) / 255.0;
+        0.2126 * part(colour.0) + 0.7152 * part(colour.1) + 0.0722 * part(colour.2) + 0.05
+    };
+    let white = RGBColor(255, 255, 255);
+    if light(ground) / light(INK) > light(white) / light(ground) {
         INK
     } else {
-        RGBColor(255, 255, 255)
+        white
     }
 }

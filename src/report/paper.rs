@@ -162,10 +162,33 @@ pub fn text_style<'a>(size: f64, colour: RGBColor, anchor: HPos) -> TextStyle<'a
     }
 }
 
+/// Pixels behind a table of functions: a build that only writes SVG then holds none of the
+/// rasteriser, which is most of the code.
+trait Dots {
+    fn fill(&mut self, path: &Path, colour: BackendColor);
+    fn stroke(&mut self, path: &Path, colour: BackendColor, width: u32);
+    /// Draws one line of letters `size` units high along `turn`, a direction (cosine, sine).
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one call, and each is a different thing"
+    )]
+    fn letters(
+        &mut self,
+        font: &Font,
+        text: &str,
+        size: f64,
+        anchor: HPos,
+        place: BackendCoord,
+        turn: (f32, f32),
+        colour: BackendColor,
+    );
+    fn png(&self) -> Result<Vec<u8>, Error>;
+}
+
 /// The two things that a figure is drawn on.
 enum Sheet<'a> {
     Svg(SVGBackend<'a>),
-    Pixels(Pixmap, f32),
+    Pixels(Box<dyn Dots>),
 }
 
 /// A plotters backend.
@@ -197,7 +220,10 @@ impl<'a> Paper<'a> {
         })?;
         pixmap.fill(tiny_skia::Color::WHITE);
         Ok(Paper {
-            sheet: Sheet::Pixels(pixmap, scale as f32 / UNIT as f32),
+            sheet: Sheet::Pixels(Box::new(Canvas {
+                pixmap,
+                zoom: scale as f32 / UNIT as f32,
+            })),
             font,
             size,
         })
@@ -206,7 +232,7 @@ impl<'a> Paper<'a> {
     /// What was drawn as pixels, as a PNG.
     pub fn into_png(self) -> Result<Vec<u8>, Error> {
         match self.sheet {
-            Sheet::Pixels(pixmap, _) => encode(&pixmap).map_err(|e| failed("the picture", e)),
+            Sheet::Pixels(dots) => dots.png(),
             Sheet::Svg(_) => Err(failed("the picture", "this paper holds no pixels")),
         }
     }
@@ -289,19 +315,63 @@ fn path(points: impl IntoIterator<Item = BackendCoord>, closed: bool) -> Option<
     builder.finish()
 }
 
-fn stroke(pixmap: &mut Pixmap, scale: f32, path: &Path, colour: BackendColor, width: u32) {
-    let stroke = Stroke {
-        width: width as f32,
-        line_cap: LineCap::Butt,
-        line_join: LineJoin::Round,
-        ..Stroke::default()
-    };
-    let zoom = Transform::from_scale(scale, scale);
-    pixmap.stroke_path(path, &paint(colour), &stroke, zoom, None);
+struct Canvas {
+    pixmap: Pixmap,
+    /// Dots per unit.
+    zoom: f32,
 }
 
-fn fill(pixmap: &mut Pixmap, place: Transform, path: &Path, colour: BackendColor) {
-    pixmap.fill_path(path, &paint(colour), FillRule::Winding, place, None);
+impl Dots for Canvas {
+    fn fill(&mut self, path: &Path, colour: BackendColor) {
+        let zoom = Transform::from_scale(self.zoom, self.zoom);
+        let rule = FillRule::Winding;
+        self.pixmap
+            .fill_path(path, &paint(colour), rule, zoom, None);
+    }
+
+    fn stroke(&mut self, path: &Path, colour: BackendColor, width: u32) {
+        let stroke = Stroke {
+            width: width as f32,
+            line_cap: LineCap::Butt,
+            line_join: LineJoin::Round,
+            ..Stroke::default()
+        };
+        let zoom = Transform::from_scale(self.zoom, self.zoom);
+        self.pixmap
+            .stroke_path(path, &paint(colour), &stroke, zoom, None);
+    }
+
+    fn letters(
+        &mut self,
+        font: &Font,
+        text: &str,
+        size: f64,
+        anchor: HPos,
+        (x, y): BackendCoord,
+        (cos, sin): (f32, f32),
+        colour: BackendColor,
+    ) {
+        let Some(path) = font.outline(text) else {
+            return;
+        };
+        let left = match anchor {
+            HPos::Left => 0.0,
+            HPos::Center => -font.width(text, size) / 2.0,
+            HPos::Right => -font.width(text, size),
+        };
+        let em = size as f32 / f32::from(font.0.units_per_em());
+        let down = (MIDDLE * size) as f32;
+        let place = Transform::from_row(em, 0.0, 0.0, -em, left as f32, down)
+            .post_concat(Transform::from_row(cos, sin, -sin, cos, x as f32, y as f32))
+            .post_scale(self.zoom, self.zoom);
+        let rule = FillRule::Winding;
+        self.pixmap
+            .fill_path(&path, &paint(colour), rule, place, None);
+    }
+
+    fn png(&self) -> Result<Vec<u8>, Error> {
+        encode(&self.pixmap).map_err(|e| failed("the picture", e))
+    }
 }
 
 impl DrawingBackend for &mut Paper<'_> {
@@ -335,9 +405,9 @@ impl DrawingBackend for &mut Paper<'_> {
         let (from, to) = crisp(from, to, style.stroke_width());
         match &mut self.sheet {
             Sheet::Svg(svg) => kept(svg.draw_line(from, to, style)),
-            Sheet::Pixels(pixmap, scale) => {
+            Sheet::Pixels(dots) => {
                 if let Some(path) = path([from, to], false) {
-                    stroke(pixmap, *scale, &path, style.color(), style.stroke_width());
+                    dots.stroke(&path, style.color(), style.stroke_width());
                 }
                 Ok(())
             }
@@ -353,7 +423,7 @@ impl DrawingBackend for &mut Paper<'_> {
     ) -> Drawn {
         match &mut self.sheet {
             Sheet::Svg(svg) => kept(svg.draw_rect(a, b, style, filled)),
-            Sheet::Pixels(pixmap, scale) => {
+            Sheet::Pixels(dots) => {
                 let rect = Rect::from_ltrb(
                     a.0.min(b.0) as f32,
                     a.1.min(b.1) as f32,
@@ -363,10 +433,9 @@ impl DrawingBackend for &mut Paper<'_> {
                 if let Some(rect) = rect {
                     let path = PathBuilder::from_rect(rect);
                     if filled {
-                        let zoom = Transform::from_scale(*scale, *scale);
-                        fill(pixmap, zoom, &path, style.color());
+                        dots.fill(&path, style.color());
                     } else {
-                        stroke(pixmap, *scale, &path, style.color(), style.stroke_width());
+                        dots.stroke(&path, style.color(), style.stroke_width());
                     }
                 }
                 Ok(())
@@ -381,9 +450,9 @@ impl DrawingBackend for &mut Paper<'_> {
     ) -> Drawn {
         match &mut self.sheet {
             Sheet::Svg(svg) => kept(svg.draw_path(points, style)),
-            Sheet::Pixels(pixmap, scale) => {
+            Sheet::Pixels(dots) => {
                 if let Some(path) = path(points, false) {
-                    stroke(pixmap, *scale, &path, style.color(), style.stroke_width());
+                    dots.stroke(&path, style.color(), style.stroke_width());
                 }
                 Ok(())
             }
@@ -399,15 +468,14 @@ impl DrawingBackend for &mut Paper<'_> {
     ) -> Drawn {
         match &mut self.sheet {
             Sheet::Svg(svg) => kept(svg.draw_circle(centre, radius, style, filled)),
-            Sheet::Pixels(pixmap, scale) => {
+            Sheet::Pixels(dots) => {
                 let circle =
                     PathBuilder::from_circle(centre.0 as f32, centre.1 as f32, radius as f32);
                 if let Some(path) = circle {
                     if filled {
-                        let zoom = Transform::from_scale(*scale, *scale);
-                        fill(pixmap, zoom, &path, style.color());
+                        dots.fill(&path, style.color());
                     } else {
-                        stroke(pixmap, *scale, &path, style.color(), style.stroke_width());
+                        dots.stroke(&path, style.color(), style.stroke_width());
                     }
                 }
                 Ok(())
@@ -422,10 +490,9 @@ impl DrawingBackend for &mut Paper<'_> {
     ) -> Drawn {
         match &mut self.sheet {
             Sheet::Svg(svg) => kept(svg.fill_polygon(points, style)),
-            Sheet::Pixels(pixmap, scale) => {
+            Sheet::Pixels(dots) => {
                 if let Some(path) = path(points, true) {
-                    let zoom = Transform::from_scale(*scale, *scale);
-                    fill(pixmap, zoom, &path, style.color());
+                    dots.fill(&path, style.color());
                 }
                 Ok(())
             }
@@ -454,29 +521,16 @@ impl DrawingBackend for &mut Paper<'_> {
                 };
                 kept(svg.draw_text(&text, style, at))
             }
-            Sheet::Pixels(pixmap, scale) => {
-                let Some(path) = self.font.outline(&text) else {
-                    return Ok(());
+            Sheet::Pixels(dots) => {
+                // Exact, where sines would not be.
+                let turn = match style.transform() {
+                    FontTransform::Rotate90 => (0.0, 1.0),
+                    FontTransform::Rotate180 => (-1.0, 0.0),
+                    FontTransform::Rotate270 => (0.0, -1.0),
+                    _ => (1.0, 0.0),
                 };
-                let width = self.font.width(&text, size);
-                let left = match anchor {
-                    HPos::Left => 0.0,
-                    HPos::Center => -width / 2.0,
-                    HPos::Right => -width,
-                };
-                let em = size as f32 / f32::from(self.font.0.units_per_em());
-                // Columns of each rotation's matrix: exact, where sines would not be.
-                let (sin, cos) = match style.transform() {
-                    FontTransform::Rotate90 => (1.0, 0.0),
-                    FontTransform::Rotate180 => (0.0, -1.0),
-                    FontTransform::Rotate270 => (-1.0, 0.0),
-                    _ => (0.0, 1.0),
-                };
-                let place =
-                    Transform::from_row(em, 0.0, 0.0, -em, left as f32, (MIDDLE * size) as f32)
-                        .post_concat(Transform::from_row(cos, sin, -sin, cos, x as f32, y as f32))
-                        .post_scale(*scale, *scale);
-                fill(pixmap, place, &path, style.color());
+                let place = (x, y);
+                dots.letters(self.font, &text, size, anchor, place, turn, style.color());
                 Ok(())
             }
         }

@@ -14,11 +14,11 @@ use crate::{
 };
 
 /// Width of a figure of up to three columns: a column of text on a page or a screen.
-pub const WIDTH: f64 = 900.0;
+const WIDTH: f64 = 900.0;
 /// Width of a panel where there are more.
-pub const NARROWEST: f64 = 300.0;
+const NARROWEST: f64 = 300.0;
 pub const MARGIN: f64 = 16.0;
-pub const GAP: f64 = 20.0;
+const GAP: f64 = 20.0;
 
 pub const TITLE: f64 = 18.0;
 pub const CAPTION: f64 = 12.5;
@@ -28,9 +28,10 @@ pub const TICK: f64 = 11.5;
 pub const SMALL: f64 = 11.0;
 /// From one line's middle to the next, as a multiple of the letters' size.
 pub const LEADING: f64 = 1.3;
+/// Width of a line of text that reads upwards.
+const TURNED: f64 = TICK * LEADING;
 
-/// Width of a legend's sample, and the space after it and after each entry.
-pub const SAMPLE: f64 = 30.0;
+/// The space after a legend's sample and after each entry.
 pub const AFTER_SAMPLE: f64 = 6.0;
 pub const AFTER_ENTRY: f64 = 18.0;
 pub const ENTRY: f64 = 19.0;
@@ -38,7 +39,6 @@ pub const BAR: f64 = 140.0;
 
 /// Where everything of a figure lies.
 pub struct Plan<'f> {
-    pub figure: &'f Figure,
     pub font: &'f Font,
     pub width: f64,
     pub height: f64,
@@ -64,6 +64,8 @@ pub struct Laid<'f> {
     pub right: f64,
     pub top: f64,
     pub bottom: f64,
+    /// Where the heading begins, the same for all of a row.
+    pub head: f64,
     pub heading: Vec<String>,
     pub legend: Legend,
     pub colours: Option<Colours>,
@@ -73,6 +75,8 @@ pub struct Laid<'f> {
     pub x_label: Vec<String>,
     pub y_texts: Vec<(f64, Vec<String>)>,
     pub y_label: Vec<String>,
+    /// Width of the texts at the y axis.
+    pub y_width: f64,
     /// Marks of x: value, text, row above the plot.
     pub x_marks: Vec<(f64, String, usize)>,
     /// Marks of y: value and lines beside the plot.
@@ -109,6 +113,15 @@ pub enum Sample {
     Bar,
     Whisker,
     Band,
+}
+
+impl Sample {
+    pub fn width(self) -> f64 {
+        match self {
+            Sample::Line | Sample::Curve | Sample::Band => 30.0,
+            Sample::Dot | Sample::Bubble | Sample::Bar | Sample::Whisker => 12.0,
+        }
+    }
 }
 
 /// What a heat map's colours mean.
@@ -216,13 +229,13 @@ impl<'f> Plan<'f> {
             let below = row.iter().map(Laid::below).fold(0.0, f64::max);
             let height = row.iter().map(|p| p.bottom - p.top).fold(0.0, f64::max);
             for laid in row {
+                laid.head = y;
                 laid.top = y + above;
                 laid.bottom = laid.top + height;
             }
             y += above + height + below + GAP;
         }
         Ok(Plan {
-            figure,
             font,
             width,
             height: (y - GAP + MARGIN).ceil(),
@@ -310,21 +323,22 @@ fn entries(panel: &Panel, looks: &[Look], font: &Font, width: f64) -> Vec<Entry>
         if one.name.is_empty() || entries.iter().any(|e| e.name == one.name) {
             continue;
         }
-        let room = width - SAMPLE - AFTER_SAMPLE;
-        let text = font.cut(&one.name, TICK, room);
+        let sample = match one.form {
+            Form::Line(_) => Sample::Line,
+            Form::Curve(_) => Sample::Curve,
+            Form::Dots(_) => Sample::Dot,
+            Form::Bubbles(_) => Sample::Bubble,
+            Form::Bars(_) => Sample::Bar,
+            Form::Whiskers(_) => Sample::Whisker,
+            Form::Band(_) => Sample::Band,
+        };
+        let before = sample.width() + AFTER_SAMPLE;
+        let text = font.cut(&one.name, TICK, width - before);
         entries.push(Entry {
-            width: SAMPLE + AFTER_SAMPLE + font.width(&text, TICK) + AFTER_ENTRY,
+            width: before + font.width(&text, TICK) + AFTER_ENTRY,
             text,
             name: one.name.clone(),
-            sample: match one.form {
-                Form::Line(_) => Sample::Line,
-                Form::Curve(_) => Sample::Curve,
-                Form::Dots(_) => Sample::Dot,
-                Form::Bubbles(_) => Sample::Bubble,
-                Form::Bars(_) => Sample::Bar,
-                Form::Whiskers(_) => Sample::Whisker,
-                Form::Band(_) => Sample::Band,
-            },
+            sample,
             look,
         });
     }
@@ -517,7 +531,7 @@ impl<'f> Laid<'f> {
         let wish = Wish {
             zero: series.iter().any(|one| matches!(one.form, Form::Bars(_))),
             room,
-            ticks: height / 45.0,
+            ticks: height / 38.0,
         };
         let y = Place::new(&panel.y.scale, found.y.iter().copied(), wish);
 
@@ -594,6 +608,7 @@ impl<'f> Laid<'f> {
             right,
             top: 0.0,
             bottom: height,
+            head: 0.0,
             heading: font.wrap(&panel.title, HEADING, width, 3),
             legend: Legend {
                 entries: Vec::new(),
@@ -610,6 +625,7 @@ impl<'f> Laid<'f> {
             x_label: Vec::new(),
             y_texts,
             y_label,
+            y_width: ticks_width,
             x_marks: Vec::new(),
             y_marks,
             x_values: found.x,
@@ -646,12 +662,13 @@ impl<'f> Laid<'f> {
                 .collect();
             self.turned = longest > slot - 6.0 || flat.iter().any(|texts| texts.len() > 3);
             if self.turned {
-                self.x.thin((14.0 / slot).ceil().max(1.0) as usize);
+                self.x.thin((TURNED / slot).ceil().max(1.0) as usize);
+                let most = ((slot / TURNED) as usize).clamp(1, 2);
                 self.x_texts = self
                     .x
                     .ticks
                     .iter()
-                    .map(|(v, name)| (*v, vec![font.cut(name, TICK, 140.0)]))
+                    .map(|(v, name)| (*v, font.wrap(name, TICK, 130.0, most)))
                     .collect();
                 self.turned_height = self
                     .x_texts
@@ -737,7 +754,7 @@ impl<'f> Laid<'f> {
     }
 
     /// Height of what lies above the plot.
-    pub fn above(&self) -> f64 {
+    fn above(&self) -> f64 {
         let rows = self.x_marks.iter().map(|m| m.2 + 1).max().unwrap_or(0);
         let legend = self.legend.rows().len() as f64 * ENTRY;
         lines(&self.heading, HEADING)

@@ -37,7 +37,7 @@ pub enum Scale {
     Log10,
     /// Powers of two, as fleets and bins are counted.
     Log2,
-    /// One place per name.
+    /// One place per name; a point's number there counts names from 0. Along y the first is at the top.
     Names(Vec<String>),
 }
 
@@ -48,8 +48,9 @@ pub enum Plot {
         series: Vec<Series>,
         marks: Vec<Mark>,
     },
-    /// A coloured cell with its number for each (x, y) of two [`Scale::Names`]; `None` is left
-    /// blank. `values[y][x]`. `best_low` colours low values as good.
+    /// A coloured cell with its number for each (x, y) of two [`Scale::Names`]; `None` is shown
+    /// as "–". `values[y][x]`. `best_low` colours low values as good. Maps with
+    /// the same label share their colours.
     Heat {
         values: Vec<Vec<Option<f64>>>,
         /// Name and unit of the value.
@@ -60,7 +61,8 @@ pub enum Plot {
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Series {
-    /// In the legend; a series without a name is not listed there.
+    /// In the legend; a series without a name is not listed there. The same name looks the same in
+    /// all panels, and a scheduler's looks as on the page.
     pub name: String,
     pub form: Form,
 }
@@ -77,7 +79,7 @@ pub enum Form {
     Bubbles(Vec<[f64; 3]>),
     /// One bar per name of the x axis; `None` leaves a gap.
     Bars(Vec<Option<f64>>),
-    /// `[x, low, high]`: intervals about the points of the series before it.
+    /// `[x, low, high]`: intervals about the points or bars of the series before it, in its colour.
     Whiskers(Vec<[f64; 3]>),
     /// `[x, low, high]`: a band behind the curve of the series before it.
     Band(Vec<[f64; 3]>),
