@@ -185,7 +185,12 @@ tpot_ms: Distribution | null,
 /**
  * Arrival to the end of the batch, s.
  */
-e2e_s: Distribution | null, sla: Attainment, 
+e2e_s: Distribution | null, 
+/**
+ * A request's own output tokens over its latency, tok/s; only in a closed loop, where it is
+ * what one user gets.
+ */
+request_tokens_per_s: Distribution | null, sla: Attainment, 
 /**
  * Requests that met every SLA, per second of makespan.
  */

@@ -21,7 +21,7 @@ use crate::{Error, Scenario};
 const TRACES: usize = 8;
 
 pub fn study(command: StudyCommand) -> Result<(), Error> {
-    let (mut study, common) = command.study();
+    let (mut study, common) = command.study()?;
     let traces = Traces::keeping(TRACES);
     let trace_digest = prepare(&mut study, &common, &traces)?;
     let mut execution = Execution::new(study, common.replications)?;
@@ -49,7 +49,18 @@ pub fn study(command: StudyCommand) -> Result<(), Error> {
 /// Gives the study its trace and seed; the digest of a trace that was read, for the journal.
 fn prepare(study: &mut Study, common: &Common, traces: &Traces) -> Result<String, Error> {
     let name = study.name();
-    let Some((source, seed)) = study.trace_mut() else {
+    if let Some(n) = common.seed {
+        match study.seed_mut() {
+            Some(seed) => *seed = n,
+            None => {
+                return Err(Error::Contradiction {
+                    what: "--seed".to_owned(),
+                    why: format!("nothing in the study {name} is random; leave it out"),
+                });
+            }
+        }
+    }
+    let Some((source, _)) = study.trace_mut() else {
         return match common.trace {
             Some(_) => Err(Error::Contradiction {
                 what: "--trace".to_owned(),
@@ -58,9 +69,6 @@ fn prepare(study: &mut Study, common: &Common, traces: &Traces) -> Result<String
             None => Ok(String::new()),
         };
     };
-    if let Some(n) = common.seed {
-        *seed = n;
-    }
     let Some(path) = &common.trace else {
         return Ok(String::new());
     };
@@ -214,6 +222,9 @@ fn write_all(folder: &Path, documents: &[File], execution: &Execution) -> Result
             files::write(&folder.join(name), |file| file.write_all(&bytes))?;
         }
         interrupt::check()?;
+    }
+    if execution.outcomes().next().is_none() {
+        return Ok(());
     }
     files::write(&folder.join("outcomes.jsonl"), |file| {
         for outcome in execution.outcomes() {

@@ -26,6 +26,9 @@ pub struct Honest {
     pub tpot_ms: Option<Distribution>,
     /// Arrival to the end of the batch, s.
     pub e2e_s: Option<Distribution>,
+    /// A request's own output tokens over its latency, tok/s; only in a closed loop, where it is
+    /// what one user gets.
+    pub request_tokens_per_s: Option<Distribution>,
     pub sla: Attainment,
     /// Requests that met every SLA, per second of makespan.
     pub goodput_requests_per_s: f64,

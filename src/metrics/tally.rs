@@ -153,6 +153,7 @@ pub(super) fn metrics(ledger: Ledger<'_>, totals: Totals) -> (Published, Honest)
         ttft_s: ttft,
         tpot_ms: tpot,
         e2e_s: e2e,
+        request_tokens_per_s: request_tokens_per_s(ledger),
         ..honest(ledger, &tally, totals, times.0[0].sum())
     };
     (published, honest)
@@ -507,6 +508,7 @@ fn honest(ledger: Ledger<'_>, tally: &Tally, totals: Totals, in_system_s: f64) -
         ttft_s: None,
         tpot_ms: None,
         e2e_s: None,
+        request_tokens_per_s: None,
         sla: Attainment {
             token: share(tally.met_token),
             request: share(tally.met_request),
@@ -528,6 +530,21 @@ fn honest(ledger: Ledger<'_>, tally: &Tally, totals: Totals, in_system_s: f64) -
         prediction: None,
         not_modelled: NOT_MODELLED.map(str::to_owned).to_vec(),
     }
+}
+
+/// A walk of its own: only closed loops, which are short, ask for it.
+fn request_tokens_per_s(ledger: Ledger<'_>) -> Option<Distribution> {
+    if ledger.requests.sent.is_empty() {
+        return None;
+    }
+    let mut rates = Histogram::keeping_all();
+    for batch in ledger.batches() {
+        for request in ledger.members(batch).filter(|r| r.output > 0) {
+            rates.add(f64::from(request.output) / request.latency);
+        }
+    }
+    // A histogram that keeps everything has every quantile.
+    distribution(&rates, rates.quantiles(POINTS).unwrap_or_default())
 }
 
 fn distribution(values: &Histogram, [p50, p90, p95, p99]: [f64; 4]) -> Option<Distribution> {

@@ -14,6 +14,7 @@ pub mod figure;
 mod intervals;
 mod published_columns;
 pub mod saturation;
+pub mod server;
 pub mod stress_v2;
 mod text;
 
@@ -32,6 +33,7 @@ pub use execution::Execution;
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub enum Study {
     StressV2(stress_v2::StressV2),
+    Saturation(saturation::Saturation),
 }
 
 /// What every study can do.
@@ -56,6 +58,12 @@ trait Plan {
     /// Where the requests come from and the seed; absent where the scenarios bring their own.
     fn trace_mut(&mut self) -> Option<(&mut Source, &mut u32)>;
 
+    /// The seed, also of studies whose scenarios bring their own requests; absent where nothing is
+    /// random.
+    fn seed_mut(&mut self) -> Option<&mut u32> {
+        self.trace_mut().map(|(_, seed)| seed)
+    }
+
     /// The requests of its largest run; a generated trace is made that long.
     fn rows_needed(&self) -> u32;
 
@@ -67,18 +75,23 @@ trait Plan {
 impl Study {
     /// The published settings of every study, in the order in which people meet them.
     pub fn all() -> Vec<Study> {
-        vec![Study::StressV2(stress_v2::StressV2::default())]
+        vec![
+            Study::StressV2(stress_v2::StressV2::default()),
+            Study::Saturation(saturation::Saturation::default()),
+        ]
     }
 
     fn plan(&self) -> &dyn Plan {
         match self {
             Study::StressV2(study) => study,
+            Study::Saturation(study) => study,
         }
     }
 
     fn plan_mut(&mut self) -> &mut dyn Plan {
         match self {
             Study::StressV2(study) => study,
+            Study::Saturation(study) => study,
         }
     }
 
@@ -96,6 +109,11 @@ impl Study {
     /// own.
     pub fn trace_mut(&mut self) -> Option<(&mut Source, &mut u32)> {
         self.plan_mut().trace_mut()
+    }
+
+    /// The study's seed; absent where nothing is random.
+    pub fn seed_mut(&mut self) -> Option<&mut u32> {
+        self.plan_mut().seed_mut()
     }
 
     /// Lowers what asks for more rows than the trace has, as the published programs did; says so.

@@ -10,6 +10,7 @@ pub mod gains;
 mod pictures;
 pub mod points;
 mod report;
+mod study;
 mod tables;
 pub mod verdict;
 mod words;
@@ -21,6 +22,8 @@ use curves::Curves;
 use gains::Gains;
 use points::Level;
 use verdict::Verdict;
+
+pub use study::{Measured, Saturation};
 
 /// What is known about the levels besides their numbers.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,0 +1,86 @@
+//! The server of studies that bring their own requests, and users who wait for its answers.
+
+use serde::{Deserialize, Serialize};
+
+use crate::latency::Latency;
+use crate::scenario::{ClosedLoop, Fleet, Scenario, Sla, Source, Workload};
+use crate::sched::memory::Memory;
+use crate::sched::{Policy, Scheduler};
+use crate::trace::predict::Predictor;
+use crate::trace::synth::{Arrivals, Lengths, Shape, Synthetic};
+
+/// The parts of a scenario that describe a server.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+pub struct Server {
+    pub predictor: Predictor,
+    pub scheduler: Scheduler,
+    pub fleet: Fleet,
+    pub latency: Latency,
+    pub memory: Memory,
+    pub sla: Sla,
+}
+
+impl Default for Server {
+    /// One GPU with dynamic batches and a scenario's default latency model and memory.
+    fn default() -> Self {
+        Server {
+            scheduler: Scheduler {
+                policy: Policy::Dynamic,
+                ..Scheduler::default()
+            },
+            fleet: Fleet { gpus: 1 },
+            predictor: Predictor::default(),
+            latency: Latency::default(),
+            memory: Memory::default(),
+            sla: Sla::default(),
+        }
+    }
+}
+
+impl From<Scenario> for Server {
+    /// The scenario's trace, workload and seed say nothing of a server.
+    fn from(scenario: Scenario) -> Server {
+        Server {
+            predictor: scenario.predictor,
+            scheduler: scenario.scheduler,
+            fleet: scenario.fleet,
+            latency: scenario.latency,
+            memory: scenario.memory,
+            sla: scenario.sla,
+        }
+    }
+}
+
+impl Server {
+    /// Users who send requests of one length, each waiting for its answer before the next.
+    pub fn used_by(&self, users: ClosedLoop, prompt: u32, output: u32, seed: u32) -> Scenario {
+        let server = self.clone();
+        Scenario {
+            trace: Source::Synthetic(Synthetic {
+                // `validate` refuses more than a trace can have.
+                requests: u32::try_from(users.requests()).unwrap_or(u32::MAX),
+                shape: Shape::Custom {
+                    // Users send when they have their answer; no arrival time is read.
+                    arrivals: Arrivals::Poisson { rate: 1.0 },
+                    prompt: Lengths::Fixed { tokens: prompt },
+                    output: Lengths::Fixed { tokens: output },
+                    failed_share: 0.0,
+                },
+            }),
+            workload: Workload {
+                closed_loop: Some(users),
+                ..Workload::default()
+            },
+            predictor: server.predictor,
+            scheduler: server.scheduler,
+            fleet: server.fleet,
+            latency: server.latency,
+            memory: server.memory,
+            sla: server.sla,
+            seed,
+            ..Scenario::default()
+        }
+    }
+}
