@@ -7,12 +7,16 @@ use clap::{Args, Subcommand, ValueEnum};
 use super::args::FormatArg;
 use crate::study::Study;
 use crate::study::stress_v2::{SlaMode, StressV2};
+use crate::study::three_step::{Steps, ThreeStep};
 
 #[derive(Subcommand)]
 pub enum StudyCommand {
     /// Stress test v2: schedulers and a fleet under a token and a request SLA.
     #[command(name = "stress-v2")]
     StressV2(StressV2Args),
+    /// Three steps: more requests, more GPUs, more bins, under one second end to end.
+    #[command(name = "three-step")]
+    ThreeStep(ThreeStepArgs),
 }
 
 impl StudyCommand {
@@ -20,6 +24,7 @@ impl StudyCommand {
     pub fn study(self) -> (Study, Common) {
         match self {
             StudyCommand::StressV2(args) => args.study(),
+            StudyCommand::ThreeStep(args) => args.study(),
         }
     }
 }
@@ -75,6 +80,9 @@ pub struct StressV2Args {
     /// Bins of the last method of step 2 [default: 8].
     #[arg(long, value_name = "K")]
     optimal_bins: Option<u32>,
+    /// End step 2 with dynamic on 4 GPUs and multi-bin on 4 and 8 GPUs instead of one fleet.
+    #[arg(long, conflicts_with_all = ["optimal_gpus", "optimal_bins"])]
+    without_optimal: bool,
     /// strict: 10 ms, 5 s; default: 10 ms, 10 s; loose: 30 ms, 20 s (published).
     #[arg(long, default_value = "loose")]
     sla: SlaArg,
@@ -103,7 +111,65 @@ impl StressV2Args {
         set(&mut study.bin_counts, self.bin_counts);
         study.optimal_gpus = self.optimal_gpus.or(study.optimal_gpus);
         study.optimal_bins = self.optimal_bins.or(study.optimal_bins);
+        if self.without_optimal {
+            (study.optimal_gpus, study.optimal_bins) = (None, None);
+        }
         (Study::StressV2(study), self.common)
+    }
+}
+
+#[derive(Args)]
+pub struct ThreeStepArgs {
+    #[command(flatten)]
+    common: Common,
+    /// Requests of the largest runs; step 1 begins at 1,000 and goes up in tens [default: 1000000].
+    #[arg(long, value_name = "N")]
+    max_requests: Option<u32>,
+    /// The largest fleet of step 2 [default: 100].
+    #[arg(long, value_name = "G")]
+    max_gpus: Option<u32>,
+    /// Replay arrivals at the trace's own pace.
+    #[arg(long, conflicts_with = "rps_scaling")]
+    use_real_timestamps: bool,
+    /// Arrival times are divided by this [default: 200].
+    #[arg(long, value_name = "X")]
+    rps_scaling: Option<f64>,
+    /// The SLA, arrival to end, and the controllers' target, s [default: 1].
+    #[arg(long, value_name = "S")]
+    d_sla: Option<f64>,
+    /// More requests only.
+    #[arg(long, group = "only")]
+    step1_only: bool,
+    /// More GPUs only.
+    #[arg(long, group = "only")]
+    step2_only: bool,
+    /// More bins only.
+    #[arg(long, group = "only")]
+    step3_only: bool,
+    /// The fleet of step 3; default: the one of step 2 with the highest published capacity, 32
+    /// without step 2.
+    #[arg(long, value_name = "G")]
+    best_gpu_count: Option<u32>,
+}
+
+impl ThreeStepArgs {
+    fn study(self) -> (Study, Common) {
+        let mut study = ThreeStep {
+            use_real_timestamps: self.use_real_timestamps,
+            steps: match (self.step1_only, self.step2_only, self.step3_only) {
+                (true, _, _) => Steps::Step1,
+                (_, true, _) => Steps::Step2,
+                (_, _, true) => Steps::Step3,
+                _ => Steps::All,
+            },
+            best_gpu_count: self.best_gpu_count,
+            ..ThreeStep::default()
+        };
+        set(&mut study.max_requests, self.max_requests);
+        set(&mut study.max_gpus, self.max_gpus);
+        set(&mut study.rps_scaling, self.rps_scaling);
+        set(&mut study.d_sla_s, self.d_sla);
+        (Study::ThreeStep(study), self.common)
     }
 }
 

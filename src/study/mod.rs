@@ -16,6 +16,7 @@ mod published_columns;
 pub mod saturation;
 pub mod stress_v2;
 mod text;
+pub mod three_step;
 
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +33,7 @@ pub use execution::Execution;
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub enum Study {
     StressV2(stress_v2::StressV2),
+    ThreeStep(three_step::ThreeStep),
 }
 
 /// What every study can do.
@@ -67,18 +69,23 @@ trait Plan {
 impl Study {
     /// The published settings of every study, in the order in which people meet them.
     pub fn all() -> Vec<Study> {
-        vec![Study::StressV2(stress_v2::StressV2::default())]
+        vec![
+            Study::StressV2(stress_v2::StressV2::default()),
+            Study::ThreeStep(three_step::ThreeStep::default()),
+        ]
     }
 
     fn plan(&self) -> &dyn Plan {
         match self {
             Study::StressV2(study) => study,
+            Study::ThreeStep(study) => study,
         }
     }
 
     fn plan_mut(&mut self) -> &mut dyn Plan {
         match self {
             Study::StressV2(study) => study,
+            Study::ThreeStep(study) => study,
         }
     }
 
