@@ -32,6 +32,14 @@ pub(super) fn counts(field: &str, values: &[u32], most: u32) -> Result<(), Error
     Ok(())
 }
 
+/// A number in a range; NaN is in none.
+pub(super) fn number(field: &str, value: f64, low: f64, high: f64) -> Result<(), Error> {
+    if (low..=high).contains(&value) {
+        return Ok(());
+    }
+    Err(refuse(field, value, format!("{low} to {high}")))
+}
+
 pub(super) fn refuse(field: &str, value: impl ToString, allowed: String) -> Error {
     Error::BadField {
         field: field.to_owned(),

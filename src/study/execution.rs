@@ -16,8 +16,18 @@ pub struct Execution {
     study: Study,
     /// Outcomes by replication, each in the order of the study's scenarios.
     outcomes: Vec<Vec<Summary>>,
-    /// What must run now, replication after replication.
+    /// What must run now, replication after replication, each scenario once.
     pending: Vec<Scenario>,
+    /// Where the outcomes of the study's current step come from, for each replication.
+    places: Vec<Vec<Place>>,
+}
+
+/// Where a scenario's outcome comes from: studies ask for the same run at several places.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    /// An outcome of the same replication.
+    Done(usize),
+    Pending(usize),
 }
 
 impl Execution {
@@ -38,6 +48,7 @@ impl Execution {
             study,
             outcomes: vec![Vec::new(); replications as usize],
             pending: Vec::new(),
+            places: Vec::new(),
         };
         execution.find_pending()?;
         Ok(execution)
@@ -47,7 +58,8 @@ impl Execution {
         &self.study
     }
 
-    /// The scenarios to run now; empty once the study is complete.
+    /// The scenarios to run now, each once although the study may ask for it at several places;
+    /// empty once the study is complete.
     pub fn pending(&self) -> &[Scenario] {
         &self.pending
     }
@@ -66,28 +78,57 @@ impl Execution {
                 ),
             });
         }
-        let step = self.pending.len() / self.outcomes.len();
-        let mut outcomes = outcomes.into_iter();
-        for replication in &mut self.outcomes {
-            replication.extend(outcomes.by_ref().take(step));
-        }
+        self.keep(&outcomes);
         self.find_pending()
     }
 
-    fn find_pending(&mut self) -> Result<(), Error> {
-        let step = self.study.plan().next(&self.outcomes[0])?;
-        self.pending = (0..self.outcomes.len() as u32)
-            .flat_map(|r| {
-                step.iter().map(move |scenario| Scenario {
-                    seed: scenario.seed.wrapping_add(r),
-                    ..scenario.clone()
-                })
-            })
-            .collect();
-        for scenario in &self.pending {
-            scenario.validate()?;
+    /// Puts the outcomes of the current step where they belong.
+    fn keep(&mut self, outcomes: &[Summary]) {
+        for (replication, places) in self.outcomes.iter_mut().zip(&self.places) {
+            for &place in places {
+                let outcome = match place {
+                    Place::Done(at) => replication.get(at),
+                    Place::Pending(at) => outcomes.get(at),
+                };
+                replication.extend(outcome.cloned());
+            }
         }
-        Ok(())
+    }
+
+    fn find_pending(&mut self) -> Result<(), Error> {
+        loop {
+            let step = self.study.plan().next(&self.outcomes[0])?;
+            self.pending.clear();
+            self.places.clear();
+            for (r, done) in (0u32..).zip(&self.outcomes) {
+                let first = self.pending.len();
+                let mut places = Vec::with_capacity(step.len());
+                for scenario in &step {
+                    let scenario = Scenario {
+                        seed: scenario.seed.wrapping_add(r),
+                        ..scenario.clone()
+                    };
+                    scenario.validate()?;
+                    let waiting = &self.pending[first..];
+                    places.push(
+                        if let Some(at) = done.iter().position(|s| s.scenario == scenario) {
+                            Place::Done(at)
+                        } else if let Some(at) = waiting.iter().position(|s| *s == scenario) {
+                            Place::Pending(first + at)
+                        } else {
+                            self.pending.push(scenario);
+                            Place::Pending(self.pending.len() - 1)
+                        },
+                    );
+                }
+                self.places.push(places);
+            }
+            if step.is_empty() || !self.pending.is_empty() {
+                return Ok(());
+            }
+            // Every run of this step has been made already.
+            self.keep(&[]);
+        }
     }
 
     /// Every outcome so far, replication after replication.

@@ -140,20 +140,27 @@ fn counterpart(s: &Summary) -> Option<f64> {
 /// What the honest figures of a group say otherwise than the published ones.
 fn differences(runs: &[Summary]) -> Vec<String> {
     let mut said = Vec::new();
+    let rule = runs.first().map(|s| s.scenario.sla.published_token_rule);
+    let (promise, how) = match rule {
+        Some(TokenRule::EndToEnd) => ("SLA", "without failed requests"),
+        _ => ("token SLA", "when it is counted per request"),
+    };
     let gap = |s: &Summary| counterpart(s).map_or(0.0, |own| token_pass(s) - own);
     if let Some(widest) = best_by(runs, |s| gap(s).abs())
         && let Some(own) = counterpart(widest)
         && gap(widest).abs() >= 0.001
     {
         said.push(format!(
-            "{}: {} keep the token SLA as published, {} when it is counted per request. No gap is \
-             wider.",
+            "{}: {} keep the {promise} as published, {} {how}: the widest gap.",
             method(widest),
             percent(token_pass(widest)),
             percent(own),
         ));
     }
-    if let (Some(published), Some(honest)) = (
+    let same = |value: fn(&Summary) -> f64| runs.windows(2).all(|w| value(&w[0]) == value(&w[1]));
+    if runs.len() > 1 && same(token_pass) && same(|s| s.honest.goodput_requests_per_s) {
+        said.push("All methods keep the same share and have the same goodput.".to_owned());
+    } else if let (Some(published), Some(honest)) = (
         best_by(runs, token_pass),
         best_by(runs, |s| s.honest.goodput_requests_per_s),
     ) && runs.len() > 1
@@ -161,13 +168,13 @@ fn differences(runs: &[Summary]) -> Vec<String> {
         let goodput = |s: &Summary| short(s.honest.goodput_requests_per_s);
         said.push(if method(published) == method(honest) {
             format!(
-                "{} is best by the published token SLA and by goodput ({}/s).",
+                "{} is best by the published {promise} and by goodput ({}/s).",
                 method(honest),
                 goodput(honest)
             )
         } else {
             format!(
-                "Best by the published token SLA is {} (goodput {}/s); best by goodput is {} \
+                "Best by the published {promise} is {} (goodput {}/s); best by goodput is {} \
                  ({}/s).",
                 method(published),
                 goodput(published),

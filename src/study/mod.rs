@@ -17,6 +17,7 @@ pub mod saturation;
 pub mod server;
 pub mod stress_v2;
 mod text;
+pub mod three_step;
 
 use serde::{Deserialize, Serialize};
 
@@ -31,8 +32,10 @@ pub use execution::Execution;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+#[allow(clippy::large_enum_variant, reason = "there is one at a time")]
 pub enum Study {
     StressV2(stress_v2::StressV2),
+    ThreeStep(three_step::ThreeStep),
     Saturation(saturation::Saturation),
 }
 
@@ -77,6 +80,7 @@ impl Study {
     pub fn all() -> Vec<Study> {
         vec![
             Study::StressV2(stress_v2::StressV2::default()),
+            Study::ThreeStep(three_step::ThreeStep::default()),
             Study::Saturation(saturation::Saturation::default()),
         ]
     }
@@ -84,6 +88,7 @@ impl Study {
     fn plan(&self) -> &dyn Plan {
         match self {
             Study::StressV2(study) => study,
+            Study::ThreeStep(study) => study,
             Study::Saturation(study) => study,
         }
     }
@@ -91,6 +96,7 @@ impl Study {
     fn plan_mut(&mut self) -> &mut dyn Plan {
         match self {
             Study::StressV2(study) => study,
+            Study::ThreeStep(study) => study,
             Study::Saturation(study) => study,
         }
     }

@@ -214,7 +214,7 @@ fn request_finding(study: &StressV2, groups: &[&[Summary]]) -> String {
         let verb = if low >= REQUEST_TARGET {
             "achieves"
         } else if high > best_single {
-            "raises it to"
+            "reaches"
         } else {
             "does not help: it reaches"
         };

@@ -1,0 +1,97 @@
+//! The studies' own flags, a file each, and the [`Study`] that they describe.
+
+mod saturation;
+mod stress_v2;
+mod three_step;
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::args::FormatArg;
+use super::files;
+use crate::study::Study;
+use crate::study::server::Server;
+use crate::{Error, Scenario};
+
+#[derive(Subcommand)]
+pub enum StudyCommand {
+    /// Stress test v2: schedulers and a fleet under a token and a request SLA.
+    #[command(name = "stress-v2")]
+    StressV2(stress_v2::StressV2Args),
+    /// Three steps: more requests, more GPUs, more bins, under one second end to end.
+    #[command(name = "three-step")]
+    ThreeStep(three_step::ThreeStepArgs),
+    /// GPU benchmark: throughput against users, simulated or measured, and what it supports.
+    Saturation(saturation::SaturationArgs),
+}
+
+impl StudyCommand {
+    /// The study that the flags describe, and how to run it.
+    ///
+    /// Errors: those of the files that the flags name.
+    pub fn study(self) -> Result<(Study, Common), Error> {
+        Ok(match self {
+            StudyCommand::StressV2(args) => args.study(),
+            StudyCommand::ThreeStep(args) => args.study(),
+            StudyCommand::Saturation(args) => args.study()?,
+        })
+    }
+}
+
+/// Which of a study's documents goes to standard output.
+#[derive(Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Print {
+    /// The report.
+    #[default]
+    Markdown,
+    /// The first table, a row per column of its file.
+    Table,
+    /// The first JSON document.
+    Json,
+}
+
+/// How a study runs and where its files go.
+
+#[derive(Args)]
+pub struct Common {
+    /// Folder for tables, report and figures; without it the report alone is printed.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Trace file, plain or gzip; default: a generated one, shaped like BurstGPT.
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
+    /// Format of the trace file; default: recognised from its content.
+    #[arg(long, value_name = "F", requires = "trace")]
+    pub format: Option<FormatArg>,
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u32>,
+    /// Repeat every run with R seeds and add tables of means and 95 % intervals.
+    #[arg(long, value_name = "R", default_value_t = 1)]
+    pub replications: u32,
+    /// Threads; default: one per core.
+    #[arg(long, value_name = "N")]
+    pub jobs: Option<usize>,
+    /// Print the scenarios to run next, one a line, and stop; `batchscope sweep` runs them.
+    #[arg(long)]
+    pub emit_scenarios: bool,
+    /// Take outcomes from this file (lines of `batchscope sweep`, "-" for standard input) instead
+    /// of running.
+    #[arg(long, value_name = "FILE")]
+    pub from_outcomes: Option<PathBuf>,
+    /// Of studies that let people choose.
+    #[arg(skip)]
+    pub print: Print,
+}
+
+fn set<T>(field: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *field = value;
+    }
+}
+
+/// The server of the scenario in a file.
+fn server(path: &Path) -> Result<Server, Error> {
+    let text = files::read_text(path)?;
+    Scenario::from_json(&text, &path.display().to_string()).map(Server::from)
+}

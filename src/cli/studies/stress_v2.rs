@@ -1,0 +1,67 @@
+//! `batchscope study stress-v2`.
+
+use clap::{Args, ValueEnum};
+
+use super::{Common, set};
+use crate::study::Study;
+use crate::study::stress_v2::{SlaMode, StressV2};
+
+#[derive(Args)]
+pub struct StressV2Args {
+    #[command(flatten)]
+    common: Common,
+    /// 1: grid of GPUs and bins; 2: comparison of schedulers.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=2))]
+    step: u32,
+    /// Numbers of requests, taken from the head of the trace.
+    #[arg(long, value_name = "N,N,...", value_delimiter = ',')]
+    request_counts: Option<Vec<u32>>,
+    /// Fleets of step 1.
+    #[arg(long, value_name = "G,G,...", value_delimiter = ',')]
+    gpu_counts: Option<Vec<u32>>,
+    /// Numbers of bins of step 1.
+    #[arg(long, value_name = "K,K,...", value_delimiter = ',')]
+    bin_counts: Option<Vec<u32>>,
+    /// Fleet of the last method of step 2 [default: 32].
+    #[arg(long, value_name = "G")]
+    optimal_gpus: Option<u32>,
+    /// Bins of the last method of step 2 [default: 8].
+    #[arg(long, value_name = "K")]
+    optimal_bins: Option<u32>,
+    /// End step 2 with dynamic on 4 GPUs and multi-bin on 4 and 8 GPUs instead of one fleet.
+    #[arg(long, conflicts_with_all = ["optimal_gpus", "optimal_bins"])]
+    without_optimal: bool,
+    /// strict: 10 ms, 5 s; default: 10 ms, 10 s; loose: 30 ms, 20 s (published).
+    #[arg(long, default_value = "loose")]
+    sla: SlaArg,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum SlaArg {
+    Strict,
+    Default,
+    Loose,
+}
+
+impl StressV2Args {
+    pub fn study(self) -> (Study, Common) {
+        let mut study = StressV2 {
+            step: self.step,
+            sla: match self.sla {
+                SlaArg::Strict => SlaMode::Strict,
+                SlaArg::Default => SlaMode::Default,
+                SlaArg::Loose => SlaMode::Loose,
+            },
+            ..StressV2::default()
+        };
+        set(&mut study.request_counts, self.request_counts);
+        set(&mut study.gpu_counts, self.gpu_counts);
+        set(&mut study.bin_counts, self.bin_counts);
+        study.optimal_gpus = self.optimal_gpus.or(study.optimal_gpus);
+        study.optimal_bins = self.optimal_bins.or(study.optimal_bins);
+        if self.without_optimal {
+            (study.optimal_gpus, study.optimal_bins) = (None, None);
+        }
+        (Study::StressV2(study), self.common)
+    }
+}

@@ -1,0 +1,119 @@
+//! Running studies and comparing their files with tracked ones.
+
+use std::fs;
+use std::path::Path;
+
+use batchscope::metrics::Summary;
+use batchscope::study::document::{Cell, Content, File, Table};
+use batchscope::study::figure::Figure;
+use batchscope::study::{Execution, Study};
+use batchscope::{Error, Scenario, report, simulate};
+
+/// The outcome of a scenario on its generated trace.
+pub fn outcome(scenario: &Scenario) -> Summary {
+    let batchscope::scenario::Source::Synthetic(synthetic) = &scenario.trace else {
+        panic!("this test replays generated traces only");
+    };
+    let trace = synthetic.generate(scenario.seed).unwrap();
+    simulate(&trace, scenario).unwrap().summary
+}
+
+/// All runs of a study.
+pub fn run(study: Study) -> Execution {
+    run_with(study, |_| {})
+}
+
+/// All runs of a study, each outcome changed on its way in.
+pub fn run_with(study: Study, change: impl Fn(&mut Summary)) -> Execution {
+    let mut execution = Execution::new(study, 1).unwrap();
+    while !execution.pending().is_empty() {
+        let outcomes = execution.pending().iter().map(outcome).map(|mut summary| {
+            change(&mut summary);
+            summary
+        });
+        let outcomes = outcomes.collect();
+        execution.take(outcomes).unwrap();
+    }
+    execution
+}
+
+/// The field of which a study refuses the value.
+pub fn refused_field(study: Study) -> String {
+    match Execution::new(study, 1) {
+        Err(Error::BadField { field, .. }) => field,
+        other => panic!("not a refused field: {:?}", other.map(|_| "accepted")),
+    }
+}
+
+pub fn names(files: &[File]) -> Vec<&str> {
+    files.iter().map(|file| file.name.as_str()).collect()
+}
+
+fn find<'a>(files: &'a [File], name: &str) -> &'a Content {
+    let file = files.iter().find(|file| file.name == name);
+    &file.unwrap_or_else(|| panic!("no {name}")).content
+}
+
+pub fn text<'a>(files: &'a [File], name: &str) -> &'a str {
+    match find(files, name) {
+        Content::Text(text) => text,
+        other => panic!("{name} is {other:?}"),
+    }
+}
+
+pub fn table<'a>(files: &'a [File], name: &str) -> &'a Table {
+    match find(files, name) {
+        Content::Table(table) => table,
+        other => panic!("{name} is {other:?}"),
+    }
+}
+
+pub fn figure<'a>(files: &'a [File], name: &str) -> &'a Figure {
+    match find(files, name) {
+        Content::Figure(figure) => figure,
+        other => panic!("{name} is {other:?}"),
+    }
+}
+
+pub fn json<'a>(files: &'a [File], name: &str) -> &'a serde_json::Value {
+    match find(files, name) {
+        Content::Json(value) => value,
+        other => panic!("{name} is {other:?}"),
+    }
+}
+
+/// A column's numbers.
+pub fn column(table: &Table, name: &str) -> Vec<f64> {
+    let at = table.columns.iter().position(|c| c == name).unwrap();
+    let number = |cell: &Cell| match cell {
+        Cell::Whole(n) => *n as f64,
+        Cell::Number(x) => *x,
+        other => panic!("{name} holds {other:?}"),
+    };
+    table.rows.iter().map(|row| number(&row[at])).collect()
+}
+
+/// Compares files byte for byte with those in tests/golden/studies/`folder`, or rewrites them
+/// where BATCHSCOPE_UPDATE is set.
+pub fn same_as_golden(files: &[File], folder: &str, wanted: &[&str]) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden/studies")
+        .join(folder);
+    for name in wanted {
+        let file = files.iter().find(|file| file.name == *name).unwrap();
+        for (name, bytes) in report::bytes(file).unwrap() {
+            let path = folder.join(&name);
+            if std::env::var_os("BATCHSCOPE_UPDATE").is_some() {
+                fs::create_dir_all(&folder).unwrap();
+                fs::write(&path, bytes).unwrap();
+                continue;
+            }
+            let golden = fs::read(&path).unwrap_or_default();
+            assert!(
+                golden == bytes,
+                "{} differs from what the study writes now; BATCHSCOPE_UPDATE=1 rewrites it",
+                path.display()
+            );
+        }
+    }
+}
