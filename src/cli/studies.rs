@@ -5,23 +5,43 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::args::FormatArg;
+use super::files;
 use crate::study::Study;
+use crate::study::contract::{self, Contract, Server, Workload};
 use crate::study::stress_v2::{SlaMode, StressV2};
+use crate::{Error, Scenario};
 
 #[derive(Subcommand)]
 pub enum StudyCommand {
     /// Stress test v2: schedulers and a fleet under a token and a request SLA.
     #[command(name = "stress-v2")]
     StressV2(StressV2Args),
+    /// Demo contract: three small workloads, or a measured report, against three years' thresholds.
+    Contract(ContractArgs),
 }
 
 impl StudyCommand {
     /// The study that the flags describe, and how to run it.
-    pub fn study(self) -> (Study, Common) {
-        match self {
+    ///
+    /// Errors: those of the files that the flags name.
+    pub fn study(self) -> Result<(Study, Common), Error> {
+        Ok(match self {
             StudyCommand::StressV2(args) => args.study(),
-        }
+            StudyCommand::Contract(args) => args.study()?,
+        })
     }
+}
+
+/// Which of a study's documents goes to standard output.
+#[derive(Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Print {
+    /// The report.
+    #[default]
+    Markdown,
+    /// The first table, a row per column of its file.
+    Table,
+    /// The first JSON document.
+    Json,
 }
 
 /// How a study runs and where its files go.
@@ -51,6 +71,9 @@ pub struct Common {
     /// of running.
     #[arg(long, value_name = "FILE")]
     pub from_outcomes: Option<PathBuf>,
+    /// Of studies that let people choose.
+    #[arg(skip)]
+    pub print: Print,
 }
 
 #[derive(Args)]
@@ -104,6 +127,76 @@ impl StressV2Args {
         study.optimal_gpus = self.optimal_gpus.or(study.optimal_gpus);
         study.optimal_bins = self.optimal_bins.or(study.optimal_bins);
         (Study::StressV2(study), self.common)
+    }
+}
+
+#[derive(Args)]
+pub struct ContractArgs {
+    #[command(flatten)]
+    common: Common,
+    /// Which workloads run.
+    #[arg(
+        long,
+        value_name = "NAME,...",
+        value_delimiter = ',',
+        default_value = "all"
+    )]
+    workload: Vec<WorkloadArg>,
+    /// Scenario whose predictor, scheduler, fleet, latency model, memory and SLA are the server;
+    /// default: one GPU, dynamic batches.
+    #[arg(long, value_name = "FILE")]
+    server: Option<PathBuf>,
+    /// Judge this report (JSON or CSV with the names of contract_report) instead of running.
+    #[arg(long, value_name = "FILE", conflicts_with_all = [
+        "workload", "server", "seed", "replications", "from_outcomes", "emit_scenarios",
+    ])]
+    measured: Option<PathBuf>,
+    /// What is printed; the folder of --out gets everything.
+    #[arg(long, value_name = "WHAT", default_value = "markdown")]
+    print: Print,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum WorkloadArg {
+    Short,
+    Long,
+    Stress,
+    ContractLong,
+    All,
+}
+
+impl ContractArgs {
+    fn study(mut self) -> Result<(Study, Common), Error> {
+        self.common.print = self.print;
+        let mut study = Contract {
+            workloads: Vec::new(),
+            ..Contract::default()
+        };
+        for workload in self.workload {
+            match workload {
+                WorkloadArg::Short => study.workloads.push(Workload::Short),
+                WorkloadArg::Long => study.workloads.push(Workload::Long),
+                WorkloadArg::Stress => study.workloads.push(Workload::Stress),
+                WorkloadArg::ContractLong => study.workloads.push(Workload::ContractLong),
+                WorkloadArg::All => study.workloads.extend(Workload::ALL),
+            }
+        }
+        if let Some(path) = &self.server {
+            let text = files::read_text(path)?;
+            let scenario = Scenario::from_json(&text, &path.display().to_string())?;
+            study.server = Server::from(scenario);
+        }
+        if let Some(path) = &self.measured {
+            let name = match path.to_str() {
+                Some("-") => "standard input".to_owned(),
+                _ => path.display().to_string(),
+            };
+            study.measured = Some(contract::measured::read(&files::read_text(path)?, &name)?);
+        }
+        if let Some(seed) = self.common.seed {
+            study.seed = seed;
+        }
+        Ok((Study::Contract(study), self.common))
     }
 }
 

@@ -7,6 +7,7 @@
 
 pub mod capacity;
 mod check;
+pub mod contract;
 pub mod document;
 pub mod execution;
 mod field;
@@ -32,6 +33,7 @@ pub use execution::Execution;
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub enum Study {
     StressV2(stress_v2::StressV2),
+    Contract(contract::Contract),
 }
 
 /// What every study can do.
@@ -67,18 +69,23 @@ trait Plan {
 impl Study {
     /// The published settings of every study, in the order in which people meet them.
     pub fn all() -> Vec<Study> {
-        vec![Study::StressV2(stress_v2::StressV2::default())]
+        vec![
+            Study::StressV2(stress_v2::StressV2::default()),
+            Study::Contract(contract::Contract::default()),
+        ]
     }
 
     fn plan(&self) -> &dyn Plan {
         match self {
             Study::StressV2(study) => study,
+            Study::Contract(study) => study,
         }
     }
 
     fn plan_mut(&mut self) -> &mut dyn Plan {
         match self {
             Study::StressV2(study) => study,
+            Study::Contract(study) => study,
         }
     }
 
