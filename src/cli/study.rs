@@ -7,9 +7,9 @@ use std::path::Path;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::journal::{Header, Journal};
-use super::studies::{Common, StudyCommand};
+use super::studies::{Common, Print, StudyCommand};
 use super::traces::Traces;
-use super::{files, interrupt, pool, run};
+use super::{files, interrupt, pool, run, table};
 use crate::metrics::{Summary, digest};
 use crate::report;
 use crate::scenario::Source;
@@ -43,7 +43,7 @@ pub fn study(command: StudyCommand) -> Result<(), Error> {
             journal.remove()?;
         }
     }
-    print_report(&documents, common.out.as_deref())
+    print_report(&documents, common.print, common.out.as_deref())
 }
 
 /// Gives the study its trace and seed; the digest of a trace that was read, for the journal.
@@ -235,23 +235,30 @@ fn write_all(folder: &Path, documents: &[File], execution: &Execution) -> Result
     })
 }
 
-/// The study's first text, and where the rest is.
-fn print_report(documents: &[File], folder: Option<&Path>) -> Result<(), Error> {
+/// The document that was asked for, and where the rest is.
+fn print_report(documents: &[File], print: Print, folder: Option<&Path>) -> Result<(), Error> {
+    let wanted = documents.iter().find(|document| {
+        matches!(
+            (&document.content, print),
+            (Content::Text(_), Print::Markdown)
+                | (Content::Table(_), Print::Table)
+                | (Content::Json(_), Print::Json)
+        )
+    });
+    let count = documents.len() + 1;
     files::print(|output| {
-        for document in documents {
-            if let Content::Text(text) = &document.content {
-                output.write_all(text.as_bytes())?;
-                break;
+        match wanted.map(|document| &document.content) {
+            Some(Content::Text(text)) => output.write_all(text.as_bytes())?,
+            Some(Content::Table(table)) => output.write_all(table::turned(table).as_bytes())?,
+            Some(Content::Json(value)) => writeln!(output, "{value:#}")?,
+            Some(Content::Figure(_)) | None => {}
+        }
+        match folder {
+            // Whoever asked for JSON reads nothing else.
+            Some(folder) if print != Print::Json => {
+                writeln!(output, "\n{count} files in {}", folder.display())
             }
+            _ => Ok(()),
         }
-        if let Some(folder) = folder {
-            writeln!(
-                output,
-                "\n{} files in {}",
-                documents.len() + 1,
-                folder.display()
-            )?;
-        }
-        Ok(())
     })
 }

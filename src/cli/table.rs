@@ -7,6 +7,7 @@ use crate::metrics::Summary;
 use crate::metrics::honest::Distribution;
 use crate::scenario::ClosedLoop;
 use crate::study::capacity::{Estimate, Fewest, Highest, Probe, Promise, Which};
+use crate::study::document::{self, Cell};
 use crate::trace::{LengthStats, ReadReport, Stats};
 use crate::{Scenario, Trace};
 
@@ -43,6 +44,28 @@ fn new_table(header: &[&str]) -> Table {
         }
     }
     table
+}
+
+/// A study's table for a screen: its rows side by side, so that many columns fit.
+pub fn turned(table: &document::Table) -> String {
+    let name = |i: usize| table.columns.get(i).map_or("", String::as_str);
+    let cell = |row: &[Cell], i: usize| match row.get(i) {
+        Some(Cell::Text(text)) => text.clone(),
+        Some(Cell::Whole(n)) => n.to_string(),
+        Some(Cell::Number(x)) => short(*x),
+        Some(Cell::NotModelled) => "not modelled".to_owned(),
+        Some(Cell::Empty) | None => String::new(),
+    };
+    let line = |i: usize| {
+        let values = table.rows.iter().map(move |row| cell(row, i));
+        std::iter::once(name(i).to_owned()).chain(values)
+    };
+    let header: Vec<String> = line(0).collect();
+    let mut out = new_table(&header.iter().map(String::as_str).collect::<Vec<_>>());
+    for i in 1..table.columns.len() {
+        out.add_row(line(i));
+    }
+    format!("{out}\n")
 }
 
 /// The table of `batchscope run`.

@@ -7,6 +7,7 @@
 
 pub mod capacity;
 mod check;
+pub mod contract;
 pub mod document;
 pub mod execution;
 mod field;
@@ -37,6 +38,7 @@ pub enum Study {
     StressV2(stress_v2::StressV2),
     ThreeStep(three_step::ThreeStep),
     Saturation(saturation::Saturation),
+    Contract(contract::Contract),
 }
 
 /// What every study can do.
@@ -82,6 +84,7 @@ impl Study {
             Study::StressV2(stress_v2::StressV2::default()),
             Study::ThreeStep(three_step::ThreeStep::default()),
             Study::Saturation(saturation::Saturation::default()),
+            Study::Contract(contract::Contract::default()),
         ]
     }
 
@@ -90,6 +93,7 @@ impl Study {
             Study::StressV2(study) => study,
             Study::ThreeStep(study) => study,
             Study::Saturation(study) => study,
+            Study::Contract(study) => study,
         }
     }
 
@@ -98,6 +102,7 @@ impl Study {
             Study::StressV2(study) => study,
             Study::ThreeStep(study) => study,
             Study::Saturation(study) => study,
+            Study::Contract(study) => study,
         }
     }
 

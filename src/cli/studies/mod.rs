@@ -1,5 +1,6 @@
 //! The studies' own flags, a file each, and the [`Study`] that they describe.
 
+mod contract;
 mod saturation;
 mod stress_v2;
 mod three_step;
@@ -24,6 +25,8 @@ pub enum StudyCommand {
     ThreeStep(three_step::ThreeStepArgs),
     /// GPU benchmark: throughput against users, simulated or measured, and what it supports.
     Saturation(saturation::SaturationArgs),
+    /// Demo contract: three small workloads, or a measured report, against three years' thresholds.
+    Contract(contract::ContractArgs),
 }
 
 impl StudyCommand {
@@ -35,6 +38,7 @@ impl StudyCommand {
             StudyCommand::StressV2(args) => args.study(),
             StudyCommand::ThreeStep(args) => args.study(),
             StudyCommand::Saturation(args) => args.study()?,
+            StudyCommand::Contract(args) => args.study()?,
         })
     }
 }

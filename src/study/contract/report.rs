@@ -1,0 +1,576 @@
+//! The files of the study: report, metrics, verdicts, figure.
+
+use serde_json::{Map, Value, json};
+
+use super::findings::{Finding, findings};
+use super::metric::{Kind, Metric, Sample};
+use super::verdict::{ALL_WORKLOADS, Count, LIMITS, Limit, Line, Side, Verdict, YEARS, lines};
+use super::{Measured, Workload, simulated};
+use crate::latency::Latency;
+use crate::metrics::Summary;
+use crate::study::document::{Cell, Content, File, Table};
+use crate::study::figure::{At, Axis, Figure, Form, Mark, Panel, Plot, Scale, Series};
+use crate::study::server::Server;
+
+/// Said of a metric that the engine does not know.
+const NOT_MODELLED: &str = "not modelled";
+/// Said of a metric that a measured report does not have.
+const NOT_MEASURED: &str = "not measured";
+
+/// Whether a cell of a measured file says that there is no value.
+pub fn is_absent(text: &str) -> bool {
+    text.is_empty() || text == NOT_MODELLED || text == NOT_MEASURED
+}
+
+/// What a report is made from.
+struct Report {
+    simulated: bool,
+    /// One sentence: where the numbers come from.
+    source: String,
+    server: Option<Value>,
+    samples: Vec<Sample>,
+    lines: Vec<Line>,
+    findings: Vec<Finding>,
+    notes: Vec<String>,
+}
+
+/// The files of a report that somebody measured.
+pub fn measured(measured: &Measured) -> Vec<File> {
+    Report {
+        simulated: false,
+        source: format!("Measured: {}.", measured.source),
+        server: None,
+        lines: lines(&measured.samples),
+        findings: findings(&measured.samples),
+        notes: Vec::new(),
+        samples: measured.samples.clone(),
+    }
+    .files()
+}
+
+/// The files of the workloads that ran.
+pub fn simulated(server: &Server, runs: &[(Workload, &Summary)]) -> Vec<File> {
+    let samples: Vec<_> = runs
+        .iter()
+        .map(|(workload, run)| simulated::sample(*workload, run))
+        .collect();
+    Report {
+        simulated: true,
+        source: describe(server),
+        server: Some(json!(server)),
+        lines: lines(&samples),
+        // Its numbers come from one record and cannot contradict each other.
+        findings: Vec::new(),
+        notes: notes(runs),
+        samples,
+    }
+    .files()
+}
+
+fn describe(server: &Server) -> String {
+    let Latency::Linear(latency) = &server.latency;
+    let memory = &server.memory;
+    format!(
+        "Simulated: {} GPU{}, policy {}, batch time {} s + {} ms x longest prompt and output x \
+         h(b) with gamma {}, memory {} GB per GPU, {} GB of it for the model, {} kB KV per token.",
+        server.fleet.gpus,
+        if server.fleet.gpus == 1 { "" } else { "s" },
+        json!(server.scheduler.policy).as_str().unwrap_or_default(),
+        number(latency.alpha_s),
+        number(latency.beta_s_per_token * 1e3),
+        number(latency.gamma),
+        number(memory.capacity_gb),
+        number(memory.model_gb),
+        number(memory.kv_gb_per_token * 1e6),
+    )
+}
+
+/// What a reader of simulated numbers must know.
+fn notes(runs: &[(Workload, &Summary)]) -> Vec<String> {
+    let mut notes = vec![
+        "Error rate, successes and failures: the engine serves every request, however long it \
+         takes."
+            .to_owned(),
+        "Prefix cache, evictions and speculative decoding do not exist in this engine, and it \
+         knows what a batch holds in memory at its end, not how that grew: there is no mean."
+            .to_owned(),
+        "TBT equals TPOT by construction: every gap between two tokens of a request is one step \
+         of its batch, and the requests of a workload have one length."
+            .to_owned(),
+        "The TTFT contains a prefill that costs as much per token as decoding, as in the \
+         published latency models; a real prefill is many times cheaper."
+            .to_owned(),
+    ];
+    for (workload, run) in runs {
+        let name = workload.name();
+        let h = &run.honest;
+        if !simulated::fits(*workload, run) {
+            notes.push(format!(
+                "{name}: a request of {} tokens does not fit beside the model, which leaves room \
+                 for {}: a real server fails each of them. The engine serves them all the same, \
+                 and the times are of that.",
+                workload.prompt() + workload.output(),
+                number(libm::floor(run.scenario.memory.kv_tokens())),
+            ));
+        } else if h.batches_over_memory > 0 {
+            notes.push(format!(
+                "{name}: {} of {} batches exceed the memory limit and are served all the same; a \
+                 real server would have failed or delayed some of their requests.",
+                h.batches_over_memory, run.published.batches,
+            ));
+        }
+        if workload.users() > 1 {
+            notes.push(format!(
+                "{name}: all {} requests are sent at time 0, and an idle GPU takes the first at \
+                 once: {} batches of {} to {}.",
+                workload.users(),
+                run.published.batches,
+                run.published.min_batch,
+                run.published.max_batch,
+            ));
+        }
+    }
+    notes
+}
+
+impl Report {
+    fn files(&self) -> Vec<File> {
+        vec![
+            File::new("contract_report.md", Content::Text(self.text())),
+            File::new("contract_report.json", Content::Json(self.json())),
+            File::new("contract_report.csv", Content::Table(self.table())),
+            File::new("contract_verdicts.csv", Content::Table(self.verdicts())),
+            File::new("contract_margins", Content::Figure(self.figure())),
+        ]
+    }
+
+    fn absent(&self) -> &'static str {
+        if self.simulated {
+            NOT_MODELLED
+        } else {
+            NOT_MEASURED
+        }
+    }
+
+    fn words(&self, verdict: Verdict) -> String {
+        match verdict {
+            Verdict::Met => "met".to_owned(),
+            Verdict::NotMet => "NOT met".to_owned(),
+            Verdict::NotJudged => format!("{} (cannot be judged)", self.absent()),
+        }
+    }
+
+    fn overall(&self, year: usize) -> String {
+        let count = Count::of(&self.lines, year);
+        match count.verdict() {
+            Verdict::Met => "met".to_owned(),
+            Verdict::NotMet => "NOT met".to_owned(),
+            Verdict::NotJudged => {
+                let n = count.not_judged;
+                let lines = if n == 1 { "line is" } else { "lines are" };
+                format!("cannot be judged: {n} {lines} {}", self.absent())
+            }
+        }
+    }
+
+    fn value(&self, metric: Metric, value: Option<f64>) -> Value {
+        match (value, metric.kind()) {
+            (None, _) => json!(self.absent()),
+            (Some(value), Kind::Count) => json!(value as u64),
+            (Some(value), _) => json!(value),
+        }
+    }
+
+    fn cell(&self, metric: Metric, value: Option<f64>) -> Cell {
+        match (value, metric.kind()) {
+            (None, _) if self.simulated => Cell::NotModelled,
+            (None, _) => Cell::from(NOT_MEASURED),
+            (Some(value), Kind::Count) => Cell::Whole(value as u64),
+            (Some(value), _) => Cell::Number(value),
+        }
+    }
+
+    fn json(&self) -> Value {
+        let workload = |sample: &Sample| {
+            let mut fields = Map::new();
+            fields.insert("workload".to_owned(), json!(sample.workload));
+            for metric in Metric::ALL {
+                let value = self.value(metric, sample.get(metric));
+                fields.insert(metric.name().to_owned(), value);
+            }
+            Value::Object(fields)
+        };
+        let year = |year: usize| {
+            let count = Count::of(&self.lines, year);
+            json!({
+                "year": year + 1,
+                "verdict": self.overall(year),
+                "met": count.met,
+                "not_met": count.not_met,
+                "not_judged": count.not_judged,
+            })
+        };
+        let finding = |f: &Finding| json!({ "check": f.check, "workload": f.workload, "finding": f.sentence });
+        let mut verdicts = Vec::new();
+        self.each_verdict(|line, year, limit, verdict| {
+            verdicts.push(json!({
+                "year": year + 1,
+                "workload": line.workload,
+                "metric": line.limit.metric.name(),
+                "value": self.value(line.limit.metric, line.value),
+                "side": side(&line.limit),
+                "limit": limit,
+                "verdict": self.words(verdict),
+            }));
+        });
+        json!({
+            "source": self.source,
+            "server": self.server,
+            "workloads": self.samples.iter().map(workload).collect::<Vec<_>>(),
+            "years": (0..YEARS).map(year).collect::<Vec<_>>(),
+            "verdicts": verdicts,
+            "findings": self.findings.iter().map(finding).collect::<Vec<_>>(),
+            "notes": self.notes,
+        })
+    }
+
+    fn each_verdict(&self, mut show: impl FnMut(&Line, usize, f64, Verdict)) {
+        for year in 0..YEARS {
+            for line in &self.lines {
+                if let (Some(limit), Some(verdict)) =
+                    (line.limit.years[year], line.limit.judge(year, line.value))
+                {
+                    show(line, year, limit, verdict);
+                }
+            }
+        }
+    }
+
+    fn table(&self) -> Table {
+        let names = Metric::ALL.iter().map(|m| m.name());
+        let mut table = Table::new(std::iter::once("workload").chain(names));
+        for sample in &self.samples {
+            let mut row = vec![Cell::from(sample.workload.as_str())];
+            row.extend(Metric::ALL.map(|m| self.cell(m, sample.get(m))));
+            table.rows.push(row);
+        }
+        table
+    }
+
+    fn verdicts(&self) -> Table {
+        let columns = [
+            "year", "workload", "metric", "value", "side", "limit", "verdict",
+        ];
+        let mut table = Table::new(columns);
+        self.each_verdict(|line, year, limit, verdict| {
+            table.rows.push(vec![
+                Cell::Whole(year as u64 + 1),
+                Cell::from(line.workload.as_str()),
+                Cell::from(line.limit.metric.name()),
+                self.cell(line.limit.metric, line.value),
+                Cell::from(side(&line.limit)),
+                Cell::Number(limit),
+                Cell::from(self.words(verdict)),
+            ]);
+        });
+        table
+    }
+
+    fn text(&self) -> String {
+        let mut text = format!(
+            "# Contract report\n\n{}\n\n## Verdict\n\n",
+            quiet(&self.source)
+        );
+        let mut years = vec![
+            ["year", "contract", "met", "not met", "cannot be judged"]
+                .map(str::to_owned)
+                .to_vec(),
+        ];
+        for year in 0..YEARS {
+            let count = Count::of(&self.lines, year);
+            years.push(vec![
+                format!("Year {}", year + 1),
+                self.overall(year),
+                count.met.to_string(),
+                count.not_met.to_string(),
+                count.not_judged.to_string(),
+            ]);
+        }
+        text.push_str(&pipes(&years));
+        text.push_str("\n## Workloads\n\n");
+        text.push_str(&pipes(&self.across()));
+        text.push_str("\n## Lines of the contract\n\n");
+        text.push_str(&pipes(&self.judged()));
+        if !self.simulated {
+            text.push_str("\n## What the numbers say about each other\n\n");
+            for f in &self.findings {
+                let name = f.workload.as_deref().unwrap_or(ALL_WORKLOADS);
+                text.push_str(&format!("- {}: {}.\n", quiet(name), f.sentence));
+            }
+            if self.findings.is_empty() {
+                text.push_str("No contradiction found.\n");
+            }
+        }
+        if !self.notes.is_empty() {
+            text.push_str("\n## What is not modelled\n\n");
+            for note in &self.notes {
+                text.push_str(&format!("- {note}\n"));
+            }
+        }
+        text.push_str(DEFINITIONS);
+        text
+    }
+
+    /// A row per metric, a column per workload; the first row is the header.
+    fn across(&self) -> Vec<Vec<String>> {
+        let names = self.samples.iter().map(|s| s.workload.clone());
+        let mut rows = vec![std::iter::once("metric".to_owned()).chain(names).collect()];
+        for metric in Metric::ALL {
+            let values = self
+                .samples
+                .iter()
+                .map(|s| self.short(metric, s.get(metric)));
+            rows.push(
+                std::iter::once(metric.label().to_owned())
+                    .chain(values)
+                    .collect(),
+            );
+        }
+        rows
+    }
+
+    fn short(&self, metric: Metric, value: Option<f64>) -> String {
+        match (value, metric.kind()) {
+            (None, _) => self.absent().to_owned(),
+            (Some(value), Kind::Share) => format!("{} %", number(value * 100.0)),
+            (Some(value), Kind::Count) => (value as u64).to_string(),
+            (Some(value), Kind::Amount) => number(value),
+        }
+    }
+
+    /// A row per value, a column per year; the first row is the header.
+    fn judged(&self) -> Vec<Vec<String>> {
+        let header = ["workload", "metric", "value", "Year 1", "Year 2", "Year 3"];
+        let mut rows = vec![header.map(str::to_owned).to_vec()];
+        for line in &self.lines {
+            let metric = line.limit.metric;
+            let mut row = vec![
+                line.workload.clone(),
+                metric.label().to_owned(),
+                self.short(metric, line.value),
+            ];
+            for year in 0..YEARS {
+                let judged = line.limit.judge(year, line.value);
+                row.push(match (judged, line.limit.years[year]) {
+                    (Some(verdict), Some(limit)) => {
+                        let word = match verdict {
+                            Verdict::Met => "met",
+                            Verdict::NotMet => "NOT met",
+                            Verdict::NotJudged => "cannot be judged",
+                        };
+                        format!("{}: {word}", bound(&line.limit, limit))
+                    }
+                    _ => "no threshold".to_owned(),
+                });
+            }
+            rows.push(row);
+        }
+        rows
+    }
+
+    /// Every value over its threshold, a panel per year.
+    fn figure(&self) -> Figure {
+        let mut broken = [0u64; YEARS];
+        let mut zeros = 0u64;
+        let mut unknown = 0u64;
+        let panels = (0..YEARS)
+            .map(|year| {
+                let limits: Vec<&Limit> =
+                    LIMITS.iter().filter(|l| l.years[year].is_some()).collect();
+                let names = limits.iter().map(|l| short_name(l).to_owned()).collect();
+                let series = self
+                    .samples
+                    .iter()
+                    .enumerate()
+                    .map(|(nth, sample)| {
+                        // Beside each other about the metric's place.
+                        let middle = (self.samples.len() - 1) as f64 / 2.0;
+                        let aside = (nth as f64 - middle) * 0.6 / self.samples.len() as f64;
+                        let mut dots = Vec::new();
+                        for (at, limit) in limits.iter().enumerate() {
+                            let line = self.lines.iter().find(|line| {
+                                line.workload == sample.workload && line.limit == **limit
+                            });
+                            let value = line.and_then(|line| line.value);
+                            let judged = limit.judge(year, value);
+                            broken[year] += u64::from(judged == Some(Verdict::NotMet));
+                            match limit.margin(year, value) {
+                                Some(ratio) if ratio > 0.0 => {
+                                    dots.push([at as f64 + aside, ratio]);
+                                }
+                                // A ratio of 0 or infinity has no place on a logarithmic axis.
+                                _ if value.is_some() => zeros += 1,
+                                _ => unknown += 1,
+                            }
+                        }
+                        Series {
+                            name: sample.workload.clone(),
+                            form: Form::Dots(dots),
+                        }
+                    })
+                    .collect();
+                Panel {
+                    title: format!("Year {}", year + 1),
+                    x: Axis {
+                        label: String::new(),
+                        scale: Scale::Names(names),
+                    },
+                    y: Axis {
+                        label: "share of the threshold used".to_owned(),
+                        scale: Scale::Log10,
+                    },
+                    plot: Plot::Series {
+                        series,
+                        marks: vec![Mark {
+                            label: "threshold".to_owned(),
+                            at: At::Y(1.0),
+                        }],
+                    },
+                }
+            })
+            .collect();
+        let [one, two, three] = broken;
+        Figure {
+            title: "Margins of the contract".to_owned(),
+            caption: format!(
+                "Value over threshold (TTFT, TBT and TPOT in ms, errors as a share, memory in MB) \
+                 or threshold over value (throughput in tok/s, hit and accept rate as shares): \
+                 above 1 a threshold is broken. Broken in years 1, 2 and 3: {one}, {two}, {three} \
+                 values. Not drawn: {unknown} values that are {} and {zeros} of 0, which have no \
+                 place on a logarithmic axis.",
+                self.absent(),
+            ),
+            columns: 1,
+            panels,
+        }
+    }
+}
+
+fn side(limit: &Limit) -> &'static str {
+    match limit.side {
+        Side::AtMost => "at most",
+        Side::AtLeast => "at least",
+    }
+}
+
+fn bound(limit: &Limit, value: f64) -> String {
+    match limit.metric.kind() {
+        Kind::Share => format!("{} {} %", side(limit), number(value * 100.0)),
+        Kind::Count | Kind::Amount => format!("{} {}", side(limit), number(value)),
+    }
+}
+
+/// Rows as a Markdown table; the first is its header.
+fn pipes(rows: &[Vec<String>]) -> String {
+    let mut text = String::new();
+    for (i, row) in rows.iter().enumerate() {
+        let cells: Vec<_> = row.iter().map(|cell| quiet(cell)).collect();
+        text.push_str(&format!("| {} |\n", cells.join(" | ")));
+        if i == 0 {
+            text.push_str(&format!("|{}\n", "---|".repeat(row.len())));
+        }
+    }
+    text
+}
+
+/// Text that neither ends a cell of Markdown nor begins markup of its own.
+fn quiet(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '|' | '\\' | '`' | '*' | '[' => out.extend(['\\', c]),
+            '<' => out.push_str("&lt;"),
+            c if c.is_control() => out.push(' '),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// Under the axis of the figure.
+fn short_name(limit: &Limit) -> &'static str {
+    match limit.metric {
+        Metric::TtftAvgMs => "TTFT",
+        Metric::TbtAvgMs => "TBT",
+        Metric::TpotAvgMs => "TPOT",
+        Metric::ThroughputTokensPerS => "throughput",
+        Metric::ErrorRate => "errors",
+        Metric::MemoryPeakMb => "memory",
+        Metric::PrefixHitRate => "prefix hits",
+        Metric::SpeculativeAcceptRate => "accepted",
+        other => other.label(),
+    }
+}
+
+/// At least four significant digits and no zeros at the end; whole numbers whole.
+pub fn number(value: f64) -> String {
+    let mut digits = 3;
+    let mut magnitude = value.abs();
+    while magnitude >= 10.0 && digits > 0 {
+        magnitude /= 10.0;
+        digits -= 1;
+    }
+    while magnitude < 1.0 && magnitude > 0.0 && digits < 12 {
+        magnitude *= 10.0;
+        digits += 1;
+    }
+    let text = format!("{value:.digits$}");
+    if text.contains('.') {
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    } else {
+        text
+    }
+}
+
+const DEFINITIONS: &str = "
+## Definitions
+
+- These are the simulator's; a measured report has those of its own tool.
+- Judged are the mean TTFT, TBT and TPOT of a workload's requests, its throughput, error rate, memory \
+peak, prefix hit rate and speculative accept rate. A year is met only if every line is met, and \
+not met if one is not; otherwise it cannot be judged.
+- TTFT: arrival to first token. TPOT: (latency - TTFT) / (output - 1) of each request. TBT: time \
+between two tokens of a request.
+- Throughput: output tokens of all requests over the workload's duration, first arrival to last end.
+- Percentiles interpolate between order statistics; beside them stands the published rule, which \
+takes sorted[int(n p)]. With fewer than 20 requests its P95 and P99 are both the maximum.
+- Memory peak: model and KV cache of the largest batch on a GPU at its end. 1 MB is 1e6 bytes; \
+thresholds that are multiples of 1,024 may mean MiB, which would be 4.9 % laxer.
+- KV tokens: prompt and output tokens of all requests. KV bytes: these times the bytes of one token.
+- Error rate: failed requests over all requests, 5 % as 0.05 in files.
+- Workloads: short 5 x 128 + 128 tokens, long 3 x 200 + 200, contract-long 3 x 2,048 + 512, each one \
+after another; stress 10 x 256 + 256 at once. The contract's text has contract-long where the \
+published program ran long.
+";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_short_and_do_not_lose_their_size() {
+        for (value, text) in [
+            (0.0, "0"),
+            (5.0, "5"),
+            (166.666_67, "166.7"),
+            (0.059_652_777, "0.05965"),
+            (1234.5678, "1235"),
+            (32_768.0, "32768"),
+            (0.5, "0.5"),
+            (5.555_555, "5.556"),
+            (-2.5, "-2.5"),
+        ] {
+            assert_eq!(number(value), text);
+        }
+    }
+}
