@@ -1011,6 +1011,15 @@ fn honest(s: &Scenario, truth: &Truth) -> Figures {
     distribution(&mut figures, "ttft_s", &ttfts);
     distribution(&mut figures, "tpot_ms", &tpots);
     distribution(&mut figures, "e2e_s", &e2e);
+    // What one user gets: asked for in closed loops only.
+    let rates: Vec<f64> = truth
+        .batches
+        .iter()
+        .flat_map(|batch| batch.members.iter().map(|r| (batch.end(), r)))
+        .filter(|(_, r)| s.workload.closed_loop.is_some() && r.output > 0)
+        .map(|(end, r)| f64::from(r.output) / (end - r.arrival))
+        .collect();
+    distribution(&mut figures, "request_tokens_per_s", &rates);
     for (name, value) in [
         ("requests", Some(n)),
         ("failed_replayed", Some(failed_replayed)),
