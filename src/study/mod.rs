@@ -12,6 +12,7 @@ pub mod execution;
 mod field;
 pub mod figure;
 mod intervals;
+pub mod paper;
 mod published_columns;
 pub mod saturation;
 pub mod server;
@@ -34,6 +35,7 @@ pub use execution::Execution;
 pub enum Study {
     StressV2(stress_v2::StressV2),
     Saturation(saturation::Saturation),
+    Paper(paper::Paper),
 }
 
 /// What every study can do.
@@ -78,6 +80,7 @@ impl Study {
         vec![
             Study::StressV2(stress_v2::StressV2::default()),
             Study::Saturation(saturation::Saturation::default()),
+            Study::Paper(paper::Paper::default()),
         ]
     }
 
@@ -85,6 +88,7 @@ impl Study {
         match self {
             Study::StressV2(study) => study,
             Study::Saturation(study) => study,
+            Study::Paper(study) => study,
         }
     }
 
@@ -92,6 +96,7 @@ impl Study {
         match self {
             Study::StressV2(study) => study,
             Study::Saturation(study) => study,
+            Study::Paper(study) => study,
         }
     }
 
