@@ -7,10 +7,11 @@ use clap::{Args, Subcommand, ValueEnum};
 use super::args::FormatArg;
 use super::files;
 use crate::study::Study;
+use crate::study::paper::Paper;
 use crate::study::saturation::{Measured, Saturation, points};
 use crate::study::server::Server;
-use crate::study::paper::Paper;
 use crate::study::stress_v2::{SlaMode, StressV2};
+use crate::study::two_step::{Step, TwoStep};
 use crate::{Error, Scenario};
 
 #[derive(Subcommand)]
@@ -20,6 +21,9 @@ pub enum StudyCommand {
     StressV2(StressV2Args),
     /// GPU benchmark: throughput against users, simulated or measured, and what the points support.
     Saturation(SaturationArgs),
+    /// Two steps: a grid of fleets and bins, then four methods, the last with the grid's optimum.
+    #[command(name = "two-step")]
+    TwoStep(TwoStepArgs),
     /// The papers on multi-bin and dynamic batching: closed forms beside simulation.
     Paper(PaperArgs),
 }
@@ -32,6 +36,7 @@ impl StudyCommand {
         Ok(match self {
             StudyCommand::StressV2(args) => args.study(),
             StudyCommand::Saturation(args) => args.study()?,
+            StudyCommand::TwoStep(args) => args.study(),
             StudyCommand::Paper(args) => args.study(),
         })
     }
@@ -204,6 +209,54 @@ impl SaturationArgs {
             study.measured = Some(Measured { source, levels });
         }
         Ok((Study::Saturation(study), self.common))
+    }
+}
+
+#[derive(Args)]
+pub struct TwoStepArgs {
+    #[command(flatten)]
+    common: Common,
+    /// 1: the grid; 2: the methods on one GPU, without the optimum, which needs the grid; all: both.
+    #[arg(long, default_value = "all")]
+    step: StepArg,
+    /// Numbers of requests, from the head of the trace [default: 1000,10000,100000,1000000].
+    #[arg(long, value_name = "N,N,...", value_delimiter = ',')]
+    request_counts: Option<Vec<u32>>,
+    /// Fleets of the grid [default: 1,2,4,8,16,32,64,100].
+    #[arg(long, value_name = "G,G,...", value_delimiter = ',')]
+    gpu_counts: Option<Vec<u32>>,
+    /// Numbers of bins of the grid [default: 1,2,4,8,16,32].
+    #[arg(long, value_name = "K,K,...", value_delimiter = ',')]
+    bin_counts: Option<Vec<u32>>,
+    /// Arrival times are divided by this [default: 200].
+    #[arg(long, value_name = "X")]
+    rps_scaling: Option<f64>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum StepArg {
+    #[value(name = "1")]
+    Grid,
+    #[value(name = "2")]
+    Methods,
+    All,
+}
+
+impl TwoStepArgs {
+    fn study(self) -> (Study, Common) {
+        let mut study = TwoStep {
+            step: match self.step {
+                StepArg::Grid => Step::Grid,
+                StepArg::Methods => Step::Methods,
+                StepArg::All => Step::All,
+            },
+            ..TwoStep::default()
+        };
+        set(&mut study.request_counts, self.request_counts);
+        set(&mut study.gpu_counts, self.gpu_counts);
+        set(&mut study.bin_counts, self.bin_counts);
+        set(&mut study.rps_scaling, self.rps_scaling);
+        (Study::TwoStep(study), self.common)
     }
 }
 

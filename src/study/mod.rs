@@ -18,6 +18,7 @@ pub mod saturation;
 pub mod server;
 pub mod stress_v2;
 mod text;
+pub mod two_step;
 
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +36,7 @@ pub use execution::Execution;
 pub enum Study {
     StressV2(stress_v2::StressV2),
     Saturation(saturation::Saturation),
+    TwoStep(two_step::TwoStep),
     Paper(paper::Paper),
 }
 
@@ -80,6 +82,7 @@ impl Study {
         vec![
             Study::StressV2(stress_v2::StressV2::default()),
             Study::Saturation(saturation::Saturation::default()),
+            Study::TwoStep(two_step::TwoStep::default()),
             Study::Paper(paper::Paper::default()),
         ]
     }
@@ -88,6 +91,7 @@ impl Study {
         match self {
             Study::StressV2(study) => study,
             Study::Saturation(study) => study,
+            Study::TwoStep(study) => study,
             Study::Paper(study) => study,
         }
     }
@@ -96,6 +100,7 @@ impl Study {
         match self {
             Study::StressV2(study) => study,
             Study::Saturation(study) => study,
+            Study::TwoStep(study) => study,
             Study::Paper(study) => study,
         }
     }

@@ -96,6 +96,19 @@ pub(super) fn paragraph(words: &str) -> String {
     text
 }
 
+/// A Markdown table; cells hold no markup.
+pub(super) fn pipes(header: &[&str], rows: &[Vec<String>]) -> String {
+    let mut text = format!(
+        "| {} |\n|{}\n",
+        header.join(" | "),
+        "---|".repeat(header.len())
+    );
+    for row in rows {
+        text += &format!("| {} |\n", row.join(" | "));
+    }
+    text
+}
+
 /// Columns under a header, two spaces apart: the first to the left, the others to the right.
 pub(super) fn aligned(header: &[&str], rows: &[Vec<String>]) -> String {
     let header = header.iter().map(|&name| name.to_owned()).collect();
