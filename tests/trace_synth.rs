@@ -408,6 +408,13 @@ fn custom_lengths_have_their_parameters() {
     close("1 over 2", count(1) / count(2), libm::pow(2.0, 1.1), 0.05);
     assert!(t.prompt.iter().all(|p| (1..=1000).contains(p)));
 
+    let t = make(Lengths::Uniform { min: 3, max: 6 });
+    for k in 3..=6 {
+        let share = t.prompt.iter().filter(|p| **p == k).count() as f64 / 200_000.0;
+        close("share of each", share, 0.25, 0.02);
+    }
+    assert!(t.prompt.iter().all(|p| (3..=6).contains(p)));
+
     assert!(
         make(Lengths::Fixed { tokens: 7 })
             .prompt
@@ -540,6 +547,14 @@ fn parameters_out_of_range_are_named() {
         (
             "shape.custom.prompt.zipf.max",
             prompt(Lengths::Zipf { theta: 1.0, max: 0 }),
+        ),
+        (
+            "shape.custom.prompt.uniform.min",
+            prompt(Lengths::Uniform { min: 0, max: 5 }),
+        ),
+        (
+            "shape.custom.prompt.uniform.max",
+            prompt(Lengths::Uniform { min: 6, max: 5 }),
         ),
         (
             "shape.custom.prompt.fixed.tokens",

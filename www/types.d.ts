@@ -276,7 +276,7 @@ export type LengthStats = { mean: number, p50: number, p90: number, p95: number,
 /**
  * How long prompts or outputs are, tokens.
  */
-export type Lengths = { "lognormal": { median: number, sigma: number, } } | { "gamma": { mean: number, cv: number, } } | { "zipf": { theta: number, max: number, } } | { "fixed": { tokens: number, } } | { "empirical": { values: Array<number>, weights: Array<number>, } };
+export type Lengths = { "lognormal": { median: number, sigma: number, } } | { "gamma": { mean: number, cv: number, } } | { "zipf": { theta: number, max: number, } } | { "uniform": { min: number, max: number, } } | { "fixed": { tokens: number, } } | { "empirical": { values: Array<number>, weights: Array<number>, } };
 
 /**
  * `T(b, L) = max(floor, alpha + beta L h(b))`, `h(b) = 1 + gamma (b - 1) / b`, for a batch of `b`

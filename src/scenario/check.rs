@@ -8,7 +8,7 @@ use crate::sched::bins::{Boundaries, MAX_BINS, MAX_CUT};
 /// Most GPUs a fleet can have.
 pub const MAX_GPUS: u32 = 4096;
 /// Largest batch of any policy.
-const MAX_BATCH: u32 = 4096;
+pub const MAX_BATCH: u32 = 4096;
 /// Most users of a closed loop, and most requests of each; as many as a generated trace can have.
 const MAX_USERS: u32 = 10_000_000;
 

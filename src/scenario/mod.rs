@@ -14,7 +14,7 @@ use crate::trace::predict::Predictor;
 use crate::trace::synth::Synthetic;
 use crate::trace::{Failed, Format};
 
-pub use check::MAX_GPUS;
+pub use check::{MAX_BATCH, MAX_GPUS};
 pub use preset::Preset;
 
 /// The version of the JSON form that this code writes.

@@ -13,12 +13,14 @@ pub mod execution;
 mod field;
 pub mod figure;
 mod intervals;
+pub mod paper;
 mod published_columns;
 pub mod saturation;
 pub mod server;
 pub mod stress_v2;
 mod text;
 pub mod three_step;
+pub mod two_step;
 
 use serde::{Deserialize, Serialize};
 
@@ -37,8 +39,10 @@ pub use execution::Execution;
 pub enum Study {
     StressV2(stress_v2::StressV2),
     ThreeStep(three_step::ThreeStep),
+    TwoStep(two_step::TwoStep),
     Saturation(saturation::Saturation),
     Contract(contract::Contract),
+    Paper(paper::Paper),
 }
 
 /// What every study can do.
@@ -83,8 +87,10 @@ impl Study {
         vec![
             Study::StressV2(stress_v2::StressV2::default()),
             Study::ThreeStep(three_step::ThreeStep::default()),
+            Study::TwoStep(two_step::TwoStep::default()),
             Study::Saturation(saturation::Saturation::default()),
             Study::Contract(contract::Contract::default()),
+            Study::Paper(paper::Paper::default()),
         ]
     }
 
@@ -92,8 +98,10 @@ impl Study {
         match self {
             Study::StressV2(study) => study,
             Study::ThreeStep(study) => study,
+            Study::TwoStep(study) => study,
             Study::Saturation(study) => study,
             Study::Contract(study) => study,
+            Study::Paper(study) => study,
         }
     }
 
@@ -101,8 +109,10 @@ impl Study {
         match self {
             Study::StressV2(study) => study,
             Study::ThreeStep(study) => study,
+            Study::TwoStep(study) => study,
             Study::Saturation(study) => study,
             Study::Contract(study) => study,
+            Study::Paper(study) => study,
         }
     }
 

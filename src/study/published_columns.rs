@@ -90,7 +90,7 @@ pub(super) const OUTCOME: [Column; 19] = [
     ("total_tokens", |s| total_tokens(s).into()),
     ("num_completed", |s| s.workload.rows_replayed.into()),
     ("execution_time_seconds", |_| Cell::Empty),
-    ("status", |_| "completed".into()),
+    ("status", |_| "success".into()),
 ];
 
 /// Prompt and output tokens of the replayed requests.

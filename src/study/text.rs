@@ -76,6 +76,39 @@ pub(super) fn rule(sign: char) -> String {
     std::iter::repeat_n(sign, 80).collect::<String>() + "\n"
 }
 
+/// A paragraph in lines of at most 80 characters; the last ends with a line feed too.
+pub(super) fn paragraph(words: &str) -> String {
+    let mut text = String::new();
+    let mut column = 0;
+    for word in words.split_whitespace() {
+        let length = word.chars().count();
+        if column > 0 && column + 1 + length > 80 {
+            text.push('\n');
+            column = 0;
+        } else if column > 0 {
+            text.push(' ');
+            column += 1;
+        }
+        text += word;
+        column += length;
+    }
+    text.push('\n');
+    text
+}
+
+/// A Markdown table; cells hold no markup.
+pub(super) fn pipes(header: &[&str], rows: &[Vec<String>]) -> String {
+    let mut text = format!(
+        "| {} |\n|{}\n",
+        header.join(" | "),
+        "---|".repeat(header.len())
+    );
+    for row in rows {
+        text += &format!("| {} |\n", row.join(" | "));
+    }
+    text
+}
+
 /// Columns under a header, two spaces apart: the first to the left, the others to the right.
 pub(super) fn aligned(header: &[&str], rows: &[Vec<String>]) -> String {
     let header = header.iter().map(|&name| name.to_owned()).collect();
@@ -123,4 +156,17 @@ pub(super) fn best_by<'a>(
         Some(old) if value(old) >= value(run) => Some(old),
         _ => Some(run),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paragraphs_fill_lines() {
+        let text = paragraph(&"word ".repeat(32));
+        assert_eq!(text.lines().map(str::len).collect::<Vec<_>>(), [79, 79]);
+        assert_eq!(paragraph(""), "\n");
+        assert_eq!(paragraph(" one\n two "), "one two\n");
+    }
 }

@@ -1,9 +1,11 @@
 //! The studies' own flags, a file each, and the [`Study`] that they describe.
 
 mod contract;
+mod paper;
 mod saturation;
 mod stress_v2;
 mod three_step;
+mod two_step;
 
 use std::path::{Path, PathBuf};
 
@@ -23,10 +25,15 @@ pub enum StudyCommand {
     /// Three steps: more requests, more GPUs, more bins, under one second end to end.
     #[command(name = "three-step")]
     ThreeStep(three_step::ThreeStepArgs),
+    /// Two steps: a grid of GPUs and bins, then four methods; P95 latency and throughput.
+    #[command(name = "two-step")]
+    TwoStep(two_step::TwoStepArgs),
     /// GPU benchmark: throughput against users, simulated or measured, and what it supports.
     Saturation(saturation::SaturationArgs),
     /// Demo contract: three small workloads, or a measured report, against three years' thresholds.
     Contract(contract::ContractArgs),
+    /// The two papers: multi-bin throughput in theory and simulation, the dynamic-batching model.
+    Paper(paper::PaperArgs),
 }
 
 impl StudyCommand {
@@ -37,8 +44,10 @@ impl StudyCommand {
         Ok(match self {
             StudyCommand::StressV2(args) => args.study(),
             StudyCommand::ThreeStep(args) => args.study(),
+            StudyCommand::TwoStep(args) => args.study(),
             StudyCommand::Saturation(args) => args.study()?,
             StudyCommand::Contract(args) => args.study()?,
+            StudyCommand::Paper(args) => args.study(),
         })
     }
 }

@@ -24,6 +24,8 @@ pub enum Lengths {
     Gamma { mean: f64, cv: f64 },
     /// 1..=max with probability proportional to `k^-theta`.
     Zipf { theta: f64, max: u32 },
+    /// Every whole number of min..=max equally often.
+    Uniform { min: u32, max: u32 },
     /// Always the same.
     Fixed { tokens: u32 },
     /// One of `values`, each with its weight; no weights mean equal ones.
@@ -41,6 +43,7 @@ impl Lengths {
             Lengths::Lognormal { .. } => "lognormal",
             Lengths::Gamma { .. } => "gamma",
             Lengths::Zipf { .. } => "zipf",
+            Lengths::Uniform { .. } => "uniform",
             Lengths::Fixed { .. } => "fixed",
             Lengths::Empirical { .. } => "empirical",
         }
@@ -64,6 +67,10 @@ impl Lengths {
             Lengths::Zipf { theta, max } => {
                 range("theta", *theta, 0.0, 10.0)?;
                 range("max", f64::from(*max), 1.0, top)
+            }
+            Lengths::Uniform { min, max } => {
+                range("min", f64::from(*min), 1.0, top)?;
+                range("max", f64::from(*max), f64::from(*min), top)
             }
             Lengths::Fixed { tokens } => range("tokens", f64::from(*tokens), 1.0, top),
             Lengths::Empirical { values, weights } => {
@@ -121,6 +128,13 @@ impl Lengths {
                 let table = Cumulative::new(weights);
                 (0..n)
                     .map(|_| tokens((table.draw(&mut random) + 1) as f64))
+                    .collect()
+            }
+            Lengths::Uniform { min, max } => {
+                let count = f64::from(max - min) + 1.0;
+                (0..n)
+                    // The product may round up to the count itself.
+                    .map(|_| (min + (random.uniform() * count) as u32).min(*max))
                     .collect()
             }
             Lengths::Fixed { tokens } => vec![*tokens; n],

@@ -11,7 +11,7 @@ mod lengths;
 use serde::{Deserialize, Serialize};
 
 pub use arrivals::Arrivals;
-pub use lengths::Lengths;
+pub use lengths::{Lengths, MAX_TOKENS};
 
 use super::predict::in_range;
 use super::random::{Purpose, Stream};

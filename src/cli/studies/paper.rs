@@ -1,0 +1,40 @@
+//! `batchscope study paper`.
+
+use clap::Args;
+
+use super::{Common, set};
+use crate::study::Study;
+use crate::study::paper::Paper;
+
+#[derive(Args)]
+pub struct PaperArgs {
+    #[command(flatten)]
+    common: Common,
+    /// Requests of each run [default: 400000].
+    #[arg(long, value_name = "N")]
+    requests: Option<u32>,
+    /// Batch sizes [default: 128,8].
+    #[arg(long, value_name = "B,B,...", value_delimiter = ',')]
+    batch_sizes: Option<Vec<u32>>,
+    /// Numbers of bins without prediction errors [default: 1,2,3,4,5,8,16,32].
+    #[arg(long, value_name = "K,K,...", value_delimiter = ',')]
+    bin_counts: Option<Vec<u32>>,
+    /// Numbers of bins with prediction errors [default: 2,4,8].
+    #[arg(long, value_name = "K,K,...", value_delimiter = ',')]
+    error_bin_counts: Option<Vec<u32>>,
+    /// Chances of one bin too low, and the same of one too high [default: 0,0.01,0.05,0.1,0.25,0.5].
+    #[arg(long, value_name = "P,P,...", value_delimiter = ',')]
+    bin_errors: Option<Vec<f64>>,
+}
+
+impl PaperArgs {
+    pub fn study(self) -> (Study, Common) {
+        let mut study = Paper::default();
+        set(&mut study.requests, self.requests);
+        set(&mut study.batch_sizes, self.batch_sizes);
+        set(&mut study.bin_counts, self.bin_counts);
+        set(&mut study.error_bin_counts, self.error_bin_counts);
+        set(&mut study.bin_errors, self.bin_errors);
+        (Study::Paper(study), self.common)
+    }
+}
