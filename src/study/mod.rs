@@ -14,6 +14,8 @@ mod field;
 pub mod figure;
 mod intervals;
 mod published_columns;
+pub mod published_values;
+pub mod reproduce;
 pub mod saturation;
 pub mod server;
 pub mod stress_v2;
