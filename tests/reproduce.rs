@@ -274,6 +274,26 @@ fn the_command_meets_every_figure_of_the_400_row_head() {
     assert_eq!(figures, 478);
 }
 
+/// The figures of the first 400 rows have bins made of these rows, whatever follows them.
+#[test]
+fn rows_after_the_head_do_not_change_its_figures() {
+    let Some(path) = support::shared("data/burstgpt_slice/BurstGPT_1_head.csv") else {
+        return;
+    };
+    let folder = TempDir::new().unwrap();
+    let longer = folder.path().join("longer.csv");
+    let mut rows = fs::read_to_string(&path).unwrap();
+    for i in 0..300 {
+        rows += &format!("{},ChatGPT,10,3000,3010,API log\n", 50_000 + i);
+    }
+    fs::write(&longer, rows).unwrap();
+    let output = reproduce(&["--trace", name(&longer)]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let screen = text(&output.stdout);
+    assert!(screen.contains("700 rows; the first 400 are those of BurstGPT_1.csv"));
+    assert!(screen.contains("96 figures compared: 96 agree"));
+}
+
 #[test]
 fn a_table_of_ones_own_is_met_or_not() {
     let folder = TempDir::new().unwrap();

@@ -9,6 +9,7 @@ pub mod capacity;
 mod check;
 pub mod contract;
 pub mod document;
+pub mod errata;
 pub mod execution;
 mod field;
 pub mod figure;
