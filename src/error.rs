@@ -77,6 +77,9 @@ pub enum Error {
     /// Some lines of a sweep could not run.
     #[error("{failed} of {all} lines failed; each has an error object in its place")]
     FailedLines { failed: u64, all: u64 },
+    /// Published figures that a simulation did not meet.
+    #[error("{differ} of {compared} published figures differ by more than rounding")]
+    Mismatch { differ: usize, compared: usize },
     /// The operating system refused a file.
     #[error("cannot {action} {path}: {detail}")]
     File {
@@ -120,6 +123,7 @@ impl Error {
             Error::Contradiction { .. } => "contradiction",
             Error::NoFit { .. } => "no-fit",
             Error::FailedLines { .. } => "failed-lines",
+            Error::Mismatch { .. } => "mismatch",
             Error::File { .. } => "file",
             Error::Interrupted => "interrupted",
         }
@@ -147,7 +151,9 @@ impl Error {
             ),
             Error::File { path, .. } => (Some(path), None, None),
             Error::Contradiction { what, .. } => (None, None, Some(what)),
-            Error::FailedLines { .. } | Error::Interrupted => (None, None, None),
+            Error::FailedLines { .. } | Error::Mismatch { .. } | Error::Interrupted => {
+                (None, None, None)
+            }
         };
         ErrorReport {
             code: self.code().to_owned(),

@@ -14,7 +14,7 @@ use crate::trace::{Failed, Format, predict};
 #[command(
     version,
     about = "Replay LLM-serving requests through batching schedulers and see what a GPU fleet can promise.",
-    after_help = "Exit codes: 0 done, 2 a setting is wrong, 3 the data is wrong, 4 a file cannot be read or written, 130 interrupted.",
+    after_help = "Exit codes: 0 done, 1 a published figure was not met, 2 a setting is wrong, 3 the data is wrong, 4 a file cannot be read or written, 130 interrupted.",
     subcommand_required = true,
     arg_required_else_help = true
 )]
@@ -35,6 +35,8 @@ pub enum Command {
     /// Run a published study: many runs, its tables, report and figures.
     #[command(subcommand)]
     Study(Box<StudyCommand>),
+    /// Check published figures against the file they were computed from.
+    Reproduce(ReproduceArgs),
     /// Run one scenario per line of standard input; print one outcome per line, in order.
     Sweep(SweepArgs),
     /// Fit the closed-batch latency model to a grid of measured batch times.
@@ -184,6 +186,32 @@ pub struct CapacityArgs {
     pub jobs: Option<usize>,
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Parser)]
+pub struct ReproduceArgs {
+    /// BurstGPT_1.csv, or a beginning of it of at least 400 rows ("-" for standard input).
+    #[arg(long, value_name = "FILE")]
+    pub trace: PathBuf,
+    /// Format of the trace file; default: recognised from its content.
+    #[arg(long, value_name = "F")]
+    pub format: Option<FormatArg>,
+    /// Compare with this table of published values instead of the built-in one (docs/MODEL.md,
+    /// "Reproduction", lists its columns).
+    #[arg(long, value_name = "FILE")]
+    pub published: Option<PathBuf>,
+    /// Compare although the file is not the published one.
+    #[arg(long, conflicts_with = "published")]
+    pub anyway: bool,
+    /// Threads; default: one per core.
+    #[arg(long, value_name = "N")]
+    pub jobs: Option<usize>,
+    /// Print every comparison as JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Write every comparison as CSV.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
 }
 
 #[derive(Parser)]

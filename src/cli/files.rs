@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
 use super::interrupt;
+use crate::metrics::digest::FileHash;
 use crate::trace::{self, Format};
 use crate::{Error, Trace};
 
@@ -24,6 +25,26 @@ pub fn problem(action: &'static str, path: &Path, error: &io::Error) -> Error {
 
 /// Reads a trace from a file, or from standard input where the path is "-".
 pub fn read_trace(path: &Path, format: Option<Format>) -> Result<Trace, Error> {
+    let (input, name) = open(path)?;
+    trace::read(input, &name, format)
+}
+
+/// The same, with the size in bytes and the SHA-256 of what was read.
+pub fn read_hashed(path: &Path, format: Option<Format>) -> Result<(Trace, u64, String), Error> {
+    let (input, name) = open(path)?;
+    let mut input = Hashing {
+        input,
+        hash: FileHash::default(),
+        bytes: 0,
+    };
+    let trace = trace::read(&mut input, &name, format)?;
+    // What a reader of rows does not ask for, such as the bytes behind a gzip stream.
+    io::copy(&mut input, &mut io::sink()).map_err(|e| problem("read", path, &e))?;
+    Ok((trace, input.bytes, input.hash.finish()))
+}
+
+/// A file or standard input, and its name for people.
+fn open(path: &Path) -> Result<(impl Read, String), Error> {
     let (input, name): (Box<dyn Read>, String) = if path == Path::new("-") {
         (Box::new(io::stdin().lock()), "standard input".to_owned())
     } else {
@@ -34,7 +55,23 @@ pub fn read_trace(path: &Path, format: Option<Format>) -> Result<Trace, Error> {
         );
         (Box::new(file), name)
     };
-    trace::read(Interruptible(input), &name, format)
+    Ok((Interruptible(input), name))
+}
+
+/// Takes the checksum of what passes through.
+struct Hashing<R> {
+    input: R,
+    hash: FileHash,
+    bytes: u64,
+}
+
+impl<R: Read> Read for Hashing<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.input.read(buffer)?;
+        self.hash.add(&buffer[..length]);
+        self.bytes += length as u64;
+        Ok(length)
+    }
 }
 
 /// Reads a text file whole, or standard input where the path is "-".

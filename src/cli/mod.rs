@@ -7,6 +7,7 @@ mod fit;
 mod interrupt;
 mod journal;
 mod pool;
+mod reproduce;
 mod run;
 mod studies;
 mod study;
@@ -24,6 +25,7 @@ use crate::Error;
 use args::{Args, Command, TraceCommand};
 
 /// Exit codes, part of the contract (README, "Exit codes").
+const MISMATCH: u8 = 1;
 const BAD_SETTING: u8 = 2;
 const BAD_DATA: u8 = 3;
 const BAD_FILE: u8 = 4;
@@ -40,6 +42,7 @@ pub fn main() -> ExitCode {
         Command::Trace(TraceCommand::Generate(args)) => trace::generate(args),
         Command::Capacity(args) => capacity::capacity(*args),
         Command::Study(args) => study::study(*args),
+        Command::Reproduce(args) => reproduce::reproduce(args),
         Command::Sweep(args) => sweep::sweep(args),
         Command::Fit(args) => fit::fit(args),
     };
@@ -57,6 +60,7 @@ pub fn main() -> ExitCode {
             // Nobody is left to tell where standard error is gone; the exit code still says it.
             let _ = writeln!(std::io::stderr(), "batchscope: {error} [{}]", error.code());
             ExitCode::from(match error {
+                Error::Mismatch { .. } => MISMATCH,
                 Error::BadField { .. }
                 | Error::BadScenario { .. }
                 | Error::Contradiction { .. } => BAD_SETTING,

@@ -148,7 +148,7 @@ fn run_all(
     Ok(outcomes.into_iter().flatten().collect())
 }
 
-fn new_bar(runs: usize) -> ProgressBar {
+pub fn new_bar(runs: usize) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }

@@ -40,9 +40,14 @@ impl Outcome {
 
 /// One SHA-256 over a trace's arrivals, prompts and outputs: whether two files replay alike.
 pub fn trace(trace: &Trace) -> String {
+    head(trace, trace.len())
+}
+
+/// The same over the first `rows` rows: whether two files begin alike.
+pub fn head(trace: &Trace, rows: usize) -> String {
     let mut hash = Sha256::new();
-    let rows = trace.arrival.iter().zip(&trace.prompt).zip(&trace.output);
-    for ((arrival, prompt), output) in rows {
+    let columns = trace.arrival.iter().zip(&trace.prompt).zip(&trace.output);
+    for ((arrival, prompt), output) in columns.take(rows) {
         hash.update(arrival.to_le_bytes());
         hash.update(prompt.to_le_bytes());
         hash.update(output.to_le_bytes());
@@ -56,6 +61,20 @@ fn of<T, const N: usize>(column: &[T], bytes: impl Fn(&T) -> [u8; N]) -> String 
         hash.update(bytes(value));
     }
     hex(hash.finalize().as_slice())
+}
+
+/// The SHA-256 of a file as it is read, as `sha256sum` prints it.
+#[derive(Debug, Clone, Default)]
+pub struct FileHash(Sha256);
+
+impl FileHash {
+    pub fn add(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    pub fn finish(self) -> String {
+        hex(self.0.finalize().as_slice())
+    }
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -4,7 +4,7 @@
 //! that arrive in the same second (BurstGPT's clock counts whole seconds) and ends that coincide
 //! with arrivals then come out in whatever order the heap's shape gives, and the shape depends on
 //! every event before. A batch boundary between two such requests moves published figures, so
-//! exactness needs the heap itself (docs/ERRATA.md).
+//! exactness needs the heap itself (docs/MODEL.md).
 
 /// What happens.
 #[derive(Debug, Clone, Copy, PartialEq)]

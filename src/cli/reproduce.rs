@@ -1,0 +1,298 @@
+//! `batchscope reproduce`: published figures against simulated ones, on threads.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::args::ReproduceArgs;
+use super::{files, pool, run, study, table};
+use crate::metrics::Summary;
+use crate::report;
+use crate::scenario::Source;
+use crate::study::published_values::{self, COLUMNS, Value};
+use crate::study::reproduce::{
+    self, Comparison, LeftOut, Plan, Recognised, judge, name, plan, recognise,
+};
+use crate::{Error, Trace};
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Report<'a> {
+    file: FileReport,
+    compared: usize,
+    differ: usize,
+    comparisons: &'a [Comparison],
+    left_out: &'a [LeftOut],
+}
+
+#[derive(Serialize)]
+struct FileReport {
+    name: String,
+    bytes: u64,
+    sha256: String,
+    rows: u64,
+    recognised: Recognised,
+}
+
+/// Compares every published figure that the file allows.
+///
+/// Errors: [`Error::Mismatch`] after everything is printed, where a figure differs.
+pub fn reproduce(args: ReproduceArgs) -> Result<(), Error> {
+    check_files(&args)?;
+    let format = args.format.map(|f| f.0);
+    let (trace, bytes, sha256) = files::read_hashed(&args.trace, format)?;
+    let file = FileReport {
+        name: args.trace.display().to_string(),
+        bytes,
+        rows: trace.len() as u64,
+        recognised: recognise(&trace, bytes, &sha256),
+        sha256,
+    };
+    let values = match &args.published {
+        Some(path) => read_values(path)?,
+        None => published_values::built_in()?,
+    };
+    if file.recognised == Recognised::Unknown && args.published.is_none() && !args.anyway {
+        return Err(Error::Contradiction {
+            what: "--trace".to_owned(),
+            why: format!(
+                "{} is neither BurstGPT_1.csv nor a beginning of it of at least {} rows, so the \
+                 published figures are not about it; --anyway compares all the same, --published \
+                 FILE compares with figures of your own",
+                file.name,
+                reproduce::HEAD_ROWS
+            ),
+        });
+    }
+    let source = Source::File {
+        name: file.name.clone(),
+        format,
+    };
+    let plan = plan(values, file.rows, &source);
+    let jobs = args.jobs.unwrap_or_else(pool::default_jobs);
+    let comparisons = compare(&plan, &trace, jobs)?;
+    let differ = comparisons.iter().filter(|c| !c.agrees).count();
+    if let Some(path) = &args.out {
+        let csv = report::csv(&reproduce::table(&comparisons));
+        files::write(path, |file| file.write_all(csv.as_bytes()))?;
+    }
+    let report = Report {
+        file,
+        compared: comparisons.len(),
+        differ,
+        comparisons: &comparisons,
+        left_out: &plan.left_out,
+    };
+    if args.json {
+        files::print_json(&report)?;
+    } else {
+        let text = text(&report, args.published.as_deref());
+        files::print(|output| output.write_all(text.as_bytes()))?;
+    }
+    match differ {
+        0 => Ok(()),
+        _ => Err(Error::Mismatch {
+            differ,
+            compared: comparisons.len(),
+        }),
+    }
+}
+
+/// Refuses an output that would overwrite what is read.
+fn check_files(args: &ReproduceArgs) -> Result<(), Error> {
+    let inputs = [
+        ("the trace", Some(&args.trace)),
+        ("the published values", args.published.as_ref()),
+    ];
+    for (what, input) in inputs {
+        if let (Some(out), Some(input)) = (&args.out, input)
+            && files::same_file(out, input)
+        {
+            return Err(Error::Contradiction {
+                what: "--out".to_owned(),
+                why: format!("it is the same file as {what}; give it another name"),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// A table of published values of the reader's own.
+fn read_values(path: &Path) -> Result<Vec<Value>, Error> {
+    let file = path.display().to_string();
+    let text = files::read_text(path)?;
+    let mut reader = csv::ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true)
+        .from_reader(text.as_bytes());
+    let mut values = Vec::new();
+    let mut header = true;
+    for record in reader.records() {
+        let record = record.map_err(|e| Error::BadRow {
+            file: file.clone(),
+            row: e.position().map_or(1, csv::Position::line),
+            problem: e.to_string(),
+        })?;
+        if std::mem::take(&mut header) {
+            if !record.iter().eq(COLUMNS) {
+                return Err(Error::MissingColumn {
+                    file,
+                    needed: COLUMNS.join(","),
+                    found: record.iter().collect::<Vec<_>>().join(","),
+                });
+            }
+            continue;
+        }
+        let row = record.position().map_or(0, csv::Position::line);
+        let fields: Vec<&str> = record.iter().collect();
+        values.push(Value::of(&fields, &file, row)?);
+    }
+    if values.is_empty() {
+        return Err(Error::EmptyTrace {
+            file,
+            problem: "no published value in it".to_owned(),
+        });
+    }
+    Ok(values)
+}
+
+/// Every comparison, in the order of the plan.
+fn compare(plan: &Plan, trace: &Trace, jobs: usize) -> Result<Vec<Comparison>, Error> {
+    let mut order: Vec<usize> = (0..plan.rows.len()).collect();
+    // The longest first, so that no thread is left with one at the end.
+    order.sort_by_key(|&i| std::cmp::Reverse(plan.rows[i].scenario.workload.limit));
+    let mut judged = vec![Vec::new(); plan.rows.len()];
+    let bar = study::new_bar(order.len());
+    let ended = pool::each(
+        jobs,
+        order.into_iter(),
+        |i| {
+            Ok((
+                i,
+                run::replay_quietly(trace, &plan.rows[i].scenario)?.summary,
+            ))
+        },
+        |_, result: Result<(usize, Summary), Error>| {
+            let (i, outcome) = result?;
+            judged[i] = judge(&plan.rows[i], &outcome);
+            bar.inc(1);
+            Ok(())
+        },
+    );
+    bar.finish_and_clear();
+    ended?;
+    Ok(judged.into_iter().flatten().collect())
+}
+
+fn text(report: &Report, own_values: Option<&Path>) -> String {
+    let file = &report.file;
+    let mut text = match file.recognised {
+        Recognised::Whole => format!("{}: the complete BurstGPT_1.csv\n", file.name),
+        Recognised::Beginning => format!(
+            "{}: {} rows; the first {} are those of BurstGPT_1.csv, no checksum is known for more\n",
+            file.name,
+            file.rows,
+            reproduce::HEAD_ROWS
+        ),
+        Recognised::Unknown => format!(
+            "{}: {} rows, not from BurstGPT_1.csv\n",
+            file.name, file.rows
+        ),
+    };
+    match own_values {
+        Some(path) => text += &format!("published values: {}\n", path.display()),
+        None if file.recognised == Recognised::Unknown => {
+            text +=
+                "the published figures are not about this file: no verdict below means anything\n";
+        }
+        None => {}
+    }
+    for comparisons in report.comparisons.chunk_by(|a, b| a.study == b.study) {
+        text += &format!("\n{}\n", comparisons[0].study);
+        let mut table = table::new_table(&[
+            "run",
+            "figure",
+            "published",
+            "simulated",
+            "difference",
+            "verdict",
+        ]);
+        let mut last = String::new();
+        for c in comparisons {
+            let run = run_name(c);
+            let shown = |x: Option<f64>, plus: bool| digits(x, &c.published, plus);
+            table.add_row([
+                if run == last {
+                    String::new()
+                } else {
+                    run.clone()
+                },
+                c.figure.to_owned(),
+                c.published.clone(),
+                shown(c.simulated, false),
+                shown(c.difference, true),
+                reproduce::verdict(c).to_owned(),
+            ]);
+            last = run;
+        }
+        text += &format!("{table}\n");
+    }
+    text += "\n";
+    for left_out in report.left_out {
+        text += &format!(
+            "{}: {} the first {} rows\n",
+            left_out.study,
+            match left_out.figures {
+                1 => "1 figure needs".to_owned(),
+                n => format!("{n} figures need"),
+            },
+            left_out.needs_rows
+        );
+    }
+    text += &format!(
+        "{} figures compared: {} agree within half a unit of the last printed digit, {} differ\n",
+        report.compared,
+        report.compared - report.differ,
+        report.differ
+    );
+    text
+}
+
+/// A number with two digits more than were printed, which show how near it is; counts as they are.
+fn digits(x: Option<f64>, printed: &str, plus: bool) -> String {
+    let Some(x) = x else {
+        return "-".to_owned();
+    };
+    let digits = match printed.split_once('.') {
+        None if x.fract() == 0.0 => 0,
+        None => 2,
+        Some((_, decimals)) => decimals.len() + 2,
+    };
+    if plus {
+        format!("{x:+.digits$}")
+    } else {
+        format!("{x:.digits$}")
+    }
+}
+
+/// As in "1000 requests / 200, multi-bin-dynamic, 32 GPUs, 8 bins".
+fn run_name(c: &Comparison) -> String {
+    let many = |n: u32, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+    let mut run = format!(
+        "{} requests / {}, {}, {}",
+        c.requests,
+        c.time_scale,
+        name(&c.scheduler),
+        many(c.gpus, "GPU")
+    );
+    if matches!(
+        name(&c.scheduler).as_str(),
+        "multi-bin" | "multi-bin-dynamic"
+    ) {
+        run += &format!(", {}", many(c.bins, "bin"));
+    }
+    if name(&c.token_rule) == "decode-step" {
+        run += ", decode-step";
+    }
+    run
+}

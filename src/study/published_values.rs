@@ -1,0 +1,265 @@
+//! What the three studies of TravisLeeTS/llm-scheduler-sim printed, as data: `published.csv`, one
+//! figure a line.
+//!
+//! | `study` | source |
+//! |---|---|
+//! | `stress-v2` | `results_v2.csv` (run of 30 November 2025) |
+//! | `two-step` | `STRESS_TEST_REPORT.md` and the CSV files of 29 November; offered loads follow from tokens and arrival rates in those files |
+//! | `three-step` | `comprehensive_stress_results_optimized_step*.csv` of 24 November |
+//! | `head-400` | the same program run on the first 400 rows alone, arrival times divided by 2,000 or 20,000 |
+//!
+//! Cells that a study left empty or that failed are not in the table. Neither is the two-step
+//! report's "efficiency" per fleet, which does not say its K, nor an offered load for 1,000,000
+//! requests: the report's own throughputs of 44,325 and 44,326 tokens/s leave its last digit open.
+
+use serde::Deserialize;
+use serde::de::value::{Error as NoSuchName, StrDeserializer};
+
+use crate::Error;
+use crate::error::printable;
+use crate::metrics::Summary;
+use crate::scenario::{Preset, Scenario, TokenRule};
+use crate::sched::{Feedback, Policy};
+
+/// The columns of a table of published values, in order.
+pub const COLUMNS: [&str; 12] = [
+    "study",
+    "preset",
+    "requests",
+    "time_scale",
+    "boundary_rows",
+    "variant",
+    "scheduler",
+    "gpus",
+    "bins",
+    "figure",
+    "published",
+    "source",
+];
+
+const BUILT_IN: &str = include_str!("published.csv");
+
+/// One published figure and the run that it belongs to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Value {
+    /// Where it is listed; of the studies, or any other name.
+    pub study: String,
+    /// The settings of its run, without a trace.
+    pub scenario: Scenario,
+    pub figure: Figure,
+    /// As printed; its digits say how exact it is.
+    pub published: String,
+    /// The file that prints it.
+    pub source: String,
+}
+
+impl Value {
+    /// Half a unit in the last printed digit: what rounding may have changed.
+    pub fn tolerance(&self) -> f64 {
+        let decimals = self
+            .published
+            .split_once('.')
+            .map_or(0, |(_, digits)| digits.len());
+        (0..decimals).fold(0.5, |unit, _| unit / 10.0)
+    }
+
+    /// The printed text as a number.
+    pub fn number(&self) -> f64 {
+        // Read by the same rule when the line was taken.
+        self.published.parse().unwrap_or(f64::NAN)
+    }
+
+    /// Takes a line's fields; `row` counts as an editor does, for the error.
+    ///
+    /// Errors: a wrong number of fields, an unknown name, a number out of range.
+    pub fn of(fields: &[&str], file: &str, row: u64) -> Result<Value, Error> {
+        let &[
+            study,
+            preset,
+            requests,
+            time_scale,
+            boundary_rows,
+            variant,
+            scheduler,
+            gpus,
+            bins,
+            figure,
+            published,
+            source,
+        ] = fields
+        else {
+            return Err(Error::BadRow {
+                file: file.to_owned(),
+                row,
+                problem: format!("{} fields where {} belong", fields.len(), COLUMNS.len()),
+            });
+        };
+        let bad = |column: &str, value: &str, allowed: &str| Error::BadCell {
+            file: file.to_owned(),
+            row,
+            column: column.to_owned(),
+            value: printable(value.as_bytes()),
+            allowed: allowed.to_owned(),
+        };
+        let whole = |column: &str, value: &str| {
+            value
+                .parse::<u32>()
+                .map_err(|_| bad(column, value, "a whole number from 0 to 4294967295"))
+        };
+        let preset = Preset::ALL
+            .into_iter()
+            .find(|p| p.name() == preset)
+            .ok_or_else(|| bad("preset", preset, "stress-v2, two-step or three-step"))?;
+        let mut scenario = preset.scenario();
+        scenario.workload.limit = Some(whole("requests", requests)?);
+        scenario.workload.time_scale = time_scale
+            .parse()
+            .map_err(|_| bad("time_scale", time_scale, "a number"))?;
+        if !boundary_rows.is_empty() {
+            scenario.scheduler.bins.sample_rows = whole("boundary_rows", boundary_rows)?;
+        }
+        match variant {
+            "" => {}
+            "decode-step" => {
+                scenario.scheduler.controller.feedback = Feedback::Decode;
+                scenario.sla.published_token_rule = TokenRule::DecodeStep;
+            }
+            _ => return Err(bad("variant", variant, "empty or decode-step")),
+        }
+        scenario.scheduler.policy =
+            Policy::deserialize(StrDeserializer::<NoSuchName>::new(scheduler)).map_err(|_| {
+                bad(
+                    "scheduler",
+                    scheduler,
+                    "static-fifo, dynamic, multi-bin-dynamic or multi-bin",
+                )
+            })?;
+        scenario.fleet.gpus = whole("gpus", gpus)?;
+        scenario.scheduler.bins.count = whole("bins", bins)?;
+        scenario.validate().map_err(|e| Error::BadRow {
+            file: file.to_owned(),
+            row,
+            problem: e.to_string(),
+        })?;
+        let figure = Figure::named(figure).ok_or_else(|| {
+            let names: Vec<_> = FIGURES.iter().map(|(name, _)| *name).collect();
+            bad("figure", figure, &format!("one of {}", names.join(", ")))
+        })?;
+        let plain = published
+            .bytes()
+            .all(|c| c.is_ascii_digit() || c == b'.' || c == b'-');
+        if !plain || !published.parse().is_ok_and(f64::is_finite) {
+            return Err(bad(
+                "published",
+                published,
+                "a decimal number without exponent or thousands separators",
+            ));
+        }
+        Ok(Value {
+            study: study.to_owned(),
+            scenario,
+            figure,
+            published: published.to_owned(),
+            source: source.to_owned(),
+        })
+    }
+}
+
+/// The built-in table.
+pub fn built_in() -> Result<Vec<Value>, Error> {
+    (1u64..)
+        .zip(BUILT_IN.lines())
+        .skip(1)
+        .map(|(row, line)| {
+            let fields: Vec<&str> = line.split(',').collect();
+            Value::of(&fields, "published.csv", row)
+        })
+        .collect()
+}
+
+/// A figure that a study printed, and where an outcome has it.
+#[derive(Clone, Copy)]
+pub struct Figure(&'static (&'static str, Getter));
+
+/// Absent where the run has no such figure.
+type Getter = fn(&Summary) -> Option<f64>;
+
+impl Figure {
+    /// By its name in the table.
+    pub fn named(name: &str) -> Option<Figure> {
+        FIGURES.iter().find(|(n, _)| *n == name).map(Figure)
+    }
+
+    pub fn name(self) -> &'static str {
+        self.0.0
+    }
+
+    /// Its value in an outcome; absent where the run has no such figure, as a rate without a span.
+    pub fn of(self, outcome: &Summary) -> Option<f64> {
+        (self.0.1)(outcome)
+    }
+}
+
+impl PartialEq for Figure {
+    fn eq(&self, other: &Figure) -> bool {
+        self.name() == other.name()
+    }
+}
+
+impl std::fmt::Debug for Figure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+static FIGURES: [(&str, Getter); 29] = [
+    ("token_violations", |s| {
+        Some(s.published.token_violations as f64)
+    }),
+    ("token_violations_percent", |s| {
+        Some(100.0 * s.published.token_violations as f64 / s.workload.rows_replayed as f64)
+    }),
+    ("request_violations", |s| {
+        Some(s.published.request_violations as f64)
+    }),
+    ("avg_tbt_ms", |s| Some(s.published.avg_tbt_ms)),
+    ("p95_tbt_ms", |s| Some(s.published.p95_tbt_ms)),
+    ("p99_tbt_ms", |s| Some(s.published.p99_tbt_ms)),
+    ("max_tbt_ms", |s| Some(s.published.max_tbt_ms)),
+    ("avg_latency_s", |s| Some(s.published.avg_latency_s)),
+    ("p50_latency_s", |s| Some(s.published.p50_latency_s)),
+    ("p95_latency_s", |s| Some(s.published.p95_latency_s)),
+    ("p99_latency_s", |s| Some(s.published.p99_latency_s)),
+    ("max_latency_s", |s| Some(s.published.max_latency_s)),
+    ("avg_queueing_s", |s| Some(s.published.avg_queueing_s)),
+    ("avg_service_s", |s| Some(s.published.avg_service_s)),
+    ("gpu_utilization_mean", |s| {
+        Some(s.published.gpu_utilization_mean)
+    }),
+    ("gpu_utilization_percent", |s| {
+        Some(100.0 * s.published.gpu_utilization_mean)
+    }),
+    ("gpu_utilization_min", |s| {
+        Some(s.published.gpu_utilization_min)
+    }),
+    ("gpu_utilization_max", |s| {
+        Some(s.published.gpu_utilization_max)
+    }),
+    ("batches", |s| Some(s.published.batches as f64)),
+    ("avg_batch", |s| Some(s.published.avg_batch)),
+    ("min_batch", |s| Some(f64::from(s.published.min_batch))),
+    ("max_batch", |s| Some(f64::from(s.published.max_batch))),
+    ("makespan_s", |s| Some(s.published.makespan_s)),
+    ("tokens_per_s", |s| Some(s.published.tokens_per_s)),
+    ("requests_per_s", |s| Some(s.published.requests_per_s)),
+    ("capacity_qps_under_sla", |s| {
+        Some(s.published.capacity_qps_under_sla)
+    }),
+    ("total_tokens", |s| {
+        Some((s.workload.prompt_tokens + s.workload.output_tokens) as f64)
+    }),
+    ("offered_requests_per_s", |s| {
+        s.workload.offered_requests_per_s
+    }),
+    ("offered_tokens_per_s", |s| s.workload.offered_tokens_per_s),
+];

@@ -1,0 +1,466 @@
+//! Published figures against simulated ones: the table, the plan, the verdicts, the command.
+#![cfg(feature = "cli")]
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use batchscope::scenario::Source;
+use batchscope::study::published_values::{COLUMNS, Figure, Value, built_in};
+use batchscope::study::reproduce::{Recognised, judge, plan, recognise, table};
+use batchscope::{Error, Trace, simulate};
+use serde_json::Value as Json;
+use tempfile::TempDir;
+
+mod support;
+
+fn reproduce(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_batchscope"))
+        .arg("reproduce")
+        .args(args)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+fn refused(output: &Output, exit: i32, words: &[&str]) {
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(exit), "{message}");
+    assert_eq!(text(&output.stdout), "");
+    for word in words {
+        assert!(message.contains(word), "{word} is not in {message}");
+    }
+}
+
+fn name(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// Requests that overload one GPU for a while, some of them failed.
+fn made_up(rows: u32) -> Trace {
+    let column = |f: fn(u32) -> u32| (0..rows).map(f).collect::<Vec<_>>();
+    Trace {
+        name: "made up".to_owned(),
+        arrival: (0..rows).map(|i| f64::from(i / 2) * 30.0).collect(),
+        prompt: column(|i| if i % 17 == 0 { 0 } else { 20 + (i * 37) % 900 }),
+        output: column(|i| if i % 17 == 0 { 0 } else { 1 + (i * 53) % 400 }),
+        ..Trace::default()
+    }
+}
+
+fn write_trace(folder: &TempDir, trace: &Trace) -> std::path::PathBuf {
+    let path = folder.path().join("trace.csv");
+    let mut csv = "arrival_s,prompt_tokens,output_tokens\n".to_owned();
+    for i in 0..trace.len() {
+        csv += &format!(
+            "{},{},{}\n",
+            trace.arrival[i], trace.prompt[i], trace.output[i]
+        );
+    }
+    fs::write(&path, csv).unwrap();
+    path
+}
+
+/// A line of a table; `settings` are scheduler, GPUs, bins.
+fn line(requests: u32, settings: &str, figure: &str, published: &str) -> String {
+    format!("mine,stress-v2,{requests},200,100,,{settings},{figure},{published},made up")
+}
+
+fn value(line: &str) -> Value {
+    Value::of(&line.split(',').collect::<Vec<_>>(), "mine.csv", 2).unwrap()
+}
+
+fn write_table(folder: &TempDir, lines: &[String]) -> std::path::PathBuf {
+    let path = folder.path().join("mine.csv");
+    fs::write(
+        &path,
+        format!("{}\n{}\n", COLUMNS.join(","), lines.join("\n")),
+    )
+    .unwrap();
+    path
+}
+
+#[test]
+fn the_built_in_table_is_whole_and_valid() {
+    let values = built_in().unwrap();
+    let mut counts = std::collections::BTreeMap::new();
+    for value in &values {
+        *counts.entry(value.study.as_str()).or_insert(0) += 1;
+        value.scenario.validate().unwrap();
+        assert!(value.number().is_finite());
+        assert!(!value.source.is_empty());
+    }
+    let expected = [
+        ("head-400", 96),
+        ("stress-v2", 148),
+        ("three-step", 119),
+        ("two-step", 211),
+    ];
+    assert_eq!(counts, std::collections::BTreeMap::from(expected));
+    for (i, a) in values.iter().enumerate() {
+        let again = values[i + 1..].iter().any(|b| {
+            a.figure == b.figure
+                && a.published == b.published
+                && a.study == b.study
+                && a.scenario == b.scenario
+        });
+        assert!(!again, "listed twice: {a:?}");
+    }
+}
+
+/// The embedded figures of the 400-row head are those of the file that they were carried over from.
+#[test]
+fn the_head_in_the_table_is_the_golden_file() {
+    let Some(golden) = support::golden_400() else {
+        return;
+    };
+    let mut from_table: Vec<f64> = built_in()
+        .unwrap()
+        .iter()
+        .filter(|v| v.study == "head-400")
+        .map(Value::number)
+        .collect();
+    let mut from_file: Vec<f64> = ["linear_model_v2", "decode_feedback_v2", "fallback_model"]
+        .iter()
+        .flat_map(|group| golden[group]["rows"].as_array().unwrap())
+        .flat_map(|row| {
+            let row = row.as_object().unwrap();
+            row.iter()
+                .filter(|(key, _)| !["g", "k"].contains(&key.as_str()))
+                .filter_map(|(_, figure)| figure.as_f64())
+        })
+        .collect();
+    from_table.sort_by(f64::total_cmp);
+    from_file.sort_by(f64::total_cmp);
+    assert_eq!(from_table, from_file);
+}
+
+#[test]
+fn a_plan_keeps_what_the_file_is_long_enough_for() {
+    let source = Source::File {
+        name: "a.csv".to_owned(),
+        format: None,
+    };
+    let all = built_in().unwrap();
+    let figures = |rows: u64| -> (u64, u64) {
+        let plan = plan(all.clone(), rows, &source);
+        assert!(plan.rows.iter().all(|row| row.scenario.trace == source));
+        (
+            plan.rows.iter().map(|row| row.values.len() as u64).sum(),
+            plan.left_out.iter().map(|l| l.figures).sum(),
+        )
+    };
+    assert_eq!(figures(400), (96, 478));
+    assert_eq!(figures(1_429_737), (574, 0));
+
+    // Bins come from the first 20,000 rows, however few are replayed; one bin needs none.
+    let values = [
+        "static-fifo,1,1",
+        "multi-bin-dynamic,1,1",
+        "multi-bin-dynamic,1,4",
+    ]
+    .map(|s| value(&line(1000, s, "batches", "1").replace(",200,100,", ",200,,")));
+    let plan = plan(values.to_vec(), 1000, &source);
+    assert_eq!(plan.rows.len(), 2);
+    assert_eq!(plan.left_out.len(), 1);
+    assert_eq!(plan.left_out[0].needs_rows, 20_000);
+}
+
+#[test]
+fn figures_of_one_run_share_it() {
+    let values = ["batches", "max_batch"].map(|f| value(&line(50, "dynamic,1,1", f, "1")));
+    let plan = plan(values.to_vec(), 50, &Source::default());
+    assert_eq!(plan.rows.len(), 1);
+    assert_eq!(plan.rows[0].values.len(), 2);
+}
+
+#[test]
+fn a_figure_agrees_within_half_its_last_digit() {
+    let tolerance =
+        |printed: &str| value(&line(50, "dynamic,1,1", "makespan_s", printed)).tolerance();
+    assert_eq!(tolerance("81"), 0.5);
+    assert_eq!(tolerance("1.0"), 0.05);
+    assert!((tolerance("0.455") - 0.0005).abs() < 1e-18);
+
+    let trace = made_up(60);
+    let exact = value(&line(50, "dynamic,1,1", "makespan_s", "1"));
+    let outcome = simulate(&trace, &exact.scenario).unwrap().summary;
+    let seconds = outcome.published.makespan_s;
+    // One step of the last digit either way is outside, the rounded number is inside.
+    for digits in 0..4usize {
+        let step = 10f64.powi(-(digits as i32));
+        for (shift, agrees) in [(0.0, true), (1.0, false), (-1.0, false)] {
+            let printed = format!("{:.digits$}", seconds + shift * step);
+            let row = plan(
+                vec![value(&line(50, "dynamic,1,1", "makespan_s", &printed))],
+                60,
+                &Source::default(),
+            );
+            let judged = judge(&row.rows[0], &outcome);
+            assert_eq!(judged[0].agrees, agrees, "{printed} for {seconds}");
+            assert_eq!(judged[0].simulated, Some(seconds));
+        }
+    }
+}
+
+#[test]
+fn every_figure_of_the_table_is_found_in_an_outcome() {
+    let values = built_in().unwrap();
+    // Some of these requests break a token SLA of 15 ms, not all.
+    let mut scenario = values[0].scenario.clone();
+    scenario.sla.token_ms = 15.0;
+    let outcome = simulate(&made_up(60), &scenario).unwrap().summary;
+    for value in &values {
+        assert!(value.figure.of(&outcome).is_some(), "{:?}", value.figure);
+    }
+    let share = |name: &str| Figure::named(name).unwrap().of(&outcome).unwrap();
+    let broken = share("token_violations");
+    assert!(broken > 0.0 && broken < 60.0, "{broken}");
+    assert_eq!(
+        share("token_violations_percent"),
+        100.0 * share("token_violations") / 60.0
+    );
+    assert_eq!(
+        share("gpu_utilization_percent"),
+        100.0 * share("gpu_utilization_mean")
+    );
+}
+
+#[test]
+fn the_whole_file_is_known_by_size_and_checksum() {
+    let trace = made_up(60);
+    let sha = format!("4bb37836{}e12122", "0".repeat(50));
+    assert_eq!(recognise(&trace, 52_283_111, &sha), Recognised::Whole);
+    assert_eq!(recognise(&trace, 52_283_110, &sha), Recognised::Unknown);
+    let other = sha.replace("e12122", "e12123");
+    assert_eq!(recognise(&trace, 52_283_111, &other), Recognised::Unknown);
+}
+
+#[test]
+fn a_beginning_is_known_by_its_first_400_rows() {
+    let Some(mut trace) = support::burstgpt_head() else {
+        return;
+    };
+    assert_eq!(recognise(&trace, 1, ""), Recognised::Beginning);
+    trace.arrival.push(1e6);
+    trace.prompt.push(1);
+    trace.output.push(1);
+    assert_eq!(recognise(&trace, 1, ""), Recognised::Beginning);
+    trace.output[399] += 1;
+    assert_eq!(recognise(&trace, 1, ""), Recognised::Unknown);
+}
+
+#[test]
+fn the_command_meets_every_figure_of_the_400_row_head() {
+    let Some(path) = support::shared("data/burstgpt_slice/BurstGPT_1_head.csv") else {
+        return;
+    };
+    let output = reproduce(&["--trace", name(&path), "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let report: Json = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["file"]["recognised"], "beginning");
+    assert_eq!(report["compared"], 96);
+    assert_eq!(report["differ"], 0);
+    assert_eq!(report["comparisons"].as_array().unwrap().len(), 96);
+    let left_out = report["left_out"].as_array().unwrap();
+    let figures: u64 = left_out
+        .iter()
+        .map(|l| l["figures"].as_u64().unwrap())
+        .sum();
+    assert_eq!(figures, 478);
+}
+
+/// The figures of the first 400 rows have bins made of these rows, whatever follows them.
+#[test]
+fn rows_after_the_head_do_not_change_its_figures() {
+    let Some(path) = support::shared("data/burstgpt_slice/BurstGPT_1_head.csv") else {
+        return;
+    };
+    let folder = TempDir::new().unwrap();
+    let longer = folder.path().join("longer.csv");
+    let mut rows = fs::read_to_string(&path).unwrap();
+    for i in 0..300 {
+        rows += &format!("{},ChatGPT,10,3000,3010,API log\n", 50_000 + i);
+    }
+    fs::write(&longer, rows).unwrap();
+    let output = reproduce(&["--trace", name(&longer)]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let screen = text(&output.stdout);
+    assert!(screen.contains("700 rows; the first 400 are those of BurstGPT_1.csv"));
+    assert!(screen.contains("96 figures compared: 96 agree"));
+}
+
+#[test]
+fn a_table_of_ones_own_is_met_or_not() {
+    let folder = TempDir::new().unwrap();
+    let trace = made_up(120);
+    let file = write_trace(&folder, &trace);
+    let settings = ["static-fifo,1,1", "dynamic,2,1", "multi-bin-dynamic,1,4"];
+    let mut lines = Vec::new();
+    for setting in settings {
+        for figure in ["batches", "avg_latency_s", "tokens_per_s"] {
+            let scenario = value(&line(110, setting, figure, "1")).scenario;
+            let outcome = simulate(&trace, &scenario).unwrap().summary;
+            let number = Figure::named(figure).unwrap().of(&outcome).unwrap();
+            let digits = if figure == "batches" { 0 } else { 4 };
+            lines.push(line(110, setting, figure, &format!("{number:.digits$}")));
+        }
+    }
+    // Longer than the file: left out, and no mismatch.
+    lines.push(line(500, "dynamic,1,1", "batches", "7"));
+    let own = write_table(&folder, &lines);
+    let args = ["--trace", name(&file), "--published", name(&own)];
+    let output = reproduce(&args);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let screen = text(&output.stdout);
+    assert!(screen.contains("9 figures compared: 9 agree"), "{screen}");
+    assert!(screen.contains("mine: 1 figure needs the first 500 rows"));
+    assert!(!screen.contains("differs"));
+
+    // One digit changed: the table says which, CSV and JSON too, and the exit code is 1.
+    let right = lines[4].rsplit(',').nth(1).unwrap().to_owned();
+    let wrong = format!("{:.4}", right.parse::<f64>().unwrap() + 0.0001);
+    lines[4] = line(110, settings[1], "avg_latency_s", &wrong);
+    write_table(&folder, &lines);
+    let out = folder.path().join("out.csv");
+    let output = reproduce(&[&args[..], &["--out", name(&out)]].concat());
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        text(&output.stderr),
+        "batchscope: 1 of 9 published figures differ by more than rounding [mismatch]\n"
+    );
+    assert_eq!(text(&output.stdout).matches("differs").count(), 1);
+    let written = fs::read_to_string(&out).unwrap();
+    let differing: Vec<_> = written
+        .lines()
+        .filter(|l| l.contains(",differs,"))
+        .collect();
+    assert_eq!(differing.len(), 1);
+    assert!(differing[0].contains(&format!(",avg_latency_s,{wrong},")));
+    assert_eq!(written.lines().count(), 10);
+
+    let output = reproduce(&[&args[..], &["--json"]].concat());
+    assert_eq!(output.status.code(), Some(1));
+    let report: Json = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["differ"], 1);
+    let wrongs: Vec<_> = report["comparisons"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|c| c["agrees"] == false)
+        .collect();
+    assert_eq!(wrongs.len(), 1);
+    assert_eq!(wrongs[0]["figure"], "avg_latency_s");
+    assert_eq!(wrongs[0]["published"], wrong);
+    assert_eq!(wrongs[0]["gpus"], 2);
+}
+
+#[test]
+fn an_unknown_file_is_refused_unless_asked_for() {
+    let folder = TempDir::new().unwrap();
+    let file = write_trace(&folder, &made_up(450));
+    let output = reproduce(&["--trace", name(&file)]);
+    refused(
+        &output,
+        2,
+        &["BurstGPT_1.csv", "--anyway", "[contradiction]"],
+    );
+    let output = reproduce(&["--trace", name(&file), "--anyway"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stdout).contains("no verdict below means anything"));
+}
+
+#[test]
+fn wrong_tables_are_refused_by_line_and_column() {
+    let folder = TempDir::new().unwrap();
+    let file = write_trace(&folder, &made_up(60));
+    let own = folder.path().join("mine.csv");
+    let good = line(50, "dynamic,1,1", "batches", "7");
+    for (bad, words) in [
+        (
+            good.replace("stress-v2", "v3"),
+            &["row 2", "preset", "two-step"][..],
+        ),
+        (
+            good.replace("batches", "speed"),
+            &["row 2", "figure", "avg_tbt_ms"],
+        ),
+        (good.replace(",7,", ",7e3,"), &["row 2", "published", "7e3"]),
+        (good.replace(",7,", ",,"), &["row 2", "published"]),
+        (
+            good.replace("dynamic,1", "fifo,1"),
+            &["row 2", "scheduler", "static-fifo"],
+        ),
+        (
+            good.replace("dynamic,1", "dynamic,0"),
+            &["row 2", "fleet.gpus"],
+        ),
+        (
+            good.replace(",100,,", ",100,new,"),
+            &["row 2", "variant", "decode-step"],
+        ),
+        (good.replace(",made up", ""), &["row 2", "11 fields"]),
+    ] {
+        fs::write(&own, format!("{}\n{bad}\n", COLUMNS.join(","))).unwrap();
+        let output = reproduce(&["--trace", name(&file), "--published", name(&own)]);
+        refused(&output, 3, words);
+    }
+    fs::write(&own, format!("{good}\n")).unwrap();
+    let output = reproduce(&["--trace", name(&file), "--published", name(&own)]);
+    refused(&output, 3, &["no column", "[missing-column]"]);
+    fs::write(&own, format!("{}\n", COLUMNS.join(","))).unwrap();
+    let output = reproduce(&["--trace", name(&file), "--published", name(&own)]);
+    refused(&output, 3, &["no published value"]);
+}
+
+#[test]
+fn inputs_are_not_overwritten() {
+    let folder = TempDir::new().unwrap();
+    let file = write_trace(&folder, &made_up(60));
+    let own = write_table(&folder, &[line(50, "dynamic,1,1", "batches", "7")]);
+    for out in [&file, &own] {
+        let before = fs::read(out).unwrap();
+        let output = reproduce(&[
+            "--trace",
+            name(&file),
+            "--published",
+            name(&own),
+            "--out",
+            name(out),
+        ]);
+        refused(&output, 2, &["--out", "the same file"]);
+        assert_eq!(fs::read(out).unwrap(), before);
+    }
+}
+
+#[test]
+fn a_table_row_has_a_cell_for_every_column() {
+    let row = plan(
+        vec![value(&line(50, "dynamic,1,1", "offered_tokens_per_s", "1"))],
+        60,
+        &Source::default(),
+    );
+    // One request has no span, hence no rate: absent, not 0, and never in agreement.
+    let mut scenario = row.rows[0].scenario.clone();
+    scenario.workload.limit = Some(1);
+    let outcome = simulate(&made_up(60), &scenario).unwrap().summary;
+    let judged = judge(&row.rows[0], &outcome);
+    assert_eq!(judged[0].simulated, None);
+    assert!(!judged[0].agrees);
+    let table = table(&judged);
+    assert!(table.rows.iter().all(|r| r.len() == table.columns.len()));
+}
+
+#[test]
+fn the_error_of_a_mismatch_has_a_stable_code() {
+    let error = Error::Mismatch {
+        differ: 1,
+        compared: 2,
+    };
+    assert_eq!(error.code(), "mismatch");
+    assert_eq!(error.report().file, None);
+}
