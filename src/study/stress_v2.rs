@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::document::{Cell, Content, File};
 use super::published_columns::{self as columns, Column};
-use super::{Plan, check, field, limit_counts, text};
+use super::{Plan, check, field, limit_counts};
 use crate::Error;
 use crate::metrics::Summary;
 use crate::scenario::{MAX_GPUS, Preset, Scenario, Source};
