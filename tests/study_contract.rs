@@ -6,14 +6,16 @@ use std::fs;
 use std::path::PathBuf;
 
 use batchscope::latency::Latency;
-use batchscope::scenario::Source;
 use batchscope::study::contract::{Contract, Measured, Metric, Sample, Workload, measured};
 use batchscope::study::document::{Content, File};
 use batchscope::study::figure::{Form, Plot, Scale};
 use batchscope::study::server::Server;
 use batchscope::study::{Execution, Study};
-use batchscope::{Error, Scenario, report, simulate};
+use batchscope::{Error, Scenario, report};
 use serde_json::{Value, json};
+use support::studies::{all_but_figures, outcome, same_as_golden};
+
+mod support;
 
 fn golden(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -25,14 +27,7 @@ fn golden(name: &str) -> PathBuf {
 fn files(contract: Contract) -> Result<Vec<File>, Error> {
     let mut execution = Execution::new(Study::Contract(contract), 1)?;
     while !execution.pending().is_empty() {
-        let mut outcomes = Vec::new();
-        for scenario in execution.pending() {
-            let Source::Synthetic(synthetic) = &scenario.trace else {
-                panic!("the contract makes its own requests");
-            };
-            let trace = synthetic.generate(scenario.seed)?;
-            outcomes.push(simulate(&trace, scenario)?.summary);
-        }
+        let outcomes = execution.pending().iter().map(outcome).collect();
         execution.take(outcomes)?;
     }
     execution.files()
@@ -74,25 +69,11 @@ fn published_sample() -> Measured {
 
 /// Compares the documents with the tracked files of a folder; figures are drawn elsewhere.
 fn compare(folder: &str, files: &[File]) {
-    for file in files {
-        if matches!(file.content, Content::Figure(_)) {
-            continue;
-        }
-        for (name, bytes) in report::bytes(file).unwrap() {
-            let path = golden(folder).join(&name);
-            if std::env::var_os("BATCHSCOPE_UPDATE").is_some() {
-                fs::create_dir_all(path.parent().unwrap()).unwrap();
-                fs::write(&path, &bytes).unwrap();
-            }
-            let wanted = fs::read(&path).unwrap_or_default();
-            assert_eq!(
-                String::from_utf8_lossy(&bytes),
-                String::from_utf8_lossy(&wanted),
-                "{} is stale",
-                path.display()
-            );
-        }
-    }
+    same_as_golden(
+        files,
+        &format!("contract/{folder}"),
+        &all_but_figures(files),
+    );
 }
 
 #[test]

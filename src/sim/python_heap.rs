@@ -75,6 +75,29 @@ impl PythonHeap {
         let end = heap.len();
         let moved = heap[0];
         let mut place = 0;
+        // Three levels at a time while they are all there: their loads wait for one address and
+        // not for each other, and the lower levels of a long trace are far from the processor.
+        while let Some(below) = heap.get(8 * place + 7..8 * place + 15) {
+            let rises = |left: &Entry, right: &Entry| usize::from(left.at_s >= right.at_s);
+            let great: [usize; 4] =
+                std::array::from_fn(|i| rises(&below[2 * i], &below[2 * i + 1]));
+            let Some(middle) = heap.get(4 * place + 3..4 * place + 7) else {
+                break;
+            };
+            let grand: [usize; 2] =
+                std::array::from_fn(|i| rises(&middle[2 * i], &middle[2 * i + 1]));
+            let Some(upper) = heap.get(2 * place + 1..2 * place + 3) else {
+                break;
+            };
+            let first = rises(&upper[0], &upper[1]);
+            let second = 2 * first + grand[first];
+            let third = 2 * second + great[second];
+            let (child, grandchild) = (2 * place + 1 + first, 4 * place + 3 + second);
+            heap[place] = heap[child];
+            heap[child] = heap[grandchild];
+            place = 8 * place + 7 + third;
+            heap[grandchild] = heap[place];
+        }
         loop {
             let left = 2 * place + 1;
             if left >= end {
@@ -147,5 +170,61 @@ mod tests {
             }
         }
         assert_eq!((seen, ends), (52, vec![(8, 4.0), (7, 4.5)]));
+    }
+
+    /// `_siftup` word by word, a level at a time.
+    fn pop_by_levels(heap: &mut Vec<Entry>) -> Option<Entry> {
+        let last = heap.pop()?;
+        let Some(first) = heap.first_mut() else {
+            return Some(last);
+        };
+        let top = std::mem::replace(first, last);
+        let end = heap.len();
+        let (mut place, mut child) = (0, 1);
+        while child < end {
+            let right = child + 1;
+            if right < end && !(heap[child].at_s < heap[right].at_s) {
+                child = right;
+            }
+            heap[place] = heap[child];
+            place = child;
+            child = 2 * place + 1;
+        }
+        heap[place] = last;
+        while place > 0 && last.at_s < heap[(place - 1) / 2].at_s {
+            heap[place] = heap[(place - 1) / 2];
+            place = (place - 1) / 2;
+        }
+        heap[place] = last;
+        Some(top)
+    }
+
+    proptest::proptest! {
+        /// Few distinct times: most comparisons are of equals.
+        #[test]
+        fn several_levels_at_a_time_are_the_levels_one_by_one(
+            mut times in proptest::collection::vec(0u8..12, 0..300),
+            steps in proptest::collection::vec(proptest::option::weighted(0.4, 0u8..12), 0..600),
+        ) {
+            times.sort_unstable();
+            let arrivals = (0u32..).zip(times.iter().map(|&t| f64::from(t)));
+            let mut heap = PythonHeap::new(arrivals);
+            let mut plain = heap.entries.clone();
+            for step in steps {
+                match step {
+                    Some(t) => {
+                        heap.push_free(3, f64::from(t));
+                        plain.push(heap.entries[0]);
+                        plain.copy_from_slice(&heap.entries);
+                    }
+                    None => {
+                        heap.pop();
+                        pop_by_levels(&mut plain);
+                    }
+                }
+                let ids = |entries: &[Entry]| -> Vec<u32> { entries.iter().map(|e| e.id).collect() };
+                proptest::prop_assert_eq!(ids(&heap.entries), ids(&plain));
+            }
+        }
     }
 }

@@ -4,18 +4,37 @@ use std::fs;
 use std::path::Path;
 
 use batchscope::metrics::Summary;
+use batchscope::scenario::Source;
 use batchscope::study::document::{Cell, Content, File, Table};
 use batchscope::study::figure::Figure;
 use batchscope::study::{Execution, Study};
-use batchscope::{Error, Scenario, report, simulate};
+use batchscope::{Error, Scenario, Trace, report, simulate};
+
+/// The trace generated last: scenarios of one study mostly share it.
+#[derive(Default)]
+struct Generated(Option<(Source, u32, Trace)>);
+
+impl Generated {
+    /// The outcome of a scenario on its generated trace.
+    fn outcome(&mut self, scenario: &Scenario) -> Summary {
+        let Source::Synthetic(synthetic) = &scenario.trace else {
+            panic!("this test replays generated traces only");
+        };
+        let same = |(source, seed, _): &(Source, u32, Trace)| {
+            *source == scenario.trace && *seed == scenario.seed
+        };
+        if !self.0.as_ref().is_some_and(same) {
+            let trace = synthetic.generate(scenario.seed).unwrap();
+            self.0 = Some((scenario.trace.clone(), scenario.seed, trace));
+        }
+        let (_, _, trace) = self.0.as_ref().unwrap();
+        simulate(trace, scenario).unwrap().summary
+    }
+}
 
 /// The outcome of a scenario on its generated trace.
 pub fn outcome(scenario: &Scenario) -> Summary {
-    let batchscope::scenario::Source::Synthetic(synthetic) = &scenario.trace else {
-        panic!("this test replays generated traces only");
-    };
-    let trace = synthetic.generate(scenario.seed).unwrap();
-    simulate(&trace, scenario).unwrap().summary
+    Generated::default().outcome(scenario)
 }
 
 /// All runs of a study.
@@ -26,8 +45,10 @@ pub fn run(study: Study) -> Execution {
 /// All runs of a study, each outcome changed on its way in.
 pub fn run_with(study: Study, change: impl Fn(&mut Summary)) -> Execution {
     let mut execution = Execution::new(study, 1).unwrap();
+    let mut traces = Generated::default();
     while !execution.pending().is_empty() {
-        let outcomes = execution.pending().iter().map(outcome).map(|mut summary| {
+        let outcomes = execution.pending().iter().map(|scenario| {
+            let mut summary = traces.outcome(scenario);
             change(&mut summary);
             summary
         });
@@ -91,6 +112,15 @@ pub fn column(table: &Table, name: &str) -> Vec<f64> {
         other => panic!("{name} holds {other:?}"),
     };
     table.rows.iter().map(|row| number(&row[at])).collect()
+}
+
+/// The names of everything but figures, whose bytes are compared once, for one study.
+pub fn all_but_figures(files: &[File]) -> Vec<&str> {
+    files
+        .iter()
+        .filter(|file| !matches!(file.content, Content::Figure(_)))
+        .map(|file| file.name.as_str())
+        .collect()
 }
 
 /// Compares files byte for byte with those in tests/golden/studies/`folder`, or rewrites them
