@@ -139,6 +139,8 @@ export type Failed = "drop" | "keep";
  */
 export type Feedback = "total" | "decode" | "service";
 
+export type FileKind = "table" | "text" | "json" | "figure" | "outcomes";
+
 /**
  * The GPUs: equal, each serving one batch at a time.
  */
@@ -148,6 +150,11 @@ export type Fleet = { gpus: number, };
  * A trace file's format, as in `--format`.
  */
 export type Format = "burstgpt" | "azure" | "mooncake" | "csv" | "jsonl";
+
+/**
+ * From the coordinator to the page.
+ */
+export type FromStudies = { "type": "ready", studies: Array<StudyInfo>, } | { "type": "planned", runId: number, runs: number, requests: number, } | { "type": "progress", runId: number, progress: StudyProgress, } | { "type": "said", runId: number, sentence: string, } | { "type": "done", runId: number, result: StudyResult, } | { "type": "cancelled", runId: number, } | { "type": "error", runId: number, error: ErrorReport, } | { "type": "zip", runId: number, blob: Blob, } | { "type": "crashed", runId: number, message: string, };
 
 /**
  * From the worker to the page.
@@ -356,6 +363,8 @@ initial_sd_tokens: number, };
  */
 export type MemoryRule = "published" | "exact" | "off";
 
+export type NamedBlob = { name: string, blob: Blob, };
+
 /**
  * Which scheduler forms the batches.
  */
@@ -519,6 +528,15 @@ export type Shape = "burstgpt-like" | { "custom": { arrivals: Arrivals, prompt: 
 failed_share: number, } };
 
 /**
+ * A file as it crosses to the page.
+ */
+export type ShownFile = { kind: FileKind, name: string, blob: Blob, title: string, caption: string, preview: Array<Array<string>>, rows: number, 
+/**
+ * Of a text, else empty.
+ */
+text: string, };
+
+/**
  * What is promised, and how the published studies counted a broken promise.
  */
 export type Sla = { 
@@ -535,6 +553,11 @@ request_s: number,
  * each request's own time per output token.
  */
 published_token_rule: TokenRule, };
+
+/**
+ * The published pairs of token and request SLA.
+ */
+export type SlaMode = "strict" | "default" | "loose";
 
 /**
  * Where the requests come from.
@@ -592,6 +615,103 @@ failed_share: number,
 prefix_hit_ratio: number | null, models: Array<LabelCount>, log_types: Array<LabelCount>, };
 
 /**
+ * Settings of the study, with the published defaults.
+ */
+export type StressV2 = { trace: Source, seed: number, 
+/**
+ * 1: the grid of GPUs and bins. 2: the comparison of schedulers.
+ */
+step: number, request_counts: Array<number>, 
+/**
+ * Of step 1.
+ */
+gpu_counts: Array<number>, 
+/**
+ * Of step 1.
+ */
+bin_counts: Array<number>, 
+/**
+ * The fleet of step 2's last method; absent means the three fall-back fleets.
+ */
+optimal_gpus: number | null, optimal_bins: number | null, sla: SlaMode, };
+
+/**
+ * A study with its settings, as `batchscope study NAME` and the page make it.
+ */
+export type Study = { "stress-v2": StressV2 };
+
+/**
+ * A file as the module hands it out.
+ */
+export type StudyFile = { kind: FileKind, name: string, bytes: Uint8Array<ArrayBuffer>, 
+/**
+ * Of a figure, else empty.
+ */
+title: string, 
+/**
+ * Of a figure, else empty.
+ */
+caption: string, 
+/**
+ * Header and first rows of a table, else empty.
+ */
+preview: Array<Array<string>>, 
+/**
+ * Of a table, without its header.
+ */
+rows: number, };
+
+/**
+ * A study that can be chosen.
+ */
+export type StudyInfo = { 
+/**
+ * As in `batchscope study NAME`.
+ */
+name: string, description: string, 
+/**
+ * With its published settings.
+ */
+study: Study, 
+/**
+ * Whether it replays a trace that can be another.
+ */
+takes_trace: boolean, };
+
+/**
+ * A study to run.
+ */
+export type StudyJob = { study: Study, replications: number, 
+/**
+ * The reader's own trace, in place of the study's.
+ */
+file: TraceFile | null, };
+
+export type StudyProgress = { stage: StudyStage, 
+/**
+ * The first is 1.
+ */
+step: number, 
+/**
+ * Runs or files of this stage and step that are done, and all of them.
+ */
+done: number, of: number, 
+/**
+ * Of this stage and step, from 0 to 1.
+ */
+share: number, };
+
+/**
+ * What a finished study leaves.
+ */
+export type StudyResult = { files: Array<ShownFile>, runs: number, requests: number, runners: number, elapsed_ms: number, };
+
+/**
+ * What a study is busy with.
+ */
+export type StudyStage = "reading" | "running" | "drawing";
+
+/**
  * Every figure of a run. `published` and `honest` are computed apart and never mixed.
  */
 export type Summary = { 
@@ -613,6 +733,15 @@ export type Synthetic = { requests: number, shape: Shape, };
  * What comes first of events at one moment.
  */
 export type Ties = "fixed" | "published-heap";
+
+/**
+ * From the page to the coordinator.
+ */
+export type ToStudies = { "type": "list", } | { "type": "plan", runId: number, job: StudyJob, } | { "type": "run", runId: number, job: StudyJob, 
+/**
+ * Most runs at a time.
+ */
+runners: number, } | { "type": "cancel", runId: number, } | { "type": "zip", runId: number, files: Array<NamedBlob>, };
 
 /**
  * From the page to the worker.
