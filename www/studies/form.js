@@ -29,9 +29,11 @@ export function form(state, change, repeat) {
     const set = (/** @type {unknown} */ value) => change(path, value);
     const id = `study-${path.replaceAll(".", "-")}`;
     const read = (/** @type {StudyState} */ s) => getPath(s.settings, path);
-    const choices = typeof standard === "string" ? CHOICE[last(path)] : undefined;
+    const choices = CHOICE[last(path)];
     if (typeof standard === "boolean") made.set(path, checkField(id, path, read, set));
-    else if (choices !== undefined) made.set(path, choiceField(id, path, choices, read, set));
+    else if (choices !== undefined && Object.hasOwn(choices, String(standard))) {
+      made.set(path, choiceField(id, path, choices, read, (key) => set(typeof standard === "number" ? Number(key) : key)));
+    }
     else made.set(path, textField(id, path, Array.isArray(standard), (text) => fromText(standard, text), (s) => toText(read(s)), set));
   }
   made.set(
@@ -124,6 +126,7 @@ function textField(id, path, isList, parse, read, set) {
 function choiceField(id, path, choices, read, set) {
   const select = el("select", { id }, ...Object.entries(choices).map(([key, name]) => el("option", { value: key }, name)));
   const { element, problem } = framed(id, path, select, wordsFor(path).help ?? "");
+  element.classList.add("wide");
   select.addEventListener("change", () => set(select.value));
   return {
     element,

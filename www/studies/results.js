@@ -36,7 +36,7 @@ export function results(host, zip) {
       const rest = files.filter(({ kind }) => kind === "json" || kind === "outcomes");
       host.append(
         el("h2", { id: "study-results", tabindex: -1 }, VIEW.results),
-        el("p", { class: "downloads" }, zipButton(study, files, zip)),
+        el("p", { class: "zip" }, zipButton(study, files, zip)),
         errataOf(study),
         ...of("text").map((file, i) => report(file, i === 0)),
         ...part(VIEW.figures, pictures.map((file) => picture(file, files, address))),

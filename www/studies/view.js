@@ -54,7 +54,7 @@ export function studiesView(host, on) {
   const input = el("input", { type: "file", id: "study-file", class: "visually-hidden", "aria-label": VIEW.traceChoose });
   const traceControl = el(
     "div",
-    { class: "control" },
+    { class: "control wide" },
     el("label", { for: "study-trace" }, VIEW.trace),
     trace,
     el("p", { class: "help" }, input, el("label", { for: "study-file", class: "button" }, VIEW.traceChoose)),
@@ -75,7 +75,7 @@ export function studiesView(host, on) {
     "aside",
     { class: "settings", "aria-labelledby": "study-settings" },
     el("div", { class: "settings-head" }, el("h2", { id: "study-settings" }, VIEW.settings), el("p", { class: "actions" }, reset)),
-    el("div", { class: "control" }, el("label", { for: "study-size" }, VIEW.size), size),
+    el("div", { class: "control wide" }, el("label", { for: "study-size" }, VIEW.size), size),
     traceControl,
     fieldHost,
   );
@@ -158,7 +158,7 @@ export function studiesView(host, on) {
     const { info } = state;
     const words = STUDY[info.name];
     title.textContent = words?.title ?? info.name;
-    what.textContent = sentence(info.description);
+    what.textContent = describe(info);
     source.textContent = words === undefined ? "" : `${VIEW.source}: ${words.source}.`;
     if (fieldHost.dataset["study"] !== info.name) {
       fieldHost.dataset["study"] = info.name;
@@ -294,7 +294,7 @@ export function studiesView(host, on) {
             "li",
             {},
             el("a", { href: toHash(standard(info), null), "data-study": info.name }, STUDY[info.name]?.title ?? info.name),
-            el("p", { class: "help" }, sentence(info.description)),
+            el("p", { class: "help" }, describe(info)),
             ...(STUDY[info.name] === undefined ? [] : [el("p", { class: "help source" }, STUDY[info.name]?.source ?? "")]),
           ),
         ),
@@ -325,6 +325,12 @@ export function studiesView(host, on) {
       if (state !== null) apply(state);
     },
   };
+}
+
+/** A study's description without the title, which stands above it. @param {StudyInfo} info */
+function describe({ name, description }) {
+  const prefix = `${STUDY[name]?.title ?? name}: `;
+  return sentence(description.toLowerCase().startsWith(prefix.toLowerCase()) ? description.slice(prefix.length) : description);
 }
 
 /** A description as a sentence. @param {string} text */

@@ -42,11 +42,19 @@ export const SETTING = {
   optimal_gpus: { label: "Fleet of the last method", unit: "GPUs" },
   optimal_bins: { label: "Bins of the last method" },
   sla: { label: "SLA" },
+  max_requests: { label: "Most requests", help: "Step 1 goes there in powers of ten; steps 2 and 3 use this number." },
+  max_gpus: { label: "Largest fleet", unit: "GPUs" },
+  use_real_timestamps: { label: "Recorded arrival times", help: "At the trace’s own pace; the speed-up has no effect then." },
+  rps_scaling: { label: "Speed-up of arrivals", unit: "×", help: "Recorded arrival times are divided by this." },
+  d_sla_s: { label: "Promise, arrival to end", unit: "s" },
+  best_gpu_count: { label: "Fleet of step 3", unit: "GPUs", help: "Empty: the fleet of step 2 with the highest published capacity." },
 };
 
 /** What the values of a choice are called. @type {Record<string, Record<string, string>>} */
 export const CHOICE = {
   sla: { strict: "10 ms, 5 s", default: "10 ms, 10 s", loose: "30 ms, 20 s (published)" },
+  step: { 1: "1, grid of GPUs and bins", 2: "2, comparison of schedulers" },
+  steps: { all: "all three", step1: "1, requests", step2: "2, GPUs", step3: "3, bins" },
 };
 
 export const VIEW = {
