@@ -226,7 +226,6 @@ export function studiesView(host, on) {
     progress.hidden = !running;
     cancelButton.hidden = !running;
     runButton.hidden = running;
-    host.setAttribute("aria-busy", String(running));
   }
 
   /** The run is over, well or not. @param {string} said */

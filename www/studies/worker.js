@@ -379,6 +379,7 @@ async function run({ runId, job, runners }) {
   /** @type {StudyEngine | null} */
   let engine = null;
   const own = new Pool(module, runners);
+  abandon?.();
   pool?.stop();
   pool = own;
   const cancelled = new Promise((_, reject) => {
