@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 
 /** Nothing in these folders of the site is loaded before the studies are opened. */
-const STUDIES = ["pkg-studies", "www/studies", "vendor/fflate"];
+const STUDIES = ["pkg-studies", "www/studies", "vendor/fflate", "docs"];
 
 /**
  * Every file's compressed size, by which part of the page it belongs to.

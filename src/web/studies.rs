@@ -13,7 +13,7 @@ use crate::metrics::Summary;
 use crate::report;
 use crate::scenario::Source;
 use crate::study::document::{Content, File};
-use crate::study::{Execution, Study};
+use crate::study::{Execution, Study, errata};
 
 /// Rows of a table that cross beside its file, to be shown.
 const PREVIEW_ROWS: usize = 50;
@@ -38,6 +38,28 @@ pub struct StudyInfo {
     pub study: Study,
     /// Whether it replays a trace that can be another.
     pub takes_trace: bool,
+    /// What is known to be wrong with all of what was published.
+    pub errata: Vec<FileErratum>,
+}
+
+/// An item of docs/ERRATA.md that concerns a study or one of its files.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+pub struct FileErratum {
+    pub number: u8,
+    pub title: &'static str,
+    /// Where to read it, from the root of the repository and of the site.
+    pub link: String,
+}
+
+impl From<errata::Erratum> for FileErratum {
+    fn from(erratum: errata::Erratum) -> FileErratum {
+        FileErratum {
+            number: erratum.number,
+            title: erratum.title,
+            link: erratum.link(),
+        }
+    }
 }
 
 #[wasm_bindgen]
@@ -56,6 +78,10 @@ impl StudyEngine {
                 name: study.name().to_owned(),
                 description: study.describe().to_owned(),
                 takes_trace: study.trace_mut().is_some(),
+                errata: errata::concerning(study.name(), "")
+                    .into_iter()
+                    .map(FileErratum::from)
+                    .collect(),
                 study,
             })
             .collect();
@@ -122,8 +148,16 @@ impl StudyEngine {
             return Ok(Array::of1(&shown.object()?));
         };
         let list = Array::new();
+        let study = self.opened()?.study().name();
+        let of_all = errata::concerning(study, "");
+        let errata: Vec<FileErratum> = errata::concerning(study, &file.name)
+            .into_iter()
+            .filter(|erratum| !of_all.contains(erratum))
+            .map(FileErratum::from)
+            .collect();
         for (name, bytes) in report::bytes(file).map_err(|e| failure(&e))? {
             let mut shown = Shown::new("text", &name, &bytes);
+            shown.errata = &errata;
             match &file.content {
                 Content::Table(table) => {
                     shown.kind = "table";
@@ -169,6 +203,7 @@ struct Shown<'a> {
     caption: String,
     preview: Vec<Vec<String>>,
     rows: usize,
+    errata: &'a [FileErratum],
 }
 
 impl<'a> Shown<'a> {
@@ -181,6 +216,7 @@ impl<'a> Shown<'a> {
             caption: String::new(),
             preview: Vec::new(),
             rows: 0,
+            errata: &[],
         }
     }
 
@@ -193,6 +229,7 @@ impl<'a> Shown<'a> {
             ("caption", self.caption.as_str().into()),
             ("preview", plain(&self.preview)?),
             ("rows", (self.rows as f64).into()),
+            ("errata", plain(&self.errata)?),
         ])?;
         Ok(object.into())
     }

@@ -4,7 +4,7 @@
 use ts_rs::TS;
 
 use super::messages::TraceFile;
-use super::studies::StudyInfo;
+use super::studies::{FileErratum, StudyInfo};
 use crate::error::ErrorReport;
 use crate::study::Study;
 
@@ -159,6 +159,9 @@ pub struct StudyFile {
     /// Of a table, without its header.
     #[ts(type = "number")]
     pub rows: u64,
+    /// What is known to be wrong with what was published here, apart from what concerns the whole
+    /// study.
+    pub errata: Vec<FileErratum>,
 }
 
 #[derive(TS)]
@@ -184,6 +187,7 @@ pub struct ShownFile {
     pub preview: Vec<Vec<String>>,
     #[ts(type = "number")]
     pub rows: u64,
+    pub errata: Vec<FileErratum>,
     /// Of a text, else empty.
     pub text: String,
 }

@@ -4,6 +4,7 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -60,6 +61,13 @@ function native(...args) {
   return new Map(readdirSync(folder).map((name) => [name, readFileSync(join(folder, name))]));
 }
 
+/**
+ * Complaints, without Chromium's remark that the first module was preloaded for a worker: it counts
+ * only what the document itself loads, and makes it on pages that stay open for some seconds.
+ * @param {string[]} complaints
+ */
+const grave = (complaints) => complaints.filter((text) => !/preloaded using link preload/.test(text));
+
 /** @param {Page} page */
 const hash = (page) => page.evaluate(() => location.hash);
 
@@ -89,7 +97,7 @@ test("the studies are loaded when they are opened, not before", async () => {
   assert.match(await page.locator("#finding").innerText(), /keeps both promises/);
   await page.goBack();
   await page.waitForSelector("#studies:not([hidden])", WAIT);
-  assert.deepEqual(complaints, []);
+  assert.deepEqual(grave(complaints), []);
   await page.close();
 });
 
@@ -133,7 +141,7 @@ test("a study runs without holding up the page, and leaves the native program's 
   for (const [name, bytes] of wanted) assert.ok(bytes.equals(files[name] ?? new Uint8Array()), `${name} differs`);
 
   assert.deepEqual(await harness.axe(page), []);
-  assert.deepEqual(complaints, []);
+  assert.deepEqual(grave(complaints), []);
   await page.close();
 });
 
@@ -172,7 +180,7 @@ test("settings stand in the address; back undoes them; a bad one is told beside 
   });
   await page.waitForSelector("#study-notices .notice", WAIT);
   assert.match(await page.locator("#study-notices").innerText(), /nonsense.*seed = x/s);
-  assert.deepEqual(complaints, []);
+  assert.deepEqual(grave(complaints), []);
   await page.close();
 });
 
@@ -193,7 +201,7 @@ test("a study can be cancelled, by the keyboard too, and another one run", async
   await page.waitForFunction(() => document.querySelector(".plan")?.textContent?.startsWith("10 runs with 3,000"), null, WAIT);
   await run(page);
   assert.match(await page.locator("#study-status").innerText(), /^Done: 10 runs/);
-  assert.deepEqual(complaints, []);
+  assert.deepEqual(grave(complaints), []);
   await page.close();
 });
 
@@ -209,7 +217,7 @@ test("a trace of the reader's is shared with the simulator, and its length lower
   await page.getByRole("link", { name: "Simulator" }).click();
   await page.waitForSelector('#page[data-painted][aria-busy="false"]', WAIT);
   assert.match(await page.locator("#trace-read").innerText(), /own\.csv: 300 rows/);
-  assert.deepEqual(complaints, []);
+  assert.deepEqual(grave(complaints), []);
   await page.close();
 });
 
@@ -236,37 +244,69 @@ test("a crash of the coordinator is told, and the next run goes well", async () 
   await page.close();
 });
 
-for (const [crashes, outcome] of /** @type {const} */ ([[1, "Done: 10 runs"], [2, ""]])) {
-  test(`a runner that crashes ${crashes === 1 ? "once is replaced and its run repeated" : "twice over one run ends the study with a sentence"}`, async () => {
-    const { page } = await harness.newPage(null);
-    let left = crashes;
-    // The one change: before a run of 400 requests by one scheduler the runner asks whether to trap.
-    await harness.context.route("**/crash-now", (route) => {
-      left -= 1;
-      return route.fulfill({ body: left >= 0 ? "yes" : "no" });
-    });
-    await harness.context.route("**/www/studies/worker.js", async (route) => {
-      const response = await route.fetch();
-      const text = await response.text();
+/**
+ * The site with one change: before a certain run its runner asks whether to crash, and is told so as
+ * often as said. Playwright does not see what a worker's own workers load, so this is a server.
+ * @param {number} crashes
+ */
+async function crashingSite(crashes) {
+  const state = { asked: 0, url: "", close: () => {} };
+  const server = createServer(async (request, response) => {
+    const { pathname } = new URL(request.url ?? "", "http://localhost");
+    if (pathname === "/www/studies/crash-now") {
+      state.asked += 1;
+      response.end(state.asked <= crashes ? "yes" : "no");
+      return;
+    }
+    const found = await fetch(`${harness.url}${pathname}`);
+    let body = Buffer.from(await found.arrayBuffer());
+    if (pathname === "/www/studies/worker.js") {
+      const text = body.toString("utf8");
       const marked = text.replace(/(\w+)\.begin\((\w+)\)/, (call, _, scenario) => `(${scenario}.workload.limit===400&&${scenario}.scheduler.policy==="static-fifo"&&crashNow(),${call})`);
       assert.notEqual(marked, text);
-      const ask = 'function crashNow(){const r=new XMLHttpRequest();r.open("GET",new URL("crash-now",import.meta.url),false);r.send();if(r.responseText==="yes")throw new WebAssembly.RuntimeError("unreachable");}';
-      await route.fulfill({ response, body: `${marked}\n${ask}` });
-    });
-    try {
-      await page.goto(`${harness.url}/index.html${SMALL}`);
-      await page.waitForSelector(".study-list a", WAIT);
-      await page.click("#study-run");
-      await page.waitForSelector("#study-run:not([hidden])", WAIT);
-      assert.ok(left <= 0, "no runner asked");
-      assert.ok((await page.locator("#study-status").innerText()).startsWith(outcome));
-      if (outcome === "") assert.match(await page.locator("#study-notices").innerText(), /simulator failed \(unreachable\)/);
-    } finally {
-      await harness.context.unrouteAll();
-      await page.close();
+      body = Buffer.from(`${marked}
+function crashNow(){const r=new XMLHttpRequest();r.open("GET",new URL("crash-now",import.meta.url),false);r.send();if(r.responseText==="yes")throw new WebAssembly.RuntimeError("unreachable");}`);
     }
+    response.writeHead(found.status, { "content-type": found.headers.get("content-type") ?? "text/plain" }).end(body);
   });
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", () => resolve(null)));
+  const address = server.address();
+  if (address === null || typeof address === "string") throw new Error("no port");
+  state.url = `http://127.0.0.1:${address.port}`;
+  state.close = () => {
+    server.closeAllConnections();
+    server.close();
+  };
+  return state;
 }
+
+test("a runner that crashes once is replaced and its run repeated", async () => {
+  const site = await crashingSite(1);
+  const { page, complaints } = await harness.newPage(null);
+  await page.goto(`${site.url}/index.html${SMALL}`);
+  await page.waitForSelector(".study-list a", WAIT);
+  await run(page);
+  assert.equal(site.asked, 2);
+  assert.match(await page.locator("#study-status").innerText(), /^Done: 10 runs/);
+  assert.deepEqual(grave(complaints), []);
+  await page.close();
+  site.close();
+});
+
+test("a runner that crashes twice over one run ends the study with a sentence", async () => {
+  const site = await crashingSite(2);
+  const { page, complaints } = await harness.newPage(null);
+  await page.goto(`${site.url}/index.html${SMALL}`);
+  await page.waitForSelector(".study-list a", WAIT);
+  await page.click("#study-run");
+  await page.waitForSelector("#study-notices .notice", WAIT);
+  assert.equal(site.asked, 2);
+  assert.match(await page.locator("#study-notices").innerText(), /simulator failed \(unreachable\)/);
+  assert.equal(await page.locator("#study-run").isVisible(), true);
+  assert.deepEqual(grave(complaints), []);
+  await page.close();
+  site.close();
+});
 
 test("at 390 px and in the dark nothing runs over the edge, and axe is content", async () => {
   const { page } = await open(SMALL);

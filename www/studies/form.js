@@ -29,9 +29,9 @@ export function form(state, change, repeat) {
     const set = (/** @type {unknown} */ value) => change(path, value);
     const id = `study-${path.replaceAll(".", "-")}`;
     const read = (/** @type {StudyState} */ s) => getPath(s.settings, path);
-    const choices = CHOICE[last(path)];
+    const choices = choicesOf(path, standard);
     if (typeof standard === "boolean") made.set(path, checkField(id, path, read, set));
-    else if (choices !== undefined && Object.hasOwn(choices, String(standard))) {
+    else if (choices !== undefined) {
       made.set(path, choiceField(id, path, choices, read, (key) => set(typeof standard === "number" ? Number(key) : key)));
     }
     else made.set(path, textField(id, path, Array.isArray(standard), (text) => fromText(standard, text), (s) => toText(read(s)), set));
@@ -67,6 +67,17 @@ export function form(state, change, repeat) {
       return true;
     },
   };
+}
+
+/**
+ * The choices of a setting, where it is one: those of the kind of its published value.
+ * @type {(path: string, standard: unknown) => Record<string, string> | undefined}
+ */
+function choicesOf(path, standard) {
+  const known = CHOICE[last(path)];
+  if (known === undefined || !Object.hasOwn(known, String(standard))) return undefined;
+  const isNumber = (/** @type {string} */ key) => toNumber(key) !== undefined;
+  return Object.fromEntries(Object.entries(known).filter(([key]) => isNumber(key) === (typeof standard === "number")));
 }
 
 /** @param {string} path */

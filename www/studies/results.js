@@ -2,9 +2,9 @@
 // are made when they are opened, so that nothing large is laid out unasked.
 
 import { el, save } from "../dom.js";
-import { ERRATA, VIEW } from "./words.js";
+import { VIEW } from "./words.js";
 
-/** @import { ShownFile } from "../types.js" */
+/** @import { FileErratum, ShownFile } from "../types.js" */
 
 /** Rows of a table that the module hands out beside its file. */
 const HEADER = 1;
@@ -37,7 +37,6 @@ export function results(host, zip) {
       host.append(
         el("h2", { id: "study-results", tabindex: -1 }, VIEW.results),
         el("p", { class: "zip" }, zipButton(study, files, zip)),
-        errataOf(study),
         ...of("text").map((file, i) => report(file, i === 0)),
         ...part(VIEW.figures, pictures.map((file) => picture(file, files, address))),
         ...part(VIEW.tables, of("table").map(table)),
@@ -70,10 +69,11 @@ function zipButton(study, files, zip) {
   );
 }
 
-/** What is known to be wrong with what was published under this name. @param {string} name */
-function errataOf(name) {
-  const numbers = ERRATA[name.replace(/\.[^.]*$/, "")];
-  return numbers === undefined ? "" : el("p", { class: "help errata" }, VIEW.errata(numbers));
+/** What is known to be wrong with what was published. @param {FileErratum[]} errata @returns {HTMLElement[]} */
+export function errataOf(errata) {
+  if (errata.length === 0) return [];
+  const items = errata.map((erratum) => el("li", {}, el("a", { href: erratum.link }, VIEW.erratum(erratum))));
+  return [el("details", { class: "errata" }, el("summary", {}, VIEW.errata(errata.length)), el("ul", {}, ...items))];
 }
 
 /** @type {(file: ShownFile, open: boolean) => HTMLElement} */
@@ -85,6 +85,7 @@ function report(file, open) {
     // A reader without a mouse scrolls it by its focus.
     el("pre", { tabindex: 0, role: "region", "aria-label": VIEW.report(file.name) }, file.text),
     el("p", { class: "downloads" }, `${VIEW.download} `, download(file)),
+    ...errataOf(file.errata),
   );
 }
 
@@ -100,8 +101,8 @@ function picture(file, files, address) {
       "figcaption",
       {},
       el("p", { class: "sentence" }, file.caption),
-      errataOf(stem),
       el("p", { class: "downloads" }, `${VIEW.download} `, download(file, "SVG"), ...(png === undefined ? [] : [" ", download(png, "PNG")])),
+      ...errataOf(file.errata),
     ),
   );
 }
@@ -141,8 +142,7 @@ function sheet(file) {
       ...(shown < file.rows ? [VIEW.firstRows(shown, file.rows), " "] : []),
       `${VIEW.download} `,
       download(file, "CSV"),
-      " ",
-      errataOf(file.name),
     ),
+    ...errataOf(file.errata),
   ];
 }

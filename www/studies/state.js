@@ -38,9 +38,12 @@ export function standard(info) {
   return { info, settings: published(info), replications: 1 };
 }
 
-/** The paths of the settings that a reader sets; the trace is chosen apart. @param {Settings} settings */
+/** The trace is chosen apart; a measured report is a file of the command line's. */
+const NO_FIELDS = /^(trace|measured)(\.|$)/;
+
+/** The paths of the settings that a reader sets. @param {Settings} settings */
 export function fields(settings) {
-  return [...leaves(settings).keys()].filter((path) => path !== "trace" && !path.startsWith("trace."));
+  return [...leaves(settings).keys()].filter((path) => !NO_FIELDS.test(path));
 }
 
 /** A copy with one setting changed. @type {(state: StudyState, path: string, value: unknown) => StudyState} */

@@ -9,7 +9,7 @@ import { errorSentence, NOTICE } from "../words.js";
 import { notices } from "../panels/notices.js";
 import { Studies } from "./engine.js";
 import { form } from "./form.js";
-import { results } from "./results.js";
+import { errataOf, results } from "./results.js";
 import { fromHash, small, sizeOf, standard, toHash, toStudy, withSetting } from "./state.js";
 import { same } from "../state.js";
 import { STATUS, STUDY, VIEW } from "./words.js";
@@ -49,6 +49,7 @@ export function studiesView(host, on) {
   const title = el("h2", { id: "study-title" });
   const what = el("p", {});
   const source = el("p", { class: "help" });
+  const faults = el("div", {});
   const size = el("select", { id: "study-size" });
   const trace = el("select", { id: "study-trace" });
   const input = el("input", { type: "file", id: "study-file", class: "visually-hidden", "aria-label": VIEW.traceChoose });
@@ -82,12 +83,10 @@ export function studiesView(host, on) {
   const study = el(
     "div",
     { class: "study", hidden: true },
+    el("div", { class: "study-head" }, title, what, source, faults),
     el(
       "section",
       { class: "study-main", "aria-labelledby": "study-title" },
-      title,
-      what,
-      source,
       plan,
       el("p", { class: "study-actions" }, runButton, " ", cancelButton),
       status,
@@ -168,6 +167,7 @@ export function studiesView(host, on) {
         (replications) => state !== null && apply({ ...state, replications }),
       );
       fieldHost.replaceChildren(...fieldsOf.elements);
+      faults.replaceChildren(...errataOf(info.errata));
       const sizes = small(info) === null ? /** @type {const} */ (["published", "custom"]) : /** @type {const} */ (["published", "small", "custom"]);
       size.replaceChildren(...sizes.map((key) => el("option", { value: key, ...(key === "custom" ? { disabled: true, hidden: true } : {}) }, VIEW.sizes[key])));
     }

@@ -3,7 +3,7 @@
 
 import { count, duration } from "../format.js";
 
-/** @import { StudyProgress, StudyResult } from "../types.js" */
+/** @import { FileErratum, StudyProgress, StudyResult } from "../types.js" */
 
 /**
  * Title and source of each study; one that is not here goes by its name.
@@ -16,14 +16,6 @@ export const STUDY = {
   paper: { title: "Multi-bin paper check", source: "Guldogan et al., Multi-Bin Batching, arXiv 2412.04504" },
   contract: { title: "Year-1 contract", source: "intellistream/sagellm-benchmark, examples/sample_REPORT.md (2026-01-17)" },
   saturation: { title: "Saturation of one GPU", source: "swayam8624/bentomlReCreation, lmdeploy/lmdeploy_journey.md (2025-12-12)" },
-};
-
-/**
- * Which items of docs/ERRATA.md concern a study, or one of its files by its name without the ending.
- * @type {Record<string, number[]>}
- */
-export const ERRATA = {
-  "stress-v2": [1, 5, 7, 10, 11, 12],
 };
 
 /**
@@ -47,13 +39,27 @@ export const SETTING = {
   use_real_timestamps: { label: "Recorded arrival times", help: "At the trace’s own pace; the speed-up has no effect then." },
   rps_scaling: { label: "Speed-up of arrivals", unit: "×", help: "Recorded arrival times are divided by this." },
   d_sla_s: { label: "Promise, arrival to end", unit: "s" },
+  users: { label: "Users", help: "Each waits for the answer before the next request." },
+  requests_per_user: { label: "Requests of each user" },
+  think_min_s: { label: "Shortest pause", unit: "s" },
+  think_max_s: { label: "Longest pause", unit: "s" },
+  prompt_tokens: { label: "Prompt", unit: "tokens" },
+  output_tokens: { label: "Output", unit: "tokens" },
+  workloads: { label: "Workloads", help: "short, long, stress, contract-long." },
+  requests: { label: "Requests of each run" },
+  batch_sizes: { label: "Batch sizes, B" },
+  bin_errors: { label: "Prediction errors", help: "Chance of one bin too low, and the same of one too high." },
+  error_bin_counts: { label: "Bins with errors, k" },
+  shortest_s: { label: "Shortest service time", unit: "s" },
+  longest_s: { label: "Longest service time", unit: "s" },
+  exponential_bin_counts: { label: "Bins, exponential times, k" },
   best_gpu_count: { label: "Fleet of step 3", unit: "GPUs", help: "Empty: the fleet of step 2 with the highest published capacity." },
 };
 
 /** What the values of a choice are called. @type {Record<string, Record<string, string>>} */
 export const CHOICE = {
   sla: { strict: "10 ms, 5 s", default: "10 ms, 10 s", loose: "30 ms, 20 s (published)" },
-  step: { 1: "1, grid of GPUs and bins", 2: "2, comparison of schedulers" },
+  step: { 1: "1, grid of GPUs and bins", 2: "2, comparison of schedulers", grid: "the grid", methods: "the methods on one GPU", all: "all" },
   steps: { all: "all three", step1: "1, requests", step2: "2, GPUs", step3: "3, bins" },
 };
 
@@ -90,8 +96,8 @@ export const VIEW = {
   download: "Download",
   downloadFile: /** @param {string} name */ (name) => `Download ${name}`,
   downloadAll: "All files, ZIP",
-  errata: /** @param {number[]} numbers */ (numbers) =>
-    `Errata: ${numbers.length === 1 ? "item" : "items"} ${numbers.join(", ")} of docs/ERRATA.md.`,
+  errata: /** @param {number} count */ (count) => `What is wrong in what was published: ${count === 1 ? "one erratum" : `${count} errata`}`,
+  erratum: /** @param {FileErratum} erratum */ ({ number, title }) => `${number}. ${title.replaceAll("`", "")}`,
   stale: "The settings have changed since; these are the results of the last run.",
 };
 

@@ -277,6 +277,9 @@ fn assemble(dir: &Path) -> Result<()> {
     copy_tree(&root.join("vendor"), &site.join("vendor"), served)?;
     // What loads fflate loads nothing else of it: minified, it is a third.
     minify(&site.join("vendor/fflate"))?;
+    // The studies link to it.
+    fs::create_dir_all(site.join("docs")).context("creating the site's docs")?;
+    copy(&root.join("docs/ERRATA.md"), &site.join("docs/ERRATA.md"))?;
     let info = serde_json::to_string_pretty(&version_info()?)?;
     fs::write(site.join(MARK), info + "\n")?;
     Step::new("Measuring the page", "node")
