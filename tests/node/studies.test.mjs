@@ -75,20 +75,34 @@ function info(name) {
   return found;
 }
 
-/** @param {Record<string, unknown>} settings @returns {Study} */
-function stress(settings) {
-  let state = standard(info("stress-v2"));
+/** @type {(settings: Record<string, unknown>, name?: string) => Study} */
+function changed(settings, name = "stress-v2") {
+  let state = standard(info(name));
   for (const [path, value] of Object.entries(settings)) state = withSetting(state, path, value);
   return toStudy(state);
 }
 
 test("native and wasm leave the same files: stress-v2, step 2", () => {
-  equalFiles(wasm(stress({ request_counts: [200, 400] })), native("stress-v2", "--request-counts", "200,400"));
+  equalFiles(wasm(changed({ request_counts: [200, 400] })), native("stress-v2", "--request-counts", "200,400"));
 });
 
 test("native and wasm leave the same files: stress-v2, step 1, three replications", () => {
-  equalFiles(wasm(stress({ step: 1, request_counts: [300], seed: 7 }), 3), native("stress-v2", "--step", "1", "--request-counts", "300", "--seed", "7", "--replications", "3"));
+  equalFiles(wasm(changed({ step: 1, request_counts: [300], seed: 7 }), 3), native("stress-v2", "--step", "1", "--request-counts", "300", "--seed", "7", "--replications", "3"));
 });
+
+/** @type {[string, Record<string, unknown>, string[]][]} */
+const OTHERS = [
+  ["three-step", { max_requests: 2000, max_gpus: 4 }, ["--max-requests", "2000", "--max-gpus", "4"]],
+  ["two-step", { request_counts: [300] }, ["--request-counts", "300"]],
+  ["paper", { requests: 500 }, ["--requests", "500"]],
+  ["saturation", {}, []],
+  ["contract", {}, []],
+];
+for (const [name, settings, flags] of OTHERS) {
+  test(`native and wasm leave the same files: ${name}`, () => {
+    equalFiles(wasm(changed(settings, name)), native(name, ...flags));
+  });
+}
 
 test("what a study refuses is a report that names the field", () => {
   const engine = new StudyEngine();
@@ -101,7 +115,7 @@ test("what a study refuses is a report that names the field", () => {
     }
     return null;
   };
-  const misspelt = /** @type {any} */ (opened({ "stress-v2": { request_count: [1] } }));
+  const misspelt = /** @type {any} */ (opened({ "stress-v3": {} }));
   assert.equal(misspelt.code, "bad-scenario");
   const wrong = /** @type {any} */ (opened({ "stress-v2": { request_counts: [1, "many"] } }));
   assert.match(`${wrong.field}`, /request_counts/);
@@ -113,7 +127,7 @@ test("what a study refuses is a report that names the field", () => {
 
 test("a reader's trace takes the study's place, and its length lowers what asks for more", () => {
   const engine = new StudyEngine();
-  const said = engine.open(stress({ request_counts: [200, 400] }), 1, "own.csv", 300);
+  const said = engine.open(changed({ request_counts: [200, 400] }), 1, "own.csv", 300);
   assert.match(`${said}`, /300 rows/);
   assert.deepEqual(engine.pending().map(({ workload }) => workload.limit), [...Array(5).fill(200), ...Array(5).fill(300)]);
   assert.deepEqual(engine.pending()[0]?.trace, { file: { name: "own.csv", format: null } });
