@@ -329,6 +329,43 @@ export type LengthStats = { mean: number, p50: number, p90: number, p95: number,
 export type Lengths = { "lognormal": { median: number, sigma: number, } } | { "gamma": { mean: number, cv: number, } } | { "zipf": { theta: number, max: number, } } | { "uniform": { min: number, max: number, } } | { "fixed": { tokens: number, } } | { "empirical": { values: Array<number>, weights: Array<number>, } };
 
 /**
+ * One level of load: how many users there were and what they got. What is not known is `None`.
+ */
+export type Level = { 
+/**
+ * Users who each keep one request under way, apart from think time.
+ */
+users: number, 
+/**
+ * Output tokens per second of all users together.
+ */
+tok_s: number, requests: number | null, successful: number | null, 
+/**
+ * From the first start to the last end, s.
+ */
+duration_s: number | null, 
+/**
+ * Time to first token, ms.
+ */
+ttft_ms: Times, 
+/**
+ * From a request's start to its end, ms.
+ */
+latency_ms: Times, 
+/**
+ * Output tokens over latency of one request, mean and median, tok/s.
+ */
+request_tok_s: number | null, request_tok_s_p50: number | null, 
+/**
+ * Mean power of the accelerators, W.
+ */
+power_w: number | null, 
+/**
+ * Mean output of a request, tokens.
+ */
+tokens_per_request: number | null, };
+
+/**
  * `T(b, L) = max(floor, alpha + beta L h(b))`, `h(b) = 1 + gamma (b - 1) / b`, for a batch of `b`
  * requests whose longest member has `L` = prompt + output tokens (docs/MODEL.md, "Closed-batch
  * latency").
@@ -359,6 +396,15 @@ export type Measured = {
  * Where it comes from, for the reader.
  */
 source: string, samples: Array<Sample>, };
+
+/**
+ * Levels that somebody measured.
+ */
+export type MeasuredLevels = { 
+/**
+ * Whose, for the reader.
+ */
+source: string, levels: Array<Level>, };
 
 /**
  * The GPU's memory as the scheduler knows it.
@@ -608,7 +654,7 @@ hardware: Hardware, model: ModelSize, seed: number,
 /**
  * Measured levels; with these nothing runs.
  */
-measured: Measured | null, };
+measured: MeasuredLevels | null, };
 
 /**
  * Everything that decides a run's outcome, besides the trace's rows themselves.
@@ -918,6 +964,11 @@ best_gpu_count: number | null, };
  * What comes first of events at one moment.
  */
 export type Ties = "fixed" | "published-heap";
+
+/**
+ * Mean and percentiles of a time, ms.
+ */
+export type Times = { avg: number | null, p50: number | null, p95: number | null, p99: number | null, };
 
 /**
  * From the page to the coordinator.
