@@ -1,5 +1,5 @@
 //! The TypeScript declarations and the defaults that the page is checked and written against come
-//! from the Rust types. `BATCHSCOPE_UPDATE=1 cargo test --features web,ts --test types` rewrites
+//! from the Rust types. `BATCHSCOPE_UPDATE=1 cargo test --features web,ts,figures --test types` rewrites
 //! the tracked files; without it a stale one fails.
 
 use std::collections::BTreeMap;
@@ -9,6 +9,7 @@ use std::path::Path;
 use batchscope::error::ErrorReport;
 use batchscope::scenario::{Preset, Scenario};
 use batchscope::web::messages::{FromWorker, RequestColumns, ToWorker};
+use batchscope::web::study_messages::{FromStudies, StudyFile, ToStudies};
 use ts_rs::{Config, TS, TypeVisitor};
 
 const MARK: &str = "// Generated from the Rust types by tests/types.rs; do not edit.\n";
@@ -55,6 +56,9 @@ fn declarations_are_current() {
     declarations.add::<FromWorker>();
     declarations.add::<RequestColumns>();
     declarations.add::<ErrorReport>();
+    declarations.add::<ToStudies>();
+    declarations.add::<FromStudies>();
+    declarations.add::<StudyFile>();
     let text: Vec<String> = declarations.found.into_values().collect();
     compare("www/types.d.ts", &format!("{MARK}\n{}", text.join("\n")));
 }
@@ -84,6 +88,6 @@ fn compare(file: &str, wanted: &str) {
     let found = fs::read_to_string(&path).unwrap_or_default();
     assert!(
         found == wanted,
-        "{file} is stale; run `BATCHSCOPE_UPDATE=1 cargo test --features web,ts --test types`"
+        "{file} is stale; run `BATCHSCOPE_UPDATE=1 cargo test --features web,ts,figures --test types`"
     );
 }

@@ -2,6 +2,9 @@
 //
 //   a control, a link, a file  ->  state  ->  engine.run  ->  results  ->  figures, tables, words
 //
+// The address also says which view is shown: this one, or the studies, which are loaded when they
+// are opened.
+//
 // The last finished picture stays until the next is complete; it is marked stale when that takes
 // longer than a glance.
 
@@ -91,6 +94,7 @@ function apply(next, settled) {
 /** Puts the state into the address bar, as a step that the back button undoes. */
 function remember() {
   const hash = toHash(state);
+  toSimulator.href = hash || "#";
   if (hash === location.hash) return;
   history.pushState(null, "", hash === "" ? location.pathname + location.search : hash);
 }
@@ -118,8 +122,14 @@ function withPreset(preset, kept) {
   };
 }
 
-/** Takes the state from the address bar. */
+/** Takes view and state from the address bar. */
 function readHash() {
+  if (/^#studies$|[#&]study=/.test(location.hash)) {
+    void openStudies();
+    return;
+  }
+  showView("simulator");
+  toSimulator.href = location.hash || "#";
   const { state: next, file: named, notices: problems } = fromHash(location.hash);
   state = next;
   if (named !== null && file?.name === named) state = withPath(state, "trace", fileSource(file));
@@ -140,7 +150,70 @@ function chooseFile(chosen) {
   alerts.clear("trace");
   alerts.clear("link");
   file = chosen;
-  apply(withPath(state, "trace", chosen === null ? defaultState().scenario.trace : fileSource(chosen)), true);
+  const next = withPath(state, "trace", chosen === null ? defaultState().scenario.trace : fileSource(chosen));
+  if (view === "simulator") {
+    apply(next, true);
+    return;
+  }
+  state = next;
+  toSimulator.href = toHash(state) || "#";
+  void studies?.then((opened) => opened.choose(chosen));
+}
+
+// ---- Views -------------------------------------------------------------------------------------
+
+/** @typedef {"simulator" | "studies"} View */
+
+/** @type {View} */
+let view = "simulator";
+/** The Studies view, once it was opened. @type {Promise<ReturnType<typeof import("./studies/view.js").studiesView>> | null} */
+let studies = null;
+const toSimulator = byId("to-simulator", HTMLAnchorElement);
+const toStudies = byId("to-studies", HTMLAnchorElement);
+const title = document.title;
+
+/** @param {View} next */
+function showView(next) {
+  view = next;
+  for (const part of document.querySelectorAll("[data-view]")) part.toggleAttribute("hidden", part.getAttribute("data-view") !== next);
+  for (const [name, link] of /** @type {const} */ ([["simulator", toSimulator], ["studies", toStudies]])) {
+    if (name === next) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  document.title = title;
+}
+
+async function openStudies() {
+  const wasOpen = view === "studies";
+  showView("studies");
+  studies ??= loadStudies();
+  try {
+    const opened = await studies;
+    await opened.show(file);
+    if (view !== "studies") return;
+    document.title = opened.title;
+    if (!wasOpen) opened.focus();
+  } catch (failed) {
+    studies = null;
+    byId("studies").replaceChildren(el("p", { class: "notice", role: "alert" }, NOTICE.noStudies(String(failed))));
+  }
+}
+
+async function loadStudies() {
+  const style = el("link", { rel: "stylesheet", href: new URL("./studies/style.css", import.meta.url).href });
+  // The view is laid out once its style is there.
+  const styled = new Promise((resolve, reject) => {
+    style.addEventListener("load", resolve);
+    style.addEventListener("error", () => reject(new Error(style.href)));
+  });
+  document.head.append(style);
+  const [{ studiesView }] = await Promise.all([import("./studies/view.js"), styled]);
+  return studiesView(byId("studies"), {
+    choose: (files) => tracePanel.take(files),
+    moved: (hash) => {
+      toStudies.href = hash;
+    },
+  });
 }
 
 // ---- Runs --------------------------------------------------------------------------------------
@@ -322,7 +395,7 @@ addEventListener("afterprint", () => {
 });
 // Also fires for back and forward, since all that differs is the hash.
 addEventListener("popstate", () => {
-  const anchor = location.hash !== "" && !location.hash.includes("=");
+  const anchor = location.hash !== "" && location.hash !== "#studies" && !location.hash.includes("=");
   if (!anchor) readHash();
 });
 

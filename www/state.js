@@ -133,7 +133,7 @@ export function withPath(state, path, value) {
 }
 
 /** @type {(object: object, path: string, value: unknown) => void} */
-function setPath(object, path, value) {
+export function setPath(object, path, value) {
   const parts = path.split(".");
   const last = parts.pop();
   const parent = parts.length === 0 ? object : getPath(object, parts.join("."));
@@ -142,7 +142,7 @@ function setPath(object, path, value) {
 }
 
 /** Every leaf of a plain object by its path; a list is a leaf. @type {(object: object, prefix?: string) => Map<string, unknown>} */
-function leaves(object, prefix = "") {
+export function leaves(object, prefix = "") {
   const found = new Map();
   for (const [key, value] of Object.entries(object)) {
     const path = prefix + key;
@@ -178,7 +178,7 @@ export function toHash(state) {
 }
 
 /** @param {unknown} value */
-function encode(value) {
+export function encode(value) {
   return encodeURIComponent(Array.isArray(value) ? value.join(",") : String(value)).replaceAll("%2C", ",");
 }
 
@@ -255,6 +255,6 @@ export function allows(control, value) {
 }
 
 /** Text from a link, short enough for a sentence. @param {string} text */
-function shorten(text) {
+export function shorten(text) {
   return text.length > 40 ? `${text.slice(0, 40)}…` : text;
 }

@@ -78,6 +78,23 @@ think_min_s: number,
 think_max_s: number, };
 
 /**
+ * Settings of the study.
+ */
+export type Contract = { 
+/**
+ * What runs; without meaning for a measured report.
+ */
+workloads: Array<Workload>, 
+/**
+ * What it runs on.
+ */
+server: Server, seed: number, 
+/**
+ * A measured report to judge instead of running anything.
+ */
+measured: Measured | null, };
+
+/**
  * The controller's variant and every constant.
  */
 export type Controller = { variant: Variant, feedback: Feedback, 
@@ -140,6 +157,17 @@ export type Failed = "drop" | "keep";
 export type Feedback = "total" | "decode" | "service";
 
 /**
+ * An item of docs/ERRATA.md that concerns a study or one of its files.
+ */
+export type FileErratum = { number: number, title: string, 
+/**
+ * Where to read it, from the root of the repository and of the site.
+ */
+link: string, };
+
+export type FileKind = "table" | "text" | "json" | "figure" | "outcomes";
+
+/**
  * The GPUs: equal, each serving one batch at a time.
  */
 export type Fleet = { gpus: number, };
@@ -150,9 +178,31 @@ export type Fleet = { gpus: number, };
 export type Format = "burstgpt" | "azure" | "mooncake" | "csv" | "jsonl";
 
 /**
+ * From the coordinator to the page.
+ */
+export type FromStudies = { "type": "ready", studies: Array<StudyInfo>, } | { "type": "planned", runId: number, runs: number, requests: number, } | { "type": "progress", runId: number, progress: StudyProgress, } | { "type": "said", runId: number, sentence: string, } | { "type": "done", runId: number, result: StudyResult, } | { "type": "cancelled", runId: number, } | { "type": "error", runId: number, error: ErrorReport, } | { "type": "zip", runId: number, blob: Blob, } | { "type": "crashed", runId: number, message: string, };
+
+/**
  * From the worker to the page.
  */
 export type FromWorker = { "type": "ready", version: string, } | { "type": "trace", runId: number, trace: TraceInfo, } | { "type": "progress", runId: number, stage: Stage, done: number, } | { "type": "result", runId: number, result: RunResult, } | { "type": "done", runId: number, elapsedMs: number, } | { "type": "cancelled", runId: number, } | { "type": "error", runId: number, policy: Policy | null, error: ErrorReport, } | { "type": "csv", runId: number, policy: Policy, blob: Blob, } | { "type": "digests", runId: number, policy: Policy, digests: { [key in string]: string }, } | { "type": "seed", runId: number, seed: number, } | { "type": "crashed", runId: number, message: string, };
+
+/**
+ * An accelerator, or several as one.
+ */
+export type Hardware = { name: string, 
+/**
+ * Peak rate of dense matrix arithmetic in the precision that is used, FLOP/s.
+ */
+peak_flops: number, 
+/**
+ * Peak memory bandwidth, bytes/s.
+ */
+bandwidth_bytes_per_s: number, 
+/**
+ * Where the two numbers come from.
+ */
+source: string, };
 
 /**
  * Honest metrics of one run.
@@ -279,6 +329,43 @@ export type LengthStats = { mean: number, p50: number, p90: number, p95: number,
 export type Lengths = { "lognormal": { median: number, sigma: number, } } | { "gamma": { mean: number, cv: number, } } | { "zipf": { theta: number, max: number, } } | { "uniform": { min: number, max: number, } } | { "fixed": { tokens: number, } } | { "empirical": { values: Array<number>, weights: Array<number>, } };
 
 /**
+ * One level of load: how many users there were and what they got. What is not known is `None`.
+ */
+export type Level = { 
+/**
+ * Users who each keep one request under way, apart from think time.
+ */
+users: number, 
+/**
+ * Output tokens per second of all users together.
+ */
+tok_s: number, requests: number | null, successful: number | null, 
+/**
+ * From the first start to the last end, s.
+ */
+duration_s: number | null, 
+/**
+ * Time to first token, ms.
+ */
+ttft_ms: Times, 
+/**
+ * From a request's start to its end, ms.
+ */
+latency_ms: Times, 
+/**
+ * Output tokens over latency of one request, mean and median, tok/s.
+ */
+request_tok_s: number | null, request_tok_s_p50: number | null, 
+/**
+ * Mean power of the accelerators, W.
+ */
+power_w: number | null, 
+/**
+ * Mean output of a request, tokens.
+ */
+tokens_per_request: number | null, };
+
+/**
  * `T(b, L) = max(floor, alpha + beta L h(b))`, `h(b) = 1 + gamma (b - 1) / b`, for a batch of `b`
  * requests whose longest member has `L` = prompt + output tokens (docs/MODEL.md, "Closed-batch
  * latency").
@@ -300,6 +387,24 @@ gamma: number,
  * Shortest service time, s.
  */
 floor_s: number, };
+
+/**
+ * A measured report.
+ */
+export type Measured = { 
+/**
+ * Where it comes from, for the reader.
+ */
+source: string, samples: Array<Sample>, };
+
+/**
+ * Levels that somebody measured.
+ */
+export type MeasuredLevels = { 
+/**
+ * Whose, for the reader.
+ */
+source: string, levels: Array<Level>, };
 
 /**
  * The GPU's memory as the scheduler knows it.
@@ -355,6 +460,51 @@ initial_sd_tokens: number, };
  * How the bound follows from the estimates.
  */
 export type MemoryRule = "published" | "exact" | "off";
+
+/**
+ * One metric of a workload; the name is its column, its JSON key and its name in a measured file.
+ */
+export type Metric = "requests" | "successful" | "failed" | "error_rate" | "concurrency" | "prompt_tokens" | "output_tokens" | "ttft_avg_ms" | "ttft_p50_ms" | "ttft_p95_ms" | "ttft_p99_ms" | "ttft_p50_published_ms" | "ttft_p95_published_ms" | "ttft_p99_published_ms" | "tbt_avg_ms" | "tpot_avg_ms" | "tpot_p50_ms" | "tpot_p95_ms" | "tpot_p99_ms" | "throughput_tokens_per_s" | "duration_s" | "memory_peak_mb" | "memory_avg_mb" | "kv_tokens" | "kv_bytes" | "prefix_hit_rate" | "evictions" | "eviction_ms" | "speculative_accept_rate" | "batches" | "batches_over_memory";
+
+/**
+ * A dense model's weights.
+ */
+export type ModelSize = { params: number, bytes_per_param: number, };
+
+export type NamedBlob = { name: string, blob: Blob, };
+
+/**
+ * Settings of the study, with the multi-bin paper's defaults.
+ */
+export type Paper = { seed: number, 
+/**
+ * Of each run.
+ */
+requests: number, 
+/**
+ * B of the runs with uniform service times.
+ */
+batch_sizes: Array<number>, 
+/**
+ * k of the runs without prediction errors.
+ */
+bin_counts: Array<number>, 
+/**
+ * p_e: the chance of one bin too low, and the same chance of one too high.
+ */
+bin_errors: Array<number>, 
+/**
+ * k of the runs with prediction errors.
+ */
+error_bin_counts: Array<number>, 
+/**
+ * l_min and l_max of the uniform service times, s.
+ */
+shortest_s: number, longest_s: number, 
+/**
+ * k of the runs with exponential service times.
+ */
+exponential_bin_counts: Array<number>, };
 
 /**
  * Which scheduler forms the batches.
@@ -473,6 +623,40 @@ export type RunResult = { policy: Policy, summary: Summary, cdf: CdfColumns, ser
 simulated_ms: number, };
 
 /**
+ * What is known of one workload; a metric that is not there is not modelled or was not measured.
+ */
+export type Sample = { workload: string, values: { [key in Metric]?: number }, };
+
+/**
+ * Settings of the study, with those of the published benchmark as defaults.
+ */
+export type Saturation = { 
+/**
+ * Levels of load.
+ */
+users: Array<number>, requests_per_user: number, 
+/**
+ * Shortest pause between an answer and the next request, s.
+ */
+think_min_s: number, 
+/**
+ * Longest, s.
+ */
+think_max_s: number, 
+/**
+ * Of every request; the published benchmark drew from eight short sentences.
+ */
+prompt_tokens: number, output_tokens: number, server: Server, 
+/**
+ * For the ceilings and MFU.
+ */
+hardware: Hardware, model: ModelSize, seed: number, 
+/**
+ * Measured levels; with these nothing runs.
+ */
+measured: MeasuredLevels | null, };
+
+/**
  * Everything that decides a run's outcome, besides the trace's rows themselves.
  */
 export type Scenario = { version: number, trace: Source, workload: Workload, predictor: Predictor, scheduler: Scheduler, fleet: Fleet, latency: Latency, memory: Memory, sla: Sla, 
@@ -510,6 +694,11 @@ export type SeriesColumns = { t_s: Float64Array, waiting_mean: Float64Array, wai
 export type Served = "round-robin" | "longest-queue";
 
 /**
+ * The parts of a scenario that describe a server.
+ */
+export type Server = { predictor: Predictor, scheduler: Scheduler, fleet: Fleet, latency: Latency, memory: Memory, sla: Sla, };
+
+/**
  * What the generated requests look like.
  */
 export type Shape = "burstgpt-like" | { "custom": { arrivals: Arrivals, prompt: Lengths, output: Lengths, 
@@ -517,6 +706,15 @@ export type Shape = "burstgpt-like" | { "custom": { arrivals: Arrivals, prompt: 
  * Share of requests that failed: 0 prompt and 0 output tokens, as BurstGPT logs them.
  */
 failed_share: number, } };
+
+/**
+ * A file as it crosses to the page.
+ */
+export type ShownFile = { kind: FileKind, name: string, blob: Blob, title: string, caption: string, preview: Array<Array<string>>, rows: number, errata: Array<FileErratum>, 
+/**
+ * Of a text, else empty.
+ */
+text: string, };
 
 /**
  * What is promised, and how the published studies counted a broken promise.
@@ -535,6 +733,11 @@ request_s: number,
  * each request's own time per output token.
  */
 published_token_rule: TokenRule, };
+
+/**
+ * The published pairs of token and request SLA.
+ */
+export type SlaMode = "strict" | "default" | "loose";
 
 /**
  * Where the requests come from.
@@ -592,6 +795,122 @@ failed_share: number,
 prefix_hit_ratio: number | null, models: Array<LabelCount>, log_types: Array<LabelCount>, };
 
 /**
+ * What runs.
+ */
+export type Step = "grid" | "methods" | "all";
+
+/**
+ * Which steps to run.
+ */
+export type Steps = "all" | "step1" | "step2" | "step3";
+
+/**
+ * Settings of the study, with the published defaults.
+ */
+export type StressV2 = { trace: Source, seed: number, 
+/**
+ * 1: the grid of GPUs and bins. 2: the comparison of schedulers.
+ */
+step: number, request_counts: Array<number>, 
+/**
+ * Of step 1.
+ */
+gpu_counts: Array<number>, 
+/**
+ * Of step 1.
+ */
+bin_counts: Array<number>, 
+/**
+ * The fleet of step 2's last method; absent means the three fall-back fleets.
+ */
+optimal_gpus: number | null, optimal_bins: number | null, sla: SlaMode, };
+
+/**
+ * A study with its settings, as `batchscope study NAME` and the page make it.
+ */
+export type Study = { "stress-v2": StressV2 } | { "three-step": ThreeStep } | { "two-step": TwoStep } | { "saturation": Saturation } | { "contract": Contract } | { "paper": Paper };
+
+/**
+ * A file as the module hands it out.
+ */
+export type StudyFile = { kind: FileKind, name: string, bytes: Uint8Array<ArrayBuffer>, 
+/**
+ * Of a figure, else empty.
+ */
+title: string, 
+/**
+ * Of a figure, else empty.
+ */
+caption: string, 
+/**
+ * Header and first rows of a table, else empty.
+ */
+preview: Array<Array<string>>, 
+/**
+ * Of a table, without its header.
+ */
+rows: number, 
+/**
+ * What is known to be wrong with what was published here, apart from what concerns the whole
+ * study.
+ */
+errata: Array<FileErratum>, };
+
+/**
+ * A study that can be chosen.
+ */
+export type StudyInfo = { 
+/**
+ * As in `batchscope study NAME`.
+ */
+name: string, description: string, 
+/**
+ * With its published settings.
+ */
+study: Study, 
+/**
+ * Whether it replays a trace that can be another.
+ */
+takes_trace: boolean, 
+/**
+ * What is known to be wrong with all of what was published.
+ */
+errata: Array<FileErratum>, };
+
+/**
+ * A study to run.
+ */
+export type StudyJob = { study: Study, replications: number, 
+/**
+ * The reader's own trace, in place of the study's.
+ */
+file: TraceFile | null, };
+
+export type StudyProgress = { stage: StudyStage, 
+/**
+ * The first is 1.
+ */
+step: number, 
+/**
+ * Runs or files of this stage and step that are done, and all of them.
+ */
+done: number, of: number, 
+/**
+ * Of this stage and step, from 0 to 1.
+ */
+share: number, };
+
+/**
+ * What a finished study leaves.
+ */
+export type StudyResult = { files: Array<ShownFile>, runs: number, requests: number, runners: number, elapsed_ms: number, };
+
+/**
+ * What a study is busy with.
+ */
+export type StudyStage = "reading" | "running" | "drawing";
+
+/**
  * Every figure of a run. `published` and `honest` are computed apart and never mixed.
  */
 export type Summary = { 
@@ -610,9 +929,55 @@ bins: Array<[number, number]>, published: Published, honest: Honest, };
 export type Synthetic = { requests: number, shape: Shape, };
 
 /**
+ * Settings of the study, with the published defaults.
+ */
+export type ThreeStep = { trace: Source, seed: number, 
+/**
+ * Requests of steps 2 and 3. Step 1 has 1,000, 10,000 and so on up to it; it alone where it
+ * is smaller than 1,000.
+ */
+max_requests: number, 
+/**
+ * The largest fleet of step 2.
+ */
+max_gpus: number, 
+/**
+ * Arrivals at the trace's own pace; `rps_scaling` has no effect then.
+ */
+use_real_timestamps: boolean, 
+/**
+ * Arrival times are divided by this.
+ */
+rps_scaling: number, 
+/**
+ * The promise, arrival to end, and the target of the controllers, s. The published program
+ * left its deadline at 1 s whatever it was told.
+ */
+d_sla_s: number, steps: Steps, 
+/**
+ * The fleet of step 3; absent means the one of step 2 with the highest published capacity,
+ * or 32 without step 2.
+ */
+best_gpu_count: number | null, };
+
+/**
  * What comes first of events at one moment.
  */
 export type Ties = "fixed" | "published-heap";
+
+/**
+ * Mean and percentiles of a time, ms.
+ */
+export type Times = { avg: number | null, p50: number | null, p95: number | null, p99: number | null, };
+
+/**
+ * From the page to the coordinator.
+ */
+export type ToStudies = { "type": "list", } | { "type": "plan", runId: number, job: StudyJob, } | { "type": "run", runId: number, job: StudyJob, 
+/**
+ * Most runs at a time.
+ */
+runners: number, } | { "type": "cancel", runId: number, } | { "type": "zip", runId: number, files: Array<NamedBlob>, };
 
 /**
  * From the page to the worker.
@@ -633,6 +998,23 @@ export type TraceFile = { id: number, name: string, blob: Blob, };
  * What was read or generated, and what it is like.
  */
 export type TraceInfo = { name: string, requests: number, report: ReadReport, stats: Stats, };
+
+/**
+ * Settings of the study, with the published defaults.
+ */
+export type TwoStep = { trace: Source, seed: number, step: Step, request_counts: Array<number>, 
+/**
+ * Of the grid.
+ */
+gpu_counts: Array<number>, 
+/**
+ * Of the grid.
+ */
+bin_counts: Array<number>, 
+/**
+ * Arrival times are divided by this.
+ */
+rps_scaling: number, };
 
 /**
  * Busy shares of the fleet.

@@ -9,6 +9,10 @@ mod blob;
 mod columns;
 #[cfg(feature = "ts")]
 pub mod messages;
+#[cfg(feature = "figures")]
+pub mod studies;
+#[cfg(all(feature = "ts", feature = "figures"))]
+pub mod study_messages;
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -202,6 +206,10 @@ pub fn random_seed() -> Result<u32, JsValue> {
 
 #[wasm_bindgen(typescript_custom_section)]
 const TYPES: &str = r#"import type { CdfColumns, RequestColumns, Scenario, SeriesColumns, Summary, TraceInfo } from "../www/types.js";"#;
+
+#[cfg(feature = "figures")]
+#[wasm_bindgen(typescript_custom_section)]
+const STUDY_TYPES: &str = r#"import type { Study, StudyFile, StudyInfo } from "../www/types.js";"#;
 
 /// A scenario from a plain object, by way of the text form: one reader of scenarios instead of two
 /// halves the module, and its sentences name the field.

@@ -1,15 +1,16 @@
 // The page's speed and size in real Chromium: `node tests/e2e/bench.mjs --json FILE` writes one row
 // per measurement, `{ id, what, measured, unit, bar, sense, absolute }`; `cargo xtask bench` runs it.
 
-import { readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { gzipSync } from "node:zlib";
 
+import { sizes } from "../../xtask/sizes.mjs";
+import { longestGap, watchFrames } from "./frames.mjs";
 import { Harness, ROOT } from "./harness.mjs";
 
 /** @import { Page } from "playwright-core" */
 
-/** @typedef {{id: string, what: string, measured: number, unit: string, bar: number | null, sense: "<=" | ">=", absolute: string | null}} Row */
+/** @typedef {{id: string, what: string, measured: number | null, unit: string, bar: number | null, sense: "<=" | ">=", absolute: string | null}} Row */
 
 const MOVES = 64;
 const OPENINGS = 9;
@@ -106,12 +107,31 @@ async function large(page, policy, gpus) {
   );
 }
 
-/** Bytes of the site as a server with gzip sends them. */
-function siteBytes() {
-  const root = join(ROOT, "target/site");
-  return readdirSync(root, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile() && !entry.name.endsWith(".d.ts"))
-    .reduce((sum, entry) => sum + gzipSync(readFileSync(join(entry.parentPath, entry.name)), { level: 9 }).length, 0);
+/**
+ * A study as published, from the press of its button to its files: seconds, and the longest time
+ * between two frames meanwhile, ms; null where this version has no such study.
+ * @param {Harness} harness
+ * @param {string} name
+ */
+async function study(harness, name) {
+  const { page } = await harness.newPage(`index.html#v=1&study=${name}`);
+  await page.waitForSelector(".study-list a");
+  if (!(await page.locator("#study-run").isVisible())) {
+    await page.close();
+    return null;
+  }
+  // The module was compiled, the plan shown: what follows is the study alone.
+  await page.waitForFunction(() => document.querySelector(".plan")?.textContent !== "");
+  await watchFrames(page);
+  const begun = performance.now();
+  await page.click("#study-run");
+  await page.waitForSelector("#study-results", { timeout: 600_000 });
+  const seconds = (performance.now() - begun) / 1000;
+  // What was added is laid out and drawn within the next frames.
+  await page.waitForTimeout(1000);
+  const { longest } = await longestGap(page);
+  await page.close();
+  return { seconds, longest };
 }
 
 /** Where the native benches of this run wrote their rows. */
@@ -138,7 +158,13 @@ try {
   for (let i = 0; i < OPENINGS; i += 1) openings.push(await opening(harness));
   rows.push({ id: "page_open", what: `page opened to finished first picture, median of ${OPENINGS}, warm server`, measured: quantile(openings, 0.5), unit: "ms", bar: 1000, sense: "<=", absolute: null });
 
-  rows.push({ id: "page_bytes", what: "all files of the page, gzip, without traces", measured: siteBytes() / 1000, unit: "kB", bar: 300, sense: "<=", absolute: null });
+  const bytes = sizes(join(ROOT, "target/site"));
+  rows.push({ id: "page_bytes", what: "all files of the page, gzip, without traces and studies", measured: bytes.page / 1000, unit: "kB", bar: 300, sense: "<=", absolute: null });
+  rows.push({ id: "studies_bytes", what: "what the studies add once they are opened, gzip", measured: bytes.studies / 1000, unit: "kB", bar: null, sense: "<=", absolute: null });
+
+  const threeStep = await study(harness, "three-step");
+  rows.push({ id: "three_step_chromium", what: "three-step as published in Chromium, button to files", measured: threeStep?.seconds ?? null, unit: "s", bar: null, sense: "<=", absolute: null });
+  rows.push({ id: "three_step_frames", what: "longest time between two frames meanwhile", measured: threeStep?.longest ?? null, unit: "ms", bar: 100, sense: "<=", absolute: null });
 
   const blank = (await harness.newPage("")).page;
   for (const [policy, gpus] of /** @type {const} */ ([["multi-bin-dynamic", 32], ["static-fifo", 1], ["dynamic", 1]])) {
@@ -155,5 +181,5 @@ const flag = process.argv.indexOf("--json");
 const file = flag === -1 ? undefined : process.argv[flag + 1];
 if (file !== undefined) writeFileSync(file, `${JSON.stringify(rows, null, 2)}\n`);
 for (const { id, measured, unit, bar } of rows) {
-  console.log(`${id.padEnd(32)} ${measured.toPrecision(3).padStart(8)} ${unit}${bar === null ? "" : ` (bar ${bar})`}`);
+  console.log(`${id.padEnd(32)} ${(measured?.toPrecision(3) ?? "–").padStart(8)} ${unit}${bar === null ? "" : ` (bar ${bar})`}`);
 }

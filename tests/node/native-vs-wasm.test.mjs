@@ -11,6 +11,7 @@ import { fileURLToPath } from "node:url";
 
 import { Engine, initSync } from "../../pkg/batchscope.js";
 import { DEFAULT_SCENARIO, PRESETS } from "../../www/defaults.js";
+import { program } from "./program.mjs";
 
 /** @import { Scenario } from "../../www/types.js" */
 
@@ -22,15 +23,6 @@ const SLICE = 777;
 initSync({ module: readFileSync(join(ROOT, "pkg/batchscope_bg.wasm")) });
 const scratch = mkdtempSync(join(tmpdir(), "batchscope-native-vs-wasm-"));
 after(() => rmSync(scratch, { recursive: true }));
-
-/** @returns {string} the native program */
-function program() {
-  const given = process.env["BATCHSCOPE_CLI"];
-  const built = ["target/release/batchscope", "target/debug/batchscope"].map((path) => join(ROOT, path));
-  const found = [given, ...built].find((path) => path !== undefined && path !== "" && existsSync(path));
-  if (found === undefined) throw new Error("no native batchscope; run `cargo build --release`");
-  return found;
-}
 
 /** @type {(scenario: Scenario, file?: string) => Record<string, string>} */
 function native(scenario, file) {

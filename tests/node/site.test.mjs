@@ -6,6 +6,8 @@ import { join, relative } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 
+import { files } from "../../xtask/sizes.mjs";
+
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const SITE = join(ROOT, "target/site");
 
@@ -27,9 +29,9 @@ test("what the site loads, it loads by a relative address", async () => {
     /\bfetch\(\s*["']([^"']+)["']/g,
     /\burl\(\s*["']?([^"')]+)/g,
   ];
-  const files = await textFiles();
-  assert.ok(files.includes("index.html"));
-  for (const file of files) {
+  const names = await textFiles();
+  assert.ok(names.includes("index.html"));
+  for (const file of names) {
     const text = await readFile(join(SITE, file), "utf8");
     for (const [, address] of loads.flatMap((pattern) => [...text.matchAll(pattern)])) {
       assert.doesNotMatch(address ?? "", /^(\/|https?:)/, `${file} loads ${address}`);
@@ -43,9 +45,28 @@ test("the site says which version it is", async () => {
   assert.ok(info.commit === null || /^[0-9a-f]{12,}$/.test(info.commit));
 });
 
-test("the bindings need nothing of a bundler and load in Node.js too", async () => {
-  const bindings = await import(join(SITE, "pkg/batchscope.js"));
-  const wasm = await readFile(join(SITE, "pkg/batchscope_bg.wasm"));
-  const exports = bindings.initSync({ module: wasm });
-  assert.ok(exports.memory instanceof WebAssembly.Memory);
+for (const folder of ["pkg", "pkg-studies"]) {
+  test(`the bindings in ${folder} need nothing of a bundler and load in Node.js too`, async () => {
+    const bindings = await import(join(SITE, folder, "batchscope.js"));
+    const wasm = await readFile(join(SITE, folder, "batchscope_bg.wasm"));
+    const exports = bindings.initSync({ module: wasm });
+    assert.ok(exports.memory instanceof WebAssembly.Memory);
+  });
+}
+
+test("the page stays small: what is loaded before the studies are opened", () => {
+  const { page, studies } = files(SITE);
+  const sum = [...page.values()].reduce((a, b) => a + b, 0);
+  assert.ok(sum <= 300_000, `${sum} bytes with gzip: ${JSON.stringify([...page])}`);
+  assert.ok(page.has("pkg/batchscope_bg.wasm") && page.has("www/page.js"));
+  assert.ok(studies.has("pkg-studies/batchscope_bg.wasm") && studies.has("www/studies/view.js"));
+});
+
+test("only the door to the studies loads anything of theirs", async () => {
+  for (const file of await textFiles()) {
+    if (/^(www\/studies|vendor\/fflate|pkg-studies)\//.test(file)) continue;
+    const text = await readFile(join(SITE, file), "utf8");
+    assert.doesNotMatch(text, /from\s*["'][^"']*(studies|fflate)/, file);
+    if (file !== "www/page.js") assert.doesNotMatch(text, /import\(["'][^"']*(studies|fflate)/, file);
+  }
 });

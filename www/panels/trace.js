@@ -36,7 +36,7 @@ export function trace(host, on) {
   );
   document.body.append(veil);
 
-  /** @param {FileList | undefined} files */
+  /** @param {FileList | null | undefined} files */
   function take(files) {
     const file = files?.[0];
     if (file === undefined) {
@@ -72,6 +72,7 @@ export function trace(host, on) {
   });
 
   return {
+    take,
     /** @param {TraceInfo} info */
     update(info) {
       read.textContent = traceSentence(info);

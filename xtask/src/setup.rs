@@ -93,9 +93,11 @@ pub fn ensure(need: Need) -> Result<Tools> {
         println!("  present  npm packages, as package-lock.json wants them");
     } else {
         let why = match need {
-            Need::Serve => "uplot draws the charts, binaryen and esbuild shrink the page",
+            Need::Serve => {
+                "uplot draws the charts, fflate packs the files of a study, binaryen and esbuild shrink the page"
+            }
             Need::Check | Need::Test => {
-                "uplot draws the charts, binaryen and esbuild shrink the page, typescript checks the page's types, \
+                "uplot draws the charts, fflate packs the files of a study, binaryen and esbuild shrink the page, typescript checks the page's types, \
                  playwright-core and axe test the page"
             }
         };

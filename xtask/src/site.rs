@@ -46,6 +46,31 @@ pub enum Effort {
     Dev,
 }
 
+/// One of the page's two wasm modules: the same crate with other features.
+#[derive(Clone, Copy, Debug)]
+struct Module {
+    /// The folder of its bindings, in the repository and in the site.
+    folder: &'static str,
+    features: &'static str,
+    /// The profile of full effort.
+    profile: &'static str,
+}
+
+/// The first is loaded with the page, so its size counts; the second when the studies are opened,
+/// so its speed does.
+const MODULES: [Module; 2] = [
+    Module {
+        folder: "pkg",
+        features: "web",
+        profile: "web",
+    },
+    Module {
+        folder: "pkg-studies",
+        features: "web,figures",
+        profile: "web-fast",
+    },
+];
+
 /// Where the site goes unless told otherwise.
 pub fn default_dir() -> PathBuf {
     sh::root().join("target/site")
@@ -72,34 +97,38 @@ fn refuse_strangers(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Brings `pkg/` (the wasm and its JavaScript and TypeScript bindings) and `vendor/` up to date.
+/// Brings `pkg/` and `pkg-studies/` (wasm and its JavaScript and TypeScript bindings) and `vendor/` up
+/// to date.
 ///
-/// Both lie in the root, untracked, so that the page's sources and the type checker see the same
+/// All lie in the root, untracked, so that the page's sources and the type checker see the same
 /// relative paths as the built site.
 pub fn bindings(toolchain: &WasmToolchain, effort: Effort) -> Result<()> {
-    let wasm = compile(toolchain, effort)?;
-    let pkg = sh::root().join("pkg");
-    let stamp = Stamp::of(&wasm, effort)?;
-    if stamp.is_current(&pkg) {
-        println!("   pkg/ is up to date");
-    } else {
-        generate(&wasm, effort, &pkg, &stamp)?;
+    for module in MODULES {
+        let wasm = compile(toolchain, effort, module)?;
+        let pkg = sh::root().join(module.folder);
+        let stamp = Stamp::of(&wasm, effort)?;
+        if stamp.is_current(&pkg) {
+            println!("   {}/ is up to date", module.folder);
+        } else {
+            generate(&wasm, effort, &pkg, &stamp)?;
+        }
     }
     vendor()
 }
 
 /// Compiles the product for the browser; the result is the wasm before bindings.
-fn compile(toolchain: &WasmToolchain, effort: Effort) -> Result<PathBuf> {
+fn compile(toolchain: &WasmToolchain, effort: Effort, module: Module) -> Result<PathBuf> {
     let target = sh::root().join("target").join(match toolchain {
         WasmToolchain::Installed => "wasm",
         // A compiler of another version: sharing a folder would make each rebuild the other's work.
         WasmToolchain::Debian { .. } => "wasm-std",
     });
     let profile = match effort {
-        Effort::Full => "web",
+        Effort::Full => module.profile,
         Effort::Dev => "web-dev",
     };
-    let mut step = Step::new("Compiling the simulator for the browser", sh::cargo())
+    let name = format!("Compiling {}/ for the browser", module.folder);
+    let mut step = Step::new(&name, sh::cargo())
         .args([
             "build",
             "--package",
@@ -107,7 +136,7 @@ fn compile(toolchain: &WasmToolchain, effort: Effort) -> Result<PathBuf> {
             "--lib",
             "--no-default-features",
             "--features",
-            "web",
+            module.features,
         ])
         .args(["--profile", profile, "--target", WASM, "--target-dir"])
         .args([&target])
@@ -185,7 +214,7 @@ fn optimise(wasm: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Copies the one library of the page out of `node_modules`.
+/// Copies the page's libraries out of `node_modules`.
 fn vendor() -> Result<()> {
     let root = sh::root();
     let from = root.join("node_modules/uplot");
@@ -220,6 +249,12 @@ fn vendor() -> Result<()> {
         );
     }
     fs::write(to.join("uPlot.esm.d.ts"), module).context("writing the types of uPlot")?;
+    let from = root.join("node_modules/fflate");
+    let to = to.join("fflate");
+    empty(&to)?;
+    copy(&from.join("esm/browser.js"), &to.join("fflate.js"))?;
+    copy(&from.join("esm/browser.d.ts"), &to.join("fflate.d.ts"))?;
+    copy(&from.join("LICENSE"), &to.join("LICENSE"))?;
     fresh.commit()
 }
 
@@ -234,12 +269,23 @@ fn assemble(dir: &Path) -> Result<()> {
         !name.starts_with('.') && !name.ends_with(".d.ts")
     };
     copy_tree(&root.join("www"), &site.join("www"), served)?;
-    copy_tree(&root.join("pkg"), &site.join("pkg"), served)?;
     minify(&site.join("www"))?;
-    minify(&site.join("pkg"))?;
+    for module in MODULES {
+        copy_tree(&root.join(module.folder), &site.join(module.folder), served)?;
+        minify(&site.join(module.folder))?;
+    }
     copy_tree(&root.join("vendor"), &site.join("vendor"), served)?;
+    // What loads fflate loads nothing else of it: minified, it is a third.
+    minify(&site.join("vendor/fflate"))?;
+    // The studies link to it.
+    fs::create_dir_all(site.join("docs")).context("creating the site's docs")?;
+    copy(&root.join("docs/ERRATA.md"), &site.join("docs/ERRATA.md"))?;
     let info = serde_json::to_string_pretty(&version_info()?)?;
     fs::write(site.join(MARK), info + "\n")?;
+    Step::new("Measuring the page", "node")
+        .args([root.join("xtask/sizes.mjs")])
+        .args([site])
+        .run()?;
     fresh.commit()
 }
 

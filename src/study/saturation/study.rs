@@ -44,7 +44,7 @@ pub struct Saturation {
 /// Levels that somebody measured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(rename = "MeasuredLevels"))]
 pub struct Measured {
     /// Whose, for the reader.
     pub source: String,

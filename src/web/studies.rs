@@ -1,0 +1,267 @@
+//! The Studies view's side of the door: which scenarios a study runs next, and its files. Compiled
+//! with the feature `figures` alone, into the module that the page loads when that view is opened;
+//! the runs themselves go through [`Engine`](super::Engine) in workers of their own.
+
+use js_sys::{Array, Uint8Array};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use wasm_bindgen::prelude::*;
+
+use super::{columns, failure, plain};
+use crate::error::{Error, printable};
+use crate::metrics::Summary;
+use crate::report;
+use crate::scenario::Source;
+use crate::study::document::{Content, File};
+use crate::study::{Execution, Study, errata};
+
+/// Rows of a table that cross beside its file, to be shown.
+const PREVIEW_ROWS: usize = 50;
+
+/// A study on its way: opened, fed with outcomes until nothing is pending, then asked for its
+/// files.
+#[wasm_bindgen]
+#[derive(Default)]
+pub struct StudyEngine {
+    execution: Option<Execution>,
+    files: Vec<File>,
+}
+
+/// A study that can be chosen.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+pub struct StudyInfo {
+    /// As in `batchscope study NAME`.
+    pub name: String,
+    pub description: String,
+    /// With its published settings.
+    pub study: Study,
+    /// Whether it replays a trace that can be another.
+    pub takes_trace: bool,
+    /// What is known to be wrong with all of what was published.
+    pub errata: Vec<FileErratum>,
+}
+
+/// An item of docs/ERRATA.md that concerns a study or one of its files.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+pub struct FileErratum {
+    pub number: u8,
+    pub title: &'static str,
+    /// Where to read it, from the root of the repository and of the site.
+    pub link: String,
+}
+
+impl From<errata::Erratum> for FileErratum {
+    fn from(erratum: errata::Erratum) -> FileErratum {
+        FileErratum {
+            number: erratum.number,
+            title: erratum.title,
+            link: erratum.link(),
+        }
+    }
+}
+
+#[wasm_bindgen]
+impl StudyEngine {
+    #[wasm_bindgen(constructor)]
+    pub fn new() -> StudyEngine {
+        StudyEngine::default()
+    }
+
+    /// Every study with its published settings.
+    #[wasm_bindgen(unchecked_return_type = "StudyInfo[]")]
+    pub fn studies() -> Result<JsValue, JsValue> {
+        let studies: Vec<StudyInfo> = Study::all()
+            .into_iter()
+            .map(|mut study| StudyInfo {
+                name: study.name().to_owned(),
+                description: study.describe().to_owned(),
+                takes_trace: study.trace_mut().is_some(),
+                errata: errata::concerning(study.name(), "")
+                    .into_iter()
+                    .map(FileErratum::from)
+                    .collect(),
+                study,
+            })
+            .collect();
+        plain(&studies)
+    }
+
+    /// Begins a study; one in progress is forgotten. A reader's trace of so many rows takes the
+    /// place of the study's, as `--trace` does. The sentence says what that lowered, if anything.
+    pub fn open(
+        &mut self,
+        #[wasm_bindgen(unchecked_param_type = "Study")] study: JsValue,
+        replications: u32,
+        trace_name: Option<String>,
+        trace_rows: Option<u32>,
+    ) -> Result<Option<String>, JsValue> {
+        let mut study: Study = read(study, "study")?;
+        let mut said = None;
+        if let (Some(name), Some(rows), Some((source, _))) =
+            (trace_name, trace_rows, study.trace_mut())
+        {
+            *source = Source::File { name, format: None };
+            said = study.limit_to(u64::from(rows));
+        }
+        self.files.clear();
+        self.execution = None;
+        self.execution = Some(Execution::new(study, replications).map_err(|e| failure(&e))?);
+        Ok(said)
+    }
+
+    /// The scenarios to run now; empty once the study is complete.
+    #[wasm_bindgen(unchecked_return_type = "Scenario[]")]
+    pub fn pending(&self) -> Result<JsValue, JsValue> {
+        plain(&self.opened()?.pending())
+    }
+
+    /// Takes the summaries of all pending scenarios, in their order.
+    pub fn take(
+        &mut self,
+        #[wasm_bindgen(unchecked_param_type = "Summary[]")] outcomes: JsValue,
+    ) -> Result<(), JsValue> {
+        let outcomes: Vec<Summary> = read(outcomes, "outcomes")?;
+        let execution = self.execution.as_mut().ok_or_else(not_opened)?;
+        execution.take(outcomes).map_err(|e| failure(&e))
+    }
+
+    /// Works out the files of a complete study; how many there are for [`StudyEngine::file`].
+    pub fn finish(&mut self) -> Result<u32, JsValue> {
+        self.files = self.opened()?.files().map_err(|e| failure(&e))?;
+        Ok(self.files.len() as u32 + 1)
+    }
+
+    /// The files that one of them becomes, written and drawn: a figure is an SVG and a PNG. The
+    /// last are the outcomes, one a line.
+    #[wasm_bindgen(unchecked_return_type = "StudyFile[]")]
+    pub fn file(&self, number: u32) -> Result<Array, JsValue> {
+        let Some(file) = self.files.get(number as usize) else {
+            let outcomes = self.outcomes().map_err(|e| {
+                failure(&Error::Contradiction {
+                    what: "outcomes".to_owned(),
+                    why: printable(e.to_string().as_bytes()),
+                })
+            })?;
+            let shown = Shown::new("outcomes", "outcomes.jsonl", &outcomes);
+            return Ok(Array::of1(&shown.object()?));
+        };
+        let list = Array::new();
+        let study = self.opened()?.study().name();
+        let of_all = errata::concerning(study, "");
+        let errata: Vec<FileErratum> = errata::concerning(study, &file.name)
+            .into_iter()
+            .filter(|erratum| !of_all.contains(erratum))
+            .map(FileErratum::from)
+            .collect();
+        for (name, bytes) in report::bytes(file).map_err(|e| failure(&e))? {
+            let mut shown = Shown::new("text", &name, &bytes);
+            shown.errata = &errata;
+            match &file.content {
+                Content::Table(table) => {
+                    shown.kind = "table";
+                    shown.rows = table.rows.len();
+                    shown.preview = preview(&bytes);
+                }
+                Content::Text(_) => {}
+                Content::Json(_) => shown.kind = "json",
+                Content::Figure(figure) => {
+                    shown.kind = "figure";
+                    shown.title.clone_from(&figure.title);
+                    shown.caption.clone_from(&figure.caption);
+                }
+            }
+            list.push(&shown.object()?);
+        }
+        Ok(list)
+    }
+}
+
+impl StudyEngine {
+    fn opened(&self) -> Result<&Execution, JsValue> {
+        self.execution.as_ref().ok_or_else(not_opened)
+    }
+
+    /// Every outcome, one JSON object a line.
+    fn outcomes(&self) -> Result<Vec<u8>, serde_json::Error> {
+        let mut lines = Vec::new();
+        for outcome in self.execution.iter().flat_map(Execution::outcomes) {
+            serde_json::to_writer(&mut lines, outcome)?;
+            lines.push(b'\n');
+        }
+        Ok(lines)
+    }
+}
+
+/// A file on its way to the page, with what is shown of it there.
+struct Shown<'a> {
+    kind: &'static str,
+    name: &'a str,
+    bytes: &'a [u8],
+    title: String,
+    caption: String,
+    preview: Vec<Vec<String>>,
+    rows: usize,
+    errata: &'a [FileErratum],
+}
+
+impl<'a> Shown<'a> {
+    fn new(kind: &'static str, name: &'a str, bytes: &'a [u8]) -> Shown<'a> {
+        Shown {
+            kind,
+            name,
+            bytes,
+            title: String::new(),
+            caption: String::new(),
+            preview: Vec::new(),
+            rows: 0,
+            errata: &[],
+        }
+    }
+
+    fn object(&self) -> Result<JsValue, JsValue> {
+        let object = columns::object([
+            ("kind", self.kind.into()),
+            ("name", self.name.into()),
+            ("bytes", Uint8Array::from(self.bytes).into()),
+            ("title", self.title.as_str().into()),
+            ("caption", self.caption.as_str().into()),
+            ("preview", plain(&self.preview)?),
+            ("rows", (self.rows as f64).into()),
+            ("errata", plain(&self.errata)?),
+        ])?;
+        Ok(object.into())
+    }
+}
+
+/// The first records of a CSV file, header included, as they are written there.
+fn preview(file: &[u8]) -> Vec<Vec<String>> {
+    csv::ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true)
+        .from_reader(file)
+        .records()
+        .take(1 + PREVIEW_ROWS)
+        .map_while(Result::ok)
+        .map(|record| record.iter().map(str::to_owned).collect())
+        .collect()
+}
+
+/// A plain object as a value of the core; the error names the field.
+fn read<T: DeserializeOwned>(value: JsValue, what: &str) -> Result<T, JsValue> {
+    let reader = serde_wasm_bindgen::Deserializer::from(value);
+    serde_path_to_error::deserialize(reader).map_err(|e| {
+        failure(&Error::BadScenario {
+            file: what.to_owned(),
+            line: 0,
+            column: 0,
+            field: e.path().to_string(),
+            problem: e.inner().to_string(),
+        })
+    })
+}
+
+fn not_opened() -> JsValue {
+    JsValue::from_str("no study was opened")
+}

@@ -1,0 +1,172 @@
+// A study leaves the same files, names and bytes, from the native program and from the module of the
+// Studies view, pictures included; and the view's state survives its own links.
+
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { fileURLToPath } from "node:url";
+
+import { Engine, StudyEngine, initSync } from "../../pkg-studies/batchscope.js";
+import * as first from "../../pkg/batchscope.js";
+import { fromHash, published, sizeOf, small, standard, toHash, toStudy, withSetting } from "../../www/studies/state.js";
+import { program } from "./program.mjs";
+
+/** @import { Scenario, Study, StudyFile, StudyInfo } from "../../www/types.js" */
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+/** Events per slice; another slicing must not change a file. */
+const SLICE = 777;
+
+initSync({ module: readFileSync(join(ROOT, "pkg-studies/batchscope_bg.wasm")) });
+const STUDIES = StudyEngine.studies();
+const scratch = mkdtempSync(join(tmpdir(), "batchscope-studies-"));
+after(() => rmSync(scratch, { recursive: true }));
+
+/** @type {(scenario: Scenario) => import("../../www/types.js").Summary} */
+function simulate(scenario) {
+  const engine = new Engine();
+  engine.generate(scenario);
+  engine.begin(scenario);
+  while (!engine.advance(SLICE));
+  // As a message from a worker crosses.
+  const summary = structuredClone(engine.finish("run"));
+  engine.free();
+  return summary;
+}
+
+/** Every file of a study by its name. @type {(study: Study, replications?: number) => Map<string, Uint8Array>} */
+function wasm(study, replications = 1) {
+  const engine = new StudyEngine();
+  engine.open(study, replications);
+  for (let scenarios = engine.pending(); scenarios.length > 0; scenarios = engine.pending()) {
+    engine.take(structuredClone(scenarios).map(simulate));
+  }
+  /** @type {Map<string, Uint8Array>} */
+  const files = new Map();
+  const count = engine.finish();
+  for (let i = 0; i < count; i += 1) {
+    for (const { name, bytes } of engine.file(i)) files.set(name, bytes);
+  }
+  engine.free();
+  return files;
+}
+
+/** @type {(...args: string[]) => Map<string, Uint8Array>} */
+function native(...args) {
+  const folder = mkdtempSync(join(scratch, "native-"));
+  execFileSync(program(), ["study", ...args, "--out", folder], { stdio: ["ignore", "ignore", "inherit"] });
+  return new Map(readdirSync(folder).map((name) => [name, readFileSync(join(folder, name))]));
+}
+
+/** @type {(found: Map<string, Uint8Array>, wanted: Map<string, Uint8Array>) => void} */
+function equalFiles(found, wanted) {
+  assert.ok(wanted.size > 1, "too few files to mean anything");
+  assert.deepEqual([...found.keys()].sort(), [...wanted.keys()].sort());
+  for (const [name, bytes] of wanted) assert.ok(Buffer.from(bytes).equals(found.get(name) ?? new Uint8Array()), `${name} differs`);
+}
+
+/** @param {string} name @returns {StudyInfo} */
+function info(name) {
+  const found = STUDIES.find((study) => study.name === name);
+  assert.ok(found !== undefined, `there is no study ${name}`);
+  return found;
+}
+
+/** @type {(settings: Record<string, unknown>, name?: string) => Study} */
+function changed(settings, name = "stress-v2") {
+  let state = standard(info(name));
+  for (const [path, value] of Object.entries(settings)) state = withSetting(state, path, value);
+  return toStudy(state);
+}
+
+test("native and wasm leave the same files: stress-v2, step 2", () => {
+  equalFiles(wasm(changed({ request_counts: [200, 400] })), native("stress-v2", "--request-counts", "200,400"));
+});
+
+test("native and wasm leave the same files: stress-v2, step 1, three replications", () => {
+  equalFiles(wasm(changed({ step: 1, request_counts: [300], seed: 7 }), 3), native("stress-v2", "--step", "1", "--request-counts", "300", "--seed", "7", "--replications", "3"));
+});
+
+/** @type {[string, Record<string, unknown>, string[]][]} */
+const OTHERS = [
+  ["three-step", { max_requests: 2000, max_gpus: 4 }, ["--max-requests", "2000", "--max-gpus", "4"]],
+  ["two-step", { request_counts: [300] }, ["--request-counts", "300"]],
+  ["paper", { requests: 500 }, ["--requests", "500"]],
+  ["saturation", {}, []],
+  ["contract", {}, []],
+];
+for (const [name, settings, flags] of OTHERS) {
+  test(`native and wasm leave the same files: ${name}`, () => {
+    equalFiles(wasm(changed(settings, name)), native(name, ...flags));
+  });
+}
+
+test("what a study refuses is a report that names the field", () => {
+  const engine = new StudyEngine();
+  /** @type {(study: unknown) => unknown} */
+  const opened = (study) => {
+    try {
+      engine.open(/** @type {Study} */ (study), 1);
+    } catch (thrown) {
+      return thrown;
+    }
+    return null;
+  };
+  const misspelt = /** @type {any} */ (opened({ "stress-v3": {} }));
+  assert.equal(misspelt.code, "bad-scenario");
+  const wrong = /** @type {any} */ (opened({ "stress-v2": { request_counts: [1, "many"] } }));
+  assert.match(`${wrong.field}`, /request_counts/);
+  const none = /** @type {any} */ (opened({ "stress-v2": { request_counts: [0] } }));
+  assert.equal(none.code, "bad-field");
+  assert.throws(() => engine.pending(), /no study was opened/);
+  engine.free();
+});
+
+test("a reader's trace takes the study's place, and its length lowers what asks for more", () => {
+  const engine = new StudyEngine();
+  const said = engine.open(changed({ request_counts: [200, 400] }), 1, "own.csv", 300);
+  assert.match(`${said}`, /300 rows/);
+  assert.deepEqual(engine.pending().map(({ workload }) => workload.limit), [...Array(5).fill(200), ...Array(5).fill(300)]);
+  assert.deepEqual(engine.pending()[0]?.trace, { file: { name: "own.csv", format: null } });
+  engine.free();
+});
+
+test("the page's first module knows no studies", () => {
+  assert.ok(!("StudyEngine" in first));
+  assert.ok("Engine" in first);
+});
+
+test("every study has settings, a sentence and a link that restores it", () => {
+  for (const study of STUDIES) {
+    assert.ok(study.description.length > 10, study.name);
+    const state = standard(study);
+    assert.equal(sizeOf(state), "published");
+    assert.deepEqual(fromHash(toHash(state, null), STUDIES), { state, file: null, notices: [] });
+    const little = small(study);
+    if (little === null) continue;
+    const changed = { ...state, settings: little, replications: 3 };
+    assert.equal(sizeOf(changed), "small");
+    assert.deepEqual(fromHash(toHash(changed, "a b.csv"), STUDIES), { state: changed, file: "a b.csv", notices: [] });
+  }
+});
+
+test("what a link says is not trusted", () => {
+  /** @param {string} hash */
+  const read = (hash) => fromHash(hash, STUDIES);
+  const state = standard(info("stress-v2"));
+  assert.deepEqual(read("#studies"), { state: null, file: null, notices: [] });
+  assert.deepEqual(read("#v=1&study=stress-v2&request_counts=200,400").state?.settings["request_counts"], [200, 400]);
+  for (const bad of ["request_counts=1,x", "replications=0", "trace.synthetic.requests=5", "nonsense=1"]) {
+    const { state: found, notices } = read(`#v=1&study=stress-v2&${bad}`);
+    assert.deepEqual(found, state, bad);
+    assert.equal(notices.length, 1, bad);
+  }
+  assert.equal(read("#v=1&study=no-such").state, null);
+  assert.equal(read("#v=1&study=no-such").notices.length, 1);
+  assert.equal(read("#v=99&study=stress-v2&seed=1").notices.length, 1);
+  // Settings of the core's own choosing are not made by a link, whatever their type.
+  assert.notEqual(published(info("stress-v2")), published(info("stress-v2")));
+});
