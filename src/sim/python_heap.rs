@@ -183,7 +183,7 @@ mod tests {
         let (mut place, mut child) = (0, 1);
         while child < end {
             let right = child + 1;
-            if right < end && !(heap[child].at_s < heap[right].at_s) {
+            if right < end && heap[child].at_s >= heap[right].at_s {
                 child = right;
             }
             heap[place] = heap[child];
