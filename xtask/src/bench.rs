@@ -122,20 +122,19 @@ pub fn bench() -> Result<bool> {
     let folder = sh::root().join("target/xtask");
     fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
 
-    let mut rows = part("native", &folder, |file| {
-        Step::new("Native benches", sh::cargo())
-            .args([
-                "bench",
-                "--package",
-                "batchscope",
-                "--bench",
-                "table",
-                "--",
-                "--json",
-            ])
+    let cargo_bench = |what: &str, bench: &str, file: &Path| {
+        Step::new(what, sh::cargo())
+            .args(["bench", "--package", "batchscope", "--bench", bench])
+            .args(["--", "--json"])
             .args([file])
             .run()
+    };
+    let mut rows = part("native", &folder, |file| {
+        cargo_bench("Native benches", "table", file)
     });
+    rows.extend(part("studies", &folder, |file| {
+        cargo_bench("Studies", "studies", file)
+    }));
     rows.extend(part("browser", &folder, |file| {
         stage(&tools)?
             .step("Browser benches")
