@@ -61,7 +61,7 @@ fn judged(sample: &Measured) -> Value {
     json_of(&files(contract).unwrap()).clone()
 }
 
-/// The published report's numbers, hand-written there: docs/MODEL.md, "Study: contract".
+/// The published report's numbers, hand-written there: docs/MODEL.md, "Studies".
 fn published_sample() -> Measured {
     let text = fs::read_to_string(golden("published_sample.json")).unwrap();
     measured::read(&text, "published_sample.json").unwrap()

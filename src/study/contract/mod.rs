@@ -1,5 +1,5 @@
 //! The demo contract: three small workloads against the thresholds of three years, and the reading
-//! of a report that claims to meet them (docs/MODEL.md, "Study: contract").
+//! of a report that claims to meet them (docs/MODEL.md, "Studies").
 //!
 //! Either the workloads run on a server that a scenario describes, or a measured report is judged
 //! and nothing runs.

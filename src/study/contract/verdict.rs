@@ -29,7 +29,7 @@ pub struct Limit {
 /// Years of the contract.
 pub const YEARS: usize = 3;
 
-/// The thresholds of the contract (docs/MODEL.md, "Study: contract").
+/// The thresholds of the contract (docs/MODEL.md, "Studies").
 pub const LIMITS: [Limit; 8] = [
     at_most(Metric::TtftAvgMs, [100.0, 50.0, 30.0]),
     at_most(Metric::TbtAvgMs, [20.0, 10.0, 5.0]),

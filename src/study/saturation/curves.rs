@@ -1,5 +1,5 @@
 //! Throughput against users: four curves by least squares, their intervals, and which one the
-//! data prefer (docs/MODEL.md, "Saturation").
+//! data prefer (docs/MODEL.md, "Studies").
 //!
 //! Three of the curves are `u / d(u)` with `d` linear in its parameters. There the search needs
 //! neither bounds nor luck: data without a maximum give `1 / Vmax` near 0 instead of a `Vmax` that

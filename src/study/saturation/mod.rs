@@ -1,5 +1,5 @@
 //! The saturation study: throughput, latency and efficiency against the number of users, four
-//! curves through the throughput, and what they can support (docs/MODEL.md, "Saturation").
+//! curves through the throughput, and what they can support (docs/MODEL.md, "Studies").
 //!
 //! [`points`] reads load levels, [`analyse`] works everything out, [`files`] writes it down. The
 //! levels may be measured or simulated; nothing here runs anything.

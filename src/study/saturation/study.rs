@@ -75,7 +75,7 @@ impl Default for Saturation {
 
 impl Saturation {
     /// A server whose every step takes as long as reading all weights once, whatever the batch:
-    /// what the data sheets allow at best (docs/MODEL.md, "Saturation"). The KV cache is that of
+    /// what the data sheets allow at best (docs/MODEL.md, "Studies"). The KV cache is that of
     /// Llama-3-8B, 2 x 32 layers x 8 heads x 128 x 2 bytes a token, in the A40's 48 GB.
     pub fn server(hardware: &Hardware, model: ModelSize) -> Server {
         let weights = model.params * model.bytes_per_param;
