@@ -7,7 +7,9 @@ use std::process::{Command, Output, Stdio};
 
 use batchscope::scenario::Source;
 use batchscope::study::published_values::{COLUMNS, Figure, Value, built_in};
-use batchscope::study::reproduce::{Recognised, judge, plan, recognise, table};
+use batchscope::study::reproduce::{
+    Comparison, FileReport, Recognised, differing_first, judge, plan, recognise, table,
+};
 use batchscope::{Error, Trace, simulate};
 use serde_json::Value as Json;
 use tempfile::TempDir;
@@ -252,6 +254,121 @@ fn a_beginning_is_known_by_its_first_400_rows() {
     assert_eq!(recognise(&trace, 1, ""), Recognised::Beginning);
     trace.output[399] += 1;
     assert_eq!(recognise(&trace, 1, ""), Recognised::Unknown);
+}
+
+#[test]
+fn a_file_is_described_and_refused_in_a_sentence() {
+    let report = |recognised, rows| FileReport {
+        name: "a.csv".to_owned(),
+        bytes: 1,
+        sha256: String::new(),
+        rows,
+        recognised,
+    };
+    let cases = [
+        (Recognised::Whole, 1_429_737, "the complete BurstGPT_1.csv"),
+        (
+            Recognised::Beginning,
+            400,
+            "the first 400 rows of BurstGPT_1",
+        ),
+        (
+            Recognised::Beginning,
+            401,
+            "401 rows; the first 400 are those",
+        ),
+        (
+            Recognised::Unknown,
+            401,
+            "401 rows, not from BurstGPT_1.csv",
+        ),
+    ];
+    for (recognised, rows, words) in cases {
+        let file = report(recognised, rows);
+        let said = file.describe();
+        assert!(said.starts_with(&format!("a.csv: {words}")), "{said}");
+        assert_eq!(
+            file.refusal().is_some(),
+            recognised == Recognised::Unknown,
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn what_differs_stands_first() {
+    let trace = made_up(60);
+    // The second figure of "b" is wrong by far, everything else is what the run gives.
+    let settings = "dynamic,1,1";
+    let scenario = value(&line(50, settings, "batches", "1")).scenario;
+    let outcome = simulate(&trace, &scenario).unwrap().summary;
+    let right = |figure: &str| {
+        let number = Figure::named(figure).unwrap().of(&outcome).unwrap();
+        value(&line(50, settings, figure, &format!("{number:.3}")))
+    };
+    let mut values = Vec::new();
+    for study in ["a", "b"] {
+        for figure in ["avg_latency_s", "makespan_s", "avg_batch"] {
+            let mut value = right(figure);
+            value.study = study.to_owned();
+            values.push(value);
+        }
+    }
+    values[4].published = "123456.789".to_owned();
+    let plan = plan(values, 60, &Source::default());
+    let comparisons: Vec<Comparison> = plan
+        .rows
+        .iter()
+        .flat_map(|row| judge(row, &outcome))
+        .collect();
+    let shown: Vec<(&str, usize, Vec<&str>)> = differing_first(&comparisons)
+        .into_iter()
+        .map(|s| {
+            (
+                s.study,
+                s.differ,
+                s.comparisons.iter().map(|c| c.figure).collect(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            ("b", 1, vec!["makespan_s", "avg_latency_s", "avg_batch"]),
+            ("a", 0, vec!["avg_latency_s", "makespan_s", "avg_batch"]),
+        ]
+    );
+}
+
+#[test]
+fn a_comparison_shows_two_digits_more_than_were_printed() {
+    let row = plan(
+        vec![
+            value(&line(50, "multi-bin-dynamic,2,4", "avg_latency_s", "1.5")),
+            value(&line(50, "multi-bin-dynamic,2,4", "batches", "7")),
+        ],
+        120,
+        &Source::default(),
+    );
+    let outcome = simulate(&made_up(120), &row.rows[0].scenario)
+        .unwrap()
+        .summary;
+    let judged = judge(&row.rows[0], &outcome);
+    let latency = outcome.published.avg_latency_s;
+    assert_eq!(judged[0].simulated_text(), format!("{latency:.3}"));
+    assert_eq!(
+        judged[0].difference_text(),
+        format!("{:+.3}", latency - 1.5)
+    );
+    let batches = outcome.published.batches;
+    assert_eq!(judged[1].simulated_text(), batches.to_string());
+    assert_eq!(
+        judged[0].run_name(),
+        "50 requests / 200, multi-bin-dynamic, 2 GPUs, 4 bins"
+    );
+    let mut none = judged[0].clone();
+    none.simulated = None;
+    assert_eq!(none.simulated_text(), "-");
 }
 
 #[test]

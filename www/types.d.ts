@@ -168,6 +168,15 @@ link: string, };
 export type FileKind = "table" | "text" | "json" | "figure" | "outcomes";
 
 /**
+ * A file that was read, and what it is.
+ */
+export type FileReport = { name: string, bytes: number, 
+/**
+ * Of its bytes, in lower-case hex.
+ */
+sha256: string, rows: number, recognised: Recognised, };
+
+/**
  * The GPUs: equal, each serving one batch at a time.
  */
 export type Fleet = { gpus: number, };
@@ -180,7 +189,7 @@ export type Format = "burstgpt" | "azure" | "mooncake" | "csv" | "jsonl";
 /**
  * From the coordinator to the page.
  */
-export type FromStudies = { "type": "ready", studies: Array<StudyInfo>, } | { "type": "planned", runId: number, runs: number, requests: number, } | { "type": "progress", runId: number, progress: StudyProgress, } | { "type": "said", runId: number, sentence: string, } | { "type": "done", runId: number, result: StudyResult, } | { "type": "cancelled", runId: number, } | { "type": "error", runId: number, error: ErrorReport, } | { "type": "zip", runId: number, blob: Blob, } | { "type": "crashed", runId: number, message: string, };
+export type FromStudies = { "type": "ready", studies: Array<StudyInfo>, } | { "type": "planned", runId: number, runs: number, requests: number, } | { "type": "progress", runId: number, progress: StudyProgress, } | { "type": "said", runId: number, sentence: string, } | { "type": "done", runId: number, result: StudyResult, } | { "type": "recognised", runId: number, recognised: RecognisedFile, } | { "type": "reproduced", runId: number, result: ReproduceResult, } | { "type": "cancelled", runId: number, } | { "type": "error", runId: number, error: ErrorReport, } | { "type": "zip", runId: number, blob: Blob, } | { "type": "crashed", runId: number, message: string, };
 
 /**
  * From the worker to the page.
@@ -317,6 +326,15 @@ export type LabelCount = { name: string, requests: number, };
  * A latency model and its coefficients.
  */
 export type Latency = { "linear": Linear };
+
+/**
+ * Published figures that a file is too short for.
+ */
+export type LeftOut = { study: string, 
+/**
+ * Rows, from the first, without which they cannot be computed.
+ */
+needs_rows: number, figures: number, };
 
 /**
  * Lengths in tokens; percentiles interpolate linearly between order statistics, as numpy's do.
@@ -607,6 +625,86 @@ rows_blank: number,
  * Requests with 0 output tokens, kept in the trace as failed.
  */
 rows_failed: number, };
+
+/**
+ * What a file is.
+ */
+export type Recognised = "whole" | "beginning" | "unknown";
+
+/**
+ * What a reader's file is and what it allows.
+ */
+export type RecognisedFile = { file: FileReport, 
+/**
+ * What it is.
+ */
+sentence: string, 
+/**
+ * Why it is not compared unless the reader asks for it all the same.
+ */
+refusal: string | null, runs: number, 
+/**
+ * That all runs replay.
+ */
+requests: number, 
+/**
+ * Published figures to compare.
+ */
+figures: number, left_out: Array<LeftOut>, };
+
+/**
+ * A file to hold against published figures.
+ */
+export type ReproduceJob = { file: TraceFile, 
+/**
+ * Also where they are not about it.
+ */
+anyway: boolean, };
+
+/**
+ * Every published figure beside the simulated one.
+ */
+export type ReproduceResult = { reproduced: Reproduced, 
+/**
+ * As of `batchscope reproduce --out`.
+ */
+csv: Blob, runs: number, requests: number, elapsed_ms: number, };
+
+/**
+ * Published figures beside simulated ones.
+ */
+export type Reproduced = { compared: number, differ: number, 
+/**
+ * Where published figures are not about the file.
+ */
+caveat: string | null, left_out: Array<LeftOut>, 
+/**
+ * Those with a mismatch first.
+ */
+studies: Array<ReproducedStudy>, };
+
+/**
+ * A published figure beside the simulated one, as text.
+ */
+export type ReproducedFigure = { run: string, figure: string, published: string, simulated: string, difference: string, agrees: boolean, verdict: string, 
+/**
+ * The file that prints it.
+ */
+source: string, 
+/**
+ * What is known to be wrong with this figure, apart from what concerns the whole study.
+ */
+errata: Array<FileErratum>, };
+
+export type ReproducedStudy = { study: string, differ: number, 
+/**
+ * What is known to be wrong with all of what it published.
+ */
+errata: Array<FileErratum>, 
+/**
+ * Mismatches first.
+ */
+figures: Array<ReproducedFigure>, };
 
 /**
  * Every request of a run, batch by batch; `predicted_tokens` is empty for policies without bins.
@@ -974,6 +1072,10 @@ export type Times = { avg: number | null, p50: number | null, p95: number | null
  * From the page to the coordinator.
  */
 export type ToStudies = { "type": "list", } | { "type": "plan", runId: number, job: StudyJob, } | { "type": "run", runId: number, job: StudyJob, 
+/**
+ * Most runs at a time.
+ */
+runners: number, } | { "type": "recognise", runId: number, file: TraceFile, } | { "type": "reproduce", runId: number, job: ReproduceJob, 
 /**
  * Most runs at a time.
  */

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
 use super::interrupt;
-use crate::metrics::digest::FileHash;
+use crate::metrics::digest::Hashing;
 use crate::trace::{self, Format};
 use crate::{Error, Trace};
 
@@ -32,15 +32,10 @@ pub fn read_trace(path: &Path, format: Option<Format>) -> Result<Trace, Error> {
 /// The same, with the size in bytes and the SHA-256 of what was read.
 pub fn read_hashed(path: &Path, format: Option<Format>) -> Result<(Trace, u64, String), Error> {
     let (input, name) = open(path)?;
-    let mut input = Hashing {
-        input,
-        hash: FileHash::default(),
-        bytes: 0,
-    };
+    let mut input = Hashing::new(input);
     let trace = trace::read(&mut input, &name, format)?;
-    // What a reader of rows does not ask for, such as the bytes behind a gzip stream.
-    io::copy(&mut input, &mut io::sink()).map_err(|e| problem("read", path, &e))?;
-    Ok((trace, input.bytes, input.hash.finish()))
+    let (bytes, sha256) = input.finish().map_err(|e| problem("read", path, &e))?;
+    Ok((trace, bytes, sha256))
 }
 
 /// A file or standard input, and its name for people.
@@ -56,22 +51,6 @@ fn open(path: &Path) -> Result<(impl Read, String), Error> {
         (Box::new(file), name)
     };
     Ok((Interruptible(input), name))
-}
-
-/// Takes the checksum of what passes through.
-struct Hashing<R> {
-    input: R,
-    hash: FileHash,
-    bytes: u64,
-}
-
-impl<R: Read> Read for Hashing<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let length = self.input.read(buffer)?;
-        self.hash.add(&buffer[..length]);
-        self.bytes += length as u64;
-        Ok(length)
-    }
 }
 
 /// Reads a text file whole, or standard input where the path is "-".

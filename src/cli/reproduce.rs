@@ -11,7 +11,7 @@ use crate::report;
 use crate::scenario::Source;
 use crate::study::published_values::{self, COLUMNS, Value};
 use crate::study::reproduce::{
-    self, Comparison, LeftOut, Plan, Recognised, judge, name, plan, recognise,
+    self, CAVEAT, Comparison, FileReport, LeftOut, Plan, Recognised, judge, plan,
 };
 use crate::{Error, Trace};
 
@@ -25,15 +25,6 @@ struct Report<'a> {
     left_out: &'a [LeftOut],
 }
 
-#[derive(Serialize)]
-struct FileReport {
-    name: String,
-    bytes: u64,
-    sha256: String,
-    rows: u64,
-    recognised: Recognised,
-}
-
 /// Compares every published figure that the file allows.
 ///
 /// Errors: [`Error::Mismatch`] after everything is printed, where a figure differs.
@@ -41,26 +32,20 @@ pub fn reproduce(args: ReproduceArgs) -> Result<(), Error> {
     check_files(&args)?;
     let format = args.format.map(|f| f.0);
     let (trace, bytes, sha256) = files::read_hashed(&args.trace, format)?;
-    let file = FileReport {
-        name: args.trace.display().to_string(),
-        bytes,
-        rows: trace.len() as u64,
-        recognised: recognise(&trace, bytes, &sha256),
-        sha256,
-    };
+    let file = FileReport::of(&trace, args.trace.display().to_string(), bytes, sha256);
     let values = match &args.published {
         Some(path) => read_values(path)?,
         None => published_values::built_in()?,
     };
-    if file.recognised == Recognised::Unknown && args.published.is_none() && !args.anyway {
+    if let Some(refusal) = file.refusal()
+        && args.published.is_none()
+        && !args.anyway
+    {
         return Err(Error::Contradiction {
             what: "--trace".to_owned(),
             why: format!(
-                "{} is neither BurstGPT_1.csv nor a beginning of it of at least {} rows, so the \
-                 published figures are not about it; --anyway compares all the same, --published \
-                 FILE compares with figures of your own",
-                file.name,
-                reproduce::HEAD_ROWS
+                "{refusal}; --anyway compares all the same, --published FILE compares with figures \
+                 of your own"
             ),
         });
     }
@@ -186,24 +171,11 @@ fn compare(plan: &Plan, trace: &Trace, jobs: usize) -> Result<Vec<Comparison>, E
 
 fn text(report: &Report, own_values: Option<&Path>) -> String {
     let file = &report.file;
-    let mut text = match file.recognised {
-        Recognised::Whole => format!("{}: the complete BurstGPT_1.csv\n", file.name),
-        Recognised::Beginning => format!(
-            "{}: {} rows; the first {} are those of BurstGPT_1.csv, no checksum is known for more\n",
-            file.name,
-            file.rows,
-            reproduce::HEAD_ROWS
-        ),
-        Recognised::Unknown => format!(
-            "{}: {} rows, not from BurstGPT_1.csv\n",
-            file.name, file.rows
-        ),
-    };
+    let mut text = format!("{}\n", file.describe());
     match own_values {
         Some(path) => text += &format!("published values: {}\n", path.display()),
         None if file.recognised == Recognised::Unknown => {
-            text +=
-                "the published figures are not about this file: no verdict below means anything\n";
+            text += &format!("{CAVEAT}\n");
         }
         None => {}
     }
@@ -219,8 +191,7 @@ fn text(report: &Report, own_values: Option<&Path>) -> String {
         ]);
         let mut last = String::new();
         for c in comparisons {
-            let run = run_name(c);
-            let shown = |x: Option<f64>, plus: bool| digits(x, &c.published, plus);
+            let run = c.run_name();
             table.add_row([
                 if run == last {
                     String::new()
@@ -229,8 +200,8 @@ fn text(report: &Report, own_values: Option<&Path>) -> String {
                 },
                 c.figure.to_owned(),
                 c.published.clone(),
-                shown(c.simulated, false),
-                shown(c.difference, true),
+                c.simulated_text(),
+                c.difference_text(),
                 reproduce::verdict(c).to_owned(),
             ]);
             last = run;
@@ -256,43 +227,4 @@ fn text(report: &Report, own_values: Option<&Path>) -> String {
         report.differ
     );
     text
-}
-
-/// A number with two digits more than were printed, which show how near it is; counts as they are.
-fn digits(x: Option<f64>, printed: &str, plus: bool) -> String {
-    let Some(x) = x else {
-        return "-".to_owned();
-    };
-    let digits = match printed.split_once('.') {
-        None if x.fract() == 0.0 => 0,
-        None => 2,
-        Some((_, decimals)) => decimals.len() + 2,
-    };
-    if plus {
-        format!("{x:+.digits$}")
-    } else {
-        format!("{x:.digits$}")
-    }
-}
-
-/// As in "1000 requests / 200, multi-bin-dynamic, 32 GPUs, 8 bins".
-fn run_name(c: &Comparison) -> String {
-    let many = |n: u32, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
-    let mut run = format!(
-        "{} requests / {}, {}, {}",
-        c.requests,
-        c.time_scale,
-        name(&c.scheduler),
-        many(c.gpus, "GPU")
-    );
-    if matches!(
-        name(&c.scheduler).as_str(),
-        "multi-bin" | "multi-bin-dynamic"
-    ) {
-        run += &format!(", {}", many(c.bins, "bin"));
-    }
-    if name(&c.token_rule) == "decode-step" {
-        run += ", decode-step";
-    }
-    run
 }

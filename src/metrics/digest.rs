@@ -2,6 +2,7 @@
 //! anyone who runs `batchscope run --digest` beside the page.
 
 use std::collections::BTreeMap;
+use std::io::{self, Read};
 
 use sha2::{Digest, Sha256};
 
@@ -63,17 +64,39 @@ fn of<T, const N: usize>(column: &[T], bytes: impl Fn(&T) -> [u8; N]) -> String 
     hex(hash.finalize().as_slice())
 }
 
-/// The SHA-256 of a file as it is read, as `sha256sum` prints it.
-#[derive(Debug, Clone, Default)]
-pub struct FileHash(Sha256);
+/// A reader that takes size and SHA-256 of what passes through it.
+#[derive(Debug)]
+pub struct Hashing<R> {
+    input: R,
+    hash: Sha256,
+    bytes: u64,
+}
 
-impl FileHash {
-    pub fn add(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
+impl<R: Read> Hashing<R> {
+    pub fn new(input: R) -> Hashing<R> {
+        Hashing {
+            input,
+            hash: Sha256::new(),
+            bytes: 0,
+        }
     }
 
-    pub fn finish(self) -> String {
-        hex(self.0.finalize().as_slice())
+    /// Size in bytes and SHA-256, as `sha256sum` prints it, of the whole input: also of what nobody
+    /// has read yet, such as the bytes behind a gzip stream.
+    ///
+    /// Errors: as the input's.
+    pub fn finish(mut self) -> io::Result<(u64, String)> {
+        io::copy(&mut self, &mut io::sink())?;
+        Ok((self.bytes, hex(self.hash.finalize().as_slice())))
+    }
+}
+
+impl<R: Read> Read for Hashing<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.input.read(buffer)?;
+        self.hash.update(&buffer[..length]);
+        self.bytes += length as u64;
+        Ok(length)
     }
 }
 

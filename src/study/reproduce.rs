@@ -1,5 +1,5 @@
-//! Published figures against simulated ones: which can be checked with a file, and whether they
-//! agree. Pure; whoever calls runs the scenarios.
+//! Published figures against simulated ones: what a file is, which figures can be checked with it,
+//! and whether they agree. Pure; whoever calls reads the file and runs the scenarios.
 
 use serde::Serialize;
 
@@ -19,8 +19,13 @@ const WHOLE_SHA256: [&str; 2] = ["4bb37836", "e12122"];
 pub const HEAD_ROWS: usize = 400;
 const HEAD_SHA256: &str = "012cf92f1129f55a96338eb955137ad172f96ca37041f12ec44c9b52b1c8e179";
 
+/// Said beside every verdict about a file that published figures are not about.
+pub const CAVEAT: &str =
+    "the published figures are not about this file: no verdict below means anything";
+
 /// What a file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 #[serde(rename_all = "kebab-case")]
 pub enum Recognised {
     /// The complete BurstGPT_1.csv, by size and checksum.
@@ -43,6 +48,59 @@ pub fn recognise(trace: &Trace, bytes: u64, sha256: &str) -> Recognised {
     }
 }
 
+/// A file that was read, and what it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+pub struct FileReport {
+    pub name: String,
+    #[cfg_attr(feature = "ts", ts(type = "number"))]
+    pub bytes: u64,
+    /// Of its bytes, in lower-case hex.
+    pub sha256: String,
+    #[cfg_attr(feature = "ts", ts(type = "number"))]
+    pub rows: u64,
+    pub recognised: Recognised,
+}
+
+impl FileReport {
+    pub fn of(trace: &Trace, name: String, bytes: u64, sha256: String) -> FileReport {
+        FileReport {
+            name,
+            bytes,
+            rows: trace.len() as u64,
+            recognised: recognise(trace, bytes, &sha256),
+            sha256,
+        }
+    }
+
+    /// What it is, in a sentence that begins with its name.
+    pub fn describe(&self) -> String {
+        let (name, rows) = (&self.name, self.rows);
+        match self.recognised {
+            Recognised::Whole => format!("{name}: the complete BurstGPT_1.csv"),
+            Recognised::Beginning if rows == HEAD_ROWS as u64 => {
+                format!("{name}: the first {HEAD_ROWS} rows of BurstGPT_1.csv")
+            }
+            Recognised::Beginning => format!(
+                "{name}: {rows} rows; the first {HEAD_ROWS} are those of BurstGPT_1.csv, no \
+                 checksum is known for more"
+            ),
+            Recognised::Unknown => format!("{name}: {rows} rows, not from BurstGPT_1.csv"),
+        }
+    }
+
+    /// Why it is not compared with published figures unless somebody asks for it all the same.
+    pub fn refusal(&self) -> Option<String> {
+        (self.recognised == Recognised::Unknown).then(|| {
+            format!(
+                "{} is neither BurstGPT_1.csv nor a beginning of it of at least {HEAD_ROWS} rows, \
+                 so the published figures are not about it",
+                self.name
+            )
+        })
+    }
+}
+
 /// One run and the published figures that it should meet.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
@@ -53,10 +111,13 @@ pub struct Row {
 
 /// Published figures that a file is too short for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct LeftOut {
     pub study: String,
     /// Rows, from the first, without which they cannot be computed.
+    #[cfg_attr(feature = "ts", ts(type = "number"))]
     pub needs_rows: u64,
+    #[cfg_attr(feature = "ts", ts(type = "number"))]
     pub figures: u64,
 }
 
@@ -174,6 +235,88 @@ pub fn judge(row: &Row, outcome: &Summary) -> Vec<Comparison> {
             }
         })
         .collect()
+}
+
+impl Comparison {
+    /// Its run, as in "1000 requests / 200, multi-bin-dynamic, 32 GPUs, 8 bins".
+    pub fn run_name(&self) -> String {
+        let many = |n: u32, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+        let mut run = format!(
+            "{} requests / {}, {}, {}",
+            self.requests,
+            self.time_scale,
+            name(&self.scheduler),
+            many(self.gpus, "GPU")
+        );
+        if self.scheduler.has_bins() {
+            run += &format!(", {}", many(self.bins, "bin"));
+        }
+        if self.token_rule == TokenRule::DecodeStep {
+            run += ", decode-step";
+        }
+        run
+    }
+
+    /// The simulated figure with two digits more than were printed, which show how near it is;
+    /// counts as they are.
+    pub fn simulated_text(&self) -> String {
+        self.simulated
+            .map_or_else(absent, |x| format!("{x:.0$}", self.digits(x)))
+    }
+
+    /// The difference, likewise, with its sign.
+    pub fn difference_text(&self) -> String {
+        self.difference
+            .map_or_else(absent, |x| format!("{x:+.0$}", self.digits(x)))
+    }
+
+    fn digits(&self, x: f64) -> usize {
+        match self.published.split_once('.') {
+            None if x.fract() == 0.0 => 0,
+            None => 2,
+            Some((_, decimals)) => decimals.len() + 2,
+        }
+    }
+}
+
+/// Of a figure that the run does not have.
+fn absent() -> String {
+    "-".to_owned()
+}
+
+/// The comparisons of one study.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StudyComparisons<'a> {
+    pub study: &'a str,
+    /// How many differ.
+    pub differ: usize,
+    /// What differs first; otherwise in the order of the plan.
+    pub comparisons: Vec<&'a Comparison>,
+}
+
+/// Comparisons for somebody who looks for mismatches: studies with one first, and so within each.
+pub fn differing_first(comparisons: &[Comparison]) -> Vec<StudyComparisons<'_>> {
+    let mut studies: Vec<StudyComparisons<'_>> = Vec::new();
+    for comparison in comparisons {
+        let place = studies.iter().position(|s| s.study == comparison.study);
+        let place = place.unwrap_or_else(|| {
+            studies.push(StudyComparisons {
+                study: &comparison.study,
+                differ: 0,
+                comparisons: Vec::new(),
+            });
+            studies.len() - 1
+        });
+        let study = &mut studies[place];
+        study.differ += usize::from(!comparison.agrees);
+        study.comparisons.push(comparison);
+    }
+    // Stable sorts: what is equal here keeps its order.
+    for study in &mut studies {
+        study.comparisons.sort_by_key(|c| c.agrees);
+    }
+    studies.sort_by_key(|s| s.differ == 0);
+    studies
 }
 
 /// Every comparison as a table of a row each.

@@ -10,6 +10,8 @@ mod columns;
 #[cfg(feature = "ts")]
 pub mod messages;
 #[cfg(feature = "figures")]
+pub mod reproduce;
+#[cfg(feature = "figures")]
 pub mod studies;
 #[cfg(all(feature = "ts", feature = "figures"))]
 pub mod study_messages;
@@ -209,7 +211,7 @@ const TYPES: &str = r#"import type { CdfColumns, RequestColumns, Scenario, Serie
 
 #[cfg(feature = "figures")]
 #[wasm_bindgen(typescript_custom_section)]
-const STUDY_TYPES: &str = r#"import type { Study, StudyFile, StudyInfo } from "../www/types.js";"#;
+const STUDY_TYPES: &str = r#"import type { RecognisedFile, Reproduced, Study, StudyFile, StudyInfo } from "../www/types.js";"#;
 
 /// A scenario from a plain object, by way of the text form: one reader of scenarios instead of two
 /// halves the module, and its sentences name the field.

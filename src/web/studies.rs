@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use wasm_bindgen::prelude::*;
 
+use super::reproduce::Reproduction;
 use super::{columns, failure, plain};
 use crate::error::{Error, printable};
 use crate::metrics::Summary;
@@ -19,12 +20,13 @@ use crate::study::{Execution, Study, errata};
 const PREVIEW_ROWS: usize = 50;
 
 /// A study on its way: opened, fed with outcomes until nothing is pending, then asked for its
-/// files.
+/// files. Or a file on its way to be held against published figures (`reproduce.rs`).
 #[wasm_bindgen]
 #[derive(Default)]
 pub struct StudyEngine {
     execution: Option<Execution>,
     files: Vec<File>,
+    pub(super) reproduction: Option<Reproduction>,
 }
 
 /// A study that can be chosen.
@@ -249,7 +251,7 @@ fn preview(file: &[u8]) -> Vec<Vec<String>> {
 }
 
 /// A plain object as a value of the core; the error names the field.
-fn read<T: DeserializeOwned>(value: JsValue, what: &str) -> Result<T, JsValue> {
+pub(super) fn read<T: DeserializeOwned>(value: JsValue, what: &str) -> Result<T, JsValue> {
     let reader = serde_wasm_bindgen::Deserializer::from(value);
     serde_path_to_error::deserialize(reader).map_err(|e| {
         failure(&Error::BadScenario {

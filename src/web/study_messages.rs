@@ -4,6 +4,7 @@
 use ts_rs::TS;
 
 use super::messages::TraceFile;
+use super::reproduce::{RecognisedFile, Reproduced};
 use super::studies::{FileErratum, StudyInfo};
 use crate::error::ErrorReport;
 use crate::study::Study;
@@ -31,6 +32,18 @@ pub enum ToStudies {
         /// Most runs at a time.
         runners: u32,
     },
+    /// What a file is, as to published figures.
+    Recognise {
+        run_id: u32,
+        file: TraceFile,
+    },
+    /// Published figures against simulated ones.
+    Reproduce {
+        run_id: u32,
+        job: ReproduceJob,
+        /// Most runs at a time.
+        runners: u32,
+    },
     Cancel {
         run_id: u32,
     },
@@ -47,6 +60,14 @@ pub struct StudyJob {
     pub replications: u32,
     /// The reader's own trace, in place of the study's.
     pub file: Option<TraceFile>,
+}
+
+/// A file to hold against published figures.
+#[derive(TS)]
+pub struct ReproduceJob {
+    pub file: TraceFile,
+    /// Also where they are not about it.
+    pub anyway: bool,
 }
 
 #[derive(TS)]
@@ -91,6 +112,14 @@ pub enum FromStudies {
     Done {
         run_id: u32,
         result: StudyResult,
+    },
+    Recognised {
+        run_id: u32,
+        recognised: RecognisedFile,
+    },
+    Reproduced {
+        run_id: u32,
+        result: ReproduceResult,
     },
     Cancelled {
         run_id: u32,
@@ -140,6 +169,19 @@ pub struct StudyResult {
     #[ts(type = "number")]
     pub requests: u64,
     pub runners: u32,
+    pub elapsed_ms: f64,
+}
+
+/// Every published figure beside the simulated one.
+#[derive(TS)]
+pub struct ReproduceResult {
+    pub reproduced: Reproduced,
+    /// As of `batchscope reproduce --out`.
+    #[ts(type = "Blob")]
+    pub csv: (),
+    pub runs: u32,
+    #[ts(type = "number")]
+    pub requests: u64,
     pub elapsed_ms: f64,
 }
 

@@ -1,9 +1,9 @@
 // What a reader does with the published studies: opens them, runs one, takes its files, cancels one,
-// replays a trace of their own, and sees the simulator crash.
+// replays a trace of their own, holds it against the published figures, and sees the simulator crash.
 
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import { execFileSync, spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -13,13 +13,14 @@ import { unzipSync } from "fflate";
 
 import { program } from "../node/program.mjs";
 import { longestGap, watchFrames } from "./frames.mjs";
-import { Harness } from "./harness.mjs";
+import { Harness, ROOT } from "./harness.mjs";
 
 /** @import { Page } from "playwright-core" */
 
 /** Plenty for a small study, also on a busy machine. */
 const WAIT = { timeout: 60_000 };
 const SMALL = "#v=1&study=stress-v2&request_counts=200,400";
+const HEAD = join(ROOT, "../shared/data/burstgpt_slice/BurstGPT_1_head.csv");
 /** Minutes of work: nobody waits for it. */
 const LONG = "#v=1&study=stress-v2&replications=50&request_counts=1000000";
 
@@ -217,6 +218,99 @@ test("a trace of the reader's is shared with the simulator, and its length lower
   await page.getByRole("link", { name: "Simulator" }).click();
   await page.waitForSelector('#page[data-painted][aria-busy="false"]', WAIT);
   assert.match(await page.locator("#trace-read").innerText(), /own\.csv: 300 rows/);
+  assert.deepEqual(grave(complaints), []);
+  await page.close();
+});
+
+/** Drops a file onto the page, as a hand does. @type {(page: Page, name: string, content: string) => Promise<void>} */
+const drop = (page, name, content) =>
+  page.evaluate(
+    ([file, text]) => {
+      const dataTransfer = new DataTransfer();
+      dataTransfer.items.add(new File([text ?? ""], file ?? "", { type: "text/csv" }));
+      document.body.dispatchEvent(new DragEvent("drop", { bubbles: true, cancelable: true, dataTransfer }));
+    },
+    [name, content],
+  );
+
+/** What the program writes with `--out`. @type {(path: string, ...flags: string[]) => Buffer} */
+function nativeComparisons(path, ...flags) {
+  const out = join(mkdtempSync(join(scratch, "reproduce-")), "out.csv");
+  const ended = spawnSync(program(), ["reproduce", "--trace", path, ...flags, "--out", out], { stdio: ["ignore", "ignore", "pipe"], encoding: "utf8" });
+  assert.ok(existsSync(out), ended.stderr);
+  return readFileSync(out);
+}
+
+test("the first rows of BurstGPT_1.csv, dropped, meet all their published figures", { skip: existsSync(HEAD) ? false : `${HEAD} is absent` }, async () => {
+  const { page, complaints } = await open();
+  await page.getByRole("link", { name: "Reproduce" }).click();
+  assert.equal(await hash(page), "#v=1&study=reproduce");
+  assert.match(await page.locator("#reproduce-what").innerText(), /^No file/);
+  await drop(page, "head.csv", readFileSync(HEAD, "utf8"));
+  await page.waitForSelector("#reproduce-summary", WAIT);
+  assert.equal(await hash(page), "#v=1&study=reproduce&file=head.csv");
+  assert.equal(await page.locator("#reproduce-what").innerText(), "head.csv: the first 400 rows of BurstGPT_1.csv.");
+  assert.equal(await page.locator("#reproduce-summary").innerText(), "96 of 96 figures agree; 478 need more rows.");
+  assert.match(await page.locator("#reproduce-status").innerText(), /^Done: \d+ runs with /);
+  assert.equal(await page.locator(".verdicts .verdict").count(), 96);
+  assert.equal(await page.locator(".verdicts .differs").count(), 0);
+  const link = page.locator(".verdicts tr", { hasText: "avg_tbt_ms" }).first().locator("a");
+  assert.equal(await link.getAttribute("href"), "docs/ERRATA.md#3");
+  const csv = await download(page, () => page.getByRole("button", { name: "Download every comparison" }).click());
+  assert.equal(csv.name, "reproduce.csv");
+  assert.ok(csv.bytes.equals(nativeComparisons(HEAD)));
+  assert.deepEqual(await harness.axe(page), []);
+
+  // The file is the simulator's too, and one of the simulator's is known here; it is not run unasked.
+  await page.getByRole("link", { name: "Simulator" }).click();
+  await page.waitForSelector('#page[data-painted][aria-busy="false"]', WAIT);
+  assert.match(await page.locator("#trace-read").innerText(), /head\.csv: 400 rows/);
+  assert.deepEqual(grave(complaints), []);
+  await page.close();
+});
+
+test("a file of the simulator's is recognised; one that the figures are not about is compared only when asked", async () => {
+  const { page, complaints } = await harness.newPage("");
+  await page.waitForSelector('#page[data-painted][aria-busy="false"]', WAIT);
+  const rows = Array.from({ length: 1000 }, (_, i) => `${i * 30},${20 + ((i * 37) % 900)},${1 + ((i * 53) % 400)}`);
+  const text = `arrival_s,prompt_tokens,output_tokens\n${rows.join("\n")}\n`;
+  await drop(page, "own.csv", text);
+  await page.waitForFunction(() => document.querySelector("#trace-read")?.textContent?.startsWith("own.csv"), null, WAIT);
+  await page.getByRole("link", { name: "Published studies" }).click();
+  await page.getByRole("link", { name: "Reproduce" }).click();
+  await page.waitForSelector("#reproduce-anyway", WAIT);
+  assert.equal(await page.locator("#reproduce-what").innerText(), "own.csv: 1000 rows, not from BurstGPT_1.csv.");
+  assert.match(await page.locator("#reproduce-alerts").innerText(), /neither BurstGPT_1\.csv nor a beginning of it of at least 400 rows/);
+  assert.equal(await page.locator("#reproduce-run").isVisible(), false);
+  assert.equal(await page.locator("#reproduce-summary").count(), 0);
+  assert.deepEqual(await harness.axe(page), []);
+
+  await page.focus("#reproduce-anyway");
+  await page.keyboard.press("Enter");
+  await page.waitForSelector("#reproduce-summary", WAIT);
+  assert.equal(await page.evaluate(() => document.activeElement?.id), "reproduce-run");
+  assert.match(await page.locator("#reproduce-results .notice").innerText(), /not about this file/);
+  const marks = await page.locator(".verdicts").first().locator("tbody .verdict").allInnerTexts();
+  const differing = marks.filter((mark) => mark === "differs").length;
+  assert.ok(differing > 0);
+  assert.deepEqual(marks, [...Array(differing).fill("differs"), ...Array(marks.length - differing).fill("agrees")]);
+  const signed = await page.locator(".verdicts").first().locator("tbody .figure-name").allInnerTexts();
+  assert.deepEqual(signed.map((name) => name.startsWith("≠ ")), marks.map((mark) => mark === "differs"));
+  const path = join(scratch, "own.csv");
+  writeFileSync(path, text);
+  const csv = await download(page, () => page.getByRole("button", { name: "Download every comparison" }).click());
+  assert.ok(csv.bytes.equals(nativeComparisons(path, "--anyway")));
+
+  await page.setViewportSize({ width: 390, height: 800 });
+  await page.emulateMedia({ colorScheme: "dark" });
+  const [wide, seen] = await page.evaluate(() => [document.documentElement.scrollWidth, document.documentElement.clientWidth]);
+  assert.ok(Number(wide) <= Number(seen), `${wide} px in ${seen}`);
+  assert.deepEqual(await harness.axe(page), []);
+
+  // Another file takes its place, here one that cannot be read.
+  await drop(page, "broken.csv", "a,b\n1,2\n");
+  await page.waitForFunction(() => /broken\.csv/.test(document.querySelector("#reproduce-alerts")?.textContent ?? ""), null, WAIT);
+  assert.equal(await page.locator("#reproduce-summary").count(), 0);
   assert.deepEqual(grave(complaints), []);
   await page.close();
 });

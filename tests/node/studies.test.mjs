@@ -2,8 +2,9 @@
 // Studies view, pictures included; and the view's state survives its own links.
 
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import { execFileSync, spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -11,12 +12,13 @@ import { fileURLToPath } from "node:url";
 
 import { Engine, StudyEngine, initSync } from "../../pkg-studies/batchscope.js";
 import * as first from "../../pkg/batchscope.js";
-import { fromHash, published, sizeOf, small, standard, toHash, toStudy, withSetting } from "../../www/studies/state.js";
+import { fromHash, published, reproduceFrom, reproduceHash, sizeOf, small, standard, toHash, toStudy, withSetting } from "../../www/studies/state.js";
 import { program } from "./program.mjs";
 
 /** @import { Scenario, Study, StudyFile, StudyInfo } from "../../www/types.js" */
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+const HEAD = join(ROOT, "../shared/data/burstgpt_slice/BurstGPT_1_head.csv");
 /** Events per slice; another slicing must not change a file. */
 const SLICE = 777;
 
@@ -103,6 +105,79 @@ for (const [name, settings, flags] of OTHERS) {
     equalFiles(wasm(changed(settings, name)), native(name, ...flags));
   });
 }
+
+/** The comparison of a file, as the view's workers make it. @type {(bytes: Uint8Array, name: string, anyway: boolean) => {found: import("../../www/types.js").RecognisedFile, reproduced: import("../../www/types.js").Reproduced, csv: Uint8Array}} */
+function reproduce(bytes, name, anyway) {
+  const studies = new StudyEngine();
+  const found = studies.recogniseBytes(bytes, name);
+  const runner = new Engine();
+  runner.loadBytes(bytes, name);
+  const outcomes = studies.reproduce(anyway).map((scenario) => {
+    runner.begin(structuredClone(scenario));
+    while (!runner.advance(SLICE));
+    return structuredClone(runner.finish("run"));
+  });
+  const reproduced = studies.judge(outcomes);
+  const csv = studies.comparisonsCsv();
+  runner.free();
+  studies.free();
+  return { found, reproduced, csv };
+}
+
+/** What `batchscope reproduce --out` writes; it ends badly where a figure differs. @type {(path: string, ...flags: string[]) => Buffer} */
+function nativeComparisons(path, ...flags) {
+  const out = join(mkdtempSync(join(scratch, "reproduce-")), "out.csv");
+  const ended = spawnSync(program(), ["reproduce", "--trace", path, ...flags, "--out", out], { stdio: ["ignore", "ignore", "pipe"], encoding: "utf8" });
+  assert.ok(existsSync(out), ended.stderr);
+  return readFileSync(out);
+}
+
+test("native and wasm hold the 400-row head against the published figures alike", { skip: existsSync(HEAD) ? false : `${HEAD} is absent` }, () => {
+  const { found, reproduced, csv } = reproduce(readFileSync(HEAD), "BurstGPT_1_head.csv", false);
+  assert.equal(found.file.recognised, "beginning");
+  assert.equal(found.file.rows, 400);
+  assert.equal(found.file.sha256, createHash("sha256").update(readFileSync(HEAD)).digest("hex"));
+  assert.equal(found.file.bytes, readFileSync(HEAD).length);
+  assert.equal(found.figures, 96);
+  assert.deepEqual([reproduced.compared, reproduced.differ, reproduced.caveat], [96, 0, null]);
+  assert.equal(reproduced.left_out.reduce((sum, { figures }) => sum + figures, 0), 478);
+  const figures = reproduced.studies.flatMap((study) => study.figures);
+  const linked = figures.find(({ figure }) => figure === "avg_tbt_ms");
+  assert.deepEqual(linked?.errata.map(({ link }) => link), ["docs/ERRATA.md#3"]);
+  assert.ok(Buffer.from(csv).equals(nativeComparisons(HEAD)));
+});
+
+test("a file that published figures are not about is refused; compared anyway, its mismatches stand first", () => {
+  const rows = Array.from({ length: 1000 }, (_, i) => `${i * 30},${20 + ((i * 37) % 900)},${1 + ((i * 53) % 400)}`);
+  const bytes = Buffer.from(`arrival_s,prompt_tokens,output_tokens\n${rows.join("\n")}\n`);
+  const path = join(scratch, "own.csv");
+  writeFileSync(path, bytes);
+  const engine = new StudyEngine();
+  assert.throws(() => engine.reproduce(false), /no file was recognised/);
+  const found = engine.recogniseBytes(bytes, "own.csv");
+  assert.equal(found.file.recognised, "unknown");
+  assert.match(`${found.refusal}`, /own\.csv is neither BurstGPT_1\.csv nor a beginning/);
+  assert.throws(() => engine.reproduce(false), { code: "contradiction", message: `own.csv: ${found.refusal}` });
+  assert.throws(() => engine.judge([]), /has no outcome/);
+  engine.free();
+
+  const { reproduced, csv } = reproduce(bytes, "own.csv", true);
+  assert.ok(reproduced.differ > 0 && reproduced.compared > reproduced.differ / 2);
+  assert.match(`${reproduced.caveat}`, /not about this file/);
+  for (const { figures, differ } of reproduced.studies) {
+    assert.deepEqual(figures.map(({ agrees }) => agrees), figures.map((_, i) => i >= differ));
+  }
+  assert.ok(Buffer.from(csv).equals(nativeComparisons(path, "--anyway")));
+});
+
+test("a comparison's link names its file and nothing else", () => {
+  assert.deepEqual(reproduceFrom(reproduceHash(null)), { file: null, notices: [] });
+  assert.deepEqual(reproduceFrom(reproduceHash("a b+c.csv")), { file: "a b+c.csv", notices: [] });
+  assert.equal(reproduceFrom("#v=1&study=reproduce&anyway=1")?.notices.length, 1);
+  assert.equal(reproduceFrom("#v=99&study=reproduce")?.notices.length, 1);
+  assert.equal(reproduceFrom("#v=1&study=stress-v2"), null);
+  assert.ok(STUDIES.every(({ name }) => name !== "reproduce"));
+});
 
 test("what a study refuses is a report that names the field", () => {
   const engine = new StudyEngine();

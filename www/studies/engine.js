@@ -1,30 +1,32 @@
 // The page's side of the coordinator: starts it, asks it, and starts a fresh one when it crashes.
 
-/** @import { ErrorReport, FromStudies, NamedBlob, StudyInfo, StudyJob, StudyProgress, StudyResult, ToStudies } from "../types.js" */
+/** @import { ErrorReport, FromStudies, NamedBlob, RecognisedFile, ReproduceJob, ReproduceResult, StudyInfo, StudyJob, StudyProgress, StudyResult, ToStudies, TraceFile } from "../types.js" */
 
 /** Runners beyond these gain nothing: memory is shared. */
 const MOST_RUNNERS = 8;
 
 /**
- * @typedef {object} Listener of the newest run
+ * @typedef {object} Listener of a run
  * @property {(progress: StudyProgress) => void} progress
- * @property {(sentence: string) => void} said
- * @property {(result: StudyResult) => void} done
- * @property {() => void} cancelled
+ * @property {() => void} cancelled also where a run of another kind took its place
  * @property {(error: ErrorReport) => void} error
  * @property {(message: string) => void} crashed the coordinator; a fresh one has taken its place
  */
+
+/** @typedef {Listener & {said: (sentence: string) => void, done: (result: StudyResult) => void}} StudyListener */
+/** @typedef {Listener & {reproduced: (result: ReproduceResult) => void}} ReproduceListener */
+/** @typedef {Listener & Partial<StudyListener> & Partial<ReproduceListener>} AnyListener */
 
 export class Studies {
   #listener;
   /** @type {Worker} */
   #worker;
   #lastId = 0;
-  /** @type {number | null} */
+  /** @type {{runId: number, listener: AnyListener} | null} */
   #running = null;
   /** Starts in a row that never got ready. */
   #failedStarts = 0;
-  /** Questions that wait for their answer. @type {Map<number, (reply: FromStudies | null) => void>} */
+  /** Questions that wait for their answer. @type {Map<number, {answer: (reply: FromStudies) => void, progress: (progress: StudyProgress) => void}>} */
   #questions = new Map();
   /** @type {(studies: StudyInfo[]) => void} */
   #loaded = () => {};
@@ -33,7 +35,7 @@ export class Studies {
   /** The studies there are, once the module is loaded. @type {Promise<StudyInfo[]>} */
   list;
 
-  /** @param {Listener} listener */
+  /** @param {StudyListener} listener */
   constructor(listener) {
     this.#listener = listener;
     this.list = new Promise((resolve, reject) => {
@@ -50,14 +52,28 @@ export class Studies {
 
   /** @param {StudyJob} job */
   run(job) {
+    const runId = this.#begin(this.#listener);
+    this.#post({ type: "run", runId, job, runners: this.runners });
+  }
+
+  /** @type {(job: ReproduceJob, listener: ReproduceListener) => void} */
+  reproduce(job, listener) {
+    const runId = this.#begin(listener);
+    this.#post({ type: "reproduce", runId, job, runners: this.runners });
+  }
+
+  /** The newest run's number; one in progress ends. @param {AnyListener} listener */
+  #begin(listener) {
     this.cancel();
+    const before = this.#running?.listener;
     this.#lastId += 1;
-    this.#running = this.#lastId;
-    this.#post({ type: "run", runId: this.#lastId, job, runners: this.runners });
+    this.#running = { runId: this.#lastId, listener };
+    if (before !== listener) before?.cancelled();
+    return this.#lastId;
   }
 
   cancel() {
-    if (this.#running !== null) this.#post({ type: "cancel", runId: this.#running });
+    if (this.#running !== null) this.#post({ type: "cancel", runId: this.#running.runId });
   }
 
   /**
@@ -67,22 +83,35 @@ export class Studies {
    */
   async plan(job) {
     const reply = await this.#ask((runId) => ({ type: "plan", runId, job }));
-    if (reply?.type === "planned") return { runs: reply.runs, requests: reply.requests };
-    return reply?.type === "error" ? reply.error : null;
+    if (reply.type === "planned") return { runs: reply.runs, requests: reply.requests };
+    return reply.type === "error" ? reply.error : null;
+  }
+
+  /**
+   * What a file is, as to published figures; a string says how the coordinator crashed over it.
+   * @param {TraceFile} file
+   * @param {(progress: StudyProgress) => void} progress
+   * @returns {Promise<RecognisedFile | ErrorReport | string>}
+   */
+  async recognise(file, progress) {
+    const reply = await this.#ask((runId) => ({ type: "recognise", runId, file }), progress);
+    if (reply.type === "recognised") return reply.recognised;
+    if (reply.type === "error") return reply.error;
+    return reply.type === "crashed" ? reply.message : reply.type;
   }
 
   /** Files in one archive. @param {NamedBlob[]} files @returns {Promise<Blob | null>} */
   async zip(files) {
     const reply = await this.#ask((runId) => ({ type: "zip", runId, files }));
-    return reply?.type === "zip" ? reply.blob : null;
+    return reply.type === "zip" ? reply.blob : null;
   }
 
-  /** @param {(runId: number) => ToStudies} question @returns {Promise<FromStudies | null>} */
-  #ask(question) {
+  /** @type {(question: (runId: number) => ToStudies, progress?: (progress: StudyProgress) => void) => Promise<FromStudies>} */
+  #ask(question, progress = () => {}) {
     this.#lastId += 1;
     const runId = this.#lastId;
-    return new Promise((resolve) => {
-      this.#questions.set(runId, resolve);
+    return new Promise((answer) => {
+      this.#questions.set(runId, { answer, progress });
       this.#post(question(runId));
     });
   }
@@ -113,11 +142,11 @@ export class Studies {
     this.#failedStarts += 1;
     if (this.#failedStarts > 2) this.#failed(new Error(message));
     else this.#worker = this.#start();
-    for (const resolve of this.#questions.values()) resolve(null);
+    for (const [runId, { answer }] of this.#questions) answer({ type: "crashed", runId, message });
     this.#questions.clear();
-    if (this.#running === null) return;
+    const running = this.#running;
     this.#running = null;
-    this.#listener.crashed(message);
+    running?.listener.crashed(message);
   }
 
   /** @param {FromStudies} reply */
@@ -133,29 +162,37 @@ export class Studies {
     }
     const question = this.#questions.get(reply.runId);
     if (question !== undefined) {
+      if (reply.type === "progress") {
+        question.progress(reply.progress);
+        return;
+      }
       this.#questions.delete(reply.runId);
-      question(reply);
+      question.answer(reply);
       return;
     }
-    if (reply.runId !== this.#running) return;
+    if (reply.runId !== this.#running?.runId) return;
+    const { listener } = this.#running;
+    if (reply.type === "progress") {
+      listener.progress(reply.progress);
+      return;
+    }
+    if (reply.type === "said") {
+      listener.said?.(reply.sentence);
+      return;
+    }
+    this.#running = null;
     switch (reply.type) {
-      case "progress":
-        this.#listener.progress(reply.progress);
-        return;
-      case "said":
-        this.#listener.said(reply.sentence);
-        return;
       case "done":
-        this.#running = null;
-        this.#listener.done(reply.result);
+        listener.done?.(reply.result);
+        return;
+      case "reproduced":
+        listener.reproduced?.(reply.result);
         return;
       case "cancelled":
-        this.#running = null;
-        this.#listener.cancelled();
+        listener.cancelled();
         return;
       case "error":
-        this.#running = null;
-        this.#listener.error(reply.error);
+        listener.error(reply.error);
     }
   }
 }

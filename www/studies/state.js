@@ -150,6 +150,36 @@ export function toHash({ info, settings, replications }, file) {
   return `#${parts.join("&")}`;
 }
 
+/** The hash's keys and values, as many as any link of ours has. @param {string} hash */
+const pairsOf = (hash) => [...new URLSearchParams(hash.replace(/^#/, "").replaceAll("+", "%2B"))].slice(0, 100);
+
+/** What links call the comparison of a file with all published figures, beside the studies' names. */
+export const REPRODUCE = "reproduce";
+
+/** @param {string | null} file */
+export function reproduceHash(file) {
+  return `#v=${DEFAULT_SCENARIO.version}&study=${REPRODUCE}${file === null ? "" : `&file=${encodeURIComponent(file)}`}`;
+}
+
+/**
+ * Reads the hash of a comparison; null where it is none.
+ * @param {string} hash
+ * @returns {{file: string | null, notices: string[]} | null}
+ */
+export function reproduceFrom(hash) {
+  const pairs = pairsOf(hash);
+  if (pairs.find(([key]) => key === "study")?.[1] !== REPRODUCE) return null;
+  /** @type {string | null} */
+  let file = null;
+  const notices = [];
+  for (const [key, text] of pairs) {
+    if (key === "file") file = shorten(text);
+    else if (key === "v" && text !== String(DEFAULT_SCENARIO.version)) notices.push(NOTICE.otherVersion(shorten(text)));
+    else if (key !== "v" && key !== "study") notices.push(NOTICE.unknownKey(shorten(key)));
+  }
+  return { file, notices };
+}
+
 /**
  * Reads a hash. Without a study in it, the state is null: the list alone.
  * @param {string} hash
@@ -157,7 +187,7 @@ export function toHash({ info, settings, replications }, file) {
  * @returns {{state: StudyState | null, file: string | null, notices: string[]}}
  */
 export function fromHash(hash, studies) {
-  const pairs = [...new URLSearchParams(hash.replace(/^#/, "").replaceAll("+", "%2B"))].slice(0, 100);
+  const pairs = pairsOf(hash);
   const named = pairs.find(([key]) => key === "study")?.[1];
   if (named === undefined) return { state: null, file: null, notices: [] };
   const info = studies.find(({ name }) => name === named);

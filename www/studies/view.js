@@ -3,16 +3,19 @@
 //
 //   a link, a field, a file  ->  state  ->  address bar, plan
 //   Run                      ->  coordinator  ->  progress  ->  results
+//
+// The last entry of the list compares a file with all published figures: reproduce.js.
 
 import { el } from "../dom.js";
 import { errorSentence, NOTICE } from "../words.js";
 import { notices } from "../panels/notices.js";
 import { Studies } from "./engine.js";
 import { form } from "./form.js";
+import { reproduction } from "./reproduce.js";
 import { errataOf, results } from "./results.js";
-import { fromHash, small, sizeOf, standard, toHash, toStudy, withSetting } from "./state.js";
+import { fromHash, REPRODUCE, reproduceFrom, reproduceHash, small, sizeOf, standard, toHash, toStudy, withSetting } from "./state.js";
 import { same } from "../state.js";
-import { STATUS, STUDY, VIEW } from "./words.js";
+import { PROBLEM, REPRODUCE as REPRODUCE_WORDS, STATUS, STUDY, VIEW } from "./words.js";
 
 /** @import { StudyInfo, StudyJob, TraceFile } from "../types.js" */
 /** @import { Settings, StudyState } from "./state.js" */
@@ -29,6 +32,8 @@ export function studiesView(host, on) {
   let file = null;
   /** Whether the study replays it. */
   let ownTrace = false;
+  /** Whether the file is held against published figures, in place of a study. */
+  let reproducing = false;
   /** @type {StudyInfo[] | null} */
   let studies = null;
   /** @type {ReturnType<typeof form> | null} */
@@ -134,8 +139,8 @@ export function studiesView(host, on) {
   const replayed = () => (state?.info.takes_trace === true && ownTrace ? file : null);
 
   function remember() {
-    if (state === null) return;
-    const hash = toHash(state, replayed()?.name ?? null);
+    if (state === null && !reproducing) return;
+    const hash = state === null ? reproduceHash(file?.name ?? null) : toHash(state, replayed()?.name ?? null);
     if (hash !== location.hash) history.pushState(null, "", hash);
     on.moved(hash);
   }
@@ -149,10 +154,11 @@ export function studiesView(host, on) {
 
   function showState() {
     for (const link of list.querySelectorAll("a")) {
-      if (link.dataset["study"] === state?.info.name) link.setAttribute("aria-current", "true");
+      if (link.dataset["study"] === (reproducing ? REPRODUCE : state?.info.name)) link.setAttribute("aria-current", "true");
       else link.removeAttribute("aria-current");
     }
     study.hidden = state === null;
+    panel.element.hidden = !reproducing;
     if (state === null) return;
     const { info } = state;
     const words = STUDY[info.name];
@@ -263,11 +269,26 @@ export function studiesView(host, on) {
     },
   });
 
+  const panel = reproduction(engine, on.choose);
+  host.append(panel.element);
+
   // ---- Doors for the page ----------------------------------------------------------------------
 
   /** Takes the state from the address bar. */
   function readHash() {
     if (studies === null) return;
+    const comparison = reproduceFrom(location.hash);
+    reproducing = comparison !== null;
+    if (comparison !== null) {
+      state = null;
+      const missing = comparison.file !== null && comparison.file !== file?.name ? [PROBLEM.fileMissing(comparison.file)] : [];
+      alerts.clear("link");
+      const told = [...comparison.notices, ...missing];
+      if (told.length > 0) alerts.show("link", told.join(" "));
+      showState();
+      panel.show(file);
+      return;
+    }
     const found = fromHash(location.hash, studies);
     const changed = found.state?.info.name !== state?.info.name;
     state = found.state;
@@ -288,15 +309,8 @@ export function studiesView(host, on) {
       studies = found;
       loading.remove();
       list.append(
-        ...found.map((info) =>
-          el(
-            "li",
-            {},
-            el("a", { href: toHash(standard(info), null), "data-study": info.name }, STUDY[info.name]?.title ?? info.name),
-            el("p", { class: "help" }, describe(info)),
-            ...(STUDY[info.name] === undefined ? [] : [el("p", { class: "help source" }, STUDY[info.name]?.source ?? "")]),
-          ),
-        ),
+        ...found.map((info) => entry(info.name, toHash(standard(info), null), STUDY[info.name]?.title ?? info.name, describe(info), STUDY[info.name]?.source)),
+        entry(REPRODUCE, reproduceHash(null), REPRODUCE_WORDS.title, REPRODUCE_WORDS.listed, REPRODUCE_WORDS.source),
       );
     },
     (/** @type {Error} */ failed) => {
@@ -321,9 +335,24 @@ export function studiesView(host, on) {
     choose(chosen) {
       file = chosen;
       ownTrace = chosen !== null;
-      if (state !== null) apply(state);
+      if (reproducing) {
+        alerts.clear("link");
+        remember();
+        panel.choose(chosen);
+      } else if (state !== null) apply(state);
     },
   };
+}
+
+/** A line of the list. @type {(name: string, href: string, title: string, what: string, source?: string) => HTMLElement} */
+function entry(name, href, title, what, source) {
+  return el(
+    "li",
+    {},
+    el("a", { href, "data-study": name }, title),
+    el("p", { class: "help" }, what),
+    ...(source === undefined ? [] : [el("p", { class: "help source" }, source)]),
+  );
 }
 
 /** A study's description without the title, which stands above it. @param {StudyInfo} info */

@@ -3,7 +3,7 @@
 
 import { count, duration } from "../format.js";
 
-/** @import { FileErratum, StudyProgress, StudyResult } from "../types.js" */
+/** @import { FileErratum, LeftOut, ReproduceResult, StudyProgress, StudyResult } from "../types.js" */
 
 /**
  * Title and source of each study; one that is not here goes by its name.
@@ -101,6 +101,53 @@ export const VIEW = {
   stale: "The settings have changed since; these are the results of the last run.",
 };
 
+/** What needs more rows than a file has, in all. @param {LeftOut[]} leftOut */
+const figuresLeftOut = (leftOut) => leftOut.reduce((sum, { figures }) => sum + figures, 0);
+
+/** The comparison of a file with all published figures. */
+export const REPRODUCE = {
+  title: "Reproduce",
+  listed: "Drop BurstGPT_1.csv or its first rows here: every figure that the studies printed for them, beside the simulated one.",
+  source: "HPMLL/BurstGPT, BurstGPT_1.csv (CC-BY-4.0), not part of this site",
+  about: "Three studies printed figures for BurstGPT_1.csv. Each figure that your file is long enough for is simulated here, on your machine, and set beside the printed one, as “batchscope reproduce” does. The first 400 rows are enough for 96 figures, which the studies’ own program prints for these rows.",
+  noFile: "No file is chosen yet.",
+  drop: "or drop one anywhere on the page",
+  reading: /** @param {string} name */ (name) => `Reading ${name}.`,
+  details: /** @type {(bytes: number, sha256: string) => string} */ (bytes, sha256) => `${count(bytes)} bytes, SHA-256 ${sha256}`,
+  plan: /** @type {(figures: number, runs: number, requests: number) => string} */ (figures, runs, requests) =>
+    `${count(figures)} published ${figures === 1 ? "figure" : "figures"} to compare, from ${VIEW.plan(runs, requests)}`,
+  leftOut: /** @param {LeftOut[]} leftOut */ (leftOut) => {
+    const figures = figuresLeftOut(leftOut);
+    return figures === 0 ? "" : `${count(figures)} more need more rows than the file has.`;
+  },
+  run: "Compare",
+  anyway: "Compare anyway",
+  bar: "Progress of the comparison",
+  done: /** @param {ReproduceResult} result */ ({ runs, requests, elapsed_ms }) =>
+    `Done: ${count(runs)} ${runs === 1 ? "run" : "runs"} with ${count(requests)} simulated requests in ${duration(elapsed_ms / 1000)}.`,
+  caveat: /** @param {string} caveat */ (caveat) => `${caveat.charAt(0).toUpperCase()}${caveat.slice(1)}.`,
+  summary: /** @type {(compared: number, differ: number, leftOut: LeftOut[]) => string} */ (compared, differ, leftOut) => {
+    const left = figuresLeftOut(leftOut);
+    const agree = `${count(compared - differ)} of ${count(compared)} figures agree`;
+    return left === 0 ? `${agree}.` : `${agree}; ${count(left)} need more rows.`;
+  },
+  rule: "A figure agrees where it is within half a unit of the last digit that was printed. What differs stands first and is marked ≠.",
+  leftOutTitle: "What needs more rows",
+  needs: /** @param {LeftOut} left */ ({ study, figures, needs_rows }) =>
+    `${titleOf(study)}: ${figures === 1 ? "1 figure needs" : `${count(figures)} figures need`} the first ${count(needs_rows)} rows`,
+  download: "Download every comparison, CSV",
+  study: /** @type {(study: string, figures: number, differ: number) => string} */ (study, figures, differ) =>
+    `${titleOf(study)}: ${differ === 0 ? `all ${count(figures)} agree` : `${count(differ)} of ${count(figures)} differ`}`,
+  columns: ["Figure", "Published", "Simulated", "Difference", "Verdict", "Errata"],
+  mark: "≠ ",
+  erratum: /** @param {string} words */ (words) => `Erratum ${words}`,
+};
+
+/** What a set of published figures is called. @param {string} study */
+function titleOf(study) {
+  return study === "head-400" ? "The first 400 rows alone" : (STUDY[study]?.title ?? study);
+}
+
 export const STATUS = {
   started: "Running.",
   cancelled: "Cancelled.",
@@ -118,5 +165,7 @@ export const STATUS = {
 export const PROBLEM = {
   number: "A number, please.",
   list: "Numbers with commas between, please.",
+  fileMissing: /** @param {string} name */ (name) =>
+    `The link was made with the file “${name}”. Files stay on their reader’s machine: choose it again to compare it.`,
   unknownStudy: /** @param {string} name */ (name) => `The link names a study “${name}” that this version does not know.`,
 };

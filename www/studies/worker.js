@@ -3,14 +3,18 @@
 // page's messages: types.d.ts, generated from src/web/study_messages.rs.
 //
 // Page to coordinator                Coordinator to page, in this order
-//   list    { }                        ready     the studies there are
-//   plan    { runId, job }             planned   or: error
-//   run     { runId, job, runners }    progress  at most every 100 ms: reading, running, drawing
-//                                      said      where the trace lowered something
-//                                      done      or: cancelled, or error
-//   cancel  { runId }                  cancelled, if that run was in progress
-//   zip     { runId, files }           zip       or: error
-//   –                                  crashed   the page ends this worker and starts a fresh one
+//   list       { }                     ready       the studies there are
+//   plan       { runId, job }          planned     or: error
+//   run        { runId, job, runners } progress    at most every 100 ms: reading, running, drawing
+//                                      said        where the trace lowered something
+//                                      done        or: cancelled, or error
+//   recognise  { runId, file }         progress    reading
+//                                      recognised  or: error
+//   reproduce  { runId, job, runners } progress    reading, running
+//                                      reproduced  or: cancelled, or error
+//   cancel     { runId }               cancelled, if that run was in progress
+//   zip        { runId, files }        zip         or: error
+//   –                                  crashed     the page ends this worker and starts a fresh one
 //
 // Coordinator to runner              Runner to coordinator
 //   start   { module }                 ready
@@ -25,7 +29,7 @@
 
 import init, { Engine, StudyEngine, initSync } from "../../pkg-studies/batchscope.js";
 
-/** @import { ErrorReport, FromStudies, Scenario, ShownFile, StudyJob, StudyProgress, Summary, ToStudies, TraceFile } from "../types.js" */
+/** @import { ErrorReport, FromStudies, RecognisedFile, Scenario, ShownFile, StudyJob, StudyProgress, Summary, ToStudies, TraceFile } from "../types.js" */
 
 /** @typedef {{type: "start", module: WebAssembly.Module} | {type: "run", index: number, scenario: Scenario, file: TraceFile | null}} ToRunner */
 /** @typedef {{type: "ready"} | {type: "progress", index: number, share: number} | {type: "outcome", index: number, summary: Summary} | {type: "error", index: number, error: ErrorReport} | {type: "crashed", message: string}} FromRunner */
@@ -306,6 +310,13 @@ function coordinator(message) {
     case "zip":
       zip(message).catch((thrown) => fail(message.runId, thrown));
       return;
+    case "recognise":
+      recognise(message).catch((thrown) => fail(message.runId, thrown));
+      return;
+    case "reproduce":
+      wanted = message.runId;
+      reproduce(message).catch((thrown) => fail(message.runId, thrown));
+      return;
     case "run":
       wanted = message.runId;
       run(message).catch((thrown) => fail(message.runId, thrown));
@@ -364,21 +375,28 @@ function requestsIn(scenarios, file) {
   return scenarios.reduce((sum, scenario) => sum + Math.min(requestsOf(scenario), rows), 0);
 }
 
-/** @param {Extract<ToStudies, {type: "run"}>} message */
-async function run({ runId, job, runners }) {
-  const begun = performance.now();
-  const module = await load();
+/** Progress for the page, at most every 100 ms. @type {(runId: number) => (progress: StudyProgress) => void} */
+function reporter(runId) {
   let reported = 0;
-  /** @param {StudyProgress} progress */
-  const report = (progress) => {
+  return (progress) => {
     const now = performance.now();
     if (now - reported < PROGRESS_MS && progress.done < progress.of) return;
     reported = now;
     post({ type: "progress", runId, progress });
   };
-  /** @type {StudyEngine | null} */
-  let engine = null;
-  const own = new Pool(module, runners);
+}
+
+/** How far the reading of a file is. @type {(report: (progress: StudyProgress) => void) => (share: number) => void} */
+const reading = (report) => (share) => report({ stage: "reading", step: 1, done: 0, of: 1, share });
+
+/** @typedef {(scenarios: Scenario[], file: TraceFile | null, step: number) => Promise<Summary[]>} Replay */
+
+/**
+ * Does `work` with a pool of its own, which takes the place of any other; a cancellation ends both.
+ * @type {(runners: number, report: (progress: StudyProgress) => void, work: (replay: Replay) => Promise<void>) => Promise<void>}
+ */
+async function withRunners(runners, report, work) {
+  const own = new Pool(await load(), runners);
   abandon?.();
   pool?.stop();
   pool = own;
@@ -388,32 +406,88 @@ async function run({ runId, job, runners }) {
   // Where nothing waits for it, a cancellation is seen by its flag.
   cancelled.catch(() => {});
   try {
-    const [opened, said] = open(job, (share) => report({ stage: "reading", step: 1, done: 0, of: 1, share }));
-    engine = opened;
-    if (said !== undefined) post({ type: "said", runId, sentence: said });
-    let [runs, requests, step] = [0, 0, 0];
-    for (let scenarios = engine.pending(); scenarios.length > 0; scenarios = engine.pending()) {
-      step += 1;
-      runs += scenarios.length;
-      requests += requestsIn(scenarios, job.file);
-      const now = step;
+    await work(async (scenarios, file, step) => {
       const outcomes = await Promise.race([
         cancelled,
-        own.run(scenarios, job.file, (tasks, done) => {
+        own.run(scenarios, file, (tasks, done) => {
           const whole = tasks.reduce((sum, { weight }) => sum + weight, 0);
           const share = tasks.reduce((sum, { weight, share }) => sum + weight * share, 0) / whole;
-          report({ stage: "running", step: now, done, of: tasks.length, share });
+          report({ stage: "running", step, done, of: tasks.length, share });
         }),
       ]);
-      engine.take(/** @type {Summary[]} */ (outcomes));
-    }
-    const files = await draw(engine, runId, report);
-    post({ type: "done", runId, result: { files, runs, requests, runners, elapsed_ms: performance.now() - begun } });
+      return /** @type {Summary[]} */ (outcomes);
+    });
   } finally {
     own.stop();
-    engine?.free();
   }
 }
+
+/** @param {Extract<ToStudies, {type: "run"}>} message */
+async function run({ runId, job, runners }) {
+  const begun = performance.now();
+  const report = reporter(runId);
+  await withRunners(runners, report, async (replay) => {
+    const [engine, said] = open(job, reading(report));
+    try {
+      if (said !== undefined) post({ type: "said", runId, sentence: said });
+      let [runs, requests, step] = [0, 0, 0];
+      for (let scenarios = engine.pending(); scenarios.length > 0; scenarios = engine.pending()) {
+        step += 1;
+        runs += scenarios.length;
+        requests += requestsIn(scenarios, job.file);
+        engine.take(await replay(scenarios, job.file, step));
+      }
+      const files = await draw(engine, runId, report);
+      post({ type: "done", runId, result: { files, runs, requests, runners, elapsed_ms: performance.now() - begun } });
+    } finally {
+      engine.free();
+    }
+  });
+}
+
+// ---- Published figures against a file ----------------------------------------------------------
+
+/** The file that was recognised last, and what it is. @type {{id: number, engine: StudyEngine, found: RecognisedFile} | null} */
+let recognised = null;
+
+/** @type {(file: TraceFile, progress: (share: number) => void) => NonNullable<typeof recognised>} */
+function recognisedFile(file, progress) {
+  if (recognised?.id === file.id) return recognised;
+  recognised?.engine.free();
+  recognised = null;
+  const engine = new StudyEngine();
+  try {
+    const found = engine.recogniseBlob(file.blob, file.name, progress);
+    recognised = { id: file.id, engine, found };
+    known = { id: file.id, rows: found.file.rows };
+    return recognised;
+  } catch (thrown) {
+    engine.free();
+    throw thrown;
+  }
+}
+
+/** @param {Extract<ToStudies, {type: "recognise"}>} message */
+async function recognise({ runId, file }) {
+  await load();
+  post({ type: "recognised", runId, recognised: recognisedFile(file, reading(reporter(runId))).found });
+}
+
+/** @param {Extract<ToStudies, {type: "reproduce"}>} message */
+async function reproduce({ runId, job: { file, anyway }, runners }) {
+  const begun = performance.now();
+  const report = reporter(runId);
+  await withRunners(runners, report, async (replay) => {
+    const { engine, found } = recognisedFile(file, reading(report));
+    const outcomes = await replay(engine.reproduce(anyway), file, 1);
+    const reproduced = engine.judge(outcomes);
+    const csv = new Blob([engine.comparisonsCsv()], { type: "text/csv" });
+    const { runs, requests } = found;
+    post({ type: "reproduced", runId, result: { reproduced, csv, runs, requests, elapsed_ms: performance.now() - begun } });
+  });
+}
+
+// ---- Files -------------------------------------------------------------------------------------
 
 /**
  * The study's files, one at a time, so that a cancellation is seen in between.
