@@ -678,14 +678,14 @@ fn the_files_of_the_published_levels() {
     assert_eq!(
         names,
         [
+            "Load levels",
             "Straight line",
-            "Universal Scalability Law (kappa 0)",
+            "Universal Scalability Law (= Michaelis-Menten)",
             "Michaelis-Menten",
-            "95 % interval",
-            "Load levels"
+            "95 % interval"
         ]
     );
-    assert!(matches!(series[3].form, Form::Band(_)));
+    assert!(matches!(series[4].form, Form::Band(_)));
     let heights: Vec<At> = marks.iter().map(|m| m.at).collect();
     assert_eq!(heights, [At::Y(9356.25), At::Y(11_136.0), At::X(256.0)]);
     assert_eq!(figure(&files[4]).panels.len(), 5);

@@ -307,7 +307,7 @@ fn figures_are_those_of_the_study() {
     };
     for row in values {
         let most = row.iter().flatten().copied().fold(0.0, f64::max);
-        assert_eq!(most, 1.0, "{row:?}");
+        assert_eq!(most, 100.0, "{row:?}");
     }
 }
 

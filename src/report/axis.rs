@@ -48,6 +48,9 @@ impl Place {
         let (mut low, mut high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| {
             (l.min(v), h.max(v))
         });
+        if matches!(scale, Scale::Percent) {
+            (low, high) = (low.min(0.0), high.max(100.0));
+        }
         let log = matches!(scale, Scale::Log10 | Scale::Log2);
         if low > high {
             (low, high) = if log { (1.0, 10.0) } else { (0.0, 1.0) };
@@ -62,7 +65,8 @@ impl Place {
         };
         match scale {
             Scale::Log10 | Scale::Log2 => place.lay_log(scale == &Scale::Log2, wish),
-            _ => place.lay_linear(scale == &Scale::Linear || wish.zero, wish),
+            Scale::LinearTight => place.lay_linear(wish.zero, wish),
+            Scale::Linear | Scale::Percent | Scale::Names(_) => place.lay_linear(true, wish),
         }
         place
     }
@@ -177,7 +181,7 @@ impl Place {
     pub fn fits(scale: &Scale, value: f64) -> bool {
         match scale {
             Scale::Log10 | Scale::Log2 => (SMALLEST..=LARGEST).contains(&value),
-            Scale::Linear | Scale::LinearTight => value.abs() <= LARGEST,
+            Scale::Linear | Scale::Percent | Scale::LinearTight => value.abs() <= LARGEST,
             Scale::Names(names) => value >= -0.5 && value <= names.len() as f64 - 0.5,
         }
     }
@@ -189,6 +193,12 @@ impl Place {
         } else {
             0f64.clamp(self.low, self.high)
         }
+    }
+
+    /// Ticks at these values of an axis of powers of two, instead of at powers.
+    pub fn tick_at(&mut self, values: &[f64]) {
+        self.minor.clear();
+        self.ticks = values.iter().map(|v| (*v, power_text(*v, true))).collect();
     }
 
     /// Keeps every `n`-th tick.
@@ -307,8 +317,18 @@ fn prefix(size: f64) -> (f64, &'static str) {
     }
 }
 
-/// A number of so many digits for a bar, a cell or a power: thousands set apart or as K, M, G, T.
+/// A number of so many digits for a bar or a power: thousands set apart or as K, M, G, T.
 pub fn number(value: f64, digits: u8) -> String {
+    written(value, digits, trimmed)
+}
+
+/// The same for a cell among others: with the zeros that its digits end with, as its neighbours
+/// would else look more precise.
+pub fn cell(value: f64, digits: u8) -> String {
+    written(value, digits, |text| text)
+}
+
+fn written(value: f64, digits: u8, end: fn(String) -> String) -> String {
     let size = value.abs();
     if !value.is_finite() {
         return "–".to_owned();
@@ -329,7 +349,7 @@ pub fn number(value: f64, digits: u8) -> String {
     let scaled = value / unit;
     let before = libm::floor(libm::log10(scaled.abs() * (1.0 + half))) + 1.0;
     let decimals = (f64::from(digits) - before).clamp(0.0, 8.0);
-    let text = trimmed(format!("{scaled:.0$}", decimals as usize));
+    let text = end(format!("{scaled:.0$}", decimals as usize));
     minus(&thousands(&text)) + letter
 }
 
@@ -424,5 +444,8 @@ mod tests {
         assert_eq!(short(-0.001234), "\u{2212}0.00123");
         assert_eq!(short(1.5e-7), "1.5e\u{2212}7");
         assert_eq!(number(0.728, 2), "0.73");
+        assert_eq!(cell(28_000.0, 3), "28.0K");
+        assert_eq!(cell(1.0, 3), "1.00");
+        assert_eq!(cell(339.2, 3), "339");
     }
 }

@@ -12,7 +12,7 @@ use plotters::{
 };
 
 use super::{
-    axis::{Place, number},
+    axis::{Place, cell, number},
     look::{self, Look, Marker},
     paper::{Font, Paper, UNIT, failed, printable, text_style, units},
     plan::{self, *},
@@ -485,8 +485,9 @@ impl Laid<'_> {
                 }
             }
         }
-        bars.draw(self, hand, plan.font)?;
+        bars.draw(self, hand)?;
         self.draw_marks(hand, plan.font)?;
+        bars.write(self, hand, plan.font)?;
         for (_, (one, look)) in looked() {
             if let Form::Line(points) | Form::Curve(points) = &one.form {
                 let places: Vec<_> = points.iter().map(point).collect();
@@ -513,7 +514,7 @@ impl Laid<'_> {
                 }
             }
         }
-        self.draw_bubbles(hand, plan.largest)?;
+        self.draw_bubbles(hand, &plan.sizes)?;
         for (_, (one, look)) in looked() {
             if let Form::Line(points) | Form::Dots(points) = &one.form {
                 let radius = if points.len() > 30 { 2.5 } else { 3.5 };
@@ -532,8 +533,11 @@ impl Laid<'_> {
             .then(|| (self.x_at(p[0]), self.y_at(p[1]), self.y_at(p[2])))
     }
 
-    fn draw_bubbles(&self, hand: &Hand, largest: f64) -> Result<(), Error> {
+    fn draw_bubbles(&self, hand: &Hand, sizes: &[f64]) -> Result<(), Error> {
         let (series, _) = plan::series(self.panel);
+        let Some(&largest) = sizes.first() else {
+            return Ok(());
+        };
         let most = ((self.right - self.left).min(self.bottom - self.top) / 11.0).min(26.0);
         let mut bubbles: Vec<(f64, Point, Look)> = Vec::new();
         for (one, look) in series.iter().zip(&self.looks) {
@@ -553,7 +557,25 @@ impl Laid<'_> {
             hand.circle(place, radius, look.colour.mix(0.4).filled())?;
             hand.circle(place, radius, pen(ink(look.colour), 1.25))?;
         }
-        Ok(())
+        if !series
+            .iter()
+            .any(|one| matches!(one.form, Form::Bubbles(_)))
+        {
+            return Ok(());
+        }
+        // The key: what an area stands for, beside the plot at its lower end.
+        let (left, mut y) = (self.right + KEY - 2.0 * most - 4.0, self.bottom);
+        for size in sizes {
+            let radius = (size / largest).sqrt() * most;
+            y -= radius;
+            hand.circle((left + most, y), radius, pen(ink(look::AXIS), 1.25))?;
+            y -= radius + SMALL * LEADING * 0.5;
+            let text = number(*size, 3);
+            hand.text(&text, (left + most, y), SMALL, look::INK, HPos::Center)?;
+            y -= SMALL * LEADING * 0.5 + 6.0;
+        }
+        let place = (left + most, y - SMALL * LEADING * 0.5);
+        hand.text("area", place, SMALL, look::SOFT, HPos::Center)
     }
 
     fn draw_heat(
@@ -569,14 +591,21 @@ impl Laid<'_> {
         let wide = (self.right - self.left) / columns;
         let high = (self.bottom - self.top) / values.len().max(1) as f64;
         let known = |value: &Option<f64>| value.filter(|v| Place::fits(&Scale::Linear, *v));
+        // Counts have no decimals to fill up.
+        let counts = values
+            .iter()
+            .flatten()
+            .filter_map(known)
+            .all(|v| v == v.round());
+        let text_of = |v| if counts { number(v, 3) } else { cell(v, 3) };
         let room = values
             .iter()
             .flatten()
             .filter_map(known)
-            .all(|v| font.width(&number(v, 3), SMALL) <= wide - 4.0)
+            .all(|v| font.width(&cell(v, 3), SMALL) <= wide - 4.0)
             && high >= 14.0;
-        for (row, cells) in values.iter().enumerate() {
-            for (column, value) in cells.iter().enumerate() {
+        for (row, line) in values.iter().enumerate() {
+            for (column, value) in line.iter().enumerate() {
                 let (x, y) = (
                     self.left + column as f64 * wide,
                     self.top + row as f64 * high,
@@ -593,7 +622,7 @@ impl Laid<'_> {
                     ink(ground),
                 )?;
                 let text = match known(value) {
-                    Some(v) if room => number(v, 3),
+                    Some(v) if room => text_of(v),
                     Some(_) => continue,
                     None => "–".to_owned(),
                 };
@@ -685,27 +714,11 @@ impl<'l> Bars<'l> {
         Some(self.aside(nth))
     }
 
-    fn draw(&self, laid: &Laid, hand: &Hand, font: &Font) -> Result<(), Error> {
-        let fits = |v: &f64| Place::fits(&laid.panel.y.scale, *v);
-        // As many digits as every bar has room for.
-        let digits = [3, 2].into_iter().find(|digits| {
-            self.series
-                .iter()
-                .flat_map(|(_, bars, _)| bars.iter().flatten())
-                .filter(|v| fits(v))
-                .all(|v| font.width(&number(*v, *digits), SMALL) <= self.width - 2.0)
-        });
+    fn draw(&self, laid: &Laid, hand: &Hand) -> Result<(), Error> {
         let floor = laid.y_at(laid.y.floor());
         let gap = if self.width > 8.0 { 1.0 } else { 0.0 };
-        for (nth, (i, bars, look)) in self.series.iter().enumerate() {
-            let whiskers = plan::series(laid.panel)
-                .0
-                .get(i + 1)
-                .is_some_and(|next| matches!(next.form, Form::Whiskers(_)));
-            for (name, value) in bars.iter().enumerate() {
-                let Some(value) = value.filter(|v| fits(v)) else {
-                    continue;
-                };
+        for (nth, (_, bars, look)) in self.series.iter().enumerate() {
+            for (name, value) in self.known(laid, bars) {
                 let x = laid.x_at(name as f64) + self.aside(nth);
                 let y = laid.y_at(value);
                 let half = self.width / 2.0 - gap;
@@ -714,17 +727,66 @@ impl<'l> Bars<'l> {
                     (x + half, y.max(floor)),
                     ink(look.colour),
                 )?;
-                if let Some(digits) = digits.filter(|_| !whiskers) {
-                    let off = if y > floor { 8.0 } else { -8.0 };
-                    let place = (x, y + off);
-                    hand.text(
-                        &number(value, digits),
-                        place,
-                        SMALL,
-                        look::INK,
-                        HPos::Center,
-                    )?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Place and value of the bars that can be drawn.
+    fn known<'b>(
+        &self,
+        laid: &'b Laid,
+        bars: &'b [Option<f64>],
+    ) -> impl Iterator<Item = (usize, f64)> + 'b {
+        let fits = |v: &f64| Place::fits(&laid.panel.y.scale, *v);
+        let known = move |(name, value): (usize, &Option<f64>)| Some((name, value.filter(fits)?));
+        bars.iter().enumerate().filter_map(known)
+    }
+
+    /// The bars' values at their ends, where there is room for all of them.
+    fn write(&self, laid: &Laid, hand: &Hand, font: &Font) -> Result<(), Error> {
+        let all = || {
+            self.series
+                .iter()
+                .flat_map(|(_, bars, _)| self.known(laid, bars))
+        };
+        let largest = all().map(|(_, v)| v.abs()).fold(0.0, f64::max);
+        // A bar of less than about a hundredth of the largest has no height, and its digits no use.
+        let least = libm::pow(10.0, libm::floor(libm::log10(largest)) - 2.0);
+        let text = |value: f64, digits: u8| {
+            let (plain, below) = (number(value, digits), format!("<{}", number(least, 1)));
+            if value > 0.0 && value < least && plain.len() > below.len() {
+                below
+            } else {
+                plain
+            }
+        };
+        let wide = |v: f64, digits: u8| font.width(&text(v, digits), SMALL);
+        // As many digits as every bar has room for.
+        let Some(digits) = [3, 2]
+            .into_iter()
+            .find(|digits| all().all(|(_, v)| wide(v, *digits) <= self.width - 2.0))
+        else {
+            return Ok(());
+        };
+        let floor = laid.y_at(laid.y.floor());
+        let marks: Vec<f64> = laid.y_marks.iter().map(|mark| laid.y_at(mark.0)).collect();
+        for (nth, (i, bars, _)) in self.series.iter().enumerate() {
+            let next = plan::series(laid.panel).0.get(i + 1);
+            if next.is_some_and(|next| matches!(next.form, Form::Whiskers(_))) {
+                continue;
+            }
+            for (name, value) in self.known(laid, bars) {
+                let x = laid.x_at(name as f64) + self.aside(nth);
+                let y = laid.y_at(value);
+                let y = y + if y > floor { 8.0 } else { -8.0 };
+                if marks.iter().any(|mark| (mark - y).abs() < 7.0) {
+                    // A mark's line does not strike the number out.
+                    let half = wide(value, digits) / 2.0 + 1.0;
+                    let white = ink(RGBColor(255, 255, 255));
+                    hand.rect((x - half, y - 6.0), (x + half, y + 6.0), white)?;
                 }
+                hand.text(&text(value, digits), (x, y), SMALL, look::INK, HPos::Center)?;
             }
         }
         Ok(())

@@ -29,15 +29,12 @@ pub struct Look {
     pub marker: Marker,
 }
 
-/// The four schedulers look as on the page (`www/charts/palette.js`, `www/style.css`).
-const POLICIES: [(&str, Look); 4] = [
-    ("static-fifo", look(0x46433e, &[1.5, 3.5], Marker::Square)),
-    ("dynamic", look(0x0072b2, &[7.0, 4.0], Marker::Triangle)),
-    (
-        "multi-bin",
-        look(0xd55e00, &[9.0, 3.0, 1.5, 3.0], Marker::Diamond),
-    ),
-    ("multi-bin-dynamic", look(0x009e73, &[], Marker::Circle)),
+/// The four schedulers, static FIFO, dynamic, multi-bin and multi-bin dynamic, look as on the page (`www/charts/palette.js`, `www/style.css`).
+const POLICIES: [Look; 4] = [
+    look(0x46433e, &[1.5, 3.5], Marker::Square),
+    look(0x0072b2, &[7.0, 4.0], Marker::Triangle),
+    look(0xd55e00, &[9.0, 3.0, 1.5, 3.0], Marker::Diamond),
+    look(0x009e73, &[], Marker::Circle),
 ];
 
 /// The colours of Okabe and Ito (2008) that show on white, the most distinct first.
@@ -74,36 +71,93 @@ const fn rgb(hex: u32) -> RGBColor {
     RGBColor((hex >> 16) as u8, (hex >> 8) as u8, hex as u8)
 }
 
-/// One look for each name, in order; a scheduler always has its own.
-pub fn looks(names: &[String]) -> Vec<Look> {
-    let policy = |name: &String| {
-        let key = name.to_lowercase().replace(' ', "-");
-        POLICIES
-            .iter()
-            .find(|(policy, _)| *policy == key)
-            .map(|(_, look)| *look)
+/// The scheduler that a name begins with: "Dynamic No-Bins (1 GPU)", "Multi-Bin K=8". The published
+/// studies write "Multi-Bin K=8" for multi-bin dynamic and "Full Multi-Bin" for multi-bin.
+fn policy(name: &str) -> Option<usize> {
+    let key = name.to_lowercase().replace(' ', "-");
+    let begins = |starts: &[&str]| starts.iter().any(|start| key.starts_with(start));
+    if begins(&["static-fifo", "static-batch"]) {
+        Some(0)
+    } else if key == "dynamic" || begins(&["dynamic-no-bins", "dynamic-batching"]) {
+        Some(1)
+    } else if key == "multi-bin" || begins(&["full-multi-bin"]) {
+        Some(2)
+    } else if begins(&[
+        "multi-bin-dynamic",
+        "multi-bin-k=",
+        "multi-bin-(",
+        "multibin+dynamic",
+    ]) {
+        Some(3)
+    } else {
+        None
+    }
+}
+
+/// A scheduler's look for its first, second and third series of a figure, as of three fleets: one
+/// hue, from its own to a darker and a lighter one.
+fn shade(look: Look, nth: usize) -> Look {
+    let towards = |end: u8, share: f64| {
+        let mix = |c: u8| (f64::from(c) + (f64::from(end) - f64::from(c)) * share + 0.5) as u8;
+        RGBColor(mix(look.colour.0), mix(look.colour.1), mix(look.colour.2))
     };
-    let taken: Vec<RGBColor> = names
+    match nth {
+        0 => look,
+        1 => Look {
+            colour: towards(0, 0.5),
+            dash: DASHES[1],
+            marker: Marker::Wedge,
+        },
+        _ => Look {
+            colour: towards(255, 0.4),
+            dash: DASHES[2],
+            marker: Marker::Cross,
+        },
+    }
+}
+
+/// One look for each name, in order; a scheduler has its own colour, and up to three series of one
+/// scheduler have shades of it.
+pub fn looks(names: &[String]) -> Vec<Look> {
+    const SHADES: usize = 3;
+    // Names of fleets, as "Multi-Bin K=8 (4 GPUs)", are counted apart from those without: a panel
+    // of its own about a scheduler keeps its look.
+    let mut of_policy = [[0; 2]; POLICIES.len()];
+    let known: Vec<Option<Look>> = names
         .iter()
-        .filter_map(policy)
-        .map(|look| look.colour)
+        .map(|name| {
+            let at = policy(name)?;
+            let look = POLICIES.get(at)?;
+            let nth = of_policy
+                .get_mut(at)?
+                .get_mut(usize::from(name.contains(" GPU")))?;
+            *nth += 1;
+            (*nth <= SHADES).then(|| shade(*look, *nth - 1))
+        })
         .collect();
+    let taken: Vec<RGBColor> = known.iter().flatten().map(|look| look.colour).collect();
     let free: Vec<RGBColor> = COLOURS
         .into_iter()
         .map(rgb)
         .filter(|colour| !taken.contains(colour))
         .collect();
     let mut used = 0;
-    names
-        .iter()
-        .map(|name| {
-            policy(name).unwrap_or_else(|| {
+    // Beside schedulers, not the circle and solid line of one of them.
+    let aside = if taken.is_empty() {
+        0
+    } else {
+        MARKERS.len() - 2
+    };
+    known
+        .into_iter()
+        .map(|known| {
+            known.unwrap_or_else(|| {
                 let at = used;
                 used += 1;
                 Look {
                     colour: free[at % free.len()],
-                    dash: DASHES[at % DASHES.len()],
-                    marker: MARKERS[at % MARKERS.len()],
+                    dash: DASHES[(at + aside) % DASHES.len()],
+                    marker: MARKERS[(at + aside) % MARKERS.len()],
                 }
             })
         })
@@ -137,5 +191,36 @@ pub fn on(ground: RGBColor) -> RGBColor {
         INK
     } else {
         white
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scheduler_has_one_hue_whatever_a_study_calls_it() {
+        let of = |names: &[&str]| -> Vec<RGBColor> {
+            let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+            looks(&names).iter().map(|look| look.colour).collect()
+        };
+        let page = of(&["static FIFO", "dynamic", "multi-bin", "multi-bin dynamic"]);
+        let studies = of(&[
+            "Static Batch (1 GPU)",
+            "Dynamic No-Bins (1 GPU)",
+            "Full Multi-Bin K=8",
+            "Multi-Bin K=8 (1 GPU)",
+        ]);
+        assert_eq!(page, studies);
+        let fleets = of(&[
+            "Multi-Bin K=8 (1 GPU)",
+            "Multi-Bin K=8 (2 GPUs)",
+            "Multi-Bin K=8 (4 GPUs)",
+            "Multi-Bin dynamic",
+            "Optimized",
+        ]);
+        assert_eq!((fleets[0], fleets[3]), (page[3], page[3]));
+        assert!(fleets[1] != fleets[0] && fleets[2] != fleets[0] && fleets[1] != fleets[2]);
+        assert!(!fleets[..4].contains(&fleets[4]));
     }
 }

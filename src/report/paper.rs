@@ -125,8 +125,25 @@ impl Font {
     }
 }
 
+/// Where lines may break; a short remark in parentheses, as "(32 GPUs)" or "(not modelled)", stays whole.
 fn pieces(text: &str) -> impl Iterator<Item = &str> {
-    text.split_inclusive([' ', '-', '/'])
+    const SHORT: usize = 14;
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let mut from = 0;
+        if rest.starts_with('(')
+            && let Some(end) = rest.find(')')
+            && end < SHORT
+        {
+            from = end;
+        }
+        let end = rest[from..]
+            .find([' ', '-', '/'])
+            .map_or(rest.len(), |at| from + at + 1);
+        let (piece, after) = rest.split_at(end);
+        rest = after;
+        (!piece.is_empty()).then_some(piece)
+    })
 }
 
 struct Pen {

@@ -36,6 +36,8 @@ pub const AFTER_SAMPLE: f64 = 6.0;
 pub const AFTER_ENTRY: f64 = 18.0;
 pub const ENTRY: f64 = 19.0;
 pub const BAR: f64 = 140.0;
+/// Width of the key to the bubbles' sizes.
+pub const KEY: f64 = 72.0;
 
 /// Where everything of a figure lies.
 pub struct Plan<'f> {
@@ -47,8 +49,8 @@ pub struct Plan<'f> {
     /// The legend of all panels, where they have the same.
     pub legend: Legend,
     pub panels: Vec<Laid<'f>>,
-    /// The size of the largest bubble.
-    pub largest: f64,
+    /// The sizes of bubbles that the key shows, the largest first.
+    pub sizes: Vec<f64>,
 }
 
 /// One panel, laid out.
@@ -243,7 +245,7 @@ impl<'f> Plan<'f> {
             caption,
             legend,
             panels,
-            largest: largest_bubble(figure),
+            sizes: key_sizes(figure),
         })
     }
 
@@ -305,7 +307,7 @@ pub fn series(panel: &Panel) -> (&[Series], &[Mark]) {
 fn keys(panel: &Panel) -> Vec<String> {
     let mut keys: Vec<String> = Vec::new();
     for (i, one) in series(panel).0.iter().enumerate() {
-        let about = matches!(one.form, Form::Whiskers(_) | Form::Band(_));
+        let about = matches!(one.form, Form::Whiskers(_) | Form::Band(_)) || of_curve(panel, i);
         let key = match keys.last() {
             Some(before) if about => before.clone(),
             // No name has a control character in what is drawn.
@@ -317,14 +319,28 @@ fn keys(panel: &Panel) -> Vec<String> {
     keys
 }
 
+/// Whether series `i` is the dots of the curve before it.
+fn of_curve(panel: &Panel, i: usize) -> bool {
+    let series = series(panel).0;
+    let before = i.checked_sub(1).and_then(|at| series.get(at));
+    matches!(before, Some(one) if matches!(one.form, Form::Curve(_)))
+        && matches!(series.get(i), Some(one) if one.name.is_empty() && matches!(one.form, Form::Dots(_)))
+}
+
 fn entries(panel: &Panel, looks: &[Look], font: &Font, width: f64) -> Vec<Entry> {
     let mut entries: Vec<Entry> = Vec::new();
-    for (one, look) in series(panel).0.iter().zip(looks.iter().copied()) {
+    for (i, (one, look)) in series(panel)
+        .0
+        .iter()
+        .zip(looks.iter().copied())
+        .enumerate()
+    {
         if one.name.is_empty() || entries.iter().any(|e| e.name == one.name) {
             continue;
         }
         let sample = match one.form {
             Form::Line(_) => Sample::Line,
+            Form::Curve(_) if of_curve(panel, i + 1) => Sample::Line,
             Form::Curve(_) => Sample::Curve,
             Form::Dots(_) => Sample::Dot,
             Form::Bubbles(_) => Sample::Bubble,
@@ -421,8 +437,9 @@ fn widest(texts: &[String], font: &Font, size: f64) -> f64 {
         .fold(0.0, f64::max)
 }
 
-fn largest_bubble(figure: &Figure) -> f64 {
-    figure
+/// The largest, a middle and the least size of bubble in a figure.
+fn key_sizes(figure: &Figure) -> Vec<f64> {
+    let mut sizes: Vec<f64> = figure
         .panels
         .iter()
         .flat_map(|panel| series(panel).0)
@@ -433,7 +450,17 @@ fn largest_bubble(figure: &Figure) -> f64 {
         .flatten()
         .map(|p| p[2])
         .filter(|size| bubble(*size))
-        .fold(0.0, f64::max)
+        .collect();
+    sizes.sort_by(|a, b| b.total_cmp(a));
+    sizes.dedup();
+    if let (Some(&most), Some(&least)) = (sizes.first(), sizes.last()) {
+        // Radii grow with the root: a quarter of the largest is half as wide.
+        let middle = sizes.iter().copied().find(|size| *size <= most / 4.0);
+        sizes = vec![most];
+        sizes.extend(middle.filter(|size| *size > least));
+        sizes.extend((least < most).then_some(least));
+    }
+    sizes
 }
 
 /// Whether a bubble of this size can be drawn.
@@ -570,7 +597,7 @@ impl<'f> Laid<'f> {
             .iter()
             .filter_map(|mark| match mark.at {
                 At::Y(v) if Place::fits(&panel.y.scale, v) => {
-                    let room = (width * 0.2).clamp(60.0, 110.0);
+                    let room = (width * 0.15).clamp(60.0, 110.0);
                     Some((v, font.wrap(&mark.label, SMALL, room, 3)))
                 }
                 _ => None,
@@ -580,7 +607,11 @@ impl<'f> Laid<'f> {
             .iter()
             .map(|(_, texts)| widest(texts, font, SMALL))
             .fold(0.0, f64::max);
-        let right = edge + width - if beside > 0.0 { beside + 8.0 } else { 12.0 };
+        let bubbles = series
+            .iter()
+            .any(|one| matches!(one.form, Form::Bubbles(_)));
+        let key = if bubbles { KEY } else { 0.0 };
+        let right = edge + width - key - if beside > 0.0 { beside + 8.0 } else { 12.0 };
 
         let mut note = Vec::new();
         if found.left_out > 0 {
@@ -658,9 +689,9 @@ impl<'f> Laid<'f> {
                 .fold(0.0, f64::max);
             let flat: Vec<Vec<String>> = names
                 .iter()
-                .map(|name| font.wrap(name, TICK, slot - 6.0, 4))
+                .map(|name| font.wrap(name, TICK, slot - 3.0, 4))
                 .collect();
-            self.turned = longest > slot - 6.0 || flat.iter().any(|texts| texts.len() > 3);
+            self.turned = longest > slot - 3.0 || flat.iter().any(|texts| texts.len() > 3);
             if self.turned {
                 self.x.thin((TURNED / slot).ceil().max(1.0) as usize);
                 let most = ((slot / TURNED) as usize).clamp(1, 2);
@@ -679,6 +710,19 @@ impl<'f> Laid<'f> {
                 self.x_texts = self.x.ticks.iter().map(|t| t.0).zip(flat).collect();
             }
         } else {
+            if panel.x.scale == Scale::Log2 {
+                // Fleets and bins: a tick at each number that was run, if there are few.
+                let mut at = values.clone();
+                at.sort_by(f64::total_cmp);
+                at.dedup();
+                if (2..=10).contains(&at.len()) {
+                    self.x.tick_at(&at);
+                }
+                wish.ticks = width / 30.0;
+                if !fit(&self.x, font, width) || at.len() > 10 {
+                    self.x = Place::new(&panel.x.scale, values.iter().copied(), wish);
+                }
+            }
             for _ in 0..8 {
                 if fit(&self.x, font, width) {
                     break;

@@ -31,6 +31,8 @@ pub struct Axis {
 pub enum Scale {
     /// Linear, from 0 where the values allow it.
     Linear,
+    /// Linear from 0 to 100, or as far as the values go: panels of shares compare at a glance.
+    Percent,
     /// Linear and no wider than the values.
     LinearTight,
     /// Decades.
@@ -62,7 +64,8 @@ pub enum Plot {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Series {
     /// In the legend; a series without a name is not listed there. The same name looks the same in
-    /// all panels, and a scheduler's looks as on the page.
+    /// all panels, and a name that begins with a scheduler's looks as on the page. Dots without a
+    /// name right after a curve are that curve's: they share its look and its place in the legend.
     pub name: String,
     pub form: Form,
 }
@@ -75,7 +78,7 @@ pub enum Form {
     Curve(Vec<[f64; 2]>),
     /// `[x, y]`, not joined.
     Dots(Vec<[f64; 2]>),
-    /// `[x, y, size]`; area in proportion to size.
+    /// `[x, y, size]`; area in proportion to size, with a key beside the plot.
     Bubbles(Vec<[f64; 3]>),
     /// One bar per name of the x axis; `None` leaves a gap.
     Bars(Vec<Option<f64>>),

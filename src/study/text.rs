@@ -18,9 +18,13 @@ pub(super) fn thousands(n: u64) -> String {
     text
 }
 
-/// "74.3%".
+/// "74.3%"; "<0.1%" and ">99.9%" where one decimal would say none or all of some.
 pub(super) fn percent(share: f64) -> String {
-    format!("{:.1}%", share * 100.0)
+    match share {
+        s if s > 0.0 && s < 0.0005 => "<0.1%".to_owned(),
+        s if s >= 0.9995 && s < 1.0 => ">99.9%".to_owned(),
+        s => format!("{:.1}%", s * 100.0),
+    }
 }
 
 /// "1 GPU", "32 GPUs".
@@ -54,14 +58,18 @@ pub(super) fn request_pass(s: &Summary) -> f64 {
     1.0 - request_violation_rate(s)
 }
 
-/// Up to four significant digits, never an exponent: "0.1661", "1457", "15537".
+/// Up to four significant digits and at least two, never an exponent: "0.1661", "15,537", "0.000046".
 pub(super) fn short(x: f64) -> String {
     let decimals = match x.abs() {
-        a if a >= 1000.0 => 0,
+        a if a >= 999.95 && x.is_finite() => {
+            let sign = if x < 0.0 { "-" } else { "" };
+            return sign.to_owned() + &thousands(libm::round(a) as u64);
+        }
         a if a >= 100.0 => 1,
         a if a >= 10.0 => 2,
         a if a >= 1.0 || a == 0.0 => 3,
-        _ => 4,
+        a if a >= 0.01 => 4,
+        a => (1.0 - libm::floor(libm::log10(a))).clamp(4.0, 9.0) as usize,
     };
     format!("{x:.decimals$}")
 }
@@ -161,6 +169,17 @@ pub(super) fn best_by<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_keep_two_digits_and_say_what_is_not_quite_none_or_all() {
+        let said = [0.000_046, 0.0083, 0.1661, 999.96, 15_537.4, -1_200.0].map(short);
+        assert_eq!(
+            said,
+            ["0.000046", "0.0083", "0.1661", "1,000", "15,537", "-1,200"]
+        );
+        let said = [0.0, 0.0004, 0.743, 0.9999, 1.0].map(percent);
+        assert_eq!(said, ["0.0%", "<0.1%", "74.3%", ">99.9%", "100.0%"]);
+    }
 
     #[test]
     fn paragraphs_fill_lines() {

@@ -387,7 +387,17 @@ impl Report {
             .map(|year| {
                 let limits: Vec<&Limit> =
                     LIMITS.iter().filter(|l| l.years[year].is_some()).collect();
-                let names = limits.iter().map(|l| short_name(l).to_owned()).collect();
+                let known = |limit: &Limit| {
+                    let mut of = self.lines.iter().filter(|line| line.limit == *limit);
+                    of.any(|line| line.value.is_some())
+                };
+                let names = limits
+                    .iter()
+                    .map(|l| match known(l) {
+                        true => short_name(l).to_owned(),
+                        false => format!("{} ({})", short_name(l), self.absent()),
+                    })
+                    .collect();
                 let series = self
                     .samples
                     .iter()
@@ -426,7 +436,7 @@ impl Report {
                         scale: Scale::Names(names),
                     },
                     y: Axis {
-                        label: "share of the threshold used".to_owned(),
+                        label: "value / threshold".to_owned(),
                         scale: Scale::Log10,
                     },
                     plot: Plot::Series {
@@ -441,14 +451,19 @@ impl Report {
             .collect();
         let [one, two, three] = broken;
         Figure {
-            title: "Margins of the contract".to_owned(),
+            title: "Every value against its threshold: above 1 the contract is broken".to_owned(),
             caption: format!(
-                "Value over threshold (TTFT, TBT and TPOT in ms, errors as a share, memory in MB) \
-                 or threshold over value (throughput in tok/s, hit and accept rate as shares): \
-                 above 1 a threshold is broken. Broken in years 1, 2 and 3: {one}, {two}, {three} \
-                 values. Not drawn: {unknown} values that are {} and {zeros} of 0, which have no \
-                 place on a logarithmic axis.",
-                self.absent(),
+                "Broken in years 1, 2 and 3: {one}, {two} and {three} values. For throughput, prefix \
+                 hits and accepted tokens, where more is better, threshold / value.{}",
+                match (unknown, zeros) {
+                    (0, 0) => String::new(),
+                    (n, 0) => format!(" Not drawn: {n} that are {}.", self.absent()),
+                    (0, n) => format!(" Not drawn: {n} of 0, for which a log axis has no place."),
+                    (n, m) => format!(
+                        " Not drawn: {n} that are {} and {m} of 0, for which a log axis has no place.",
+                        self.absent()
+                    ),
+                },
             ),
             columns: 1,
             panels,

@@ -62,7 +62,7 @@ fn multi_bin_caption(paper: &Paper, rows: &[Row<'_>]) -> String {
             );
         }
     }
-    caption + "."
+    caption + ". Lines are theory, points simulation."
 }
 
 fn throughput_panel(paper: &Paper, batch: u32, rows: &[&Row<'_>]) -> Panel {
@@ -87,7 +87,7 @@ fn throughput_panel(paper: &Paper, batch: u32, rows: &[&Row<'_>]) -> Panel {
                 series("Simulated".to_owned(), Form::Dots(dots)),
             ],
             marks: vec![Mark {
-                label: format!("Capacity {:.4}", theory.capacity()),
+                label: format!("capacity {:.4}", theory.capacity()),
                 at: At::Y(theory.capacity()),
             }],
         },
@@ -113,8 +113,8 @@ fn error_panel(paper: &Paper, batch: u32, rows: &[&Row<'_>]) -> Panel {
             })
             .map(|row| [row.point.error, row.simulated()])
             .collect();
-        all.push(series(format!("{bins} bins, theory"), Form::Curve(curve)));
-        all.push(series(format!("{bins} bins, simulated"), Form::Dots(dots)));
+        all.push(series(format!("{bins} bins"), Form::Curve(curve)));
+        all.push(series(String::new(), Form::Dots(dots)));
     }
     Panel {
         title: format!("Batches of {batch}, prediction errors"),
@@ -126,7 +126,7 @@ fn error_panel(paper: &Paper, batch: u32, rows: &[&Row<'_>]) -> Panel {
         plot: Plot::Series {
             series: all,
             marks: vec![Mark {
-                label: format!("One bin {:.4}", theory.throughput(1.0)),
+                label: format!("one bin {:.4}", theory.throughput(1.0)),
                 at: At::Y(theory.throughput(1.0)),
             }],
         },

@@ -35,6 +35,15 @@ pub(super) fn whole(x: f64) -> String {
     text::thousands(libm::round(x) as u64)
 }
 
+/// "+0.04 %"; zero has no sign.
+fn signed(share: f64) -> String {
+    let text = format!("{:+.2} %", 1e2 * share);
+    match text.as_str() {
+        "+0.00 %" | "-0.00 %" => "0.00 %".to_owned(),
+        _ => text,
+    }
+}
+
 fn percent(share: f64) -> String {
     format!("{:.2} %", 1e2 * share)
 }
@@ -84,7 +93,7 @@ fn bins(paper: &Paper, batch: u32, rows: &[&Row<'_>]) -> String {
                 row.point.bins.to_string(),
                 format!("{:.4}", row.theory),
                 format!("{:.4}", row.simulated()),
-                format!("{:+.2} %", 1e2 * row.difference()),
+                signed(row.difference()),
                 format!("{:.1} %", 1e2 * row.theory / theory.capacity()),
             ]
         })
@@ -230,9 +239,10 @@ fn exponential_times(rows: &[ExponentialRow<'_>]) -> String {
         aligned(&head, &cells),
         paragraph(&format!(
             "The cuts minimise an upper bound of the mean batch time and are not of equal mass; \
-             throughput should be at least the bound's. {below} of {} runs are below it; with one \
+             throughput should be at least the bound's. {below} of {} runs {} below it; with one \
              bin the bound is the exact value, so that run lies on either side of it by chance.",
-            rows.len()
+            rows.len(),
+            if below == 1 { "is" } else { "are" },
         ))
     )
 }

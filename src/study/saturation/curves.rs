@@ -482,16 +482,18 @@ pub struct Estimator {
     pub name: &'static str,
     /// What it fits.
     pub how: &'static str,
-    /// Maximum, tok/s, and half-saturation, users; `None` where they come out infinite or not
-    /// positive.
+    /// Maximum, tok/s, and half-saturation, users; `None` where they come out infinite, to
+    /// rounding, or not positive.
     pub v_max_and_k: Option<[f64; 2]>,
 }
 
 /// Three estimators of the same curve, which weigh errors differently: they agree where the data
 /// determine a maximum.
 pub fn estimators(levels: &[Level], fit: Option<&MichaelisMenten>) -> [Estimator; 3] {
+    // A maximum this far above the data is one over a rounding error.
+    let highest = levels.iter().map(|l| l.tok_s).fold(0.0, f64::max) * 1e9;
     let positive = |v_max: f64, k: f64| {
-        (v_max > 0.0 && k > 0.0 && v_max.is_finite() && k.is_finite()).then_some([v_max, k])
+        (v_max > 0.0 && k > 0.0 && v_max <= highest && k.is_finite()).then_some([v_max, k])
     };
     // 1/T = 1/Vmax + K/Vmax 1/u.
     let (_, x, y, spread, product) = moments(levels, |l| (1.0 / f64::from(l.users), 1.0 / l.tok_s));

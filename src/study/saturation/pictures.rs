@@ -2,7 +2,7 @@
 
 use super::curves::MichaelisMenten;
 use super::points::{Level, Times};
-use super::words::{number, users};
+use super::words::{number, per_user};
 use super::{Analysis, Settings};
 use crate::study::figure::{At, Axis, Figure, Form, Mark, Panel, Plot, Scale, Series};
 
@@ -47,7 +47,7 @@ pub fn curve(analysis: &Analysis, settings: &Settings) -> Figure {
     let near = most * 1.25;
     let mut panels = vec![throughput(
         analysis,
-        "Within the measured range",
+        "Up to 1.25 times the highest load",
         &places(1.0, near, false),
         Scale::Linear,
     )];
@@ -123,7 +123,8 @@ fn throughput(analysis: &Analysis, title: &str, users: &[f64], scale: Scale) -> 
             .fold(top, f64::max)
             * 1.1;
     }
-    let mut all = Vec::new();
+    // First, so that they look the same whichever curves there are.
+    let mut all = vec![series("Load levels", Form::Dots(points))];
     // What leaves the panel is not drawn, so that the points stay large.
     let inside = |curve: Vec<[f64; 2]>| -> Vec<[f64; 2]> {
         curve
@@ -136,7 +137,9 @@ fn throughput(analysis: &Analysis, title: &str, users: &[f64], scale: Scale) -> 
         Form::Curve(inside(along(&|u| curves.line.at(u)))),
     ));
     if let Ok(fit) = &curves.usl {
-        let name = if fit.kappa.value == 0.0 {
+        let name = if fit.kappa.value == 0.0 && curves.michaelis_menten.is_ok() {
+            "Universal Scalability Law (= Michaelis-Menten)"
+        } else if fit.kappa.value == 0.0 {
             "Universal Scalability Law (kappa 0)"
         } else {
             "Universal Scalability Law"
@@ -160,7 +163,6 @@ fn throughput(analysis: &Analysis, title: &str, users: &[f64], scale: Scale) -> 
             all.push(series("95 % interval", Form::Band(band)));
         }
     }
-    all.push(series("Load levels", Form::Dots(points)));
 
     let mut marks = Vec::new();
     let ceilings = [
@@ -253,12 +255,13 @@ pub fn levels(analysis: &Analysis, settings: &Settings) -> Figure {
         title: format!("Load levels: {}", settings.name),
         caption: ends.map_or(String::new(), |(first, last)| {
             format!(
-                "From {} to {} throughput per user goes from {:.2} to {:.2} tok/s; metrics \
-                 that are {} have no panel.",
-                first.users,
-                users(last.users),
-                first.tok_s_per_user(),
-                last.tok_s_per_user(),
+                "Throughput per user {}; metrics that are {} have no panel.",
+                per_user(
+                    first.users,
+                    first.tok_s_per_user(),
+                    last.users,
+                    last.tok_s_per_user()
+                ),
                 settings.absent
             )
         }),

@@ -367,7 +367,15 @@ fn support(text: &mut Text, analysis: &Analysis) {
         Err(why) => text.line(&format!("  none: {why}")),
     }
     text.line("Straight line, T(u) = a + b u");
-    text.entry("a, tok/s", &with_error(&curves.line.intercept));
+    let highest = analysis.levels.iter().map(|l| l.tok_s).fold(0.0, f64::max);
+    text.entry(
+        "a, tok/s",
+        &if curves.line.intercept.value.abs() < highest * 1e-12 {
+            "0 (to rounding)".to_owned()
+        } else {
+            with_error(&curves.line.intercept)
+        },
+    );
     text.entry(
         "b, tok/s per user",
         &format!("{:.3}", curves.line.slope.value),

@@ -147,17 +147,9 @@ fn remarks(
     }
 
     let (a, b) = (first.tok_s_per_user(), last.tok_s_per_user());
-    let word = if b < a {
-        "falls"
-    } else if b > a {
-        "rises"
-    } else {
-        "stays"
-    };
     remarks.push(format!(
-        "Throughput per user {word} from {a:.2} tok/s at {} to {b:.2} at {}.",
-        users(first.users),
-        last.users
+        "Throughput per user {}.",
+        super::words::per_user(first.users, a, last.users, b)
     ));
 
     if let Some((ceiling, name)) = ceilings.least() {
@@ -217,8 +209,9 @@ fn remarks(
                 "What is missing was spent where not all users were at work, as at the end of a \
                  level."
             } else {
-                "More than a closed loop can give means that latency, output or think time is not \
-                 what it was taken for."
+                "A little more is what short levels give, as no think time follows a user's last \
+                 request; much more means that latency, output or think time is not what it was \
+                 taken for."
             };
             remarks.push(format!(
                 "A closed loop with {think} s of think time gives users x tokens/(latency + think \

@@ -32,7 +32,11 @@ fn panel(
         },
         y: Axis {
             label: label.to_owned(),
-            scale: Scale::Linear,
+            scale: if label.ends_with("(%)") {
+                Scale::Percent
+            } else {
+                Scale::Linear
+            },
         },
         plot: Plot::Series { series, marks },
     }
@@ -64,7 +68,7 @@ pub(super) fn comparison(groups: &[&[Summary]]) -> Figure {
             let token = best_by(runs, token_pass)?;
             let request = best_by(runs, request_pass)?;
             Some(format!(
-                "the token SLA is kept most often by {} ({}), the request SLA by {} ({}).",
+                "{} keeps the token SLA most often, {}, and {} the request SLA, {}.",
                 method(token),
                 percent(token_pass(token)),
                 method(request),
@@ -97,7 +101,7 @@ pub(super) fn tbt(groups: &[&[Summary]]) -> Figure {
             let least = best_by(runs, |s| -s.published.avg_tbt_ms)?;
             let most = best_by(runs, |s| s.published.avg_tbt_ms)?;
             Some(format!(
-                "the mean TBT runs from {:.1} ms ({}) to {:.1} ms ({}).",
+                "the mean TBT runs from {:.1} ms with {} to {:.1} ms with {}.",
                 least.published.avg_tbt_ms,
                 method(least),
                 most.published.avg_tbt_ms,
@@ -118,7 +122,7 @@ pub(super) fn tbt(groups: &[&[Summary]]) -> Figure {
                         bars("P95", runs, |s| Some(s.published.p95_tbt_ms)),
                     ],
                     limit
-                        .map(|ms| level(&format!("token SLA, {ms} ms"), ms))
+                        .map(|ms| level(&format!("SLA {ms} ms"), ms))
                         .into_iter()
                         .collect(),
                 )
@@ -130,7 +134,7 @@ pub(super) fn tbt(groups: &[&[Summary]]) -> Figure {
 pub(super) fn honest(groups: &[&[Summary]]) -> Figure {
     let share = |x: Option<f64>| x.map(|x| x * 100.0);
     Figure {
-        title: "The same runs as the field counts them".to_owned(),
+        title: "The same runs, counted per request as the field does".to_owned(),
         caption: caption(groups, |runs| {
             let best = best_by(runs, |s| s.honest.goodput_requests_per_s)?;
             Some(format!(
@@ -165,7 +169,7 @@ pub(super) fn honest(groups: &[&[Summary]]) -> Figure {
                             Some(s.honest.goodput_requests_per_s)
                         })],
                         offered
-                            .map(|rate| level("offered", rate))
+                            .map(|rate| level(&format!("offered {}", short(rate)), rate))
                             .into_iter()
                             .collect(),
                     ),

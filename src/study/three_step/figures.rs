@@ -9,6 +9,9 @@ use crate::sched::Policy;
 use crate::study::figure::{At, Axis, Figure, Form, Mark, Panel, Plot, Scale, Series};
 use crate::study::text::{best_by, gpus, method, percent, scheduler, short, thousands};
 
+/// The scheduler of steps 2 and 3.
+const BINNED: &str = "Multi-Bin dynamic";
+
 /// What can be drawn of the steps that ran, by file name.
 pub(super) fn all(steps: StepRuns) -> Vec<(&'static str, Figure)> {
     let mut figures = Vec::new();
@@ -114,22 +117,41 @@ fn per_count(runs: &[Summary], says: impl Fn(&[Summary]) -> Option<String>) -> S
 fn capacity(runs: &[Summary]) -> Figure {
     Figure {
         title: "Capacity under the SLA by number of requests, as published".to_owned(),
-        caption: per_count(runs, |group| {
-            let best = best_by(group, qps)?;
-            Some(format!(
-                "{} has the most, {}/s",
-                method(best),
-                short(qps(best))
-            ))
-        }),
+        caption: most_capacity(runs),
         columns: 1,
         panels: vec![panel(
             "",
             axis("Requests", Scale::Log10),
-            axis("Capacity (requests/s)", Scale::Linear),
+            axis("Capacity (requests/s)", Scale::Log10),
             by_method(runs, qps),
             Vec::new(),
         )],
+    }
+}
+
+/// Once, where one method has the highest capacity at every request count.
+fn most_capacity(runs: &[Summary]) -> String {
+    let groups = by_count(runs);
+    let best: Vec<&Summary> = groups.iter().filter_map(|g| best_by(*g, qps)).collect();
+    match best.as_slice() {
+        [first, rest @ ..]
+            if !rest.is_empty() && rest.iter().all(|s| method(s) == method(first)) =>
+        {
+            let rates: Vec<String> = best.iter().map(|s| short(qps(s))).collect();
+            format!(
+                "{} has the highest at every number of requests: {} requests/s.",
+                method(first),
+                rates.join(", ")
+            )
+        }
+        _ => per_count(runs, |group| {
+            let best = best_by(group, qps)?;
+            Some(format!(
+                "{} has the highest, {} requests/s",
+                method(best),
+                short(qps(best))
+            ))
+        }),
     }
 }
 
@@ -145,17 +167,7 @@ fn latency(runs: &[Summary]) -> Figure {
     };
     Figure {
         title: "Latency by number of requests, as published".to_owned(),
-        caption: per_count(runs, |group| {
-            let best = best_by(group, |s| -s.published.avg_latency_s)?;
-            let worst = best_by(group, |s| s.published.avg_latency_s)?;
-            Some(format!(
-                "mean latency from {} s ({}) to {} s ({})",
-                short(best.published.avg_latency_s),
-                method(best),
-                short(worst.published.avg_latency_s),
-                method(worst),
-            ))
-        }),
+        caption: latency_range(runs).unwrap_or_default(),
         columns: 2,
         panels: vec![
             of("Mean", |s| s.published.avg_latency_s),
@@ -164,10 +176,27 @@ fn latency(runs: &[Summary]) -> Figure {
     }
 }
 
+/// At the largest request count, where a backlog has had the most time to grow.
+fn latency_range(runs: &[Summary]) -> Option<String> {
+    let groups = by_count(runs);
+    let group = *groups.last()?;
+    let mean = |s: &Summary| s.published.avg_latency_s;
+    let (best, worst) = (best_by(group, |s| -mean(s))?, best_by(group, mean)?);
+    Some(format!(
+        "At {} requests the mean runs from {} s with {} to {} s with {}. Under a method that cannot \
+         keep up, latencies grow with the number of requests.",
+        thousands(requests(group)),
+        short(mean(best)),
+        method(best),
+        short(mean(worst)),
+        method(worst),
+    ))
+}
+
 fn sla(runs: &[Summary]) -> Vec<Mark> {
     let limit = runs.first().map(|s| s.scenario.sla.request_s);
     limit
-        .map(|s| level(&format!("SLA, {s} s"), s))
+        .map(|s| level(&format!("SLA {s} s"), s))
         .into_iter()
         .collect()
 }
@@ -175,10 +204,10 @@ fn sla(runs: &[Summary]) -> Vec<Mark> {
 fn gpu_scaling(runs: &[Summary]) -> Figure {
     let all: Vec<&Summary> = runs.iter().collect();
     let x = || axis("GPUs", Scale::Log2);
-    let of = |value: fn(&Summary) -> f64| vec![line("", &all, number_of_gpus, value)];
+    let of = |value: fn(&Summary) -> f64| vec![line(BINNED, &all, number_of_gpus, value)];
     let caption = match (saturation(runs), runs.first(), runs.last()) {
         (Some((before, after, gain)), _, _) => format!(
-            "From {} to {} the capacity gains {:.1}%, the first gain below 10%.",
+            "Capacity gains {2:.1}% from {0} to {1}, the first gain below 10%.",
             gpus(fleet(before)),
             gpus(fleet(after)),
             gain * 100.0
@@ -194,8 +223,9 @@ fn gpu_scaling(runs: &[Summary]) -> Figure {
     };
     Figure {
         title: format!(
-            "{} requests over GPUs, as published",
-            thousands(requests(runs))
+            "{} requests on more GPUs, K={}, as published",
+            thousands(requests(runs)),
+            runs.first().map_or(0, bins)
         ),
         caption,
         columns: 2,
@@ -210,7 +240,7 @@ fn gpu_scaling(runs: &[Summary]) -> Figure {
             panel(
                 "",
                 x(),
-                axis("SLA violations (%)", Scale::Linear),
+                axis("SLA violations (%)", Scale::Percent),
                 of(violations),
                 Vec::new(),
             ),
@@ -224,7 +254,7 @@ fn gpu_scaling(runs: &[Summary]) -> Figure {
             panel(
                 "",
                 x(),
-                axis("GPU utilisation (%)", Scale::Linear),
+                axis("GPU utilisation (%)", Scale::Percent),
                 of(|s| s.published.gpu_utilization_mean * 100.0),
                 Vec::new(),
             ),
@@ -235,13 +265,21 @@ fn gpu_scaling(runs: &[Summary]) -> Figure {
 fn efficiency(runs: &[Summary]) -> Figure {
     let scaling = scaling(runs);
     Figure {
-        title: "Scaling efficiency, as published".to_owned(),
+        title: "Scaling efficiency, as published: capacity ratio over GPU ratio".to_owned(),
         caption: match scaling.as_slice() {
-            [_, .., last] => format!(
-                "{} have {:.2} times the capacity of the smallest fleet, an efficiency of {}.",
+            [base, .., last] => format!(
+                "{} have {:.2} times the capacity of {}, an efficiency of {}.{}",
                 gpus(last.gpus),
                 last.qps_ratio,
+                gpus(base.gpus),
                 percent(last.efficiency),
+                match runs.first().map(violations) {
+                    Some(failed) if failed > 50.0 => format!(
+                        " The base is weak, not the rest strong: {failed:.1}% of its requests break \
+                         the SLA."
+                    ),
+                    _ => String::new(),
+                }
             ),
             _ => "The smallest fleet has no capacity to compare with.".to_owned(),
         },
@@ -249,9 +287,9 @@ fn efficiency(runs: &[Summary]) -> Figure {
         panels: vec![panel(
             "",
             axis("GPUs", Scale::Log2),
-            axis("Capacity ratio over GPU ratio", Scale::Linear),
+            axis("Efficiency (1 = linear)", Scale::Linear),
             vec![Series {
-                name: String::new(),
+                name: BINNED.to_owned(),
                 form: Form::Line(
                     scaling
                         .iter()
@@ -275,7 +313,7 @@ fn bin_sensitivity(runs: &[Summary]) -> Figure {
         ),
         caption: best_bins(runs).map_or_else(String::new, |best| {
             format!(
-                "K={} has the fewest violations, {:.2}%, and a capacity of {}/s.",
+                "K={} has the fewest violations, {:.2}%, and a capacity of {} requests/s.",
                 bins(best),
                 violations(best),
                 short(qps(best))
@@ -287,14 +325,14 @@ fn bin_sensitivity(runs: &[Summary]) -> Figure {
                 "",
                 x(),
                 axis("Capacity (requests/s)", Scale::Linear),
-                vec![of("", qps)],
+                vec![of(BINNED, qps)],
                 Vec::new(),
             ),
             panel(
                 "",
                 x(),
                 axis("SLA violations (%)", Scale::Linear),
-                vec![of("", violations)],
+                vec![of(BINNED, violations)],
                 Vec::new(),
             ),
             panel(
@@ -312,7 +350,7 @@ fn bin_sensitivity(runs: &[Summary]) -> Figure {
                 "",
                 x(),
                 axis("GPU utilisation (%)", Scale::Linear),
-                vec![of("", |s| s.published.gpu_utilization_mean * 100.0)],
+                vec![of(BINNED, |s| s.published.gpu_utilization_mean * 100.0)],
                 Vec::new(),
             ),
         ],
@@ -348,7 +386,7 @@ fn heat(runs: &[Summary]) -> Option<Figure> {
             all()
                 .map(|x| {
                     let (part, whole) = if low { (best, x) } else { (x, best) };
-                    (whole > 0.0).then(|| part / whole)
+                    (whole > 0.0).then(|| 100.0 * part / whole)
                 })
                 .collect()
         })
@@ -361,24 +399,35 @@ fn heat(runs: &[Summary]) -> Option<Figure> {
             thousands(requests(runs))
         ),
         caption: format!(
-            "1 is the best of a row, 0.5 half as good. {} has the highest capacity, {}/s; {} the \
-             lowest mean latency, {} s.",
-            method(best),
-            short(qps(best)),
-            method(fastest),
-            short(fastest.published.avg_latency_s),
+            "100 is the best of a row, 50 half as good. {}.",
+            if method(best) == method(fastest) {
+                format!(
+                    "{} has the highest capacity, {} requests/s, and the lowest mean latency, {} s",
+                    method(best),
+                    short(qps(best)),
+                    short(fastest.published.avg_latency_s),
+                )
+            } else {
+                format!(
+                    "{} has the highest capacity, {} requests/s, and {} the lowest mean latency, {} s",
+                    method(best),
+                    short(qps(best)),
+                    method(fastest),
+                    short(fastest.published.avg_latency_s),
+                )
+            },
         ),
         columns: 1,
         panels: vec![Panel {
             title: String::new(),
             x: axis("Method", Scale::Names(runs.iter().map(method).collect())),
             y: axis(
-                "Figure",
+                "",
                 Scale::Names(MEASURES.iter().map(|m| m.0.to_owned()).collect()),
             ),
             plot: Plot::Heat {
                 values,
-                label: "Share of the best".to_owned(),
+                label: "% of the best".to_owned(),
                 best_low: false,
             },
         }],
@@ -393,10 +442,21 @@ fn tradeoff(steps: StepRuns) -> Figure {
         all = steps.bins.iter().collect();
     }
     all.sort_by_key(|s| std::cmp::Reverse(fleet(s)));
+    let binned = all
+        .iter()
+        .filter(|s| s.scenario.scheduler.policy == Policy::MultiBinDynamic);
+    let mut counts: Vec<u32> = binned.map(|s| bins(s)).collect();
+    counts.sort_unstable();
+    counts.dedup();
+    let multi_bin = match counts.as_slice() {
+        [least, .., most] => format!("Multi-Bin K={least} to {most}"),
+        [only] => format!("Multi-Bin K={only}"),
+        [] => String::new(),
+    };
     let series = [
         ("Static FIFO", Policy::StaticFifo),
         ("Dynamic No-Bins", Policy::Dynamic),
-        ("Multi-Bin", Policy::MultiBinDynamic),
+        (multi_bin.as_str(), Policy::MultiBinDynamic),
     ]
     .into_iter()
     .filter_map(|(name, policy)| {
@@ -417,7 +477,8 @@ fn tradeoff(steps: StepRuns) -> Figure {
     .collect();
     let most = best_by(all.iter().copied(), |s| s.published.requests_per_s);
     Figure {
-        title: "Throughput and mean latency, as published; area by GPUs".to_owned(),
+        title: "Throughput and mean latency, as published; a bubble's area is the number of GPUs"
+            .to_owned(),
         caption: most.map_or_else(String::new, |s| {
             format!(
                 "{} reaches the highest throughput, {} requests/s, at {} requests, with a mean \
@@ -461,7 +522,7 @@ fn batches(steps: StepRuns) -> Figure {
     if !steps.gpus.is_empty() {
         let series = both(steps.gpus, number_of_gpus);
         panels.push(panel(
-            "Step 2",
+            "Step 2: more GPUs",
             axis("GPUs", Scale::Log2),
             y(),
             series,
@@ -471,7 +532,7 @@ fn batches(steps: StepRuns) -> Figure {
     if !steps.bins.is_empty() {
         let series = both(steps.bins, number_of_bins);
         panels.push(panel(
-            "Step 3",
+            "Step 3: more bins",
             axis("Bins", Scale::Log2),
             y(),
             series,
@@ -482,7 +543,7 @@ fn batches(steps: StepRuns) -> Figure {
     let batch = |s: &Summary| s.published.avg_batch;
     let caption = match (best_by(all(), |s| -batch(s)), best_by(all(), batch)) {
         (Some(least), Some(most)) => format!(
-            "Mean batches from {} ({}) to {} ({}) requests.",
+            "The mean batch runs from {} requests with {} to {} with {}.",
             short(batch(least)),
             method(least),
             short(batch(most)),
@@ -491,7 +552,7 @@ fn batches(steps: StepRuns) -> Figure {
         _ => String::new(),
     };
     Figure {
-        title: "Batch sizes".to_owned(),
+        title: "Batch sizes by requests, GPUs and bins".to_owned(),
         caption,
         columns: 2,
         panels,
@@ -503,42 +564,45 @@ fn honest(steps: StepRuns) -> Figure {
     let y = || axis("Goodput (requests/s)", Scale::Linear);
     let offered = |runs: &[Summary]| -> Vec<Mark> {
         let rate = runs.first().and_then(|s| s.honest.offered_requests_per_s);
-        rate.map(|rate| level("offered", rate))
+        rate.map(|rate| level(&format!("offered {}", short(rate)), rate))
             .into_iter()
             .collect()
     };
     let mut panels = Vec::new();
     if !steps.requests.is_empty() {
         panels.push(panel(
-            "Step 1",
+            "Step 1: methods",
             axis("Requests", Scale::Log10),
-            y(),
+            axis("Goodput (requests/s)", Scale::Log10),
             by_method(steps.requests, goodput),
             Vec::new(),
         ));
     }
-    let mut one = |title: &str, runs: &[Summary], x: Axis, at: fn(&Summary) -> f64| {
+    let mut one = |title: String, runs: &[Summary], x: Axis, at: fn(&Summary) -> f64| {
         if !runs.is_empty() {
             let all: Vec<&Summary> = runs.iter().collect();
-            let series = vec![line("", &all, at, goodput)];
-            panels.push(panel(title, x, y(), series, offered(runs)));
+            let series = vec![line(BINNED, &all, at, goodput)];
+            panels.push(panel(&title, x, y(), series, offered(runs)));
         }
     };
     one(
-        "Step 2",
+        format!("Step 2: GPUs, K={}", steps.gpus.first().map_or(0, bins)),
         steps.gpus,
         axis("GPUs", Scale::Log2),
         number_of_gpus,
     );
     one(
-        "Step 3",
+        format!(
+            "Step 3: bins on {}",
+            gpus(steps.bins.first().map_or(0, fleet))
+        ),
         steps.bins,
         axis("Bins", Scale::Log2),
         number_of_bins,
     );
     let all = steps.named().into_iter().flat_map(|(_, runs)| runs);
     Figure {
-        title: "The same runs as the field counts them".to_owned(),
+        title: "Goodput: the same runs, counted per request as the field does".to_owned(),
         caption: best_by(all, goodput).map_or_else(String::new, |best| {
             format!(
                 "{} on {} reaches the highest goodput, {} requests/s, at {} requests.",

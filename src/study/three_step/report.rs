@@ -35,6 +35,15 @@ pub(super) fn report(study: &ThreeStep, steps: StepRuns) -> String {
             violations(base),
         );
     }
+    let few = |s: &Summary| violations(s) > 99.0;
+    if analysis::by_count(steps.requests)
+        .into_iter()
+        .filter_map(analysis::rivals)
+        .any(|r| few(r.fixed) || few(r.dynamic))
+    {
+        text += "A QPS ratio against a method that keeps the SLA for less than 1% of its requests says \
+                 how\nfew those are, not how much faster the other is; compare the served/s below.\n";
+    }
     for (title, runs) in [
         ("STEP 1: REQUEST SCALING", steps.requests),
         ("STEP 2: GPU SCALING", steps.gpus),

@@ -1,6 +1,6 @@
 //! The figures of the two-step study; all of them count as published.
 
-use super::choice::{enough, scaling};
+use super::choice::{enough, keeps_up, scaling};
 use super::{
     Group, Step, TwoStep, best, bin_count, description, efficiency, fleet, gpu_count, throughput,
 };
@@ -73,21 +73,26 @@ fn gpu_scaling(study: &TwoStep, groups: &[Group<'_>]) -> Figure {
         .filter_map(|group| {
             let steps = scaling(group.grid, study.read_bins());
             let (run, next) = enough(&steps)?;
-            let next = match next {
-                Some(next) => format!("the next step brings {:.1} %", next * 1e2),
-                None => "every step up to there brings 10 % or more".to_owned(),
-            };
             Some(format!(
-                "{}: {} reach a P95 of {} s and {next}.",
-                title(group),
+                "{}{} ({} s) at {}",
+                if next.is_some() {
+                    ""
+                } else {
+                    "no fleet up to "
+                },
                 gpus(gpu_count(run)),
-                short(run.published.p95_latency_s)
+                short(run.published.p95_latency_s),
+                title(group),
             ))
         })
         .collect();
     Figure {
         title: "P95 latency over the fleet, as published".to_owned(),
-        caption: format!("With {} bins. {}", study.read_bins(), said.join(" ")),
+        caption: format!(
+            "With {} bins, more GPUs lower P95 by less than 10 % from here on: {}.",
+            study.read_bins(),
+            said.join("; ")
+        ),
         columns: 2,
         panels: groups
             .iter()
@@ -138,12 +143,19 @@ fn heatmap(study: &TwoStep, group: &Group<'_>) -> Figure {
     };
     let caption = best(group.grid).map_or_else(String::new, |best| {
         format!(
-            "{}: the lowest P95 is {} s ({}), the highest throughput {} tokens/s ({}).",
-            title(group),
+            "The lowest P95 is {} s ({}), the highest throughput {} tokens/s ({}).{}",
             short(best.latency.published.p95_latency_s),
             fleet(best.latency),
             thousands(libm::round(throughput(best.throughput)) as u64),
             fleet(best.throughput),
+            best.throughput
+                .honest
+                .offered_tokens_per_s
+                .filter(|_| keeps_up(best.throughput))
+                .map_or_else(String::new, |offered| format!(
+                    " That is the load, {} tokens/s offered, not a capacity.",
+                    thousands(libm::round(offered) as u64)
+                )),
         )
     });
     Figure {
@@ -161,24 +173,28 @@ fn gpu_efficiency(study: &TwoStep, groups: &[Group<'_>]) -> Figure {
     let said: Vec<String> = groups
         .iter()
         .filter_map(|group| {
-            let best = best_by(group.grid, efficiency)?;
+            let best = best_by(by_gpus(group, study.read_bins()), efficiency)?;
             Some(format!(
-                "{}: {} tokens/s per GPU with {}.",
-                title(group),
+                "{} with {} at {}",
                 thousands(libm::round(efficiency(best)) as u64),
-                fleet(best)
+                gpus(gpu_count(best)),
+                title(group),
             ))
         })
         .collect();
     Figure {
-        title: "Throughput per GPU, as published".to_owned(),
+        title: format!(
+            "Throughput per GPU with {} bins, as published",
+            study.read_bins()
+        ),
         caption: format!(
-            "{} A fleet that keeps up serves the offered load, so its line falls as 1/GPUs.",
-            said.join(" ")
+            "Most tokens/s per GPU: {}. A fleet that keeps up serves the offered load, so its line \
+             falls as 1/GPUs.",
+            said.join(", ")
         ),
         columns: 1,
         panels: vec![Panel {
-            title: format!("{} bins", study.read_bins()),
+            title: String::new(),
             x: axis("GPUs", Scale::Log2),
             y: axis("Throughput per GPU (tokens/s)", Scale::Log10),
             plot: Plot::Series {
@@ -195,50 +211,82 @@ fn gpu_efficiency(study: &TwoStep, groups: &[Group<'_>]) -> Figure {
     }
 }
 
+/// A line per method over the request counts.
 fn methods(groups: &[Group<'_>]) -> Figure {
-    let mut panels = Vec::new();
-    let mut said = Vec::new();
-    for group in groups {
-        let names: Vec<String> = group
-            .methods
-            .iter()
-            .enumerate()
-            .map(|(at, s)| description(at, s))
-            .collect();
-        for (label, value) in [
-            ("Throughput (tokens/s)", throughput as fn(&Summary) -> f64),
-            ("P95 latency (s)", |s| s.published.p95_latency_s),
-        ] {
-            panels.push(Panel {
-                title: title(group),
-                x: axis("Method", Scale::Names(names.clone())),
-                y: axis(label, Scale::Linear),
-                plot: Plot::Series {
-                    series: vec![Series {
-                        name: String::new(),
-                        form: Form::Bars(group.methods.iter().map(|s| Some(value(s))).collect()),
-                    }],
-                    marks: Vec::new(),
-                },
-            });
-        }
-        let lowest = group.methods.iter().zip(&names).min_by(|(a, _), (b, _)| {
-            a.published
-                .p95_latency_s
-                .total_cmp(&b.published.p95_latency_s)
-        });
-        if let Some((run, name)) = lowest {
-            said.push(format!(
-                "{}: {name} has the lowest P95, {} s.",
-                title(group),
-                short(run.published.p95_latency_s)
-            ));
-        }
-    }
+    // The optimum is another fleet at each count.
+    let name = |at: usize, s: &Summary| match at {
+        3.. => "Optimized".to_owned(),
+        _ => description(at, s),
+    };
+    let most = groups.iter().map(|g| g.methods.len()).max().unwrap_or(0);
+    let lines = |value: fn(&Summary) -> f64| -> Vec<Series> {
+        (0..most)
+            .map(|at| {
+                let runs = || groups.iter().filter_map(|g| Some((g, g.methods.get(at)?)));
+                Series {
+                    name: runs().next().map_or_else(String::new, |(_, s)| name(at, s)),
+                    form: Form::Line(
+                        runs()
+                            .map(|(g, s)| [f64::from(g.requests), value(s)])
+                            .collect(),
+                    ),
+                }
+            })
+            .collect()
+    };
+    let panel = |label: &str, scale, value| Panel {
+        title: String::new(),
+        x: axis("Requests", Scale::Log10),
+        y: axis(label, scale),
+        plot: Plot::Series {
+            series: lines(value),
+            marks: Vec::new(),
+        },
+    };
+    let optima: Vec<String> = groups
+        .iter()
+        .filter_map(|g| Some(format!("{} at {}", fleet(g.methods.get(3)?), title(g))))
+        .collect();
+    // The method with the lowest P95 at each count, but for the optimum.
+    let lowest: Vec<String> = groups
+        .iter()
+        .filter_map(|g| {
+            let p95 = |s: &Summary| s.published.p95_latency_s;
+            let (at, run) = g
+                .methods
+                .iter()
+                .enumerate()
+                .min_by(|(_, a), (_, b)| p95(a).total_cmp(&p95(b)))?;
+            (at < 3).then(|| {
+                format!(
+                    "{}, where {} has it, {} s",
+                    title(g),
+                    description(at, run),
+                    short(p95(run)),
+                )
+            })
+        })
+        .collect();
     Figure {
-        title: "Methods, as published".to_owned(),
-        caption: said.join(" "),
+        title: "Methods by number of requests, as published".to_owned(),
+        caption: match (optima.is_empty(), lowest.is_empty()) {
+            (true, _) => "Without the optimum of the grid, which needs step 1.".to_owned(),
+            (false, true) => format!(
+                "Optimized is {}. It has the lowest P95 throughout.",
+                optima.join("; ")
+            ),
+            (false, false) => format!(
+                "Optimized is {}. It has the lowest P95 but at {}.",
+                optima.join("; "),
+                lowest.join("; ")
+            ),
+        },
         columns: 2,
-        panels,
+        panels: vec![
+            panel("Throughput (tokens/s)", Scale::Linear, throughput),
+            panel("P95 latency (s)", Scale::Log10, |s| {
+                s.published.p95_latency_s
+            }),
+        ],
     }
 }

@@ -12,6 +12,9 @@ use crate::scenario::Source;
 use crate::study::published_columns::token_violation_rate;
 use crate::study::text::{best_by, gpus, latency_model, or_dash, percent, pipes, short, thousands};
 
+/// A fleet is good enough if it keeps both SLAs for this share of the requests.
+const GOOD: f64 = 0.95;
+
 pub(super) fn text(study: &TwoStep, groups: &[Group<'_>]) -> String {
     let mut text = String::from("# Two-step stress test\n\n");
     text += &configuration(study, groups);
@@ -182,7 +185,11 @@ fn gpu_scaling(study: &TwoStep, groups: &[Group<'_>]) -> String {
 }
 
 fn signed(share: f64) -> String {
-    format!("{:+.1}%", share * 100.0)
+    let text = format!("{:+.1}%", share * 100.0);
+    match text.as_str() {
+        "+0.0%" | "-0.0%" => "0.0%".to_owned(),
+        _ => text,
+    }
 }
 
 fn effect_of_bins(study: &TwoStep, groups: &[Group<'_>]) -> String {
@@ -365,7 +372,7 @@ fn methods(study: &TwoStep, groups: &[Group<'_>]) -> String {
                 token_violation_rate(a).total_cmp(&token_violation_rate(b))
             });
         if let Some((at, s)) = most
-            && token_violation_rate(s) > 0.0
+            && token_violation_rate(s) >= 0.0005
         {
             text += &format!(
                 "- Most violations: {} with {}.\n",
@@ -415,6 +422,15 @@ fn field(study: &TwoStep, groups: &[Group<'_>]) -> String {
          grow with the length of the trace.\n",
         percent(KEEPS_UP)
     );
+    if let Some(s) = all(groups).next() {
+        let sla = &s.scenario.sla;
+        text += &format!(
+            "\nTPOT: time per output token after the first, of each request by its own output, at most {} ms. \
+             E2E: arrival to end, at most {} s. Goodput: requests that keep both, per second. Waste: \
+             padding, the share of a batch's token positions in which a member is already done.\n",
+            sla.token_ms, sla.request_s
+        );
+    }
     if study.step != Step::Methods {
         text += &load_and_capacity(groups);
     }
@@ -463,6 +479,32 @@ fn field_row(name: String, s: &Summary) -> Vec<String> {
     ]
 }
 
+/// What the published optimum is for, by the field's count: the fewest GPUs, then bins, that keep
+/// both SLAs, beside what the published optimum keeps.
+fn smallest_good(group: &Group<'_>) -> String {
+    let joint = |s: &Summary| s.honest.sla.joint.unwrap_or(0.0);
+    let good = group.grid.iter().filter(|s| joint(s) >= GOOD);
+    let first = match good.min_by_key(|s| (gpu_count(s), bin_count(s))) {
+        Some(s) => format!(
+            "the smallest fleet that keeps both SLAs for {} of the requests is {}",
+            percent(GOOD),
+            fleet(s)
+        ),
+        None => format!(
+            "no run keeps both SLAs for {} of the requests",
+            percent(GOOD)
+        ),
+    };
+    let published = optimum(group.grid).map_or_else(String::new, |best| {
+        format!(
+            "; the published optimum, {}, keeps them for {}",
+            fleet(best.run),
+            or_dash(best.run.honest.sla.joint, percent)
+        )
+    });
+    format!("- {} requests: {first}{published}.\n", requests(group))
+}
+
 fn load_and_capacity(groups: &[Group<'_>]) -> String {
     let mut rows = Vec::new();
     let mut said = String::new();
@@ -505,6 +547,7 @@ fn load_and_capacity(groups: &[Group<'_>]) -> String {
                 or_dash(best.honest.offered_requests_per_s, short),
                 or_dash(best.honest.sla.joint, percent),
             );
+            said += &smallest_good(group);
         } else {
             said += &format!(
                 "- {} requests: no fleet of the grid keeps up.\n",
