@@ -388,7 +388,7 @@ fn colours(panel: &Panel, all: &[Panel]) -> Option<Colours> {
         low,
         high,
         best_low: *best_low,
-        text: format!("{label}, yellow is better"),
+        text: format!("{label}; yellow is best"),
     })
 }
 
@@ -646,7 +646,7 @@ impl<'f> Laid<'f> {
                 width,
             },
             colours: colours.map(|c| Colours {
-                text: font.cut(&c.text, SMALL, width - BAR - 120.0),
+                text: font.cut(&c.text, SMALL, width - BAR - 84.0),
                 ..c
             }),
             note,

@@ -22,7 +22,7 @@ pub(super) fn thousands(n: u64) -> String {
 pub(super) fn percent(share: f64) -> String {
     match share {
         s if s > 0.0 && s < 0.0005 => "<0.1%".to_owned(),
-        s if s >= 0.9995 && s < 1.0 => ">99.9%".to_owned(),
+        s if (0.9995..1.0).contains(&s) => ">99.9%".to_owned(),
         s => format!("{:.1}%", s * 100.0),
     }
 }

@@ -229,10 +229,10 @@ pub(super) fn grid(study: &StressV2, groups: &[&[Summary]]) -> Figure {
             .iter()
             .flat_map(|runs| {
                 [
-                    heat(runs, "published capacity", "Capacity (requests/s)", |s| {
+                    heat(runs, "published capacity", "capacity, requests/s", |s| {
                         s.published.capacity_qps_under_sla
                     }),
-                    heat(runs, "goodput", "Goodput (requests/s)", |s| {
+                    heat(runs, "goodput", "goodput, requests/s", |s| {
                         s.honest.goodput_requests_per_s
                     }),
                 ]
