@@ -943,6 +943,10 @@ fn a_flag_without_effect_is_refused_and_a_file_may_carry_its_setting() {
         "contradiction",
         &["--time-scale", "no effect"],
     );
+    for (step, flag) in [("2", "--gpu-counts"), ("1", "--optimal-bins")] {
+        let args = ["study", "stress-v2", "--step", step, flag, "2"];
+        refused(&run(&args), 2, "contradiction", &[flag, "no effect"]);
+    }
     for args in [
         "--boundaries exponential-optimal --batch 4",
         "--scheduler multi-bin --batch 4 --bins 2",

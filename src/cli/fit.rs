@@ -30,7 +30,7 @@ pub fn fit(args: FitArgs) -> Result<(), Error> {
 /// Refuses coefficients outside the ranges of a scenario. A gamma below 0 whose interval reaches 0
 /// is 0 within the error of the measurements, and no reason to refuse.
 fn can_be_simulated(fit: &Fit, file: String) -> Result<(), Error> {
-    let mut model = fit.model.clone();
+    let mut model = fit.model;
     if within_error_of_zero(fit) {
         model.gamma = 0.0;
     }

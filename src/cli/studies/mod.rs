@@ -43,7 +43,7 @@ impl StudyCommand {
     /// Errors: those of the files that the flags name.
     pub fn study(self) -> Result<(Study, Common), Error> {
         Ok(match self {
-            StudyCommand::StressV2(args) => args.study(),
+            StudyCommand::StressV2(args) => args.study()?,
             StudyCommand::ThreeStep(args) => args.study(),
             StudyCommand::TwoStep(args) => args.study(),
             StudyCommand::Saturation(args) => args.study()?,

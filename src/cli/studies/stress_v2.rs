@@ -3,6 +3,7 @@
 use clap::{Args, ValueEnum};
 
 use super::{Common, set};
+use crate::Error;
 use crate::cli::args::count;
 use crate::scenario::MAX_GPUS;
 use crate::sched::bins::MAX_BINS;
@@ -55,7 +56,24 @@ fn step(text: &str) -> Result<u32, String> {
 }
 
 impl StressV2Args {
-    pub fn study(self) -> (Study, Common) {
+    pub fn study(self) -> Result<(Study, Common), Error> {
+        let other_step = |flag: &str, step: u32| Error::Contradiction {
+            what: flag.to_owned(),
+            why: format!(
+                "it would have no effect: it is about step {step} (--step {step}); leave it out"
+            ),
+        };
+        for (flag, given, step) in [
+            ("--gpu-counts", self.gpu_counts.is_some(), 1),
+            ("--bin-counts", self.bin_counts.is_some(), 1),
+            ("--optimal-gpus", self.optimal_gpus.is_some(), 2),
+            ("--optimal-bins", self.optimal_bins.is_some(), 2),
+            ("--without-optimal", self.without_optimal, 2),
+        ] {
+            if given && self.step != step {
+                return Err(other_step(flag, step));
+            }
+        }
         let mut study = StressV2 {
             step: self.step,
             sla: match self.sla {
@@ -73,6 +91,6 @@ impl StressV2Args {
         if self.without_optimal {
             (study.optimal_gpus, study.optimal_bins) = (None, None);
         }
-        (Study::StressV2(study), self.common)
+        Ok((Study::StressV2(study), self.common))
     }
 }
