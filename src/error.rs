@@ -49,6 +49,9 @@ pub enum Error {
     /// A compressed or half-copied file ends before its data does.
     #[error("{file}: the data ends in the middle ({detail}); copy or download the file again")]
     Truncated { file: String, detail: String },
+    /// An argument of the command line that cannot be read.
+    #[error("{argument}: {problem}")]
+    BadArgument { argument: String, problem: String },
     /// A scenario field outside its range.
     #[error("{field}: {value} is not allowed; allowed is {allowed}")]
     BadField {
@@ -75,10 +78,13 @@ pub enum Error {
     #[error("{file}: no fit: {problem}")]
     NoFit { file: String, problem: String },
     /// Some lines of a sweep could not run.
-    #[error("{failed} of {all} lines failed; each has an error object in its place")]
+    #[error("{failed} of {all} line{} failed; each has an error object in its place", plural(*.all))]
     FailedLines { failed: u64, all: u64 },
     /// Published figures that a simulation did not meet.
-    #[error("{differ} of {compared} published figures differ by more than rounding")]
+    #[error(
+        "{differ} of {compared} published figure{} {} by more than rounding",
+        plural(*.compared as u64), if *.differ == 1 { "differs" } else { "differ" }
+    )]
     Mismatch { differ: usize, compared: usize },
     /// The operating system refused a file.
     #[error("cannot {action} {path}: {detail}")]
@@ -90,6 +96,10 @@ pub enum Error {
     /// The person stopped the run.
     #[error("interrupted; no partial file was left behind")]
     Interrupted,
+}
+
+fn plural(n: u64) -> &'static str {
+    if n == 1 { "" } else { "s" }
 }
 
 fn at_line(line: usize, column: usize) -> String {
@@ -118,6 +128,7 @@ impl Error {
             Error::UnknownFormat { .. } => "unknown-format",
             Error::EmptyTrace { .. } => "empty-trace",
             Error::Truncated { .. } => "truncated",
+            Error::BadArgument { .. } => "bad-argument",
             Error::BadField { .. } => "bad-field",
             Error::BadScenario { .. } => "bad-scenario",
             Error::Contradiction { .. } => "contradiction",
@@ -151,6 +162,7 @@ impl Error {
             ),
             Error::File { path, .. } => (Some(path), None, None),
             Error::Contradiction { what, .. } => (None, None, Some(what)),
+            Error::BadArgument { argument, .. } => (None, None, Some(argument)),
             Error::FailedLines { .. } | Error::Mismatch { .. } | Error::Interrupted => {
                 (None, None, None)
             }

@@ -172,7 +172,7 @@ fn flags_override_the_preset_which_overrides_the_file() {
         "trace": {"file": {"name": path(&trace)}},
         "fleet": {"gpus": 3},
         "sla": {"token_ms": 77.0},
-        "scheduler": {"policy": "dynamic", "max_batch": 99},
+        "scheduler": {"policy": "multi-bin-dynamic", "max_batch": 99},
     });
     std::fs::write(&file, settings.to_string()).unwrap();
     let show = |more: &[&str]| {
@@ -234,7 +234,13 @@ fn flags_override_the_preset_which_overrides_the_file() {
         ),
         ("--format", "csv", &["/trace/file/format"], json!("csv")),
     ] {
-        let mut expected = show(&["--preset", "two-step"]);
+        // A flag is allowed only where the scenario uses it.
+        let base = match flag {
+            "--batch" => &["--preset", "two-step", "--scheduler", "multi-bin"][..],
+            "--bin-error" => &["--preset", "two-step", "--predictor", "noisy"],
+            _ => &["--preset", "two-step"],
+        };
+        let mut expected = show(base);
         if flag == "--time-scale" {
             expected["workload"]["rate_per_s"] = Value::Null;
         }
@@ -243,11 +249,7 @@ fn flags_override_the_preset_which_overrides_the_file() {
             assert_ne!(before, wanted, "{flag} would change nothing");
         }
         // The flag changes its own fields and no other.
-        assert_eq!(
-            show(&["--preset", "two-step", flag, value]),
-            expected,
-            "{flag}"
-        );
+        assert_eq!(show(&[base, &[flag, value]].concat()), expected, "{flag}");
     }
 }
 
@@ -320,16 +322,9 @@ fn exit_codes_and_messages() {
     let trace = path(&trace);
     assert_eq!(run(&["--help"]).status.code(), Some(0));
     assert_eq!(run(&["--version"]).status.code(), Some(0));
-    for wrong in [
-        &["run", "--no-such-flag"][..],
-        &["nonsense"],
-        &["run", "--gpus", "many"],
-        &[],
-    ] {
-        let output = run(wrong);
-        assert_eq!(output.status.code(), Some(2), "{wrong:?}");
-        assert!(!output.stderr.is_empty());
-    }
+    // Without a command: the help.
+    assert_eq!(run(&[]).status.code(), Some(2));
+    assert!(text(&run(&[]).stderr).contains("Usage: batchscope"));
 
     let output = run(&["run", "--trace", trace, "--gpus", "0"]);
     refused(
@@ -870,4 +865,318 @@ fn users_send_requests_instead_of_the_trace() {
     let usage = run(&["run", "--users", "2", "--think", "a,b"]);
     assert_eq!(usage.status.code(), Some(2));
     assert!(text(&usage.stderr).contains("MIN,MAX in seconds"));
+}
+
+#[test]
+fn arguments_that_cannot_be_read_are_refused_in_one_line() {
+    for (args, words) in [
+        (
+            &["run", "--gpus", "-1"][..],
+            &["--gpus: \"-1\"", "a whole number from 1 to 4096"][..],
+        ),
+        (&["run", "--gpu", "1"], &["--gpu:", "did you mean --gpus?"]),
+        (&["run", "--seed", "x"], &["--seed", "0 to 4294967295"]),
+        (&["capacity", "--jobs", "0"], &["--jobs", "1 to 1024"]),
+        (
+            &["study", "two-step", "--jobs", "0"],
+            &["--jobs", "1 to 1024"],
+        ),
+        (
+            &["study", "three-step", "--max-gpus", "-5"],
+            &["--max-gpus", "1 to 4096"],
+        ),
+        (&["sweep", "--job", "1"], &["did you mean --jobs?"]),
+        (&["reproduce"], &["--trace", "missing"]),
+        (&["nonsense"], &["nonsense", "no such command"]),
+    ] {
+        let output = run(args);
+        refused(&output, 2, "bad-argument", words);
+        let message = text(&output.stderr);
+        assert_eq!(message.lines().count(), 1, "{message}");
+        assert!(message.starts_with("batchscope: "), "{message}");
+        assert!(!message.contains("-- -"), "{message}");
+    }
+    // A number that can be read meets the range of its field.
+    let below = run(&["run", "--sigma", "-1"]);
+    refused(&below, 2, "bad-field", &["predictor.sigma", "0 to 5"]);
+    let below = run(&["run", "--think", "-1,2", "--users", "2"]);
+    refused(&below, 2, "bad-field", &["think_min_s", "-1"]);
+    assert!(text(&run(&["run", "--help"]).stdout).contains("Usage: batchscope run"));
+}
+
+#[test]
+fn a_flag_without_effect_is_refused_and_a_file_may_carry_its_setting() {
+    for (args, flag) in [
+        ("--scheduler dynamic --bins 4", "--bins"),
+        ("--scheduler static-fifo --bins 4", "--bins"),
+        ("--boundaries fixed --bins 4", "--bins"),
+        (
+            "--scheduler dynamic --boundaries equal-width",
+            "--boundaries",
+        ),
+        ("--scheduler static-fifo --predictor oracle", "--predictor"),
+        ("--scheduler dynamic --sigma 0.5", "--sigma"),
+        ("--predictor oracle --sigma 0.5", "--sigma"),
+        ("--predictor prompt-only --sigma 0.5", "--sigma"),
+        ("--predictor oracle --bin-error 0.1", "--bin-error"),
+        ("--scheduler dynamic --bin-error 0.1", "--bin-error"),
+        ("--scheduler static-fifo --max-batch 4", "--max-batch"),
+        ("--scheduler multi-bin --max-batch 4", "--max-batch"),
+        ("--scheduler dynamic --batch 4", "--batch"),
+        ("--scheduler multi-bin-dynamic --batch 4", "--batch"),
+    ] {
+        let args: Vec<&str> = ["run", "--print-scenario"]
+            .into_iter()
+            .chain(args.split(' '))
+            .collect();
+        refused(
+            &run(&args),
+            2,
+            "contradiction",
+            &[&format!("{flag}: it would have no effect")],
+        );
+    }
+    let time_scale = run(&["capacity", "--time-scale", "2"]);
+    refused(
+        &time_scale,
+        2,
+        "contradiction",
+        &["--time-scale", "no effect"],
+    );
+    for (step, flag) in [("2", "--gpu-counts"), ("1", "--optimal-bins")] {
+        let args = ["study", "stress-v2", "--step", step, flag, "2"];
+        refused(&run(&args), 2, "contradiction", &[flag, "no effect"]);
+    }
+    for args in [
+        "--boundaries exponential-optimal --batch 4",
+        "--scheduler multi-bin --batch 4 --bins 2",
+        "--scheduler dynamic --max-batch 4",
+        "--predictor published --sigma 0.5",
+    ] {
+        let args: Vec<&str> = ["run", "--print-scenario"]
+            .into_iter()
+            .chain(args.split(' '))
+            .collect();
+        parsed(&run(&args));
+    }
+    let unused = json!({
+        "scheduler": {"policy": "static-fifo", "max_batch": 9, "bins": {"count": 3}},
+        "predictor": {"bin_error": 0.25, "kind": "oracle"},
+    });
+    let shown = run_with_input(
+        &["run", "-", "--print-scenario"],
+        unused.to_string().as_bytes(),
+    );
+    assert_eq!(parsed(&shown)["scheduler"]["bins"]["count"], 3);
+}
+
+#[test]
+fn a_window_that_leaves_nothing_is_a_wrong_setting() {
+    let (folder, trace) = folder();
+    let file = folder.path().join("s.json");
+    let with_workload = |workload: Value, trace: &Path| {
+        let settings = json!({"trace": {"file": {"name": path(trace)}}, "workload": workload});
+        std::fs::write(&file, settings.to_string()).unwrap();
+        run(&["run", path(&file)])
+    };
+    for (workload, field) in [
+        (json!({"window_start_s": 1e6}), "workload.window_start_s"),
+        (
+            json!({"window_start_s": 0.25, "window_end_s": 0.5}),
+            "workload.window_start_s",
+        ),
+    ] {
+        refused(
+            &with_workload(workload, &trace),
+            2,
+            "contradiction",
+            &[field, "trace.csv", "0 rows inside window"],
+        );
+    }
+    let failed_first = folder.path().join("failed.csv");
+    let rows = "arrival_s,prompt_tokens,output_tokens\n0,5,0\n1,5,5\n";
+    std::fs::write(&failed_first, rows).unwrap();
+    let dropped = json!({"limit": 1, "failed": "drop"});
+    refused(
+        &with_workload(dropped, &failed_first),
+        2,
+        "contradiction",
+        &["workload.limit"],
+    );
+    // Nothing in the trace itself: no window would help.
+    std::fs::write(&failed_first, rows.replace("1,5,5\n", "")).unwrap();
+    let dropped = json!({"limit": 1, "window_end_s": 5.0, "failed": "drop"});
+    refused(
+        &with_workload(dropped, &failed_first),
+        3,
+        "empty-trace",
+        &["1 of them failed"],
+    );
+}
+
+#[test]
+fn one_of_a_thing_is_singular() {
+    let folder = TempDir::new().unwrap();
+    let trace = folder.path().join("one.csv");
+    std::fs::write(&trace, "arrival_s,prompt_tokens,output_tokens\n0,5,5\n").unwrap();
+    let output = run(&["run", "--trace", path(&trace), "--gpus", "1", "--bins", "1"]);
+    let table = done(&output);
+    for line in [
+        "1 of 1 row replayed",
+        "on 1 GPU, multi-bin-dynamic with 1 bin\n",
+        "0 rows failed",
+        "1 batch, ",
+    ] {
+        assert!(table.contains(line), "{line}: {table}");
+    }
+    let sweep = run_with_input(&["sweep"], b"[]\n");
+    let message = text(&sweep.stderr);
+    assert!(message.contains("1 of 1 line failed"), "{message}");
+}
+
+#[test]
+fn a_fit_that_cannot_be_simulated_is_shown_and_refused() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("grid.csv");
+    let grid = |seconds: fn(f64, f64) -> f64| {
+        let mut csv = String::from("batch_size,max_seq_len,mean_latency_sec\n");
+        for batch in [1.0, 2.0, 4.0, 8.0] {
+            for length in [128.0, 256.0, 512.0, 1024.0] {
+                csv += &format!("{batch},{length},{}\n", seconds(batch, length));
+            }
+        }
+        std::fs::write(&file, csv).unwrap();
+    };
+    for (field, seconds) in [
+        (
+            "beta_s_per_token",
+            (|_, l| 9.0 - 0.005 * l) as fn(f64, f64) -> f64,
+        ),
+        ("alpha_s", |b, l| {
+            -0.5 + 0.006 * l * (1.0 + 0.3 * (b - 1.0) / b)
+        }),
+        ("gamma", |b, l| {
+            0.1 + 0.006 * l * (1.0 - 0.3 * (b - 1.0) / b)
+        }),
+    ] {
+        grid(seconds);
+        for json in [false, true] {
+            let mut args = vec!["fit", path(&file)];
+            args.extend(json.then_some("--json"));
+            let output = run(&args);
+            let message = text(&output.stderr);
+            assert_eq!(output.status.code(), Some(3), "{field}: {message}");
+            assert!(message.trim_end().ends_with("[no-fit]"), "{message}");
+            assert!(message.contains(&format!("{field} is -")), "{message}");
+            assert!(message.contains("can be simulated"), "{message}");
+            if json {
+                let fit: Value = serde_json::from_slice(&output.stdout).unwrap();
+                assert!(fit["model"][field].as_f64().unwrap() < 0.0);
+            } else {
+                assert!(text(&output.stdout).contains("gamma"));
+            }
+        }
+    }
+    // No effect of the batch size but noise: below 0, and 0 within its error.
+    grid(|b, l| 0.1 + 0.006 * l + if b == 2.0 { 0.01 } else { 0.0 } - 0.0001 * b);
+    let fit = run(&["fit", path(&file)]);
+    assert!(
+        done(&fit).contains("gamma is 0 within its error"),
+        "{}",
+        done(&fit)
+    );
+}
+
+#[test]
+fn a_folder_takes_one_study_at_a_time() {
+    let folder = TempDir::new().unwrap();
+    let out = folder.path().join("out");
+    std::fs::create_dir(&out).unwrap();
+    let args = ["study", "saturation", "--users", "2,4", "--out", path(&out)];
+    let journal = out.join("unfinished.jsonl");
+    let busy = std::fs::File::create(&journal).unwrap();
+    busy.lock().unwrap();
+    let output = run(&args);
+    refused(&output, 4, "file", &["another study", path(&out), "--out"]);
+    assert_eq!(names_in(&out), ["unfinished.jsonl"]);
+    // Whoever held it is gone, however it ended; its file does not block.
+    drop(busy);
+    let output = run(&args);
+    let report = done(&output);
+    let names = names_in(&out);
+    assert!(!names.contains(&"unfinished.jsonl".to_owned()), "{names:?}");
+    assert!(
+        report.contains(&format!("\n{} files in ", names.len())),
+        "{report}"
+    );
+}
+
+#[test]
+fn a_study_that_cannot_write_says_so() {
+    let folder = TempDir::new().unwrap();
+    let taken = folder.path().join("taken");
+    std::fs::write(&taken, "mine").unwrap();
+    for out in [taken.clone(), taken.join("below")] {
+        let output = run(&["study", "saturation", "--users", "2,4", "--out", path(&out)]);
+        refused(&output, 4, "file", &["cannot create", path(&out)]);
+    }
+    assert_eq!(names_in(folder.path()), ["taken"]);
+    assert_eq!(std::fs::read_to_string(&taken).unwrap(), "mine");
+    let gpus: Vec<String> = (1..=4096).map(|n| n.to_string()).collect();
+    let output = run(&["study", "two-step", "--gpu-counts", &gpus.join(",")]);
+    refused(
+        &output,
+        2,
+        "bad-field",
+        &["gpu_counts", "at most 10000 runs"],
+    );
+}
+
+/// A limit on file sizes stands in for a full disk: writing fails in the middle of a file.
+#[cfg(unix)]
+#[test]
+fn a_full_disk_leaves_no_partial_file() {
+    let folder = TempDir::new().unwrap();
+    let out = folder.path().join("out");
+    let output = Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f 8; exec \"$@\"", "sh"])
+        .arg(env!("CARGO_BIN_EXE_batchscope"))
+        .args(["study", "saturation", "--users", "2,4", "--out", path(&out)])
+        .output()
+        .unwrap();
+    refused(&output, 4, "file", &["cannot write", path(&out)]);
+    let left: Vec<(String, Vec<u8>)> = names_in(&out)
+        .into_iter()
+        .map(|name| (name.clone(), std::fs::read(out.join(name)).unwrap()))
+        .collect();
+    // With room again the study ends, and what was there before is as it was: whole.
+    let again = run(&["study", "saturation", "--users", "2,4", "--out", path(&out)]);
+    assert_eq!(again.status.code(), Some(0), "{}", text(&again.stderr));
+    let names = names_in(&out);
+    assert!(!names.contains(&"unfinished.jsonl".to_owned()), "{names:?}");
+    for (name, bytes) in left {
+        // The journal holds the outcomes so far.
+        if name != "unfinished.jsonl" {
+            assert_eq!(std::fs::read(out.join(&name)).unwrap(), bytes, "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_sweep_answers_for_a_trace_that_is_not_there() {
+    let input = [
+        json!({"trace": {"file": {"name": "no-such-trace.csv"}}}),
+        json!({"trace": {"file": {"name": "-"}}}),
+    ];
+    let lines = input.map(|line| format!("{line}\n")).concat();
+    let output = run_with_input(&["sweep"], lines.as_bytes());
+    assert_eq!(output.status.code(), Some(3));
+    let answers: Vec<Value> = text(&output.stdout)
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(answers[0]["error"]["code"], "file");
+    assert_eq!(answers[0]["error"]["file"], "no-such-trace.csv");
+    assert_eq!(answers[1]["error"]["code"], "bad-field");
+    assert_eq!(answers[1]["error"]["field"], "trace.file.name");
 }

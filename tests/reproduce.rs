@@ -448,7 +448,7 @@ fn a_table_of_ones_own_is_met_or_not() {
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(
         text(&output.stderr),
-        "batchscope: 1 of 9 published figures differ by more than rounding [mismatch]\n"
+        "batchscope: 1 of 9 published figures differs by more than rounding [mismatch]\n"
     );
     assert_eq!(text(&output.stdout).matches("differs").count(), 1);
     let written = fs::read_to_string(&out).unwrap();

@@ -614,3 +614,94 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_list_is_no_group_of_settings() {
+    for (text, at, line, column) in [
+        ("[]", "", 1, 1),
+        ("{\n \"fleet\": [3]}", "fleet", 2, 11),
+        (r#"{"fleet":["x"]}"#, "fleet", 1, 10),
+        (r#"{"trace":{"synthetic":[]}}"#, "trace.synthetic", 1, 23),
+        (r#"{"trace":{"file":["a.csv"]}}"#, "trace.file", 1, 18),
+        (r#"{"latency":{"linear":[1,2]}}"#, "latency.linear", 1, 22),
+        (
+            r#"{"workload":{"closed_loop":[1,2,3,4]}}"#,
+            "workload.closed_loop",
+            1,
+            28,
+        ),
+    ] {
+        let wanted = Error::BadScenario {
+            file: "s.json".to_owned(),
+            line,
+            column,
+            field: at.to_owned(),
+            problem: "expected an object, found a list".to_owned(),
+        };
+        assert_eq!(Scenario::from_json(text, "s.json"), Err(wanted), "{text}");
+    }
+    // As deep as a reader's stack would not be.
+    let deep = format!("{}[]{}", "{\"a\":".repeat(10_000), "}".repeat(10_000));
+    assert!(Scenario::from_json(&deep, "s.json").is_err());
+}
+
+#[test]
+fn refusals_speak_of_json() {
+    for (text, wanted) in [
+        ("5", "expected an object, found 5"),
+        (r#"{"fleet":null}"#, "expected an object, found null"),
+        (
+            r#"{"fleet":{"gpus":[1]}}"#,
+            "expected a whole number from 0 to 4294967295, found a list",
+        ),
+        (
+            r#"{"fleet":{"gpus":1.5}}"#,
+            "expected a whole number from 0 to 4294967295, found 1.5",
+        ),
+        (
+            r#"{"sla":{"token_ms":"30"}}"#,
+            "expected a number, found \"30\"",
+        ),
+        (
+            r#"{"scheduler":{"bins":{"cuts":{}}}}"#,
+            "expected a list, found an object",
+        ),
+        (
+            r#"{"scheduler":{"policy":5}}"#,
+            "expected a name or an object",
+        ),
+        (
+            r#"{"trace":"synthetic"}"#,
+            "expected an object, found the name alone",
+        ),
+    ] {
+        match Scenario::from_json(text, "s.json") {
+            Err(Error::BadScenario { problem, .. }) => assert_eq!(problem, wanted, "{text}"),
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+}
+
+/// A list with another name would be taken for a group by the reader of scenarios.
+#[test]
+fn the_lists_of_a_scenario_are_known() {
+    fn lists(name: &str, value: &Value, found: &mut Vec<String>) {
+        match value {
+            Value::Array(_) => found.push(name.to_owned()),
+            Value::Object(fields) => {
+                for (name, value) in fields {
+                    lists(name, value, found);
+                }
+            }
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    for example in examples() {
+        let json = serde_json::to_value(example).unwrap();
+        lists("", &json, &mut found);
+    }
+    found.sort();
+    found.dedup();
+    assert_eq!(found, ["cuts", "values", "weights"]);
+}

@@ -1,11 +1,13 @@
 //! What can be said on the command line.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
 use super::studies::StudyCommand;
-use crate::scenario::Preset;
+use crate::Error;
+use crate::scenario::{ClosedLoop, Preset, Scenario, Source};
 use crate::sched::{Boundaries, Policy};
 use crate::study::capacity::Which;
 use crate::trace::{Failed, Format, predict};
@@ -63,23 +65,23 @@ pub struct ScenarioArgs {
     #[arg(long, value_name = "F")]
     pub format: Option<FormatArg>,
     /// Only the first N rows.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = setting::<u32>(|s| s.workload.limit = Some(0)))]
     pub limit: Option<u32>,
     /// Divide arrival times by this.
-    #[arg(long, value_name = "S", conflicts_with = "rate")]
+    #[arg(long, value_name = "S", conflicts_with = "rate", value_parser = setting::<f64>(|s| s.workload.time_scale = f64::NAN))]
     pub time_scale: Option<f64>,
     /// Scale arrival times to this mean rate, requests/s.
-    #[arg(long, value_name = "PER_S")]
+    #[arg(long, value_name = "PER_S", value_parser = setting::<f64>(|s| s.workload.rate_per_s = Some(f64::NAN)))]
     pub rate: Option<f64>,
     /// Closed loop: N users send the requests, each one after another. Of the trace only the lengths
     /// count; time scale, rate and order of ties go back to their defaults.
-    #[arg(long, value_name = "N", conflicts_with_all = ["rate", "time_scale"])]
+    #[arg(long, value_name = "N", conflicts_with_all = ["rate", "time_scale"], value_parser = setting::<u32>(|s| s.workload.closed_loop = Some(NOBODY)))]
     pub users: Option<u32>,
     /// Requests of each user; default: 1, or the scenario's.
-    #[arg(long, value_name = "R")]
+    #[arg(long, value_name = "R", value_parser = setting::<u32>(|s| s.workload.closed_loop = Some(NO_REQUESTS)))]
     pub requests_per_user: Option<u32>,
     /// Think time after each answer, s, uniform between the two; default: none, or the scenario's.
-    #[arg(long, value_name = "MIN,MAX", num_args = 1, value_parser = think)]
+    #[arg(long, value_name = "MIN,MAX", num_args = 1, allow_hyphen_values = true, value_parser = think)]
     pub think: Option<[f64; 2]>,
     /// Failed requests (0 output tokens): leave out, or serve as the published studies did.
     #[arg(long, value_name = "WHAT")]
@@ -90,34 +92,34 @@ pub struct ScenarioArgs {
     #[arg(long, value_name = "POLICY")]
     pub scheduler: Option<PolicyArg>,
     /// Number of bins, K.
-    #[arg(long, value_name = "K")]
+    #[arg(long, value_name = "K", value_parser = setting::<u32>(|s| s.scheduler.bins.count = 0))]
     pub bins: Option<u32>,
     /// Where the bin boundaries come from.
     #[arg(long, value_name = "RULE")]
     pub boundaries: Option<BoundariesArg>,
-    #[arg(long, value_name = "G")]
+    #[arg(long, value_name = "G", value_parser = setting::<u32>(|s| s.fleet.gpus = 0))]
     pub gpus: Option<u32>,
     /// Largest batch of the dynamic schedulers.
-    #[arg(long, value_name = "B")]
+    #[arg(long, value_name = "B", value_parser = setting::<u32>(|s| s.scheduler.max_batch = 0))]
     pub max_batch: Option<u32>,
     /// Batch size of static-fifo, and the size that multi-bin waits for.
-    #[arg(long, value_name = "B")]
+    #[arg(long, value_name = "B", value_parser = setting::<u32>(|s| s.scheduler.static_batch = 0))]
     pub batch: Option<u32>,
     /// Promised time per output token, ms.
-    #[arg(long, value_name = "MS")]
+    #[arg(long, value_name = "MS", value_parser = setting::<f64>(|s| s.sla.token_ms = f64::NAN))]
     pub token_sla: Option<f64>,
     /// Promised time from arrival to the end, s.
-    #[arg(long, value_name = "S")]
+    #[arg(long, value_name = "S", value_parser = setting::<f64>(|s| s.sla.request_s = f64::NAN))]
     pub request_sla: Option<f64>,
     #[arg(long, value_name = "P")]
     pub predictor: Option<PredictorArg>,
     /// Standard deviation of the predictor's logarithmic error.
-    #[arg(long, value_name = "SD")]
+    #[arg(long, value_name = "SD", value_parser = setting::<f64>(|s| s.predictor.sigma = f64::NAN))]
     pub sigma: Option<f64>,
     /// Chance that the noisy predictor picks the next lower bin, and the same for the next higher.
-    #[arg(long, value_name = "P_E")]
+    #[arg(long, value_name = "P_E", value_parser = setting::<f64>(|s| s.predictor.bin_error = f64::NAN))]
     pub bin_error: Option<f64>,
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count(0, u32::MAX))]
     pub seed: Option<u32>,
 }
 
@@ -156,9 +158,9 @@ pub struct StatsArgs {
 pub struct GenerateArgs {
     /// Scenario whose trace is made; default: the embedded, BurstGPT-like one.
     pub scenario: Option<PathBuf>,
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = setting::<u32>(no_requests))]
     pub requests: Option<u32>,
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count(0, u32::MAX))]
     pub seed: Option<u32>,
     /// Where the CSV goes; default: standard output.
     #[arg(long, value_name = "FILE", default_value = "-")]
@@ -170,7 +172,7 @@ pub struct CapacityArgs {
     #[command(flatten)]
     pub scenario: ScenarioArgs,
     /// Share of the requests that must meet the SLA.
-    #[arg(long, value_name = "SHARE", default_value_t = 0.95)]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.95, value_parser = share)]
     pub attainment: f64,
     /// Which SLA: time per output token, latency, or both.
     #[arg(long, value_name = "SLA", default_value = "joint")]
@@ -179,10 +181,10 @@ pub struct CapacityArgs {
     #[arg(long, requires = "rate")]
     pub fewest_gpus: bool,
     /// Repeat the search with R seeds (or R blocks of a trace file) for a 95 % interval.
-    #[arg(long, value_name = "R", default_value_t = 5)]
+    #[arg(long, value_name = "R", default_value_t = 5, value_parser = count(1, u32::MAX))]
     pub replications: u32,
     /// Threads; default: one per core.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = jobs)]
     pub jobs: Option<usize>,
     #[arg(long)]
     pub json: bool,
@@ -204,7 +206,7 @@ pub struct ReproduceArgs {
     #[arg(long, conflicts_with = "published")]
     pub anyway: bool,
     /// Threads; default: one per core.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = jobs)]
     pub jobs: Option<usize>,
     /// Print every comparison as JSON.
     #[arg(long)]
@@ -217,7 +219,7 @@ pub struct ReproduceArgs {
 #[derive(Parser)]
 pub struct SweepArgs {
     /// Threads; default: one per core.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = jobs)]
     pub jobs: Option<usize>,
 }
 
@@ -229,12 +231,90 @@ pub struct FitArgs {
     pub json: bool,
 }
 
+/// Most threads of any command.
+const MAX_JOBS: usize = 1024;
+
+const NOBODY: ClosedLoop = ClosedLoop {
+    users: 0,
+    ..NO_REQUESTS
+};
+const NO_REQUESTS: ClosedLoop = ClosedLoop {
+    users: 1,
+    requests_per_user: 0,
+    think_min_s: 0.0,
+    think_max_s: 0.0,
+};
+
+/// Reads the number of a scenario's field. The scenario checks its range; where the text is no
+/// such number at all, the range is what the scenario says when `spoil` has spoilt the field.
+fn setting<T: FromStr>(
+    spoil: fn(&mut Scenario),
+) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync + 'static {
+    move |text| {
+        text.parse().map_err(|_| {
+            let mut scenario = Scenario::default();
+            spoil(&mut scenario);
+            match scenario.validate() {
+                Err(Error::BadField { allowed, .. }) => allowed,
+                Err(other) => other.to_string(),
+                Ok(()) => "a number".to_owned(),
+            }
+        })
+    }
+}
+
+fn no_requests(scenario: &mut Scenario) {
+    if let Source::Synthetic(synthetic) = &mut scenario.trace {
+        synthetic.requests = 0;
+    }
+}
+
+/// Reads a whole number whose range, named where it is none, somebody else checks.
+pub fn count(
+    least: u32,
+    most: u32,
+) -> impl Fn(&str) -> Result<u32, String> + Clone + Send + Sync + 'static {
+    move |text| {
+        text.parse()
+            .map_err(|_| format!("a whole number from {least} to {most}"))
+    }
+}
+
+/// Reads a number whose range, named where it is none, somebody else checks.
+pub fn number(
+    least: f64,
+    most: f64,
+) -> impl Fn(&str) -> Result<f64, String> + Clone + Send + Sync + 'static {
+    move |text| {
+        text.parse().map_err(|_| {
+            if most < 1e15 {
+                format!("a number from {least} to {most}")
+            } else {
+                format!("a number from {least:e} to {most:e}")
+            }
+        })
+    }
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    text.parse()
+        .map_err(|_| "a share above 0 and up to 1".to_owned())
+}
+
+/// A number of threads.
+pub fn jobs(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(jobs) if (1..=MAX_JOBS).contains(&jobs) => Ok(jobs),
+        _ => Err(format!("a whole number from 1 to {MAX_JOBS}")),
+    }
+}
+
 /// "MIN,MAX", or one number for both. Ranges are the scenario's to check.
-fn think(text: &str) -> Result<[f64; 2], String> {
+pub fn think(text: &str) -> Result<[f64; 2], String> {
     let (least, most) = text.split_once(',').unwrap_or((text, text));
     match (least.trim().parse(), most.trim().parse()) {
         (Ok(least), Ok(most)) => Ok([least, most]),
-        _ => Err("allowed is MIN,MAX in seconds, as in 0.5,2".to_owned()),
+        _ => Err("MIN,MAX in seconds, as in 0.5,2".to_owned()),
     }
 }
 

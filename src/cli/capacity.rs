@@ -40,6 +40,13 @@ pub fn capacity(args: CapacityArgs) -> Result<(), Error> {
             why: "the rate is what is searched; add --fewest-gpus, or leave it out".to_owned(),
         });
     }
+    if args.scenario.time_scale.is_some() {
+        return Err(Error::Contradiction {
+            what: "--time-scale".to_owned(),
+            why: "it would have no effect: the search sets the rate itself; leave it out"
+                .to_owned(),
+        });
+    }
     if scenario.workload.closed_loop.is_some() {
         return Err(Error::Contradiction {
             what: "workload.closed_loop".to_owned(),

@@ -4,8 +4,9 @@ use std::fs::File;
 
 use super::args::FitArgs;
 use super::{files, table};
-use crate::Error;
-use crate::latency::fit;
+use crate::latency::Latency;
+use crate::latency::fit::{self, Fit};
+use crate::{Error, Scenario};
 
 pub fn fit(args: FitArgs) -> Result<(), Error> {
     let name = args.grid.display().to_string();
@@ -16,10 +17,45 @@ pub fn fit(args: FitArgs) -> Result<(), Error> {
         fit::read_grid(file, &name)?
     };
     let fit = fit::linear(&points, &name)?;
+    // The coefficients are there for whoever wants to see them, also where no scenario takes them.
     if args.json {
-        files::print_json(&fit)
+        files::print_json(&fit)?;
     } else {
         let text = table::fit(&fit);
-        files::print(|output| output.write_all(text.as_bytes()))
+        files::print(|output| output.write_all(text.as_bytes()))?;
     }
+    can_be_simulated(&fit, name)
+}
+
+/// Refuses coefficients outside the ranges of a scenario. A gamma below 0 whose interval reaches 0
+/// is 0 within the error of the measurements, and no reason to refuse.
+fn can_be_simulated(fit: &Fit, file: String) -> Result<(), Error> {
+    let mut model = fit.model;
+    if within_error_of_zero(fit) {
+        model.gamma = 0.0;
+    }
+    let scenario = Scenario {
+        latency: Latency::Linear(model),
+        ..Scenario::default()
+    };
+    match scenario.validate() {
+        Err(Error::BadField {
+            field,
+            value,
+            allowed,
+        }) => Err(Error::NoFit {
+            file,
+            problem: format!(
+                "{} is {value}, and only a latency model with {allowed} there can be simulated; \
+                 measure again, or leave out what is no batch time",
+                field.rsplit('.').next().unwrap_or(&field),
+            ),
+        }),
+        other => other,
+    }
+}
+
+/// Whether gamma came out below 0 although 0 lies in its interval.
+pub fn within_error_of_zero(fit: &Fit) -> bool {
+    fit.model.gamma < 0.0 && fit.gamma_interval[1] >= 0.0
 }

@@ -2,15 +2,18 @@
 //!
 //! A line per outcome is appended to `unfinished.jsonl` in the study's folder as soon as its run
 //! ends; the first line says which study, version and trace they belong to. A line that a crash cut
-//! short is dropped. Once the study's files are written the journal is removed.
+//! short is dropped. Once the study's files are written the journal is removed. While a study runs it
+//! holds a lock on the journal, so that no other one writes into its folder; the system releases
+//! the lock when the process ends, however it ends.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::files::problem;
+use super::table::counted;
 use crate::metrics::Summary;
 use crate::{Error, Scenario};
 
@@ -41,15 +44,17 @@ impl Journal {
             let path = path.clone();
             move |e: io::Error| problem(action, &path, &e)
         };
+        let mut file = locked(folder, &path)?;
         let (mut found, mut said, mut whole) = (Vec::new(), None, 0);
-        if path.exists() {
-            let file = File::open(&path).map_err(failed("open"))?;
-            match read(file, header).map_err(failed("read"))? {
+        if file.metadata().map_err(failed("read"))?.len() > 0 {
+            match read(&file, header).map_err(failed("read"))? {
                 Some((outcomes, bytes)) => {
-                    said = Some(format!(
-                        "going on after {} runs of an interrupted study",
-                        outcomes.len()
-                    ));
+                    if !outcomes.is_empty() {
+                        said = Some(format!(
+                            "going on after {} of an interrupted study",
+                            counted(outcomes.len() as u64, "run")
+                        ));
+                    }
                     (found, whole) = (outcomes, bytes);
                 }
                 None => {
@@ -60,18 +65,16 @@ impl Journal {
                 }
             }
         }
-        let mut file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .map_err(failed("write"))?;
         // Whatever follows the last whole line was never an outcome.
         file.set_len(whole).map_err(failed("write"))?;
         io::Seek::seek(&mut file, io::SeekFrom::End(0)).map_err(failed("write"))?;
         let mut journal = Journal { path, file, found };
-        if whole == 0 {
-            journal.line(header)?;
+        if whole == 0
+            && let Err(e) = journal.line(header)
+        {
+            // Nothing worth keeping. What stopped the writing is what a person must hear.
+            let _ = journal.remove();
+            return Err(e);
         }
         Ok((journal, said))
     }
@@ -100,14 +103,63 @@ impl Journal {
 
     /// Everything is written elsewhere now.
     pub fn remove(self) -> Result<(), Error> {
-        drop(self.file);
+        // Before the lock is released: who gets it next must not find a journal that is going.
         fs::remove_file(&self.path).map_err(|e| problem("remove", &self.path, &e))
     }
 }
 
+/// The journal's file, made where there is none, and ours alone.
+fn locked(folder: &Path, path: &Path) -> Result<File, Error> {
+    loop {
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(path)
+            .map_err(|e| problem("write", path, &e))?;
+        match file.try_lock() {
+            Ok(()) if is_at(&file, path) => return Ok(file),
+            // A study that just ended has removed it between our two steps.
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(Error::File {
+                    action: "write into",
+                    path: folder.display().to_string(),
+                    detail: "another study is writing there; wait until it ends, or name another \
+                             folder with --out"
+                        .to_owned(),
+                });
+            }
+            Err(TryLockError::Error(e)) if e.kind() == io::ErrorKind::Unsupported => {
+                eprintln!(
+                    "batchscope: {} is on a file system without locks; run one study at a time there",
+                    folder.display()
+                );
+                return Ok(file);
+            }
+            Err(TryLockError::Error(e)) => return Err(problem("lock", path, &e)),
+        }
+    }
+}
+
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    match (file.metadata(), fs::metadata(path)) {
+        (Ok(ours), Ok(there)) => (ours.dev(), ours.ino()) == (there.dev(), there.ino()),
+        _ => false,
+    }
+}
+
+#[cfg(not(unix))]
+fn is_at(_: &File, path: &Path) -> bool {
+    path.exists()
+}
+
 /// The outcomes of a journal with this header and the length of its whole lines; `None` where it
 /// is another's.
-fn read(file: File, header: &Header) -> io::Result<Option<(Vec<Summary>, u64)>> {
+fn read(file: &File, header: &Header) -> io::Result<Option<(Vec<Summary>, u64)>> {
     let mut lines = BufReader::new(file);
     let mut line = Vec::new();
     let mut bytes = lines.read_until(b'\n', &mut line)? as u64;

@@ -15,14 +15,13 @@ mod sweep;
 mod table;
 mod trace;
 mod traces;
+mod usage;
 
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use crate::Error;
-use args::{Args, Command, TraceCommand};
+use args::{Command, TraceCommand};
 
 /// Exit codes, part of the contract (README, "Exit codes").
 const MISMATCH: u8 = 1;
@@ -33,8 +32,15 @@ const INTERRUPTED: u8 = 130;
 
 /// Runs the command line and gives the process's exit code.
 pub fn main() -> ExitCode {
-    // clap prints its own sentence and exits with 2, our code for a bad setting.
-    let args = Args::parse();
+    let args = match usage::parse() {
+        Ok(args) => args,
+        Err(help) if usage::is_help(&help) => {
+            // A reader that closed the pipe has what it wanted.
+            let _ = help.print();
+            return ExitCode::from(if help.use_stderr() { BAD_SETTING } else { 0 });
+        }
+        Err(wrong) => return fail(&usage::refusal(&wrong)),
+    };
     interrupt::watch();
     let result = match args.command {
         Command::Run(args) => run::run(*args),
@@ -57,24 +63,30 @@ pub fn main() -> ExitCode {
             } else {
                 error
             };
-            // Nobody is left to tell where standard error is gone; the exit code still says it.
-            let _ = writeln!(std::io::stderr(), "batchscope: {error} [{}]", error.code());
-            ExitCode::from(match error {
-                Error::Mismatch { .. } => MISMATCH,
-                Error::BadField { .. }
-                | Error::BadScenario { .. }
-                | Error::Contradiction { .. } => BAD_SETTING,
-                Error::BadCell { .. }
-                | Error::BadRow { .. }
-                | Error::MissingColumn { .. }
-                | Error::UnknownFormat { .. }
-                | Error::EmptyTrace { .. }
-                | Error::Truncated { .. }
-                | Error::NoFit { .. }
-                | Error::FailedLines { .. } => BAD_DATA,
-                Error::File { .. } => BAD_FILE,
-                Error::Interrupted => INTERRUPTED,
-            })
+            fail(&error)
         }
     }
+}
+
+/// Says what went wrong, and gives its exit code.
+fn fail(error: &Error) -> ExitCode {
+    // Nobody is left to tell where standard error is gone; the exit code still says it.
+    let _ = writeln!(std::io::stderr(), "batchscope: {error} [{}]", error.code());
+    ExitCode::from(match error {
+        Error::Mismatch { .. } => MISMATCH,
+        Error::BadArgument { .. }
+        | Error::BadField { .. }
+        | Error::BadScenario { .. }
+        | Error::Contradiction { .. } => BAD_SETTING,
+        Error::BadCell { .. }
+        | Error::BadRow { .. }
+        | Error::MissingColumn { .. }
+        | Error::UnknownFormat { .. }
+        | Error::EmptyTrace { .. }
+        | Error::Truncated { .. }
+        | Error::NoFit { .. }
+        | Error::FailedLines { .. } => BAD_DATA,
+        Error::File { .. } => BAD_FILE,
+        Error::Interrupted => INTERRUPTED,
+    })
 }

@@ -24,9 +24,9 @@ pub fn each<T: Send, R: Send>(
     let items = Mutex::new(items.enumerate());
     let (send, receive) = sync_channel(jobs);
     thread::scope(|scope| {
-        for _ in 0..jobs {
+        for started in 0..jobs {
             let (send, items, work) = (send.clone(), &items, &work);
-            scope.spawn(move || {
+            let thread = thread::Builder::new().spawn_scoped(scope, move || {
                 loop {
                     // A thread that panicked while it held the lock took no item with it.
                     let next = items.lock().unwrap_or_else(|e| e.into_inner()).next();
@@ -37,6 +37,18 @@ pub fn each<T: Send, R: Send>(
                     }
                 }
             });
+            match thread {
+                Ok(_) => {}
+                // The system has no more of them: those that run do the work.
+                Err(_) if started > 0 => break,
+                Err(e) => {
+                    return Err(Error::File {
+                        action: "start",
+                        path: "a thread".to_owned(),
+                        detail: e.to_string(),
+                    });
+                }
+            }
         }
         drop(send);
         for (i, result) in receive {

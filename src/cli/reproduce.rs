@@ -211,20 +211,25 @@ fn text(report: &Report, own_values: Option<&Path>) -> String {
     text += "\n";
     for left_out in report.left_out {
         text += &format!(
-            "{}: {} the first {} rows\n",
+            "{}: {} the first {}\n",
             left_out.study,
             match left_out.figures {
                 1 => "1 figure needs".to_owned(),
                 n => format!("{n} figures need"),
             },
-            left_out.needs_rows
+            table::counted(left_out.needs_rows, "row")
         );
     }
     text += &format!(
-        "{} figures compared: {} agree within half a unit of the last printed digit, {} differ\n",
-        report.compared,
-        report.compared - report.differ,
-        report.differ
+        "{} compared: {} within half a unit of the last printed digit, {}\n",
+        table::counted(report.compared as u64, "figure"),
+        verb(report.compared - report.differ, "agree"),
+        verb(report.differ, "differ")
     );
     text
+}
+
+/// "1 differs", "2 differ".
+fn verb(n: usize, verb: &str) -> String {
+    format!("{n} {verb}{}", if n == 1 { "s" } else { "" })
 }

@@ -10,7 +10,9 @@ use super::args::{RunArgs, ScenarioArgs};
 use super::{files, interrupt, table};
 use crate::metrics::rows;
 use crate::scenario::{ClosedLoop, Source, Ties};
+use crate::sched::{Boundaries, Policy};
 use crate::sim::Run;
+use crate::trace::predict::Kind;
 use crate::{Error, Outcome, Scenario, Trace};
 
 pub fn run(args: RunArgs) -> Result<(), Error> {
@@ -112,11 +114,90 @@ pub fn resolve(args: &ScenarioArgs) -> Result<(Scenario, Option<PathBuf>), Error
     set(&mut s.predictor.bin_error, args.bin_error);
     set(&mut s.seed, args.seed);
     s.validate()?;
+    without_effect(args, &s)?;
     let file = match &s.trace {
         Source::File { name, .. } => Some(PathBuf::from(name)),
         Source::Synthetic(_) => None,
     };
     Ok((s, file))
+}
+
+/// Refuses a flag that the resolved scenario ignores. A scenario file may carry such settings:
+/// there, switching the policy must keep the rest.
+fn without_effect(args: &ScenarioArgs, s: &Scenario) -> Result<(), Error> {
+    let policy = table::name(s.scheduler.policy);
+    let bins = s.scheduler.policy.has_bins();
+    let boundaries = s.scheduler.bins.boundaries;
+    let dynamic = matches!(
+        s.scheduler.policy,
+        Policy::Dynamic | Policy::MultiBinDynamic
+    );
+    let predictor = s.predictor.kind;
+    let no_bins = || format!("the scheduler {policy} has no bins");
+    let unpredicted = || format!("the scheduler {policy} does not look at predictions");
+    let flags: [(&str, bool, bool, String); 9] = [
+        ("--bins", args.bins.is_some(), !bins, no_bins()),
+        (
+            "--bins",
+            args.bins.is_some(),
+            boundaries == Boundaries::Fixed,
+            "boundaries \"fixed\" bring their own number of bins, by scheduler.bins.cuts"
+                .to_owned(),
+        ),
+        ("--boundaries", args.boundaries.is_some(), !bins, no_bins()),
+        (
+            "--predictor",
+            args.predictor.is_some(),
+            !bins,
+            unpredicted(),
+        ),
+        ("--sigma", args.sigma.is_some(), !bins, unpredicted()),
+        (
+            "--sigma",
+            args.sigma.is_some(),
+            !matches!(predictor, Kind::Published | Kind::Noisy),
+            format!(
+                "the predictor {} makes no such error",
+                table::name(predictor)
+            ),
+        ),
+        (
+            "--bin-error",
+            args.bin_error.is_some(),
+            !bins || predictor != Kind::Noisy,
+            if bins {
+                format!(
+                    "only the predictor noisy has it, and this one is {}",
+                    table::name(predictor)
+                )
+            } else {
+                no_bins()
+            },
+        ),
+        (
+            "--max-batch",
+            args.max_batch.is_some(),
+            !dynamic,
+            format!("the scheduler {policy} forms batches of a fixed size (--batch)"),
+        ),
+        (
+            "--batch",
+            args.batch.is_some(),
+            // The paper's optimal cuts depend on the batch size, whoever forms the batches.
+            dynamic && !(bins && boundaries == Boundaries::ExponentialOptimal),
+            format!("the scheduler {policy} sizes its batches itself (--max-batch)"),
+        ),
+    ];
+    match flags
+        .into_iter()
+        .find(|(_, given, ignored, _)| *given && *ignored)
+    {
+        Some((flag, _, _, because)) => Err(Error::Contradiction {
+            what: flag.to_owned(),
+            why: format!("it would have no effect: {because}; leave it out"),
+        }),
+        None => Ok(()),
+    }
 }
 
 /// The flags of a closed loop, on top of the scenario's, if it has one.

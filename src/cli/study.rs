@@ -37,13 +37,15 @@ pub fn study(command: StudyCommand) -> Result<(), Error> {
         execution.take(outcomes)?;
     }
     let documents = execution.files()?;
+    let mut written = 0;
     if let Some(folder) = &common.out {
-        write_all(folder, &documents, &execution)?;
+        written = write_all(folder, &documents, &execution)?;
         if let Some(journal) = journal {
             journal.remove()?;
         }
     }
-    print_report(&documents, common.print, common.out.as_deref())
+    let out = common.out.as_deref().map(|folder| (folder, written));
+    print_report(&documents, common.print, out)
 }
 
 /// Gives the study its trace and seed; the digest of a trace that was read, for the journal.
@@ -215,16 +217,19 @@ fn emit(scenarios: &[Scenario]) -> Result<(), Error> {
     })
 }
 
-/// Each file is whole or absent; the outcomes, which say that all is there, come last.
-fn write_all(folder: &Path, documents: &[File], execution: &Execution) -> Result<(), Error> {
+/// Each file is whole or absent; the outcomes, which say that all is there, come last. The result
+/// says how many there are.
+fn write_all(folder: &Path, documents: &[File], execution: &Execution) -> Result<u64, Error> {
+    let mut written = 0;
     for document in documents {
         for (name, bytes) in report::bytes(document)? {
             files::write(&folder.join(name), |file| file.write_all(&bytes))?;
+            written += 1;
         }
         interrupt::check()?;
     }
     if execution.outcomes().next().is_none() {
-        return Ok(());
+        return Ok(written);
     }
     files::write(&folder.join("outcomes.jsonl"), |file| {
         for outcome in execution.outcomes() {
@@ -232,11 +237,12 @@ fn write_all(folder: &Path, documents: &[File], execution: &Execution) -> Result
             file.write_all(b"\n")?;
         }
         Ok(())
-    })
+    })?;
+    Ok(written + 1)
 }
 
 /// The document that was asked for, and where the rest is.
-fn print_report(documents: &[File], print: Print, folder: Option<&Path>) -> Result<(), Error> {
+fn print_report(documents: &[File], print: Print, out: Option<(&Path, u64)>) -> Result<(), Error> {
     let wanted = documents.iter().find(|document| {
         matches!(
             (&document.content, print),
@@ -245,7 +251,6 @@ fn print_report(documents: &[File], print: Print, folder: Option<&Path>) -> Resu
                 | (Content::Json(_), Print::Json)
         )
     });
-    let count = documents.len() + 1;
     files::print(|output| {
         match wanted.map(|document| &document.content) {
             Some(Content::Text(text)) => output.write_all(text.as_bytes())?,
@@ -253,10 +258,11 @@ fn print_report(documents: &[File], print: Print, folder: Option<&Path>) -> Resu
             Some(Content::Json(value)) => writeln!(output, "{value:#}")?,
             Some(Content::Figure(_)) | None => {}
         }
-        match folder {
+        match out {
             // Whoever asked for JSON reads nothing else.
-            Some(folder) if print != Print::Json => {
-                writeln!(output, "\n{count} files in {}", folder.display())
+            Some((folder, written)) if print != Print::Json => {
+                let files = table::counted(written, "file");
+                writeln!(output, "\n{files} in {}", folder.display())
             }
             _ => Ok(()),
         }

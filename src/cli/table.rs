@@ -74,10 +74,10 @@ pub fn outcome(s: &Summary, read: &ReadReport) -> String {
     let (p, h) = (&s.published, &s.honest);
     let closed_loop = s.scenario.workload.closed_loop;
     let mut text = format!(
-        "{}: {} of {} rows replayed {} on {}, {}\n",
+        "{}: {} of {} replayed {} on {}, {}\n",
         w.trace,
         w.rows_replayed,
-        w.rows_in_trace,
+        counted(w.rows_in_trace, "row"),
         match &closed_loop {
             Some(users) => format!("by {}", sent_by(users)),
             None => format!("at {} requests/s", short(w.offered_requests_per_s)),
@@ -87,8 +87,10 @@ pub fn outcome(s: &Summary, read: &ReadReport) -> String {
     );
     text += &repairs(read);
     text += &format!(
-        "{} rows failed in the log ({} served all the same, {} left out)\n\n",
-        w.rows_failed, h.failed_replayed, h.failed_dropped
+        "{} failed in the log ({} served all the same, {} left out)\n\n",
+        counted(w.rows_failed, "row"),
+        h.failed_replayed,
+        h.failed_dropped
     );
 
     let mut table = new_table(&["", "as published", "honest"]);
@@ -192,8 +194,8 @@ pub fn outcome(s: &Summary, read: &ReadReport) -> String {
     }
     text += &format!("{table}\n\n");
     text += &format!(
-        "{} batches, {} requests on average, {} at most; {} s from first arrival to last end\n",
-        p.batches,
+        "{}, {} requests on average, {} at most; {} s from first arrival to last end\n",
+        batches(p.batches),
         short(p.avg_batch),
         p.max_batch,
         short(p.makespan_s)
@@ -206,16 +208,21 @@ pub fn outcome(s: &Summary, read: &ReadReport) -> String {
         );
     } else if h.backlog_at_last_arrival > 0 {
         text += &format!(
-            "{} requests were still waiting when the last one arrived: latencies grow with the \
-             trace's length as far as this is overload\n",
-            h.backlog_at_last_arrival
+            "{} still waiting when the last one arrived: latencies grow with the trace's length as \
+             far as this is overload\n",
+            match h.backlog_at_last_arrival {
+                1 => "1 request was".to_owned(),
+                n => format!("{n} requests were"),
+            }
         );
     }
     if h.batches_over_memory > 0 {
         text += &format!(
-            "{} batches exceed the memory that the scenario gives a GPU; a real server would have \
-             failed\n",
-            h.batches_over_memory
+            "{} the memory that the scenario gives a GPU; a real server would have failed\n",
+            match h.batches_over_memory {
+                1 => "1 batch exceeds".to_owned(),
+                n => format!("{n} batches exceed"),
+            }
         );
     }
     if let Some(prediction) = &h.prediction {
@@ -246,19 +253,33 @@ fn sent_by(users: &ClosedLoop) -> String {
     )
 }
 
-fn counted(n: u32, what: &str) -> String {
+/// "1 row", "2 rows".
+pub fn counted(n: impl Into<u64>, what: &str) -> String {
+    let n = n.into();
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+}
+
+fn batches(n: u64) -> String {
+    match n {
+        1 => "1 batch".to_owned(),
+        n => format!("{n} batches"),
+    }
+}
+
+/// A choice by its JSON name.
+pub fn name(choice: impl serde::Serialize) -> String {
+    serde_json::to_value(choice)
+        .ok()
+        .and_then(|value| value.as_str().map(str::to_owned))
+        .unwrap_or_default()
 }
 
 /// The policy by its JSON name, with K where it has bins.
 fn policy(s: &Scenario, bins: usize) -> String {
-    let name = serde_json::to_value(s.scheduler.policy)
-        .ok()
-        .and_then(|value| value.as_str().map(str::to_owned))
-        .unwrap_or_default();
+    let name = name(s.scheduler.policy);
     match bins {
         0 => name,
-        bins => format!("{name} with {bins} bins"),
+        bins => format!("{name} with {}", counted(bins as u64, "bin")),
     }
 }
 
@@ -266,12 +287,12 @@ fn repairs(read: &ReadReport) -> String {
     let mut text = String::new();
     if read.rows_sorted > 0 {
         text += &format!(
-            "{} rows stood out of time order and were sorted\n",
-            read.rows_sorted
+            "{} out of time order, now sorted\n",
+            counted(read.rows_sorted, "row")
         );
     }
     if read.rows_blank > 0 {
-        text += &format!("{} blank rows were passed over\n", read.rows_blank);
+        text += &format!("{} passed over\n", counted(read.rows_blank, "blank row"));
     }
     text
 }
@@ -344,6 +365,9 @@ pub fn fit(f: &Fit) -> String {
         short(f.rmse_s),
         percent(f.worst_relative_error),
     );
+    if super::fit::within_error_of_zero(f) {
+        text += "gamma is 0 within its error; a scenario takes 0, and nothing below\n";
+    }
     if !f.outside_published_bounds.is_empty() {
         text += &format!(
             "outside the bounds of the published fit: {}\n",
@@ -361,10 +385,9 @@ pub fn highest_rate(
     promise: &Promise,
 ) -> String {
     let mut text = format!(
-        "highest rate at which {} on {} GPU{}, {}\n",
+        "highest rate at which {} on {}, {}\n",
         promised(promise),
-        scenario.fleet.gpus,
-        if scenario.fleet.gpus == 1 { "" } else { "s" },
+        counted(scenario.fleet.gpus, "GPU"),
         policy(
             scenario,
             if scenario.scheduler.policy.has_bins() {

@@ -2,6 +2,7 @@
 //! study's grid point are all this one noun.
 
 mod check;
+mod json;
 mod preset;
 
 use serde::{Deserialize, Serialize};
@@ -204,10 +205,7 @@ pub enum TokenRule {
 impl Scenario {
     /// Reads a scenario from JSON and checks it; `file` is for the error's sentence.
     pub fn from_json(text: &str, file: &str) -> Result<Scenario, Error> {
-        let mut reader = serde_json::Deserializer::from_str(text);
-        let scenario: Scenario = serde_path_to_error::deserialize(&mut reader)
-            .map_err(|e| bad_json(file, e.path().to_string(), e.into_inner()))?;
-        reader.end().map_err(|e| bad_json(file, String::new(), e))?;
+        let scenario = json::read(text, file)?;
         scenario.validate()?;
         Ok(scenario)
     }
@@ -222,20 +220,5 @@ impl Scenario {
     /// Refuses any field outside its range, by name.
     pub fn validate(&self) -> Result<(), Error> {
         check::scenario(self)
-    }
-}
-
-fn bad_json(file: &str, field: String, e: serde_json::Error) -> Error {
-    let text = e.to_string();
-    // serde_json repeats the position at the end of its sentence; ours has it in front.
-    let problem = text
-        .rfind(" at line ")
-        .map_or(text.as_str(), |end| &text[..end]);
-    Error::BadScenario {
-        file: file.to_owned(),
-        line: e.line(),
-        column: e.column(),
-        field: if field == "." { String::new() } else { field },
-        problem: problem.to_owned(),
     }
 }

@@ -59,14 +59,7 @@ impl Prepared {
             rows.clone().find(|row| replayed(row)),
             rows.clone().rev().find(|row| replayed(row)),
         ) else {
-            return Err(Error::EmptyTrace {
-                file: trace.name.clone(),
-                problem: format!(
-                    "no request is left to replay ({} rows inside window and limit, {} of them \
-                     failed); widen the window, or keep failed rows",
-                    report.rows_taken, report.rows_failed
-                ),
-            });
+            return Err(nothing_left(trace, scenario, &report, drop_failed));
         };
         // Users send by the run's own clock.
         let (origin_s, recorded_span_s) = match scenario.workload.closed_loop {
@@ -196,6 +189,44 @@ impl Prepared {
             bin_accuracy: right_bin as f64 / requests as f64,
             mean_abs_error_tokens: error_tokens as f64 / requests as f64,
         })
+    }
+}
+
+/// Why no row is left: the trace has none to replay, or window and limit leave it out.
+fn nothing_left(
+    trace: &Trace,
+    scenario: &Scenario,
+    report: &WorkloadReport,
+    drop_failed: bool,
+) -> Error {
+    let problem = format!(
+        "no request is left to replay ({} rows inside window and limit, {} of them failed); widen \
+         the window, or keep failed rows",
+        report.rows_taken, report.rows_failed
+    );
+    let workload = &scenario.workload;
+    let has_some = trace
+        .output
+        .iter()
+        .any(|&output| !drop_failed || output > 0);
+    let setting = if !has_some {
+        None
+    } else if workload.window_start_s.is_some() {
+        Some("workload.window_start_s")
+    } else if workload.window_end_s.is_some() {
+        Some("workload.window_end_s")
+    } else {
+        workload.limit.map(|_| "workload.limit")
+    };
+    match setting {
+        Some(field) => Error::Contradiction {
+            what: field.to_owned(),
+            why: format!("of {} {problem}", trace.name),
+        },
+        None => Error::EmptyTrace {
+            file: trace.name.clone(),
+            problem,
+        },
     }
 }
 

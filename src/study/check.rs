@@ -14,13 +14,39 @@ pub(super) fn count(field: &str, value: u32, most: u32) -> Result<(), Error> {
     ))
 }
 
-/// At least one whole number from 1 to `most`, each once.
+/// Most runs of one step of a study, replications not counted. Larger than any study here by far;
+/// a slip in a list could ask for millions.
+pub(super) const MAX_RUNS: usize = 10_000;
+
+/// That a grid of these lists has at most [`MAX_RUNS`] runs; `fields` names them.
+pub(super) fn grid(fields: &str, lists: [&[u32]; 3]) -> Result<(), Error> {
+    let runs = lists
+        .iter()
+        .fold(1usize, |runs, list| runs.saturating_mul(list.len()));
+    if runs <= MAX_RUNS {
+        return Ok(());
+    }
+    Err(refuse(
+        fields,
+        format!("a grid of {runs} runs"),
+        format!("at most {MAX_RUNS} runs"),
+    ))
+}
+
+/// Whole numbers from 1 to `most`, each once: at least one, and no more than [`MAX_RUNS`].
 pub(super) fn counts(field: &str, values: &[u32], most: u32) -> Result<(), Error> {
     if values.is_empty() {
         return Err(refuse(
             field,
             "an empty list",
             "at least one number".to_owned(),
+        ));
+    }
+    if values.len() > MAX_RUNS {
+        return Err(refuse(
+            field,
+            format!("a list of {}", values.len()),
+            format!("at most {MAX_RUNS} numbers"),
         ));
     }
     for (i, &value) in values.iter().enumerate() {

@@ -85,7 +85,10 @@ impl FileReport {
                 "{name}: {rows} rows; the first {HEAD_ROWS} are those of BurstGPT_1.csv, no \
                  checksum is known for more"
             ),
-            Recognised::Unknown => format!("{name}: {rows} rows, not from BurstGPT_1.csv"),
+            Recognised::Unknown => {
+                let s = if rows == 1 { "" } else { "s" };
+                format!("{name}: {rows} row{s}, not from BurstGPT_1.csv")
+            }
         }
     }
 
@@ -242,8 +245,8 @@ impl Comparison {
     pub fn run_name(&self) -> String {
         let many = |n: u32, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
         let mut run = format!(
-            "{} requests / {}, {}, {}",
-            self.requests,
+            "{} / {}, {}, {}",
+            many(self.requests, "request"),
             self.time_scale,
             name(&self.scheduler),
             many(self.gpus, "GPU")

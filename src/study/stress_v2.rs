@@ -113,6 +113,10 @@ impl StressV2 {
     fn grid(&self) -> Result<Vec<Scenario>, Error> {
         check::counts("stress-v2.gpu_counts", &self.gpu_counts, MAX_GPUS)?;
         check::counts("stress-v2.bin_counts", &self.bin_counts, MAX_BINS)?;
+        check::grid(
+            "stress-v2.request_counts, gpu_counts and bin_counts",
+            [&self.request_counts, &self.gpu_counts, &self.bin_counts],
+        )?;
         let mut points = Vec::new();
         for &n in &self.request_counts {
             for &gpus in &self.gpu_counts {

@@ -338,6 +338,10 @@ impl Plan for TwoStep {
         check::counts("two-step.request_counts", &self.request_counts, u32::MAX)?;
         check::counts("two-step.gpu_counts", &self.gpu_counts, MAX_GPUS)?;
         check::counts("two-step.bin_counts", &self.bin_counts, MAX_BINS)?;
+        check::grid(
+            "two-step.request_counts, gpu_counts and bin_counts",
+            [&self.request_counts, &self.gpu_counts, &self.bin_counts],
+        )?;
         let size = self.request_counts.len() * self.grid_size();
         if done.len() < size {
             return Ok(self.grid());

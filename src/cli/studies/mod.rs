@@ -11,9 +11,10 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::args::FormatArg;
+use super::args::{FormatArg, count, jobs};
 use super::files;
 use crate::study::Study;
+use crate::study::execution::MAX_REPLICATIONS;
 use crate::study::server::Server;
 use crate::{Error, Scenario};
 
@@ -42,7 +43,7 @@ impl StudyCommand {
     /// Errors: those of the files that the flags name.
     pub fn study(self) -> Result<(Study, Common), Error> {
         Ok(match self {
-            StudyCommand::StressV2(args) => args.study(),
+            StudyCommand::StressV2(args) => args.study()?,
             StudyCommand::ThreeStep(args) => args.study(),
             StudyCommand::TwoStep(args) => args.study(),
             StudyCommand::Saturation(args) => args.study()?,
@@ -77,13 +78,13 @@ pub struct Common {
     /// Format of the trace file; default: recognised from its content.
     #[arg(long, value_name = "F", requires = "trace")]
     pub format: Option<FormatArg>,
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count(0, u32::MAX))]
     pub seed: Option<u32>,
     /// Repeat every run with R seeds and add tables of means and 95 % intervals.
-    #[arg(long, value_name = "R", default_value_t = 1)]
+    #[arg(long, value_name = "R", default_value_t = 1, value_parser = count(1, MAX_REPLICATIONS))]
     pub replications: u32,
     /// Threads; default: one per core.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = jobs)]
     pub jobs: Option<usize>,
     /// Print the scenarios to run next, one a line, and stop; `batchscope sweep` runs them.
     #[arg(long)]

@@ -3,6 +3,9 @@
 use clap::Args;
 
 use super::{Common, set};
+use crate::cli::args::{count, number};
+use crate::scenario::MAX_BATCH;
+use crate::sched::bins::MAX_BINS;
 use crate::study::Study;
 use crate::study::paper::Paper;
 
@@ -11,19 +14,19 @@ pub struct PaperArgs {
     #[command(flatten)]
     common: Common,
     /// Requests of each run [default: 400000].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count(1, u32::MAX))]
     requests: Option<u32>,
     /// Batch sizes [default: 128,8].
-    #[arg(long, value_name = "B,B,...", value_delimiter = ',')]
+    #[arg(long, value_name = "B,B,...", value_delimiter = ',', allow_hyphen_values = true, value_parser = count(1, MAX_BATCH))]
     batch_sizes: Option<Vec<u32>>,
     /// Numbers of bins without prediction errors [default: 1,2,3,4,5,8,16,32].
-    #[arg(long, value_name = "K,K,...", value_delimiter = ',')]
+    #[arg(long, value_name = "K,K,...", value_delimiter = ',', allow_hyphen_values = true, value_parser = count(1, MAX_BINS))]
     bin_counts: Option<Vec<u32>>,
     /// Numbers of bins with prediction errors [default: 2,4,8].
-    #[arg(long, value_name = "K,K,...", value_delimiter = ',')]
+    #[arg(long, value_name = "K,K,...", value_delimiter = ',', allow_hyphen_values = true, value_parser = count(1, MAX_BINS))]
     error_bin_counts: Option<Vec<u32>>,
     /// Chances of one bin too low, and the same of one too high [default: 0,0.01,0.05,0.1,0.25,0.5].
-    #[arg(long, value_name = "P,P,...", value_delimiter = ',')]
+    #[arg(long, value_name = "P,P,...", value_delimiter = ',', allow_hyphen_values = true, value_parser = number(0.0, 0.5))]
     bin_errors: Option<Vec<f64>>,
 }
 

@@ -6,7 +6,9 @@ use clap::Args;
 
 use super::{Common, server, set};
 use crate::Error;
+use crate::cli::args::{count, number, think};
 use crate::cli::files;
+use crate::scenario::MAX_BATCH;
 use crate::study::Study;
 use crate::study::saturation::{Measured, Saturation, points};
 
@@ -22,38 +24,38 @@ pub struct SaturationArgs {
     ])]
     points: Option<PathBuf>,
     /// Levels of load [default: 10,50,100].
-    #[arg(long, value_name = "N,N,...", value_delimiter = ',')]
+    #[arg(long, value_name = "N,N,...", value_delimiter = ',', allow_hyphen_values = true, value_parser = count(1, 1_000_000))]
     users: Option<Vec<u32>>,
     /// Requests of each user, one after another [default: 5].
-    #[arg(long, value_name = "R")]
+    #[arg(long, value_name = "R", value_parser = count(1, 10_000_000))]
     requests_per_user: Option<u32>,
     /// Shortest and longest pause between an answer and the next request, s [default: 0.5,2].
-    #[arg(long, value_name = "MIN,MAX", value_delimiter = ',', num_args = 1..=2)]
-    think: Option<Vec<f64>>,
+    #[arg(long, value_name = "MIN,MAX", num_args = 1, allow_hyphen_values = true, value_parser = think)]
+    think: Option<[f64; 2]>,
     /// Prompt tokens of each request [default: 12].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count(0, u32::MAX))]
     prompt: Option<u32>,
     /// Output tokens of each request [default: 128].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count(0, u32::MAX))]
     output: Option<u32>,
     /// Scenario whose predictor, scheduler, fleet, latency model, memory and SLA are the server;
     /// default: an A40 whose every step reads the weights of an 8-billion-parameter model once.
     #[arg(long, value_name = "FILE")]
     server: Option<PathBuf>,
     /// Peak of the accelerator, FLOP/s [default: 149.7e12, an A40].
-    #[arg(long, value_name = "FLOPS")]
+    #[arg(long, value_name = "FLOPS", value_parser = number(1e6, 1e24))]
     peak_flops: Option<f64>,
     /// Memory bandwidth of the accelerator, bytes/s [default: 696e9, an A40].
-    #[arg(long, value_name = "B_PER_S")]
+    #[arg(long, value_name = "B_PER_S", value_parser = number(1e3, 1e21))]
     bandwidth: Option<f64>,
     /// Parameters of the model [default: 8e9].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number(1.0, 1e18))]
     params: Option<f64>,
     /// Bytes of one parameter [default: 2].
-    #[arg(long, value_name = "B")]
+    #[arg(long, value_name = "B", value_parser = number(0.01, 16.0))]
     bytes_per_param: Option<f64>,
     /// Largest batch of the server [default: 256].
-    #[arg(long, value_name = "B", conflicts_with = "server")]
+    #[arg(long, value_name = "B", conflicts_with = "server", value_parser = count(1, MAX_BATCH))]
     max_batch: Option<u32>,
 }
 
@@ -62,10 +64,8 @@ impl SaturationArgs {
         let mut study = Saturation::default();
         set(&mut study.users, self.users);
         set(&mut study.requests_per_user, self.requests_per_user);
-        if let Some([min, max]) = self.think.as_deref() {
-            (study.think_min_s, study.think_max_s) = (*min, *max);
-        } else if let Some([one]) = self.think.as_deref() {
-            (study.think_min_s, study.think_max_s) = (*one, *one);
+        if let Some([least, most]) = self.think {
+            (study.think_min_s, study.think_max_s) = (least, most);
         }
         set(&mut study.prompt_tokens, self.prompt);
         set(&mut study.output_tokens, self.output);

@@ -3,6 +3,8 @@
 use clap::Args;
 
 use super::{Common, set};
+use crate::cli::args::{count, number};
+use crate::scenario::MAX_GPUS;
 use crate::study::Study;
 use crate::study::three_step::{Steps, ThreeStep};
 
@@ -11,19 +13,19 @@ pub struct ThreeStepArgs {
     #[command(flatten)]
     common: Common,
     /// Requests of the largest runs; step 1 begins at 1,000 and goes up in tens [default: 1000000].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count(1, u32::MAX))]
     max_requests: Option<u32>,
     /// The largest fleet of step 2 [default: 100].
-    #[arg(long, value_name = "G")]
+    #[arg(long, value_name = "G", value_parser = count(1, MAX_GPUS))]
     max_gpus: Option<u32>,
     /// Replay arrivals at the trace's own pace.
     #[arg(long, conflicts_with = "rps_scaling")]
     use_real_timestamps: bool,
     /// Arrival times are divided by this [default: 200].
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", value_parser = number(1e-6, 1e9))]
     rps_scaling: Option<f64>,
     /// The SLA, arrival to end, and the controllers' target, s [default: 1].
-    #[arg(long, value_name = "S")]
+    #[arg(long, value_name = "S", value_parser = number(1e-6, 1e4))]
     d_sla: Option<f64>,
     /// More requests only.
     #[arg(long, group = "only")]
@@ -36,7 +38,7 @@ pub struct ThreeStepArgs {
     step3_only: bool,
     /// The fleet of step 3; default: the one of step 2 with the highest published capacity, 32
     /// without step 2.
-    #[arg(long, value_name = "G")]
+    #[arg(long, value_name = "G", value_parser = count(1, MAX_GPUS))]
     best_gpu_count: Option<u32>,
 }
 

@@ -3,6 +3,9 @@
 use clap::{Args, ValueEnum};
 
 use super::{Common, set};
+use crate::cli::args::{count, number};
+use crate::scenario::MAX_GPUS;
+use crate::sched::bins::MAX_BINS;
 use crate::study::Study;
 use crate::study::two_step::{Step, TwoStep};
 
@@ -14,16 +17,16 @@ pub struct TwoStepArgs {
     #[arg(long, default_value = "all")]
     step: StepArg,
     /// Numbers of requests, from the head of the trace [default: 1000,10000,100000,1000000].
-    #[arg(long, value_name = "N,N,...", value_delimiter = ',')]
+    #[arg(long, value_name = "N,N,...", value_delimiter = ',', allow_hyphen_values = true, value_parser = count(1, u32::MAX))]
     request_counts: Option<Vec<u32>>,
     /// Fleets of the grid [default: 1,2,4,8,16,32,64,100].
-    #[arg(long, value_name = "G,G,...", value_delimiter = ',')]
+    #[arg(long, value_name = "G,G,...", value_delimiter = ',', allow_hyphen_values = true, value_parser = count(1, MAX_GPUS))]
     gpu_counts: Option<Vec<u32>>,
     /// Numbers of bins of the grid [default: 1,2,4,8,16,32].
-    #[arg(long, value_name = "K,K,...", value_delimiter = ',')]
+    #[arg(long, value_name = "K,K,...", value_delimiter = ',', allow_hyphen_values = true, value_parser = count(1, MAX_BINS))]
     bin_counts: Option<Vec<u32>>,
     /// Arrival times are divided by this [default: 200].
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", value_parser = number(1e-6, 1e9))]
     rps_scaling: Option<f64>,
 }
 

@@ -1,0 +1,157 @@
+//! Reading a scenario from text: where it is wrong, and in words of JSON rather than of Rust.
+
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
+
+use super::Scenario;
+use crate::error::Error;
+
+/// Fields whose value is a list.
+const LISTS: [&str; 3] = ["cuts", "values", "weights"];
+
+/// No field of a scenario lies as deep.
+const DEEPEST: usize = 16;
+
+/// Reads the text, without a look at ranges.
+pub(super) fn read(text: &str, file: &str) -> Result<Scenario, Error> {
+    let whole: Option<&RawValue> = serde_json::from_str(text).ok();
+    // serde takes a list for a group of fields, by their order in our code.
+    let list = whole.and_then(|whole| find_list(whole, String::new(), DEEPEST));
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let read: Result<Scenario, _> = serde_path_to_error::deserialize(&mut reader);
+    let wrong = match read {
+        Ok(scenario) if list.is_none() => {
+            reader
+                .end()
+                .map_err(|e| refusal(file, String::new(), &e, whole.is_some()))?;
+            return Ok(scenario);
+        }
+        Ok(_) => None,
+        Err(e) => {
+            let path = e.path().to_string();
+            // "?" is where text that is no JSON ends.
+            let field = match path.as_str() {
+                "." | "?" => String::new(),
+                _ => path,
+            };
+            Some((field, e.into_inner()))
+        }
+    };
+    match (list, wrong) {
+        (Some(list), None) => Err(list_for_object(text, file, list)),
+        (Some(list), Some((field, e))) if in_the_list(&field, &list.0, &e) => {
+            Err(list_for_object(text, file, list))
+        }
+        (_, Some((field, e))) => Err(refusal(file, field, &e, whole.is_some())),
+        // Handled above: nothing is wrong.
+        (None, None) => Ok(Scenario::default()),
+    }
+}
+
+/// The path and text of the first list that stands where no field has one.
+fn find_list(value: &RawValue, path: String, depth: usize) -> Option<(String, &str)> {
+    let text = value.get();
+    if text.starts_with('[') {
+        return Some((path, text));
+    }
+    if depth == 0 || !text.starts_with('{') {
+        return None;
+    }
+    let fields: BTreeMap<String, &RawValue> = serde_json::from_str(text).ok()?;
+    fields
+        .into_iter()
+        .filter(|(name, _)| !LISTS.contains(&name.as_str()))
+        .find_map(|(name, value)| {
+            let path = match path.as_str() {
+                "" => name,
+                group => format!("{group}.{name}"),
+            };
+            find_list(value, path, depth - 1)
+        })
+}
+
+/// Whether serde took the list at `path` for a group and failed over what is in it. Where it
+/// failed over the list itself, a single value was wanted.
+fn in_the_list(field: &str, path: &str, e: &serde_json::Error) -> bool {
+    match field.strip_prefix(path) {
+        Some("") => e.to_string().starts_with("invalid length"),
+        Some(rest) => rest.starts_with('['),
+        None => false,
+    }
+}
+
+fn list_for_object(text: &str, file: &str, (field, list): (String, &str)) -> Error {
+    // The list is a part of the text.
+    let start = (list.as_ptr() as usize).saturating_sub(text.as_ptr() as usize);
+    let before = text.as_bytes().get(..start).unwrap_or_default();
+    let line_start = before.iter().rposition(|&byte| byte == b'\n');
+    Error::BadScenario {
+        file: file.to_owned(),
+        line: 1 + before.iter().filter(|&&byte| byte == b'\n').count(),
+        column: before.len() - line_start.map_or(0, |at| at + 1) + 1,
+        field,
+        problem: "expected an object, found a list".to_owned(),
+    }
+}
+
+/// `whole`: the text is JSON, though not a scenario.
+fn refusal(file: &str, field: String, e: &serde_json::Error, whole: bool) -> Error {
+    let text = e.to_string();
+    // serde_json repeats the position at the end of its sentence; ours has it in front.
+    let problem = text
+        .rfind(" at line ")
+        .map_or(text.as_str(), |end| &text[..end]);
+    Error::BadScenario {
+        file: file.to_owned(),
+        line: e.line(),
+        column: e.column(),
+        field,
+        problem: match problem {
+            // What serde_json says where a choice should stand and something else does.
+            "expected value" if whole => "expected a name or an object".to_owned(),
+            _ => plain(problem).unwrap_or_else(|| problem.to_owned()),
+        },
+    }
+}
+
+/// serde's "invalid type: sequence, expected struct Fleet" as "expected an object, found a list".
+fn plain(problem: &str) -> Option<String> {
+    let (kind, rest) = problem.split_once(": ").or_else(|| {
+        // "invalid length 1, expected struct ClosedLoop with 4 elements".
+        let rest = problem.strip_prefix("invalid length ")?;
+        Some(("invalid length", rest))
+    })?;
+    if !matches!(kind, "invalid type" | "invalid value" | "invalid length") {
+        return None;
+    }
+    let (found, expected) = rest.rsplit_once(", expected ")?;
+    let first_word = expected.split(' ').next().unwrap_or(expected);
+    let expected = match (first_word, expected) {
+        ("struct" | "newtype" | "map", _) => "an object",
+        (_, "u32") => "a whole number from 0 to 4294967295",
+        (_, "f64") => "a number",
+        (_, "a sequence") => "a list",
+        (_, "a boolean") => "true or false",
+        (_, "string or map" | "variant identifier") | ("enum", _) => "a name or an object",
+        (_, "unit" | "unit variant") => "the name alone",
+        (_, other) => other,
+    };
+    let quoted = |text: &str| text.split('`').nth(1).map(str::to_owned);
+    let found = match found {
+        "sequence" => "a list".to_owned(),
+        "map" => "an object".to_owned(),
+        "unit" | "null" | "Option value" => "null".to_owned(),
+        "unit variant" => "the name alone".to_owned(),
+        "newtype variant" | "struct variant" => "an object".to_owned(),
+        text => match text.split_once(' ') {
+            Some(("integer" | "boolean" | "floating", _)) => {
+                quoted(text).unwrap_or_else(|| text.to_owned())
+            }
+            Some(("string", text)) => text.to_owned(),
+            _ if kind == "invalid length" => format!("a list of {text}"),
+            _ => text.to_owned(),
+        },
+    };
+    Some(format!("expected {expected}, found {found}"))
+}
