@@ -243,16 +243,16 @@ pub fn judge(row: &Row, outcome: &Summary) -> Vec<Comparison> {
 impl Comparison {
     /// Its run, as in "1000 requests / 200, multi-bin-dynamic, 32 GPUs, 8 bins".
     pub fn run_name(&self) -> String {
-        let many = |n: u32, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+        let many = |n: u64, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
         let mut run = format!(
             "{} / {}, {}, {}",
             many(self.requests, "request"),
             self.time_scale,
             name(&self.scheduler),
-            many(self.gpus, "GPU")
+            many(u64::from(self.gpus), "GPU")
         );
         if self.scheduler.has_bins() {
-            run += &format!(", {}", many(self.bins, "bin"));
+            run += &format!(", {}", many(u64::from(self.bins), "bin"));
         }
         if self.token_rule == TokenRule::DecodeStep {
             run += ", decode-step";
