@@ -120,6 +120,7 @@ fn hopeless_and_endless_promises_are_said_to_be_so() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("holds even at"), "{text}");
     assert!(text.contains("too short"), "{text}");
+    assert!(text.contains("full backlog"), "{text}");
 }
 
 #[test]
@@ -149,10 +150,10 @@ fn a_file_is_replicated_by_blocks() {
     assert_eq!(rates.len(), 4);
     assert!(rates.iter().any(|&r| r != rates[0]), "{rates:?}");
 
-    let output = capacity(&["--trace", trace, "--replications", "3000"]);
+    let output = capacity(&["--trace", trace, "--limit", "1000", "--replications", "600"]);
     assert_eq!(output.status.code(), Some(2));
     let message = String::from_utf8(output.stderr).unwrap();
-    assert!(message.contains("at most 2000"), "{message}");
+    assert!(message.contains("at most 500"), "{message}");
 }
 
 #[test]
@@ -163,4 +164,31 @@ fn a_rate_without_its_question_is_refused() {
     assert_eq!(output.status.code(), Some(2));
     let output = capacity(&["--replications", "0"]);
     assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn no_rate_is_promised_that_the_fleet_cannot_keep_up() {
+    // 1,000 requests of 1 s and 60 s of patience: at 1.05/s the trace ends before the queue is
+    // long enough to break the promise, and yet nobody serves 1.05/s with one GPU.
+    let folder = TempDir::new().unwrap();
+    let scenario = md1(&folder, 60.0);
+    let args = [&scenario, "--of", "request", "--limit", "1000", "--json"];
+    let found = parsed(&capacity(&args));
+    for replication in found["replications"].as_array().unwrap() {
+        let probe = replication.get("found").or(replication.get("unbounded"));
+        let rate = probe.unwrap()["rate_per_s"].as_f64().unwrap();
+        assert!(rate <= 1.0, "{replication}");
+    }
+    let args = [
+        &scenario,
+        "--of",
+        "request",
+        "--limit",
+        "1000",
+        "--fewest-gpus",
+    ];
+    let found = parsed(&capacity(
+        &[&args[..], &["--rate", "1.05", "--json"]].concat(),
+    ));
+    assert_eq!(found["gpus"], 2);
 }

@@ -10,6 +10,7 @@ use crate::scenario::Source;
 use crate::study::capacity::{
     Estimate, Fewest, Highest, Promise, Replication, Simulate, fewest_gpus,
 };
+use crate::study::execution::MAX_REPLICATIONS;
 use crate::{Error, Scenario};
 
 /// The answer to "how high a rate".
@@ -27,17 +28,23 @@ pub fn capacity(args: CapacityArgs) -> Result<(), Error> {
         which: args.of.0,
         share: args.attainment,
     };
-    if args.replications == 0 {
+    if !(1..=MAX_REPLICATIONS).contains(&args.replications) {
         return Err(Error::BadField {
             field: "replications".to_owned(),
-            value: "0".to_owned(),
-            allowed: "a whole number from 1".to_owned(),
+            value: args.replications.to_string(),
+            allowed: format!("a whole number from 1 to {MAX_REPLICATIONS}"),
         });
     }
     if args.scenario.rate.is_some() && !args.fewest_gpus {
         return Err(Error::Contradiction {
             what: "--rate".to_owned(),
             why: "the rate is what is searched; add --fewest-gpus, or leave it out".to_owned(),
+        });
+    }
+    if args.scenario.gpus.is_some() && args.fewest_gpus {
+        return Err(Error::Contradiction {
+            what: "--gpus".to_owned(),
+            why: "the fleet is what --fewest-gpus searches; leave one of them out".to_owned(),
         });
     }
     if args.scenario.time_scale.is_some() {
@@ -80,9 +87,7 @@ pub fn capacity(args: CapacityArgs) -> Result<(), Error> {
     if let (true, Some(rate)) = (args.fewest_gpus, args.scenario.rate) {
         let found = fewest_gpus(rate, promise, |gpus| {
             each(jobs, replications.iter(), |(trace, replication)| {
-                Ok(replication
-                    .attainment(trace, rate, gpus, simulate)?
-                    .attainment)
+                replication.attempt(trace, rate, gpus, simulate)
             })
         })?;
         return show(args.json, &found, |f: &Fewest| table::fewest(f, &promise));

@@ -422,26 +422,38 @@ pub fn highest_rate(
     match rate {
         Some(rate) => text += &format!("{} requests/s\n", estimate(rate, short)),
         None if never => {
-            text +=
-                "the promise fails even where hardly anything waits: this fleet cannot keep it\n";
+            text += "the promise fails at every rate that was tried: this fleet and scheduler cannot keep it\n";
         }
         None => {}
     }
     if unbounded {
-        text += "the trace is too short to overload this fleet: give it more requests\n";
+        text += "the promise holds up to the rate at which the fleet serves a full backlog; no higher rate can\n\
+                 be kept up, and the trace is too short to show where the promise ends: give it more requests\n";
     }
     text
 }
 
 /// The table of `batchscope capacity --fewest-gpus`.
 pub fn fewest(found: &Fewest, promise: &Promise) -> String {
-    let mut table = new_table(&["GPUs", "attainment", "95 % from", "to"]);
-    for (gpus, attained) in &found.tried {
-        let [low, high] = match attained.interval {
+    let mut table = new_table(&[
+        "GPUs",
+        "attainment",
+        "95 % from",
+        "to",
+        "serves at most, /s",
+    ]);
+    for fleet in &found.tried {
+        let [low, high] = match fleet.attainment.interval {
             Some(ends) => ends.map(percent),
             None => ["-".to_owned(), "-".to_owned()],
         };
-        table.add_row([gpus.to_string(), percent(attained.mean), low, high]);
+        table.add_row([
+            fleet.gpus.to_string(),
+            percent(fleet.attainment.mean),
+            low,
+            high,
+            short(fleet.throughput_per_s.mean),
+        ]);
     }
     let mut text = format!(
         "fewest GPUs with which {} at {} requests/s\n{table}\n\n",

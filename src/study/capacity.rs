@@ -64,14 +64,14 @@ pub enum Highest {
     Found(Probe),
     /// It fails at every rate that was tried; the lowest one.
     Never(Probe),
-    /// It holds even at this rate, at which nearly all requests arrive at once: the trace is too
-    /// short to overload the fleet.
+    /// It holds even at this rate, at which the fleet serves a full backlog: no higher one can be
+    /// kept up, and the trace is too short to show where the promise ends.
     Unbounded(Probe),
 }
 
 /// Rates are bisected to this relative width.
 pub const PRECISION: f64 = 0.005;
-/// Rates are tried between the fleet's throughput on a full backlog times and over this.
+/// Rates are tried down to the fleet's throughput over this.
 const REACH: f64 = 1024.0;
 /// The highest rate that a scenario may ask for.
 const MOST_RATE: f64 = 1e7;
@@ -157,48 +157,36 @@ impl Replication {
         probe.attainment >= self.promise.share
     }
 
-    /// The highest rate at which the promise holds on the scenario's fleet.
+    /// The rate at which a fleet serves when all requests arrive at once, requests/s: a higher one
+    /// makes the queue grow as long as it lasts.
+    fn throughput(&self, trace: &Trace, gpus: u32, simulate: Simulate<'_>) -> Result<f64, Error> {
+        let flood = simulate(trace, &self.at(MOST_RATE, gpus))?.summary;
+        Ok(flood.published.requests_per_s.min(MOST_RATE))
+    }
+
+    /// The highest rate at which the promise holds on the scenario's fleet, up to the fleet's
+    /// throughput: beyond that only the end of the trace keeps a promise.
     ///
     /// Attainment need not fall with the rate everywhere (full batches form late at low rates), so
     /// rates are tried from high to low in steps of sqrt 2 before the last step is bisected.
     pub fn highest_rate(&self, trace: &Trace, simulate: Simulate<'_>) -> Result<Highest, Error> {
         let gpus = self.scenario.fleet.gpus;
         let probe = |rate: f64| self.probe(trace, rate, gpus, simulate);
-        // All at once: what the fleet serves with a full backlog is the scale of rates.
-        let flood = simulate(trace, &self.at(MOST_RATE, gpus))?.summary;
-        let scale = flood.published.requests_per_s;
-
-        let mut high = probe((2.0 * scale).min(MOST_RATE))?;
+        let throughput = self.throughput(trace, gpus, simulate)?;
+        let mut high = probe(throughput)?;
         if self.holds(&high) {
-            return self.highest_of_short_trace(high, scale, probe);
+            return Ok(Highest::Unbounded(high));
         }
         loop {
             let low = probe(high.rate_per_s / std::f64::consts::SQRT_2)?;
             if self.holds(&low) {
                 return self.bisect(low, high, probe).map(Highest::Found);
             }
-            if low.rate_per_s < scale / REACH {
+            if low.rate_per_s < throughput / REACH {
                 return Ok(Highest::Never(low));
             }
             high = low;
         }
-    }
-
-    /// Beyond twice the throughput only a short trace keeps a promise.
-    fn highest_of_short_trace(
-        &self,
-        mut low: Probe,
-        scale: f64,
-        probe: impl Fn(f64) -> Result<Probe, Error>,
-    ) -> Result<Highest, Error> {
-        while low.rate_per_s < (scale * REACH).min(MOST_RATE) {
-            let high = probe((low.rate_per_s * 2.0).min(MOST_RATE))?;
-            if !self.holds(&high) {
-                return self.bisect(low, high, probe).map(Highest::Found);
-            }
-            low = high;
-        }
-        Ok(Highest::Unbounded(low))
     }
 
     fn bisect(
@@ -218,19 +206,31 @@ impl Replication {
         Ok(low)
     }
 
-    /// The promise at one rate and fleet.
-    pub fn attainment(
+    /// The promise at one rate and fleet, and the fleet's throughput.
+    pub fn attempt(
         &self,
         trace: &Trace,
         rate_per_s: f64,
         gpus: u32,
         simulate: Simulate<'_>,
-    ) -> Result<Probe, Error> {
-        self.probe(trace, rate_per_s, gpus, simulate)
+    ) -> Result<Attempt, Error> {
+        Ok(Attempt {
+            attainment: self.probe(trace, rate_per_s, gpus, simulate)?.attainment,
+            throughput_per_s: self.throughput(trace, gpus, simulate)?,
+        })
     }
 }
 
-/// Narrows the scenario's window to its `index`th block of `of`.
+/// One replication of one fleet.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Attempt {
+    pub attainment: f64,
+    /// Served per second with a full backlog.
+    pub throughput_per_s: f64,
+}
+
+/// Narrows the scenario's window to its `index`th block of `of`. A block begins with the first row
+/// of its moment.
 fn block(trace: &Trace, scenario: &mut Scenario, index: u32, of: u32) -> Result<(), Error> {
     let rows = crate::sim::rows(trace, scenario);
     let (index, of) = (index as usize, of as usize);
@@ -240,19 +240,28 @@ fn block(trace: &Trace, scenario: &mut Scenario, index: u32, of: u32) -> Result<
             value: of.to_string(),
             allowed: format!(
                 "at most {}: each takes a block of the file's {} rows",
-                rows.len() / 2,
+                (rows.len() / 2).max(1),
                 rows.len()
             ),
         });
     }
     let zero = trace.arrival[0];
-    let edge = |i: usize| rows.start + rows.len() * i / of;
-    let workload = &mut scenario.workload;
-    workload.window_start_s = Some(trace.arrival[edge(index)] - zero);
-    if index + 1 < of {
-        workload.window_end_s = Some(trace.arrival[edge(index + 1)] - zero);
+    let first = rows.start + rows.len() * index / of;
+    let size = rows.len() / of;
+    if trace.arrival[first] == trace.arrival[first + size - 1] {
+        return Err(Error::EmptyTrace {
+            file: trace.name.clone(),
+            problem: format!(
+                "the {size} rows of block {} of {of} arrive at one moment, so they have no rate; \
+                 ask for fewer replications",
+                index + 1
+            ),
+        });
     }
-    workload.limit = Some((rows.len() / of) as u32);
+    let workload = &mut scenario.workload;
+    workload.window_start_s = Some(trace.arrival[first] - zero);
+    workload.window_end_s = None;
+    workload.limit = Some(size as u32);
     Ok(())
 }
 
@@ -288,32 +297,49 @@ pub struct Fewest {
     /// The fewest at which the lower end of its 95 % interval does too; absent for one replication
     /// and where no fleet up to twice `gpus` does.
     pub gpus_with_confidence: Option<u32>,
-    /// Every fleet that was tried, ascending, with its attainment.
-    pub tried: Vec<(u32, Estimate)>,
+    /// Every fleet that was tried, ascending.
+    pub tried: Vec<Tried>,
 }
 
-/// The fewest GPUs that keep the promise at a rate. `attainment` gives every replication's
-/// attainment at a number of GPUs.
+/// A fleet with its attainment and its throughput on a full backlog.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Tried {
+    pub gpus: u32,
+    pub attainment: Estimate,
+    /// Requests/s; a fleet whose throughput is below the rate cannot keep a promise for long.
+    pub throughput_per_s: Estimate,
+}
+
+/// The fewest GPUs that keep the promise at a rate and can keep the rate up. `attempt` gives every
+/// replication of a number of GPUs.
 ///
 /// Fleets are doubled until the promise holds, then bisected: a larger fleet is taken to serve no
 /// worse, which `tried` shows.
 pub fn fewest_gpus(
     rate_per_s: f64,
     promise: Promise,
-    attainment: impl Fn(u32) -> Result<Vec<f64>, Error>,
+    attempt: impl Fn(u32) -> Result<Vec<Attempt>, Error>,
 ) -> Result<Fewest, Error> {
-    let mut tried: Vec<(u32, Estimate)> = Vec::new();
-    let mut at = |gpus: u32| -> Result<Estimate, Error> {
-        match tried.binary_search_by_key(&gpus, |&(g, _)| g) {
-            Ok(i) => Ok(tried[i].1),
+    let mut tried: Vec<Tried> = Vec::new();
+    let mut at = |gpus: u32| -> Result<Tried, Error> {
+        match tried.binary_search_by_key(&gpus, |t| t.gpus) {
+            Ok(i) => Ok(tried[i]),
             Err(i) => {
-                let estimate = Estimate::of(&attainment(gpus)?);
-                tried.insert(i, (gpus, estimate));
-                Ok(estimate)
+                let attempts = attempt(gpus)?;
+                let of = |pick: fn(&Attempt) -> f64| {
+                    Estimate::of(&attempts.iter().map(pick).collect::<Vec<_>>())
+                };
+                let fleet = Tried {
+                    gpus,
+                    attainment: of(|a| a.attainment),
+                    throughput_per_s: of(|a| a.throughput_per_s),
+                };
+                tried.insert(i, fleet);
+                Ok(fleet)
             }
         }
     };
-    let mut smallest = |from: u32, most: u32, holds: &dyn Fn(&Estimate) -> bool| {
+    let mut smallest = |from: u32, most: u32, holds: &dyn Fn(&Tried) -> bool| {
         let (mut fails, mut keeps) = (from - 1, from);
         while !holds(&at(keeps)?) {
             if keeps >= most {
@@ -332,10 +358,13 @@ pub fn fewest_gpus(
         }
         Ok::<_, Error>(Some(keeps))
     };
-    let gpus = smallest(1, MOST_GPUS, &|e| e.mean >= promise.share)?;
+    let gpus = smallest(1, MOST_GPUS, &|t| {
+        t.attainment.mean >= promise.share && t.throughput_per_s.mean >= rate_per_s
+    })?;
     let gpus_with_confidence = match gpus {
-        Some(gpus) => smallest(gpus, gpus.saturating_mul(2).min(MOST_GPUS), &|e| {
-            e.interval.is_some_and(|[low, _]| low >= promise.share)
+        Some(gpus) => smallest(gpus, gpus.saturating_mul(2).min(MOST_GPUS), &|t| {
+            let low = |e: Estimate, least: f64| e.interval.is_some_and(|[low, _]| low >= least);
+            low(t.attainment, promise.share) && low(t.throughput_per_s, rate_per_s)
         })?,
         None => None,
     };
@@ -356,30 +385,50 @@ mod tests {
         share: 0.895,
     };
 
+    /// A fleet that keeps up with any rate.
+    fn fast(attainment: f64) -> Attempt {
+        Attempt {
+            attainment,
+            throughput_per_s: 1e6,
+        }
+    }
+
+    #[test]
+    fn a_fleet_that_falls_behind_does_not_count() {
+        // Three GPUs keep the promise to the end of the trace, four keep up with the rate.
+        let at = |g: u32| {
+            Ok(vec![Attempt {
+                attainment: if g >= 3 { 1.0 } else { 0.0 },
+                throughput_per_s: 0.3 * f64::from(g),
+            }])
+        };
+        assert_eq!(fewest_gpus(1.0, PROMISE, at).unwrap().gpus, Some(4));
+    }
+
     #[test]
     fn the_fewest_gpus_by_mean_and_with_confidence() {
         // Attainment rises by .01 a GPU from .5, and replications differ by .02.
         let at = |g: u32| {
             let mean = (0.5 + 0.01 * f64::from(g)).min(1.0);
-            Ok(vec![mean - 0.02, mean, mean + 0.02])
+            Ok([mean - 0.02, mean, mean + 0.02].map(fast).to_vec())
         };
         let found = fewest_gpus(1.0, PROMISE, at).unwrap();
         assert_eq!(found.gpus, Some(40));
         // 4.303 * .02 / sqrt 3 = .0497 below the mean.
         assert_eq!(found.gpus_with_confidence, Some(45));
-        assert!(found.tried.is_sorted_by_key(|&(g, _)| g));
+        assert!(found.tried.is_sorted_by_key(|t| t.gpus));
     }
 
     #[test]
     fn no_fleet_keeps_an_impossible_promise() {
-        let found = fewest_gpus(1.0, PROMISE, |_| Ok(vec![0.5])).unwrap();
+        let found = fewest_gpus(1.0, PROMISE, |_| Ok(vec![fast(0.5)])).unwrap();
         assert_eq!(found.gpus, None);
-        assert_eq!(found.tried.last().unwrap().0, MOST_GPUS);
+        assert_eq!(found.tried.last().unwrap().gpus, MOST_GPUS);
     }
 
     #[test]
     fn one_replication_gives_no_confidence() {
-        let found = fewest_gpus(1.0, PROMISE, |_| Ok(vec![1.0])).unwrap();
+        let found = fewest_gpus(1.0, PROMISE, |_| Ok(vec![fast(1.0)])).unwrap();
         assert_eq!((found.gpus, found.gpus_with_confidence), (Some(1), None));
     }
 }
