@@ -346,3 +346,120 @@ fn the_trace_file_of_a_study_limits_its_counts() {
     assert_eq!(succeeded(&output).lines().count(), 5);
     assert!(text(&output.stderr).contains("150 rows"));
 }
+
+#[test]
+fn outcomes_of_another_trace_of_the_same_name_are_refused() {
+    let place = TempDir::new().unwrap();
+    let in_folder = |name: &str, seed: &str| {
+        let folder = place.path().join(name);
+        fs::create_dir(&folder).unwrap();
+        let trace = folder.join("x.csv");
+        let trace = trace.to_str().unwrap();
+        let args = [
+            "trace",
+            "generate",
+            "--requests",
+            "200",
+            "--seed",
+            seed,
+            "--out",
+            trace,
+        ];
+        succeeded(&run(&args));
+        folder
+    };
+    let (a, b) = (in_folder("a", "1"), in_folder("b", "2"));
+    let study = |folder: &Path, more: &[&str]| {
+        batchscope()
+            .args(["study", "stress-v2", "--trace", "x.csv"])
+            .args(["--request-counts", "150"])
+            .args(more)
+            .current_dir(folder)
+            .output()
+            .unwrap()
+    };
+    let out = place.path().join("out");
+    succeeded(&study(&a, &["--out", out.to_str().unwrap()]));
+    let outcomes = out.join("outcomes.jsonl");
+    let outcomes = outcomes.to_str().unwrap();
+    let own = study(&a, &["--from-outcomes", outcomes]);
+    succeeded(&own);
+    let other = study(&b, &["--from-outcomes", outcomes]);
+    assert_eq!(other.status.code(), Some(3));
+    let said = text(&other.stderr);
+    assert!(
+        said.contains("row 1: this run replayed another x.csv"),
+        "{said}"
+    );
+}
+
+#[test]
+fn outcomes_that_no_run_has_are_refused() {
+    let place = TempDir::new().unwrap();
+    let study = ["study", "stress-v2", "--request-counts", "300"];
+    let scenarios = run(&[&study[..], &["--emit-scenarios"]].concat());
+    let swept = fed(&["sweep"], succeeded(&scenarios).as_bytes());
+    let good: Vec<Value> = succeeded(&swept)
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let file = place.path().join("edited.jsonl");
+    let refused = |lines: &[Value], words: &[&str]| {
+        let lines: Vec<String> = lines.iter().map(Value::to_string).collect();
+        fs::write(&file, lines.join("\n")).unwrap();
+        let args = ["--from-outcomes", file.to_str().unwrap()];
+        let output = run(&[&study[..], &args].concat());
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{words:?}: {said}");
+        for words in words {
+            assert!(said.contains(words), "{words}: {said}");
+        }
+    };
+    let edits = [
+        ("/published/token_violations", "301", "token_violations"),
+        ("/published/avg_latency_s", "-1.0", "below 0"),
+        ("/published/p95_latency_s", "1e9", "ascending"),
+        ("/published/gpu_utilization_mean", "1.5", "above 1"),
+        ("/honest/sla/joint", "1.5", "sla.joint"),
+        ("/honest/requests", "7", "honest requests"),
+        ("/workload/rows_replayed", "299", "rows_taken"),
+        ("/honest/utilization/per_gpu", "[]", "per_gpu"),
+    ];
+    for (pointer, value, words) in edits {
+        let mut lines = good.clone();
+        *lines[1].pointer_mut(pointer).unwrap() = serde_json::from_str(value).unwrap();
+        refused(&lines, &["row 2: no run has this outcome", words]);
+    }
+
+    let mut twice = good.clone();
+    let mut other = good[2].clone();
+    other["published"]["avg_queueing_s"] = Value::from(0.125);
+    twice.push(other);
+    refused(&twice, &["row 6: the scenario of row 3 again"]);
+
+    let silent = serde_json::json!({ "error": {} });
+    refused(&[silent], &["row 1: this run failed; its error object"]);
+}
+
+#[test]
+fn a_line_that_is_no_text_leaves_the_others_alone() {
+    let output = fed(
+        &["sweep", "--jobs", "2"],
+        b"{\"seed\":1}\r\n{\"seed\":\xff}\n{\"seed\":3}",
+    );
+    assert_eq!(output.status.code(), Some(3));
+    let said = text(&output.stderr);
+    assert!(said.contains("1 of 3 lines failed"), "{said}");
+    let lines: Vec<Value> = text(&output.stdout)
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines.len(), 3);
+    assert_eq!(lines[0]["scenario"]["seed"], 1);
+    let message = lines[1]["error"]["message"].as_str().unwrap();
+    assert!(
+        message.starts_with("scenario 2, line 1, column 9") && message.contains("UTF-8"),
+        "{message}"
+    );
+    assert_eq!(lines[2]["scenario"]["seed"], 3);
+}

@@ -11,10 +11,12 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::files::problem;
 use super::table::counted;
 use crate::metrics::Summary;
+use crate::trace::Failed;
 use crate::{Error, Scenario};
 
 const NAME: &str = "unfinished.jsonl";
@@ -180,5 +182,194 @@ fn read(file: &File, header: &Header) -> io::Result<Option<(Vec<Summary>, u64)>>
         };
         outcomes.push(outcome);
         bytes += length;
+    }
+}
+
+/// A scenario as text that is equal where the scenarios are.
+pub fn key(scenario: &Scenario) -> String {
+    // Plain numbers and strings cannot fail to serialise.
+    serde_json::to_string(scenario).unwrap_or_default()
+}
+
+/// Rounding may put a share or a quantile this much beyond its bound.
+const ROUNDING: f64 = 1e-9;
+
+/// Why an outcome cannot be that of a run, where it cannot: files may be edited or damaged.
+pub fn flaw(outcome: &Summary) -> Option<String> {
+    let Summary {
+        scenario,
+        workload: w,
+        published: p,
+        honest: h,
+        ..
+    } = outcome;
+    if let Err(e) = scenario.validate() {
+        return Some(e.to_string());
+    }
+    // Counts, times, shares and rates: none of them is ever below 0.
+    for (name, values) in [
+        ("workload", serde_json::to_value(w)),
+        ("published", serde_json::to_value(p)),
+        ("honest", serde_json::to_value(h)),
+    ] {
+        match values {
+            Ok(values) => {
+                if let Some(said) = below_zero(name, &values) {
+                    return Some(said);
+                }
+            }
+            Err(e) => return Some(format!("{name}: {e}")),
+        }
+    }
+    let dropped = match scenario.workload.failed {
+        Failed::Drop => w.rows_failed,
+        Failed::Keep => 0,
+    };
+    let equal = [
+        (
+            "rows_replayed + dropped rows",
+            w.rows_replayed.checked_add(dropped),
+            "rows_taken",
+            w.rows_taken,
+        ),
+        (
+            "honest requests + failed_replayed",
+            h.requests.checked_add(h.failed_replayed),
+            "rows_replayed",
+            w.rows_replayed,
+        ),
+        (
+            "failed_replayed + failed_dropped",
+            h.failed_replayed.checked_add(h.failed_dropped),
+            "rows_failed",
+            w.rows_failed,
+        ),
+        (
+            "the number of GPUs in utilization.per_gpu",
+            Some(h.utilization.per_gpu.len() as u64),
+            "fleet.gpus",
+            u64::from(scenario.fleet.gpus),
+        ),
+    ];
+    for (what, a, other, b) in equal {
+        if a != Some(b) {
+            return Some(format!("{what} is not {other}, {b}"));
+        }
+    }
+    let at_most = [
+        ("rows_taken", w.rows_taken, "rows_in_trace", w.rows_in_trace),
+        (
+            "token_violations",
+            p.token_violations,
+            "rows_replayed",
+            w.rows_replayed,
+        ),
+        (
+            "request_violations",
+            p.request_violations,
+            "rows_replayed",
+            w.rows_replayed,
+        ),
+        ("batches", p.batches, "rows_replayed", w.rows_replayed),
+        (
+            "backlog_at_last_arrival",
+            h.backlog_at_last_arrival,
+            "rows_replayed",
+            w.rows_replayed,
+        ),
+        (
+            "batches_over_memory",
+            h.batches_over_memory,
+            "batches",
+            p.batches,
+        ),
+    ];
+    for (what, a, other, b) in at_most {
+        if a > b {
+            return Some(format!("{what} is {a}, above {other}, {b}"));
+        }
+    }
+    let utilization = &h.utilization;
+    let shares = [
+        ("gpu_utilization_mean", Some(p.gpu_utilization_mean)),
+        ("gpu_utilization_min", Some(p.gpu_utilization_min)),
+        ("gpu_utilization_max", Some(p.gpu_utilization_max)),
+        ("sla.token", h.sla.token),
+        ("sla.request", h.sla.request),
+        ("sla.joint", h.sla.joint),
+        ("padding_waste", h.padding_waste),
+        ("utilization.mean", Some(utilization.mean)),
+        ("utilization.min", Some(utilization.min)),
+        ("utilization.max", Some(utilization.max)),
+        ("bin_accuracy", h.prediction.map(|p| p.bin_accuracy)),
+    ];
+    let per_gpu = utilization
+        .per_gpu
+        .iter()
+        .map(|&share| ("utilization.per_gpu", Some(share)));
+    for (what, share) in shares.into_iter().chain(per_gpu) {
+        if let Some(share) = share
+            && share > 1.0 + ROUNDING
+        {
+            return Some(format!("{what} is {share}, above 1"));
+        }
+    }
+    let mut ascending = vec![
+        ("tbt", vec![p.p95_tbt_ms, p.p99_tbt_ms, p.max_tbt_ms]),
+        (
+            "latency",
+            vec![
+                p.p50_latency_s,
+                p.p95_latency_s,
+                p.p99_latency_s,
+                p.max_latency_s,
+            ],
+        ),
+        (
+            "batch",
+            vec![f64::from(p.min_batch), p.avg_batch, f64::from(p.max_batch)],
+        ),
+    ];
+    for (what, distribution) in [
+        ("queueing_s", h.queueing_s),
+        ("ttft_s", h.ttft_s),
+        ("tpot_ms", h.tpot_ms),
+        ("e2e_s", h.e2e_s),
+        ("request_tokens_per_s", h.request_tokens_per_s),
+    ] {
+        if let Some(d) = distribution {
+            if d.count > h.requests {
+                return Some(format!(
+                    "{what}.count is {}, above requests, {}",
+                    d.count, h.requests
+                ));
+            }
+            ascending.push((what, vec![d.p50, d.p90, d.p95, d.p99, d.max]));
+            ascending.push((what, vec![d.mean, d.max]));
+        }
+    }
+    for (what, values) in ascending {
+        if values
+            .windows(2)
+            .any(|pair| pair[0] > pair[1] + ROUNDING * (1.0 + pair[1]))
+        {
+            return Some(format!("the figures of {what} are not in ascending order"));
+        }
+    }
+    None
+}
+
+/// The first number below 0, with its path.
+fn below_zero(path: &str, value: &Value) -> Option<String> {
+    match value {
+        Value::Number(n) => n
+            .as_f64()
+            .filter(|&x| x < -ROUNDING)
+            .map(|x| format!("{path} is {x}, below 0")),
+        Value::Array(values) => values.iter().find_map(|v| below_zero(path, v)),
+        Value::Object(fields) => fields
+            .iter()
+            .find_map(|(name, v)| below_zero(&format!("{path}.{name}"), v)),
+        Value::Null | Value::Bool(_) | Value::String(_) => None,
     }
 }

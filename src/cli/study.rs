@@ -1,21 +1,25 @@
 //! `batchscope study`: runs a study's scenarios on threads, keeps a journal, writes its files.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs;
 use std::io::IsTerminal;
 use std::path::Path;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::journal::{Header, Journal};
+use super::journal::{self, Header, Journal};
 use super::studies::{Common, Print, StudyCommand};
 use super::traces::Traces;
 use super::{files, interrupt, pool, run, table};
 use crate::metrics::{Summary, digest};
 use crate::report;
 use crate::scenario::Source;
+use crate::sim;
 use crate::study::document::{Content, File};
 use crate::study::{Execution, Study};
-use crate::{Error, Scenario};
+use crate::trace::Failed;
+use crate::{Error, Scenario, Trace};
 
 /// Traces in memory at a time; a study uses one or few.
 const TRACES: usize = 8;
@@ -26,7 +30,7 @@ pub fn study(command: StudyCommand) -> Result<(), Error> {
     let trace_digest = prepare(&mut study, &common, &traces)?;
     let mut execution = Execution::new(study, common.replications)?;
     if let Some(path) = &common.from_outcomes {
-        from_outcomes(&mut execution, path, common.emit_scenarios)?;
+        from_outcomes(&mut execution, path, &traces, common.emit_scenarios)?;
     }
     if common.emit_scenarios {
         return emit(execution.pending());
@@ -162,33 +166,39 @@ pub fn new_bar(runs: usize) -> ProgressBar {
     bar
 }
 
+/// Outcomes by the JSON of their scenario, each with its row.
+type Found = BTreeMap<String, (u64, Summary)>;
+
 /// Feeds the outcomes of a file to the execution, as far as they go.
-fn from_outcomes(execution: &mut Execution, path: &Path, partly: bool) -> Result<(), Error> {
+fn from_outcomes(
+    execution: &mut Execution,
+    path: &Path,
+    traces: &Traces,
+    partly: bool,
+) -> Result<(), Error> {
     let name = path.display().to_string();
-    let mut found = Vec::new();
-    for (row, line) in (1u64..).zip(files::read_text(path)?.lines()) {
-        if line.trim().is_empty() {
-            continue;
-        }
-        let outcome: Summary = serde_json::from_str(line).map_err(|e| Error::BadRow {
-            file: name.clone(),
-            row,
-            problem: match serde_json::from_str::<serde_json::Value>(line) {
-                Ok(value) if value.get("error").is_some() => {
-                    format!("this run failed: {}", value["error"]["message"])
-                }
-                _ => format!("not an outcome of `batchscope sweep`: {e}"),
-            },
-        })?;
-        found.push(outcome);
-    }
+    let found = read_outcomes(path, &name)?;
     while !execution.pending().is_empty() {
         let all = execution.pending().len();
-        let outcomes: Vec<Summary> = execution
-            .pending()
-            .iter()
-            .filter_map(|scenario| found.iter().find(|s| s.scenario == *scenario).cloned())
-            .collect();
+        let mut outcomes = Vec::with_capacity(all);
+        for scenario in execution.pending() {
+            let Some((row, outcome)) = found.get(&journal::key(scenario)) else {
+                continue;
+            };
+            if let Source::File { .. } = scenario.trace
+                && let Some(difference) = other_trace(&*traces.get(scenario)?, outcome)
+            {
+                return Err(Error::BadRow {
+                    file: name,
+                    row: *row,
+                    problem: format!(
+                        "this run replayed another {} than the one at hand: {difference}",
+                        outcome.workload.trace
+                    ),
+                });
+            }
+            outcomes.push(outcome.clone());
+        }
         if outcomes.len() == all {
             execution.take(outcomes)?;
         } else if partly {
@@ -205,6 +215,97 @@ fn from_outcomes(execution: &mut Execution, path: &Path, partly: bool) -> Result
         }
     }
     Ok(())
+}
+
+fn read_outcomes(path: &Path, name: &str) -> Result<Found, Error> {
+    let mut found = Found::new();
+    for (row, line) in (1u64..).zip(files::read_text(path)?.lines()) {
+        if line.trim().is_empty() {
+            continue;
+        }
+        let bad = |problem| Error::BadRow {
+            file: name.to_owned(),
+            row,
+            problem,
+        };
+        let outcome: Summary =
+            serde_json::from_str(line).map_err(|e| bad(not_an_outcome(line, &e)))?;
+        if let Some(flaw) = journal::flaw(&outcome) {
+            return Err(bad(format!("no run has this outcome: {flaw}")));
+        }
+        match found.entry(journal::key(&outcome.scenario)) {
+            Entry::Vacant(place) => {
+                place.insert((row, outcome));
+            }
+            Entry::Occupied(first) if first.get().1 == outcome => {}
+            Entry::Occupied(first) => {
+                return Err(bad(format!(
+                    "the scenario of row {} again, with another outcome; keep the right one",
+                    first.get().0
+                )));
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn not_an_outcome(line: &str, why: &serde_json::Error) -> String {
+    let value = serde_json::from_str::<serde_json::Value>(line).unwrap_or_default();
+    match value.get("error") {
+        Some(error) => match error.get("message").and_then(|message| message.as_str()) {
+            Some(message) => format!("this run failed: {message}"),
+            None => "this run failed; its error object has no message".to_owned(),
+        },
+        None => format!("not an outcome of `batchscope sweep`: {why}"),
+    }
+}
+
+/// What an outcome says of its trace and this trace does not bear out. An outcome names its file
+/// alone, and two files may share a name.
+fn other_trace(trace: &Trace, outcome: &Summary) -> Option<String> {
+    let (report, workload) = (&outcome.workload, &outcome.scenario.workload);
+    let drop_failed = workload.failed == Failed::Drop;
+    let rows = sim::rows(trace, &outcome.scenario);
+    let wanted = workload
+        .closed_loop
+        .map_or(u64::MAX, |users| users.requests());
+    let (mut taken, mut failed, mut replayed, mut prompts, mut outputs) = (0u64, 0, 0, 0, 0);
+    let (mut first_s, mut last_s) = (None, 0.0);
+    let columns = trace.prompt.iter().zip(&trace.output).zip(&trace.arrival);
+    for ((&prompt, &output), &arrival) in columns.take(rows.end).skip(rows.start) {
+        if replayed == wanted {
+            break;
+        }
+        taken += 1;
+        failed += u64::from(output == 0);
+        if output > 0 || !drop_failed {
+            replayed += 1;
+            prompts += u64::from(prompt);
+            outputs += u64::from(output);
+            last_s = arrival;
+            first_s.get_or_insert(arrival);
+        }
+    }
+    let counts = [
+        ("rows", report.rows_in_trace, trace.len() as u64),
+        ("rows taken", report.rows_taken, taken),
+        ("failed rows", report.rows_failed, failed),
+        ("rows replayed", report.rows_replayed, replayed),
+        ("prompt tokens", report.prompt_tokens, prompts),
+        ("output tokens", report.output_tokens, outputs),
+    ];
+    if let Some((what, there, here)) = counts.into_iter().find(|(_, a, b)| a != b) {
+        return Some(format!("{there} {what} there, {here} here"));
+    }
+    // In a closed loop the users' clock sets the span.
+    let recorded_s = last_s - first_s.unwrap_or(last_s);
+    let span_s = recorded_s / report.time_scale;
+    (workload.closed_loop.is_none() && report.span_s != span_s).then(|| {
+        format!(
+            "its arrivals span {} s there, {span_s} s here",
+            report.span_s
+        )
+    })
 }
 
 fn emit(scenarios: &[Scenario]) -> Result<(), Error> {

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::Path;
+use std::sync::Mutex;
 
 use serde::Serialize;
 
@@ -26,15 +27,23 @@ struct Failure {
 pub fn sweep(args: SweepArgs) -> Result<(), Error> {
     let jobs = args.jobs.unwrap_or_else(pool::default_jobs);
     let traces = Traces::keeping(2 * jobs);
-    let unread = AtomicBool::new(false);
-    let lines = io::BufReader::new(io::stdin()).lines().map_while(|line| {
-        // Handled after the lines before it: what was asked for there is still answered.
-        line.inspect_err(|_| unread.store(true, Ordering::Relaxed))
-            .ok()
+    let unread = Mutex::new(None);
+    let mut input = io::BufReader::new(io::stdin());
+    let lines = std::iter::from_fn(|| {
+        let mut line = Vec::new();
+        match input.read_until(b'\n', &mut line) {
+            Ok(0) => None,
+            Ok(_) => Some(line),
+            // Handled after the lines before it: what was asked for there is still answered.
+            Err(e) => {
+                *unread.lock().unwrap_or_else(|e| e.into_inner()) = Some(e);
+                None
+            }
+        }
     });
     let numbered = (1u64..)
-        .zip(lines)
-        .filter(|(_, line)| !line.trim().is_empty());
+        .zip(lines.fuse())
+        .filter(|(_, line)| !line.trim_ascii().is_empty());
     let mut waiting = BTreeMap::new();
     let (mut next, mut failed, mut all) = (0, 0u64, 0u64);
     pool::each(
@@ -59,12 +68,8 @@ pub fn sweep(args: SweepArgs) -> Result<(), Error> {
             Ok(())
         },
     )?;
-    if unread.load(Ordering::Relaxed) {
-        return Err(Error::File {
-            action: "read",
-            path: "standard input".to_owned(),
-            detail: format!("the line after the {all} answered ones is not UTF-8 text"),
-        });
+    if let Some(e) = unread.into_inner().unwrap_or_else(|e| e.into_inner()) {
+        return Err(files::problem("read", Path::new("standard input"), &e));
     }
     if failed > 0 {
         return Err(Error::FailedLines { failed, all });
@@ -73,8 +78,8 @@ pub fn sweep(args: SweepArgs) -> Result<(), Error> {
 }
 
 /// The outcome line of a scenario line. The outer error ends the sweep.
-fn answer(row: u64, line: &str, traces: &Traces) -> Result<Result<String, Error>, Error> {
-    let outcome = Scenario::from_json(line, &format!("scenario {row}")).and_then(|scenario| {
+fn answer(row: u64, line: &[u8], traces: &Traces) -> Result<Result<String, Error>, Error> {
+    let outcome = scenario(row, line).and_then(|scenario| {
         let trace = traces.get(&scenario)?;
         run::replay_quietly(&trace, &scenario)
     });
@@ -85,5 +90,19 @@ fn answer(row: u64, line: &str, traces: &Traces) -> Result<Result<String, Error>
         Ok(outcome) => Ok(Ok(
             serde_json::to_string(&outcome.summary).unwrap_or_default()
         )),
+    }
+}
+
+fn scenario(row: u64, line: &[u8]) -> Result<Scenario, Error> {
+    let name = format!("scenario {row}");
+    match std::str::from_utf8(line.trim_ascii_end()) {
+        Ok(text) => Scenario::from_json(text, &name),
+        Err(e) => Err(Error::BadScenario {
+            file: name,
+            line: 1,
+            column: e.valid_up_to() + 1,
+            field: String::new(),
+            problem: "the line is not UTF-8 text".to_owned(),
+        }),
     }
 }
