@@ -96,6 +96,12 @@ pub enum Error {
     /// The person stopped the run.
     #[error("interrupted; no partial file was left behind")]
     Interrupted,
+    /// The person stopped a study whose outcomes so far are kept in a file.
+    #[error(
+        "interrupted; {journal} holds {runs} finished run{}, and the same command goes on from there",
+        plural(*.runs)
+    )]
+    InterruptedStudy { journal: String, runs: u64 },
 }
 
 fn plural(n: u64) -> &'static str {
@@ -136,7 +142,7 @@ impl Error {
             Error::FailedLines { .. } => "failed-lines",
             Error::Mismatch { .. } => "mismatch",
             Error::File { .. } => "file",
-            Error::Interrupted => "interrupted",
+            Error::Interrupted | Error::InterruptedStudy { .. } => "interrupted",
         }
     }
 
@@ -160,7 +166,9 @@ impl Error {
                 (*line > 0).then_some(*line as u64),
                 (!field.is_empty()).then_some(field),
             ),
-            Error::File { path, .. } => (Some(path), None, None),
+            Error::File { path, .. } | Error::InterruptedStudy { journal: path, .. } => {
+                (Some(path), None, None)
+            }
             Error::Contradiction { what, .. } => (None, None, Some(what)),
             Error::BadArgument { argument, .. } => (None, None, Some(argument)),
             Error::FailedLines { .. } | Error::Mismatch { .. } | Error::Interrupted => {

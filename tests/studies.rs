@@ -107,17 +107,8 @@ fn a_killed_study_goes_on_and_gives_the_bytes_of_an_unbroken_one() {
     );
 
     let journal = broken.join("unfinished.jsonl");
-    let mut child = grid(&broken, &["--jobs", "1"]).spawn().unwrap();
-    let deadline = Instant::now() + Duration::from_secs(60);
-    // A header and three outcomes.
-    while lines(&journal) < 4 {
-        assert!(Instant::now() < deadline, "the study never got going");
-        assert_eq!(child.try_wait().unwrap(), None, "the study ended too soon");
-        std::thread::sleep(Duration::from_millis(2));
-    }
     // SIGKILL on Unix: no handler runs.
-    child.kill().unwrap();
-    child.wait().unwrap();
+    killed(&broken);
     let left: Vec<String> = contents(&broken).into_keys().collect();
     assert_eq!(left, ["unfinished.jsonl"], "only the journal may be there");
 
@@ -133,27 +124,147 @@ fn a_killed_study_goes_on_and_gives_the_bytes_of_an_unbroken_one() {
     assert_eq!(contents(&broken), expected);
 }
 
+/// Starts the grid in a folder and kills it once its journal has some outcomes.
+fn killed(folder: &Path) {
+    let journal = folder.join("unfinished.jsonl");
+    let mut child = grid(folder, &["--jobs", "1"]).spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while lines(&journal) < 4 {
+        assert!(Instant::now() < deadline, "the study never got going");
+        assert_eq!(child.try_wait().unwrap(), None, "the study ended too soon");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
 #[test]
-fn a_journal_of_another_study_is_not_used() {
+fn a_journal_of_another_study_is_kept_and_refused() {
+    let place = TempDir::new().unwrap();
+    let out = place.path().join("out");
+    killed(&out);
+    let journal = out.join("unfinished.jsonl");
+    let kept = fs::read(&journal).unwrap();
+    let seven = grid(&out, &["--seed", "7"]).output().unwrap();
+    let other = grid(&out, &["--replications", "2"]).output().unwrap();
+    let saturation = ["study", "saturation", "--users", "2,4", "--out"];
+    let saturation = run(&[&saturation[..], &[out.to_str().unwrap()]].concat());
+    for (output, words) in [
+        (
+            seven,
+            "stress-v2 with seed 42, and this is the study stress-v2 with seed 7",
+        ),
+        (other, "stress-v2 with seed 42 with other settings"),
+        (saturation, "and this is the study saturation"),
+    ] {
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        for words in [words, "finished runs", "remove the file", "--out"] {
+            assert!(said.contains(words), "{words}: {said}");
+        }
+        assert_eq!(fs::read(&journal).unwrap(), kept);
+    }
+
+    // Another version's, and what is no journal at all.
+    let study = ["study", "stress-v2", "--request-counts", "100", "--out"];
+    let study = [&study[..], &[out.to_str().unwrap()]].concat();
+    let header = "{\"batchscope\":\"0.0.1\",\"study\":\"stress-v2\",\"trace\":\"\"}\n";
+    for content in [format!("{header}{{}}\n"), "mine\n".to_owned()] {
+        fs::write(&journal, &content).unwrap();
+        assert_eq!(run(&study).status.code(), Some(2));
+        assert_eq!(fs::read_to_string(&journal).unwrap(), content);
+    }
+    // Without an outcome there is nothing to lose.
+    fs::write(&journal, header).unwrap();
+    succeeded(&run(&study));
+    assert!(!journal.exists());
+}
+
+#[test]
+fn a_damaged_line_of_a_journal_costs_one_run() {
+    let place = TempDir::new().unwrap();
+    let (whole, broken) = (place.path().join("whole"), place.path().join("broken"));
+    succeeded(&grid(&whole, &[]).output().unwrap());
+    killed(&broken);
+    let journal = broken.join("unfinished.jsonl");
+    let bytes = fs::read_to_string(&journal).unwrap();
+    let mut lines: Vec<&str> = bytes.split_inclusive('\n').collect();
+    lines.retain(|line| line.ends_with('\n'));
+    let good = lines.len() - 2;
+    lines[2] = "garbage\n";
+    fs::write(&journal, lines.concat()).unwrap();
+    let resumed = grid(&broken, &[]).output().unwrap();
+    succeeded(&resumed);
+    let said = text(&resumed.stderr);
+    assert!(said.contains("1 damaged line of "), "{said}");
+    let going_on = format!("going on after {good} run");
+    assert!(said.contains(&going_on), "{going_on}: {said}");
+    assert_eq!(contents(&broken), contents(&whole));
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_study_says_how_it_goes_on() {
     let place = TempDir::new().unwrap();
     let journal = place.path().join("unfinished.jsonl");
-    fs::write(
-        &journal,
-        "{\"batchscope\":\"0.0.1\",\"study\":\"stress-v2\",\"trace\":\"\"}\n",
-    )
-    .unwrap();
-    let out = place.path().to_str().unwrap();
-    let output = run(&[
-        "study",
-        "stress-v2",
-        "--request-counts",
-        "100",
-        "--out",
-        out,
-    ]);
-    succeeded(&output);
-    assert!(text(&output.stderr).contains("starting anew"));
-    assert!(!journal.exists());
+    let child = grid(place.path(), &["--jobs", "1"]).spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while lines(&journal) < 3 {
+        assert!(Instant::now() < deadline, "the study never got going");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let id = child.id().to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-INT", &id])
+            .status()
+            .unwrap()
+            .success()
+    );
+    let output = child.wait_with_output().unwrap();
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    let runs = lines(&journal) - 1;
+    let words =
+        format!("unfinished.jsonl holds {runs} finished runs, and the same command goes on");
+    assert!(said.contains(&words), "{words}: {said}");
+    assert!(said.trim_end().ends_with("[interrupted]"), "{said}");
+}
+
+#[test]
+fn a_folder_holds_the_files_of_one_study_and_run() {
+    let place = TempDir::new().unwrap();
+    let (used, fresh) = (place.path().join("used"), place.path().join("fresh"));
+    let study = |folder: &Path, more: &[&str]| {
+        let args = ["study", "stress-v2", "--request-counts", "300", "--out"];
+        run(&[&args[..], &[folder.to_str().unwrap()], more].concat())
+    };
+    succeeded(&study(&used, &["--replications", "2"]));
+    assert!(contents(&used).contains_key("results_v2_intervals.csv"));
+    fs::write(used.join("notes.txt"), "mine").unwrap();
+    succeeded(&study(&used, &[]));
+    succeeded(&study(&fresh, &[]));
+    let mut expected = contents(&fresh);
+    expected.insert("notes.txt".to_owned(), b"mine".to_vec());
+    assert_eq!(contents(&used), expected);
+
+    let saturation = |folder: &Path| {
+        let args = ["study", "saturation", "--users", "2,4", "--out"];
+        run(&[&args[..], &[folder.to_str().unwrap()]].concat())
+    };
+    let refused = saturation(&used);
+    let said = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(2), "{said}");
+    assert!(said.contains("those of the study stress-v2"), "{said}");
+    assert_eq!(contents(&used), expected);
+
+    // A list that names something outside the folder removes nothing.
+    let list = used.join("files.json");
+    for name in ["../notes.txt", "/notes.txt", "..", "a/b"] {
+        let text = serde_json::json!({"study": "stress-v2", "files": [name]});
+        fs::write(&list, text.to_string()).unwrap();
+        assert_eq!(study(&used, &[]).status.code(), Some(2), "{name}");
+    }
 }
 
 #[test]

@@ -1,95 +1,124 @@
 //! The outcomes of a study in progress, so that an interrupted one goes on where it stopped.
 //!
 //! A line per outcome is appended to `unfinished.jsonl` in the study's folder as soon as its run
-//! ends; the first line says which study, version and trace they belong to. A line that a crash cut
-//! short is dropped. Once the study's files are written the journal is removed. While a study runs it
+//! ends; the first line says which study, settings, version and trace they belong to; those of another
+//! are never thrown away. A line that a crash cut short is dropped. Once the study's files are written the journal is removed. While a study runs it
 //! holds a lock on the journal, so that no other one writes into its folder; the system releases
 //! the lock when the process ends, however it ends.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 
 use super::files::problem;
 use super::table::counted;
+use crate::error::printable;
 use crate::metrics::Summary;
+use crate::study::Study;
 use crate::trace::Failed;
 use crate::{Error, Scenario};
 
 const NAME: &str = "unfinished.jsonl";
 
 /// What a journal's outcomes belong to.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Header {
     pub batchscope: String,
-    pub study: String,
+    /// With all its settings.
+    pub study: Study,
+    pub replications: u32,
     /// SHA-256 of the trace's columns; empty for generated traces, which their scenario describes.
     pub trace: String,
 }
+
+/// How every header begins.
+const BEGIN: &[u8] = b"{\"batchscope\":";
 
 /// Outcomes on disk, and more to come.
 pub struct Journal {
     path: PathBuf,
     file: File,
-    found: Vec<Summary>,
+    /// By the JSON of their scenario.
+    found: BTreeMap<String, Summary>,
+    /// Lines that are no outcome, although they are whole.
+    damaged: u64,
+    added: u64,
 }
 
 impl Journal {
-    /// Opens the folder's journal, or begins one where there is none or where it belongs to
-    /// something else. The second result says what was found, for a person.
-    pub fn open(folder: &Path, header: &Header) -> Result<(Journal, Option<String>), Error> {
+    /// Opens the folder's journal, or begins one where there is none.
+    ///
+    /// Errors: it holds outcomes of something else, which would be lost; another study is writing
+    /// into the folder.
+    pub fn open(folder: &Path, header: &Header) -> Result<Journal, Error> {
         let path = folder.join(NAME);
         let failed = |action| {
             let path = path.clone();
             move |e: io::Error| problem(action, &path, &e)
         };
         let mut file = locked(folder, &path)?;
-        let (mut found, mut said, mut whole) = (Vec::new(), None, 0);
+        let mut begin = serde_json::to_vec(header)
+            .map_err(io::Error::from)
+            .map_err(failed("write"))?;
+        begin.push(b'\n');
+        let mut read = Read::default();
         if file.metadata().map_err(failed("read"))?.len() > 0 {
-            match read(&file, header).map_err(failed("read"))? {
-                Some((outcomes, bytes)) => {
-                    if !outcomes.is_empty() {
-                        said = Some(format!(
-                            "going on after {} of an interrupted study",
-                            counted(outcomes.len() as u64, "run")
-                        ));
-                    }
-                    (found, whole) = (outcomes, bytes);
-                }
-                None => {
-                    said = Some(format!(
-                        "{} belongs to another study, trace or version; starting anew",
-                        path.display()
-                    ));
-                }
+            read = Read::of(&file, &begin).map_err(failed("read"))?;
+            if let Some(other) = &read.other {
+                return Err(Error::Contradiction {
+                    what: path.display().to_string(),
+                    why: other.clone(),
+                });
             }
         }
         // Whatever follows the last whole line was never an outcome.
-        file.set_len(whole).map_err(failed("write"))?;
+        file.set_len(read.whole).map_err(failed("write"))?;
         io::Seek::seek(&mut file, io::SeekFrom::End(0)).map_err(failed("write"))?;
-        let mut journal = Journal { path, file, found };
-        if whole == 0
+        let mut journal = Journal {
+            path,
+            file,
+            found: read.found,
+            damaged: read.damaged,
+            added: 0,
+        };
+        if read.whole == 0
             && let Err(e) = journal.line(header)
         {
             // Nothing worth keeping. What stopped the writing is what a person must hear.
             let _ = journal.remove();
             return Err(e);
         }
-        Ok((journal, said))
+        Ok(journal)
     }
 
-    /// Takes out the outcome of a scenario, where the journal has it.
-    pub fn take(&mut self, scenario: &Scenario) -> Option<Summary> {
-        let place = self.found.iter().position(|s| s.scenario == *scenario)?;
-        Some(self.found.swap_remove(place))
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whole lines that are no outcome.
+    pub fn damaged(&self) -> u64 {
+        self.damaged
+    }
+
+    /// Outcomes appended since it was opened.
+    pub fn added(&self) -> u64 {
+        self.added
+    }
+
+    /// The outcome of a scenario, where the journal had it.
+    pub fn get(&self, scenario: &Scenario) -> Option<&Summary> {
+        self.found.get(&key(scenario))
     }
 
     /// Appends an outcome.
     pub fn add(&mut self, outcome: &Summary) -> Result<(), Error> {
-        self.line(outcome)
+        self.line(outcome)?;
+        self.added += 1;
+        Ok(())
     }
 
     fn line(&mut self, value: &impl Serialize) -> Result<(), Error> {
@@ -159,30 +188,99 @@ fn is_at(_: &File, path: &Path) -> bool {
     path.exists()
 }
 
-/// The outcomes of a journal with this header and the length of its whole lines; `None` where it
-/// is another's.
-fn read(file: &File, header: &Header) -> io::Result<Option<(Vec<Summary>, u64)>> {
-    let mut lines = BufReader::new(file);
-    let mut line = Vec::new();
-    let mut bytes = lines.read_until(b'\n', &mut line)? as u64;
-    match serde_json::from_slice::<Header>(&line) {
-        Ok(found) if found == *header && line.ends_with(b"\n") => {}
-        _ => return Ok(None),
-    }
-    let mut outcomes = Vec::new();
-    loop {
-        line.clear();
-        let length = lines.read_until(b'\n', &mut line)? as u64;
-        if !line.ends_with(b"\n") {
-            return Ok(Some((outcomes, bytes)));
-        }
-        // Damage in the middle: what stands before it is still good.
-        let Ok(outcome) = serde_json::from_slice(&line) else {
-            return Ok(Some((outcomes, bytes)));
+/// What stands in a journal.
+#[derive(Default)]
+struct Read {
+    found: BTreeMap<String, Summary>,
+    damaged: u64,
+    /// The length of its whole lines; 0 where it begins anew.
+    whole: u64,
+    /// Why it must stay as it is: it has outcomes of something else.
+    other: Option<String>,
+}
+
+impl Read {
+    fn of(file: &File, header: &[u8]) -> io::Result<Read> {
+        let mut lines = BufReader::new(file);
+        let mut first = Vec::new();
+        let mut read = Read {
+            whole: lines.read_until(b'\n', &mut first)? as u64,
+            ..Read::default()
         };
-        outcomes.push(outcome);
-        bytes += length;
+        let (mut line, mut all) = (Vec::new(), 0u64);
+        let mut contradicted = BTreeSet::new();
+        loop {
+            line.clear();
+            let length = lines.read_until(b'\n', &mut line)? as u64;
+            if !line.ends_with(b"\n") {
+                break;
+            }
+            read.whole += length;
+            all += 1;
+            // Damage in the middle: the other lines are still good.
+            match serde_json::from_slice::<Summary>(&line) {
+                Ok(outcome) if flaw(&outcome).is_none() => {
+                    let key = key(&outcome.scenario);
+                    if read.found.get(&key).is_some_and(|other| *other != outcome) {
+                        contradicted.insert(key.clone());
+                        read.damaged += 1;
+                    }
+                    read.found.insert(key, outcome);
+                }
+                _ => read.damaged += 1,
+            }
+        }
+        // Which of the two is right is not known; the run is made again.
+        read.found.retain(|key, _| !contradicted.contains(key));
+        if first == header {
+            return Ok(read);
+        }
+        if all == 0 && (first.starts_with(BEGIN) || BEGIN.starts_with(&first)) {
+            // It never had an outcome.
+            return Ok(Read::default());
+        }
+        read.other = Some(whose(&first, header, all));
+        Ok(read)
     }
+}
+
+/// The sentence about a journal that is not this study's.
+fn whose(first: &[u8], header: &[u8], lines: u64) -> String {
+    let theirs = owner(first);
+    let ours = owner(header).unwrap_or_default();
+    let runs = counted(lines, "finished run");
+    let difference = match theirs {
+        Some(theirs) if theirs == ours => format!(
+            "it holds {runs} of the study {ours} with other settings, another trace or another \
+             version of batchscope"
+        ),
+        Some(theirs) => {
+            format!("it holds {runs} of the study {theirs}, and this is the study {ours}")
+        }
+        None => "it is not a journal of batchscope, or its first line is damaged".to_owned(),
+    };
+    format!(
+        "{difference}; end that one with its own command, or start anew: remove the file, or name \
+         another folder with --out"
+    )
+}
+
+/// Name and seed of the study in a header, also of another version's.
+fn owner(header: &[u8]) -> Option<String> {
+    let value: Value = serde_json::from_slice(header).ok()?;
+    let (name, seed) = match value.get("study")? {
+        Value::String(name) => (name, None),
+        Value::Object(study) => {
+            let (name, settings) = study.iter().next()?;
+            (name, settings.get("seed").and_then(Value::as_u64))
+        }
+        _ => return None,
+    };
+    let name = printable(name.as_bytes());
+    Some(match seed {
+        Some(seed) => format!("{name} with seed {seed}"),
+        None => name,
+    })
 }
 
 /// A scenario as text that is equal where the scenarios are.

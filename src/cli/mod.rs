@@ -6,6 +6,7 @@ mod files;
 mod fit;
 mod interrupt;
 mod journal;
+mod manifest;
 mod pool;
 mod reproduce;
 mod run;
@@ -58,10 +59,10 @@ pub fn main() -> ExitCode {
         Err(Error::File { action, .. }) if action == files::CLOSED_PIPE => ExitCode::SUCCESS,
         Err(error) => {
             // After Ctrl-C whatever failed failed because of it.
-            let error = if interrupt::requested() {
-                Error::Interrupted
-            } else {
-                error
+            let error = match error {
+                Error::InterruptedStudy { .. } => error,
+                _ if interrupt::requested() => Error::Interrupted,
+                _ => error,
             };
             fail(&error)
         }
@@ -87,6 +88,6 @@ fn fail(error: &Error) -> ExitCode {
         | Error::NoFit { .. }
         | Error::FailedLines { .. } => BAD_DATA,
         Error::File { .. } => BAD_FILE,
-        Error::Interrupted => INTERRUPTED,
+        Error::Interrupted | Error::InterruptedStudy { .. } => INTERRUPTED,
     })
 }

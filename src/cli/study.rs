@@ -1,7 +1,7 @@
 //! `batchscope study`: runs a study's scenarios on threads, keeps a journal, writes its files.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::IsTerminal;
 use std::path::Path;
@@ -9,6 +9,7 @@ use std::path::Path;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::journal::{self, Header, Journal};
+use super::manifest::Manifest;
 use super::studies::{Common, Print, StudyCommand};
 use super::traces::Traces;
 use super::{files, interrupt, pool, run, table};
@@ -35,18 +36,20 @@ pub fn study(command: StudyCommand) -> Result<(), Error> {
     if common.emit_scenarios {
         return emit(execution.pending());
     }
-    let mut journal = open_journal(&execution, common.out.as_deref(), trace_digest)?;
-    while !execution.pending().is_empty() {
-        let outcomes = run_all(execution.pending(), &traces, &common, journal.as_mut())?;
-        execution.take(outcomes)?;
-    }
-    let documents = execution.files()?;
-    let mut written = 0;
-    if let Some(folder) = &common.out {
-        written = write_all(folder, &documents, &execution)?;
-        if let Some(journal) = journal {
-            journal.remove()?;
+    let mut journal = open_journal(&execution, &common, trace_digest)?;
+    let ended = complete(&mut execution, &traces, &common, journal.as_mut());
+    let (documents, written) = match (ended, &journal) {
+        // After Ctrl-C whatever failed failed because of it.
+        (Err(_), Some(journal)) if interrupt::requested() => {
+            return Err(Error::InterruptedStudy {
+                journal: journal.journal.path().display().to_string(),
+                runs: journal.known + journal.journal.added(),
+            });
         }
+        (ended, _) => ended?,
+    };
+    if let Some(Resumed { journal, .. }) = journal {
+        journal.remove()?;
     }
     let out = common.out.as_deref().map(|folder| (folder, written));
     print_report(&documents, common.print, out)
@@ -93,25 +96,95 @@ fn prepare(study: &mut Study, common: &Common, traces: &Traces) -> Result<String
     Ok(digest::trace(&trace))
 }
 
+/// Runs what must run and writes the files; the documents, and how many files there are.
+fn complete(
+    execution: &mut Execution,
+    traces: &Traces,
+    common: &Common,
+    mut resumed: Option<&mut Resumed>,
+) -> Result<(Vec<File>, u64), Error> {
+    while !execution.pending().is_empty() {
+        let journal = resumed.as_mut().map(|resumed| &mut resumed.journal);
+        let outcomes = run_all(execution.pending(), traces, common, journal)?;
+        execution.take(outcomes)?;
+    }
+    let documents = execution.files()?;
+    let written = match (&common.out, resumed) {
+        (Some(folder), Some(resumed)) => {
+            write_all(folder, &documents, execution, &resumed.manifest)?
+        }
+        _ => 0,
+    };
+    Ok((documents, written))
+}
+
+/// A study's folder as an earlier run of it left it.
+struct Resumed {
+    journal: Journal,
+    /// The outcomes in the journal that this study uses.
+    known: u64,
+    manifest: Manifest,
+}
+
 fn open_journal(
     execution: &Execution,
-    folder: Option<&Path>,
+    common: &Common,
     trace: String,
-) -> Result<Option<Journal>, Error> {
-    let Some(folder) = folder else {
+) -> Result<Option<Resumed>, Error> {
+    let Some(folder) = &common.out else {
         return Ok(None);
     };
     fs::create_dir_all(folder).map_err(|e| files::problem("create", folder, &e))?;
+    // A folder that is refused is left as it is.
+    Manifest::read(folder, execution.study().name())?;
     let header = Header {
         batchscope: env!("CARGO_PKG_VERSION").to_owned(),
-        study: execution.study().name().to_owned(),
+        study: execution.study().clone(),
+        replications: common.replications,
         trace,
     };
-    let (journal, said) = Journal::open(folder, &header)?;
-    if let Some(sentence) = said {
-        eprintln!("batchscope: {sentence}");
+    let journal = Journal::open(folder, &header)?;
+    // Again, under the lock: another run may have ended in between.
+    let manifest = Manifest::read(folder, execution.study().name())?;
+    if journal.damaged() > 0 {
+        eprintln!(
+            "batchscope: {} of {} cannot be used; their runs are made again",
+            table::counted(journal.damaged(), "damaged line"),
+            journal.path().display()
+        );
     }
-    Ok(Some(journal))
+    let known = known(execution, &journal)?;
+    if known > 0 {
+        eprintln!(
+            "batchscope: going on after {} of an interrupted study",
+            table::counted(known, "run")
+        );
+    }
+    Ok(Some(Resumed {
+        journal,
+        known,
+        manifest,
+    }))
+}
+
+/// The outcomes of a journal that the study asks for, step by step as far as they go.
+fn known(execution: &Execution, journal: &Journal) -> Result<u64, Error> {
+    let mut ahead = execution.clone();
+    let mut known = 0;
+    while !ahead.pending().is_empty() {
+        let all = ahead.pending().len();
+        let outcomes: Vec<Summary> = ahead
+            .pending()
+            .iter()
+            .filter_map(|scenario| journal.get(scenario).cloned())
+            .collect();
+        known += outcomes.len() as u64;
+        if outcomes.len() < all {
+            break;
+        }
+        ahead.take(outcomes)?;
+    }
+    Ok(known)
 }
 
 /// The outcomes of `scenarios` in their order: from the journal where it has them, else by running.
@@ -123,7 +196,7 @@ fn run_all(
 ) -> Result<Vec<Summary>, Error> {
     let mut outcomes: Vec<Option<Summary>> = scenarios
         .iter()
-        .map(|s| journal.as_mut().and_then(|j| j.take(s)))
+        .map(|s| journal.as_ref().and_then(|j| j.get(s).cloned()))
         .collect();
     let mut missing: Vec<usize> = (0..scenarios.len())
         .filter(|&i| outcomes[i].is_none())
@@ -318,28 +391,46 @@ fn emit(scenarios: &[Scenario]) -> Result<(), Error> {
     })
 }
 
-/// Each file is whole or absent; the outcomes, which say that all is there, come last. The result
-/// says how many there are.
-fn write_all(folder: &Path, documents: &[File], execution: &Execution) -> Result<u64, Error> {
-    let mut written = 0;
+/// Each file is whole or absent; the outcomes, which say that all is there, come after the
+/// documents. What an earlier run wrote beside them is removed. The result says how many files
+/// there are.
+fn write_all(
+    folder: &Path,
+    documents: &[File],
+    execution: &Execution,
+    manifest: &Manifest,
+) -> Result<u64, Error> {
+    const OUTCOMES: &str = "outcomes.jsonl";
+    let mut contents = Vec::new();
     for document in documents {
-        for (name, bytes) in report::bytes(document)? {
-            files::write(&folder.join(name), |file| file.write_all(&bytes))?;
-            written += 1;
-        }
+        contents.extend(report::bytes(document)?);
         interrupt::check()?;
     }
-    if execution.outcomes().next().is_none() {
-        return Ok(written);
+    let mut names: BTreeSet<String> = contents
+        .iter()
+        .map(|(name, _)| String::from(name.as_str()))
+        .collect();
+    let has_outcomes = execution.outcomes().next().is_some();
+    if has_outcomes {
+        names.insert(OUTCOMES.to_owned());
     }
-    files::write(&folder.join("outcomes.jsonl"), |file| {
-        for outcome in execution.outcomes() {
-            serde_json::to_writer(&mut *file, outcome)?;
-            file.write_all(b"\n")?;
-        }
-        Ok(())
-    })?;
-    Ok(written + 1)
+    manifest.announce(folder, &names)?;
+    for (name, bytes) in contents {
+        files::write(&folder.join(name), |file| file.write_all(&bytes))?;
+    }
+    if has_outcomes {
+        files::write(&folder.join(OUTCOMES), |file| {
+            for outcome in execution.outcomes() {
+                serde_json::to_writer(&mut *file, outcome)?;
+                file.write_all(b"\n")?;
+            }
+            Ok(())
+        })?;
+    }
+    // The manifest is one more.
+    let written = names.len() as u64 + 1;
+    manifest.settle(folder, names)?;
+    Ok(written)
 }
 
 /// The document that was asked for, and where the rest is.
