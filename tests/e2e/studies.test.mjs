@@ -59,7 +59,7 @@ async function download(page, act) {
 function native(...args) {
   const folder = mkdtempSync(join(scratch, "native-"));
   execFileSync(program(), ["study", ...args, "--out", folder], { stdio: ["ignore", "ignore", "inherit"] });
-  return new Map(readdirSync(folder).map((name) => [name, readFileSync(join(folder, name))]));
+  return new Map(readdirSync(folder).filter((name) => name !== "files.json").map((name) => [name, readFileSync(join(folder, name))]));
 }
 
 /**

@@ -60,7 +60,7 @@ function wasm(study, replications = 1) {
 function native(...args) {
   const folder = mkdtempSync(join(scratch, "native-"));
   execFileSync(program(), ["study", ...args, "--out", folder], { stdio: ["ignore", "ignore", "inherit"] });
-  return new Map(readdirSync(folder).map((name) => [name, readFileSync(join(folder, name))]));
+  return new Map(readdirSync(folder).filter((name) => name !== "files.json").map((name) => [name, readFileSync(join(folder, name))]));
 }
 
 /** @type {(found: Map<string, Uint8Array>, wanted: Map<string, Uint8Array>) => void} */
