@@ -253,7 +253,29 @@ fn little_and_the_closed_loop() {
         .iter()
         .map(|l| format!("{:.0}", l.closed_loop_tok_s(1.25).unwrap()))
         .collect();
-    assert_eq!(closed, ["195", "783", "1552"]);
+    assert_eq!(closed, ["203", "811", "1606"]);
+    // As for many requests, where their number is not known.
+    let many = Level {
+        requests: None,
+        tokens_per_request: levels[0].output_tokens(),
+        ..levels[0].clone()
+    };
+    assert_eq!(
+        format!("{:.0}", many.closed_loop_tok_s(1.25).unwrap()),
+        "195"
+    );
+    // One request each: nobody thinks.
+    let once = Level {
+        requests: Some(10),
+        successful: None,
+        tokens_per_request: Some(100.0),
+        latency_ms: points::Times {
+            avg: Some(5_000.0),
+            ..Default::default()
+        },
+        ..levels[0].clone()
+    };
+    close(once.closed_loop_tok_s(1.25).unwrap(), 200.0, 1e-9);
     let without = Level {
         latency_ms: Default::default(),
         ..levels[0].clone()
@@ -276,7 +298,9 @@ fn the_published_levels_cannot_support_a_maximum() {
     ] {
         assert!(all.contains(part), "{part} is not in\n{all}");
     }
-    assert_eq!(verdict.against.len(), 4);
+    // And the interval of K includes 0, and the maximum is beyond the hardware.
+    assert!(all.contains("interval of K, "), "{all}");
+    assert_eq!(verdict.against.len(), 6);
     let beyond = verdict.beyond_hardware.unwrap();
     assert!(
         beyond.contains("an MFU of 154 %") && beyond.contains("9,356.2"),
@@ -288,7 +312,7 @@ fn the_published_levels_cannot_support_a_maximum() {
         "falls from 18.41 tok/s at 10 users to 14.58 at 100",
         "at most 256 requests at once",
         "7.5 at 10, 39.9 at 50 and 78.3 at 100",
-        "195 against 184 at 10, 783 against 757 at 50 and 1552 against 1458 at 100",
+        "203 against 184 at 10, 811 against 757 at 50 and 1606 against 1458 at 100",
         "15.6 % of the lower ceiling, the compute bound",
     ] {
         assert!(remarks.contains(part), "{part} is not in\n{remarks}");
@@ -335,6 +359,83 @@ fn data_that_reach_the_plateau_support_a_maximum() {
             .preference()
             .starts_with("AICc prefers the Michaelis-Menten")
     );
+}
+
+fn reasons(data: &[(u32, f64)], settings: &Settings) -> String {
+    let verdict = analyse(levels(data), settings).unwrap().verdict;
+    assert_eq!(verdict.supports_maximum, verdict.against.is_empty());
+    verdict.against.join("\n")
+}
+
+#[test]
+fn throughput_that_falls_again_has_another_maximum() {
+    let against = reasons(
+        &[
+            (1, 50.0),
+            (2, 90.0),
+            (4, 150.0),
+            (8, 220.0),
+            (16, 290.0),
+            (32, 310.0),
+            (64, 270.0),
+            (128, 200.0),
+        ],
+        &bare(),
+    );
+    for part in [
+        "The fitted maximum of 285.0 tok/s lies below what was reached: 310 tok/s at 32 users.",
+        "AICc prefers the Universal Scalability Law by 37.7, whose maximum is 30",
+    ] {
+        assert!(against.contains(part), "{part} is not in\n{against}");
+    }
+}
+
+#[test]
+fn a_curve_as_good_with_another_maximum_is_a_reason_against() {
+    let lambda = |u: f64, kappa: f64| 50.0 * u / (1.0 + 0.12 * (u - 1.0) + kappa * u * (u - 1.0));
+    let tied = [
+        (1, 50.0),
+        (2, 90.0),
+        (4, 150.0),
+        (8, 220.0),
+        (16, 290.0),
+        (32, 340.0),
+        (64, 370.0),
+    ];
+    let against = reasons(&tied, &bare());
+    assert!(
+        against.contains(
+            "AICc cannot tell the curve from the Universal Scalability Law (difference 0.50), \
+             whose maximum is 377.5 tok/s."
+        ),
+        "{against}"
+    );
+    // Where levels are too few for AICc, the closer fit counts.
+    let few: Vec<(u32, f64)> = [1, 8, 64, 256]
+        .into_iter()
+        .map(|u| (u, lambda(f64::from(u), 2e-4)))
+        .collect();
+    let against = reasons(&few, &bare());
+    assert!(
+        against.contains("4 levels are too few for AICc"),
+        "{against}"
+    );
+}
+
+#[test]
+fn a_maximum_beyond_the_hardware_is_not_supported() {
+    let users = [1, 8, 32, 64, 128, 256, 512, 1024];
+    let data = saturating(12_000.0, 200.0, &users);
+    assert!(
+        analyse(data.clone(), &bare())
+            .unwrap()
+            .verdict
+            .supports_maximum
+    );
+    let verdict = analyse(data, &Settings::published()).unwrap().verdict;
+    assert!(!verdict.supports_maximum);
+    assert_eq!(verdict.against, [verdict.beyond_hardware.unwrap()]);
+    assert!(verdict.against[0].contains("exceeds what the hardware can do, an MFU of 128 %"));
 }
 
 #[test]
@@ -412,6 +513,37 @@ fn equal_throughputs_have_no_r2() {
     .unwrap();
     assert_eq!(analysis.curves.line.quality.r2, None);
     assert_eq!(analysis.gains.saturated().unwrap().to, 5);
+}
+
+#[test]
+fn what_rounding_alone_makes_is_not_shown_as_a_result() {
+    for (data, why) in [
+        (vec![(1, 50.0), (5, 50.0)], "half-saturation"),
+        (vec![(3, 0.1), (7, 0.1), (11, 0.1)], "half-saturation"),
+        (vec![(10, 184.1), (100, 184.1)], "half-saturation"),
+        (vec![(1, 10.0), (10, 100.0)], "no finite positive maximum"),
+        (
+            vec![(3, 0.3), (7, 0.7), (10, 1.0)],
+            "no finite positive maximum",
+        ),
+    ] {
+        let files = files(levels(&data), &bare()).unwrap();
+        let report = text(&files);
+        assert!(
+            report.contains("No Michaelis-Menten fit: ") && report.contains(why),
+            "{report}"
+        );
+        assert!(!report.contains("NaN"), "{report}");
+        // No power of ten below 1e-9 or above 1e9: nothing here is as small or as large.
+        for word in report.split([' ', ',', '(', ')', '\n']) {
+            if let Some(power) = word
+                .split_once('e')
+                .and_then(|(_, p)| p.parse::<i32>().ok())
+            {
+                assert!(power.abs() < 9, "{word} in\n{report}");
+            }
+        }
+    }
 }
 
 // ---- Reading ----

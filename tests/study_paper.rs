@@ -120,7 +120,7 @@ fn the_report_and_figures_hold_what_is_known() {
 fn the_command_line_takes_a_seed_and_no_trace() {
     let run = |flags: &[&str]| {
         let small = [
-            "--requests=500",
+            "--requests=10000",
             "--batch-sizes=8",
             "--bin-counts=2",
             "--error-bin-counts=2",
@@ -192,10 +192,35 @@ fn settings_out_of_range_are_refused_by_name() {
                 requests: 0,
                 ..small()
             },
-            "trace.synthetic.requests",
+            "paper.requests",
         ),
     ] {
         let error = refused(paper).to_string();
         assert!(error.starts_with(&format!("{field}: ")), "{error}");
+    }
+    // Ten full batches for each bin: of 200 and 2 with exponential times, of 2,000 and 4.
+    assert!(Execution::new(Study::Paper(small()), 1).is_ok());
+    for (paper, least) in [
+        (
+            Paper {
+                requests: 3_999,
+                ..small()
+            },
+            "4000",
+        ),
+        (
+            Paper {
+                batch_sizes: vec![8, 2_000],
+                ..small()
+            },
+            "80000",
+        ),
+    ] {
+        let error = refused(paper);
+        assert_eq!(error.code(), "bad-field");
+        assert!(
+            error.to_string().contains(&format!("at least {least}, ")),
+            "{error}"
+        );
     }
 }

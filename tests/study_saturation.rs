@@ -3,9 +3,9 @@
 
 mod support;
 
-use batchscope::study::Study;
 use batchscope::study::document::Cell;
 use batchscope::study::saturation::{Measured, Saturation, points};
+use batchscope::study::{Execution, Study};
 use support::studies::{all_but_figures, column, run, same_as_golden, table, text};
 
 #[test]
@@ -30,6 +30,50 @@ fn the_simulated_server_saturates_below_its_ceilings() {
             .iter()
             .all(|row| row[power] == Cell::NotModelled)
     );
+}
+
+#[test]
+fn the_closed_loop_law_holds_for_the_simulator_itself() {
+    let files = run(Study::Saturation(Saturation::default()))
+        .files()
+        .unwrap();
+    let levels = table(&files, "saturation_levels.csv");
+    let (given, law) = (column(levels, "tok_s"), column(levels, "closed_loop_tok_s"));
+    for (given, law) in given.iter().zip(&law) {
+        assert!((given / law - 1.0).abs() < 0.02, "{given} against {law}");
+    }
+    let report = text(&files, "saturation_report.txt");
+    assert!(!report.contains("not what it was taken for"), "{report}");
+}
+
+#[test]
+fn a_simulated_maximum_beyond_the_card_is_not_supported() {
+    let study = Saturation {
+        users: vec![50, 100, 200, 400, 800, 1600],
+        ..Saturation::default()
+    };
+    let files = run(Study::Saturation(study)).files().unwrap();
+    let report = text(&files, "saturation_report.txt");
+    assert!(
+        report.contains("The data cannot support a maximum:"),
+        "{report}"
+    );
+    assert!(
+        report
+            .contains("\n- The fitted maximum of 12,568.6 tok/s exceeds what the hardware can do"),
+        "{report}"
+    );
+}
+
+#[test]
+fn one_level_is_refused_before_anything_runs() {
+    let study = Saturation {
+        users: vec![10],
+        ..Saturation::default()
+    };
+    let error = Execution::new(Study::Saturation(study), 1).unwrap_err();
+    assert_eq!(error.report().field.as_deref(), Some("saturation.users"));
+    assert!(error.to_string().contains("at least two levels"), "{error}");
 }
 
 #[test]

@@ -96,7 +96,7 @@ test("native and wasm leave the same files: stress-v2, step 1, three replication
 const OTHERS = [
   ["three-step", { max_requests: 2000, max_gpus: 4 }, ["--max-requests", "2000", "--max-gpus", "4"]],
   ["two-step", { request_counts: [300] }, ["--request-counts", "300"]],
-  ["paper", { requests: 500 }, ["--requests", "500"]],
+  ["paper", { requests: 10000, batch_sizes: [8] }, ["--requests", "10000", "--batch-sizes", "8"]],
   ["saturation", {}, []],
   ["contract", {}, []],
 ];

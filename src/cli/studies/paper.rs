@@ -13,7 +13,7 @@ use crate::study::paper::Paper;
 pub struct PaperArgs {
     #[command(flatten)]
     common: Common,
-    /// Requests of each run [default: 400000].
+    /// Requests of each run, at least ten full batches for each bin [default: 400000].
     #[arg(long, value_name = "N", value_parser = count(1, u32::MAX))]
     requests: Option<u32>,
     /// Batch sizes [default: 128,8].

@@ -23,13 +23,14 @@ pub struct SaturationArgs {
         "replications", "from_outcomes", "emit_scenarios",
     ])]
     points: Option<PathBuf>,
-    /// Levels of load [default: 10,50,100].
+    /// Levels of load, at least two [default: 10,50,100].
     #[arg(long, value_name = "N,N,...", value_delimiter = ',', allow_hyphen_values = true, value_parser = count(1, 1_000_000))]
     users: Option<Vec<u32>>,
     /// Requests of each user, one after another [default: 5].
     #[arg(long, value_name = "R", value_parser = count(1, 10_000_000))]
     requests_per_user: Option<u32>,
-    /// Shortest and longest pause between an answer and the next request, s [default: 0.5,2].
+    /// Shortest and longest pause between an answer and the next request, s; one number stands for
+    /// both [default: 0.5,2].
     #[arg(long, value_name = "MIN,MAX", num_args = 1, allow_hyphen_values = true, value_parser = think)]
     think: Option<[f64; 2]>,
     /// Prompt tokens of each request [default: 12].

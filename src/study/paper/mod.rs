@@ -72,6 +72,10 @@ const PROMPT: u32 = 1;
 /// Requests arrive this many times as fast as any policy could serve them.
 const OVERLOAD: f64 = 10.0;
 
+/// Fewest full batches of a bin, on average, beside which the short last one of each bin weighs
+/// little.
+const FULL_BATCHES: u64 = 10;
+
 /// Throughput gaps of theorem 4.3, requests/s.
 const GAPS: [f64; 5] = [5.0, 2.0, 1.0, 0.5, 0.1];
 
@@ -130,6 +134,15 @@ impl Paper {
             low_s: self.shortest_s,
             high_s: self.longest_s,
         }
+    }
+
+    /// Fewest requests from which every bin of every run makes [`FULL_BATCHES`].
+    fn least_requests(&self) -> u64 {
+        let most = |values: &[u32]| values.iter().copied().max().map_or(0, u64::from);
+        let bins = most(&self.bin_counts).max(most(&self.error_bin_counts));
+        let uniform = most(&self.batch_sizes) * bins;
+        let exponential = u64::from(EXPONENTIAL.batch) * most(&self.exponential_bin_counts);
+        FULL_BATCHES * uniform.max(exponential)
     }
 
     /// Without errors first, per batch size; no point twice.
@@ -302,6 +315,17 @@ impl Plan for Paper {
                 "paper.longest_s",
                 self.longest_s,
                 format!("more than shortest_s, which is {}", self.shortest_s),
+            ));
+        }
+        let least = self.least_requests();
+        if u64::from(self.requests) < least {
+            return Err(check::refuse(
+                "paper.requests",
+                self.requests,
+                format!(
+                    "at least {least}, which is {FULL_BATCHES} full batches for each bin of the \
+                     largest run"
+                ),
             ));
         }
         if !done.is_empty() {

@@ -217,6 +217,9 @@ impl Ratio {
     }
 }
 
+/// A half-saturation below this share of the lowest load is 0 to rounding.
+const FLAT: f64 = 1e-9;
+
 /// `T(u) = Vmax u / (K + u)`, Vmax in tok/s, K in users.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MichaelisMenten {
@@ -243,6 +246,14 @@ impl MichaelisMenten {
             return Err(
                 "the least sum of squares has no positive half-saturation: throughput \
                         does not grow like u/(K + u)"
+                    .to_owned(),
+            );
+        }
+        let least = levels.iter().map(|l| l.users).min().map_or(1.0, f64::from);
+        if a <= b * least * FLAT {
+            return Err(
+                "the half-saturation is not determined: it is 0 to rounding, and throughput does \
+                        not grow with users"
                     .to_owned(),
             );
         }
@@ -400,6 +411,17 @@ impl Usl {
             .then(|| libm::sqrt((1.0 - sigma) / kappa))
             .filter(|peak| peak.is_finite())
     }
+
+    /// The greatest throughput of the curve, tok/s: at its peak, at the first user where it falls
+    /// from there on, or lambda/sigma, its limit, where it never falls; `None` for a straight line.
+    pub fn maximum(&self) -> Option<f64> {
+        let (sigma, kappa) = (self.sigma.value, self.kappa.value);
+        if kappa > 0.0 {
+            Some(self.at(self.peak_users().unwrap_or(1.0).max(1.0)))
+        } else {
+            (sigma > 0.0).then(|| self.lambda.value / sigma)
+        }
+    }
 }
 
 /// `T(u) = intercept + slope u`, tok/s.
@@ -492,8 +514,9 @@ pub struct Estimator {
 pub fn estimators(levels: &[Level], fit: Option<&MichaelisMenten>) -> [Estimator; 3] {
     // A maximum this far above the data is one over a rounding error.
     let highest = levels.iter().map(|l| l.tok_s).fold(0.0, f64::max) * 1e9;
+    let least = levels.iter().map(|l| l.users).min().map_or(1.0, f64::from);
     let positive = |v_max: f64, k: f64| {
-        (v_max > 0.0 && k > 0.0 && v_max <= highest && k.is_finite()).then_some([v_max, k])
+        (v_max > 0.0 && k > FLAT * least && v_max <= highest && k.is_finite()).then_some([v_max, k])
     };
     // 1/T = 1/Vmax + K/Vmax 1/u.
     let (_, x, y, spread, product) = moments(levels, |l| (1.0 / f64::from(l.users), 1.0 / l.tok_s));

@@ -71,9 +71,14 @@ impl Level {
         Some(self.tok_s / self.output_tokens()? * self.latency_ms.avg? / 1e3)
     }
 
-    /// Throughput of a closed loop at this latency: users x tokens / (latency + think time), tok/s.
+    /// Throughput of a closed loop at this latency, tok/s: users x tokens / (latency + think time
+    /// (R - 1)/R), since no think time follows the last of a user's R requests. Where the requests
+    /// are not known there are taken to be many.
     pub fn closed_loop_tok_s(&self, think_time_s: f64) -> Option<f64> {
-        let cycle_s = self.latency_ms.avg? / 1e3 + think_time_s;
+        let pauses = self.requests.map_or(1.0, |requests| {
+            (1.0 - f64::from(self.users) / f64::from(requests)).max(0.0)
+        });
+        let cycle_s = self.latency_ms.avg? / 1e3 + think_time_s * pauses;
         Some(f64::from(self.users) * self.output_tokens()? / cycle_s)
     }
 

@@ -275,6 +275,9 @@ fn saturation(text: &mut Text, analysis: &Analysis) {
 
 fn with_error(e: &Estimate) -> String {
     match (e.standard_error, e.interval) {
+        (Some(error), _) if error < e.value.abs() * 1e-12 => {
+            format!("{} (exact to rounding)", number(e.value))
+        }
         (Some(error), Some([low, high])) => format!(
             "{} +- {} (95 %: {} to {})",
             number(e.value),
@@ -289,6 +292,9 @@ fn with_error(e: &Estimate) -> String {
 /// A small coefficient, with its digits.
 fn coefficient(e: &Estimate) -> String {
     match e.standard_error {
+        Some(error) if error < e.value.abs() * 1e-12 => {
+            format!("{:.4e} (exact to rounding)", e.value)
+        }
         Some(error) => format!("{:.4e} +- {error:.1e}", e.value),
         None if e.value == 0.0 => "0 (at its bound)".to_owned(),
         None => format!("{:.4e} (no error determined)", e.value),
@@ -301,17 +307,14 @@ fn support(text: &mut Text, analysis: &Analysis) {
     let interval = curves.michaelis_menten.as_ref().ok().map(|f| f.v_max);
     match interval {
         Some(v_max) if verdict.supports_maximum => text.line(&format!(
-            "The data can support a maximum, of {} tok/s: none of the four reasons against it \
-             applies.",
+            "The data can support a maximum, of {} tok/s: none of the reasons against one \
+             (docs/MODEL.md, \"Studies\") applies.",
             with_error(&v_max)
         )),
         _ => text.line("The data cannot support a maximum:"),
     }
     for reason in &verdict.against {
         text.item(reason);
-    }
-    if let Some(beyond) = &verdict.beyond_hardware {
-        text.line(beyond);
     }
 
     text.line("");

@@ -140,6 +140,13 @@ impl Plan for Saturation {
             return Ok(Vec::new());
         }
         check::counts("saturation.users", &self.users, 1_000_000)?;
+        if let [only] = self.users[..] {
+            return Err(check::refuse(
+                "saturation.users",
+                only,
+                "at least two levels of users".to_owned(),
+            ));
+        }
         let scenario = |&users| {
             let users = ClosedLoop {
                 users,

@@ -3,10 +3,11 @@
 use serde_json::{Value, json};
 
 use super::curves::{Estimate, Quality};
+use super::points::Level;
 use super::{Analysis, Settings};
 use crate::study::document::{Cell, Table};
 
-/// A row per level: what was given, what follows from it, and what the curves say there.
+/// A row per level: what was given and what follows from it alone.
 pub fn levels(analysis: &Analysis, settings: &Settings) -> Table {
     let absent = if settings.absent == "not modelled" {
         Cell::NotModelled
@@ -43,19 +44,11 @@ pub fn levels(analysis: &Analysis, settings: &Settings) -> Table {
         "gain_tok_s",
         "gain_tok_s_per_user",
         "gain_on_first_pct",
-        "michaelis_menten_tok_s",
-        "michaelis_menten_low",
-        "michaelis_menten_high",
-        "usl_tok_s",
-        "line_tok_s",
     ]);
     let (steps, firsts) = (&analysis.gains.steps, &analysis.gains.against_first);
     for (i, level) in analysis.levels.iter().enumerate() {
-        let users = f64::from(level.users);
         let step = i.checked_sub(1).and_then(|i| steps.get(i));
         let first = i.checked_sub(1).and_then(|i| firsts.get(i));
-        let curve = analysis.curves.michaelis_menten.as_ref().ok();
-        let band = curve.and_then(|c| c.band(users));
         let closed_loop = match settings.think_time_s {
             Some(think) => metric(level.closed_loop_tok_s(think)),
             None => Cell::Empty,
@@ -87,17 +80,6 @@ pub fn levels(analysis: &Analysis, settings: &Settings) -> Table {
             step.map(|s| s.tok_s).into(),
             step.map(|s| s.tok_s_per_user).into(),
             first.map(|s| s.gain_pct).into(),
-            curve.map(|c| c.at(users)).into(),
-            band.map(|b| b[0]).into(),
-            band.map(|b| b[1]).into(),
-            analysis
-                .curves
-                .usl
-                .as_ref()
-                .ok()
-                .map(|c| c.at(users))
-                .into(),
-            analysis.curves.line.at(users).into(),
         ]);
     }
     table
@@ -119,6 +101,24 @@ fn quality(q: &Quality) -> Value {
         "parameters": q.parameters,
         "aicc": q.aicc,
     })
+}
+
+/// What the curves say at each level, tok/s.
+fn at_levels(analysis: &Analysis) -> Vec<Value> {
+    let curves = &analysis.curves;
+    let michaelis_menten = curves.michaelis_menten.as_ref().ok();
+    let usl = curves.usl.as_ref().ok();
+    let at = |level: &Level| {
+        let users = f64::from(level.users);
+        json!({
+            "users": level.users,
+            "michaelis_menten": michaelis_menten.map(|c| c.at(users)),
+            "michaelis_menten_band_95": michaelis_menten.and_then(|c| c.band(users)),
+            "universal_scalability_law": usl.map(|c| c.at(users)),
+            "straight_line": curves.line.at(users),
+        })
+    };
+    analysis.levels.iter().map(at).collect()
 }
 
 /// Every fitted number, unrounded. What is not defined is `null`.
@@ -176,6 +176,7 @@ pub fn fit(analysis: &Analysis, settings: &Settings) -> Value {
             "slope_tok_s_per_user": estimate(&curves.origin.slope),
             "quality": quality(&curves.origin.quality),
         },
+        "at_levels": at_levels(analysis),
         "estimators": estimators,
         "aicc_ranking": ranking,
         "preference": curves.preference(),

@@ -2,7 +2,7 @@
 
 use super::Settings;
 use super::ceilings::Ceilings;
-use super::curves::Curves;
+use super::curves::{Curves, MichaelisMenten};
 use super::points::Level;
 use super::words::{joined, number, users};
 
@@ -13,7 +13,8 @@ pub struct Verdict {
     pub supports_maximum: bool,
     /// Why not, a sentence each.
     pub against: Vec<String>,
-    /// The fitted maximum against the ceilings, where both exist and the first is greater.
+    /// The fitted maximum against the ceilings, where both exist and the first is greater; one of
+    /// the reasons against.
     pub beyond_hardware: Option<String>,
     /// What else must be said about these levels, a sentence each.
     pub remarks: Vec<String>,
@@ -21,6 +22,10 @@ pub struct Verdict {
 
 /// Widest interval of a maximum that still says something, half of it in proportion.
 const WIDEST: f64 = 0.5;
+/// Maxima of two curves closer than this share of one are the same.
+const SAME_MAXIMUM: f64 = 0.01;
+/// Least difference of AICc that counts as a preference.
+const PREFERENCE: f64 = 2.0;
 /// TTFT and latency closer than this are the same measurement, ms.
 const SAME_MS: f64 = 0.5;
 
@@ -31,7 +36,7 @@ impl Verdict {
         curves: &Curves,
         ceilings: &Ceilings,
     ) -> Verdict {
-        let against = against(levels, curves);
+        let mut against = against(levels, curves);
         let beyond_hardware = curves
             .michaelis_menten
             .as_ref()
@@ -49,6 +54,7 @@ impl Verdict {
                     number(ceiling)
                 )
             });
+        against.extend(beyond_hardware.clone());
         Verdict {
             supports_maximum: against.is_empty(),
             against,
@@ -87,6 +93,33 @@ fn against(levels: &[Level], curves: &Curves) -> Vec<String> {
             ));
         }
     }
+    if let Some([low, high]) = fit.k.interval
+        && low <= 0.0
+    {
+        reasons.push(format!(
+            "The 95 % interval of K, {} to {} users, includes 0: a throughput that does not depend \
+             on users at all is compatible with the data.",
+            number(low),
+            number(high)
+        ));
+    }
+    let above: Vec<&Level> = levels
+        .iter()
+        .filter(|l| l.tok_s > fit.v_max.value)
+        .collect();
+    if let Some(highest) = above
+        .iter()
+        .copied()
+        .reduce(|a, b| if b.tok_s > a.tok_s { b } else { a })
+    {
+        reasons.push(format!(
+            "The fitted maximum of {} tok/s lies below what was reached: {} tok/s at {}.",
+            number(fit.v_max.value),
+            number(highest.tok_s),
+            users(highest.users)
+        ));
+    }
+    reasons.extend(rivals(levels, fit, curves));
     let line = &curves.line.quality;
     if line.rss < fit.quality.rss {
         let (r2, by) = (
@@ -113,6 +146,55 @@ fn against(levels: &[Level], curves: &Curves) -> Vec<String> {
             users(last.users),
             number(fit.k.value)
         ));
+    }
+    reasons
+}
+
+/// Curves with another maximum, or none, that AICc prefers or cannot tell from the fitted one.
+fn rivals(levels: &[Level], fit: &MichaelisMenten, curves: &Curves) -> Vec<String> {
+    let v_max = fit.v_max.value;
+    let differs =
+        |maximum: Option<f64>| maximum.is_none_or(|m| (m - v_max).abs() > SAME_MAXIMUM * v_max);
+    let usl = curves.usl.as_ref().ok();
+    let of_usl = usl.map(|usl| ("Universal Scalability Law", &usl.quality, usl.maximum()));
+    let mut reasons = Vec::new();
+    for (name, quality, maximum) in of_usl.into_iter().chain([
+        ("straight line", &curves.line.quality, None),
+        ("line through 0", &curves.origin.quality, None),
+    ]) {
+        // A line that fits closer is a reason of its own.
+        let line = maximum.is_none() && quality.rss < fit.quality.rss;
+        if line || !differs(maximum) {
+            continue;
+        }
+        let has = match maximum {
+            Some(m) => format!("whose maximum is {} tok/s", number(m)),
+            None => "which has no maximum".to_owned(),
+        };
+        match (quality.aicc, fit.quality.aicc) {
+            (Some(other), Some(own)) if other < own + PREFERENCE => {
+                let by = (other - own).abs();
+                reasons.push(if other <= own - PREFERENCE {
+                    format!("AICc prefers the {name} by {by:.1}, {has}.")
+                } else {
+                    format!(
+                        "AICc cannot tell the curve from the {name} (difference {by:.2}), {has}."
+                    )
+                });
+            }
+            (Some(_), Some(_)) => {}
+            // Undefined for want of levels: the sums of squares are all there is to go by.
+            _ if quality.rss < fit.quality.rss => reasons.push(format!(
+                "{} levels are too few for AICc to tell the curve from the {name}, which fits \
+                 closer and {}.",
+                levels.len(),
+                match maximum {
+                    Some(m) => format!("whose maximum is {} tok/s", number(m)),
+                    None => "has no maximum".to_owned(),
+                }
+            )),
+            _ => {}
+        }
     }
     reasons
 }
@@ -196,29 +278,54 @@ fn remarks(
             joined(in_service)
         ));
     }
-    if let Some(think) = settings.think_time_s {
-        let closed: Vec<(f64, &Level)> = levels
-            .iter()
-            .filter_map(|l| Some((l.closed_loop_tok_s(think)?, l)))
-            .collect();
-        if !closed.is_empty() {
-            let pairs = closed
-                .iter()
-                .map(|(rate, l)| format!("{rate:.0} against {:.0} at {}", l.tok_s, l.users));
-            let meaning = if closed.iter().all(|(rate, l)| l.tok_s <= *rate) {
-                "What is missing was spent where not all users were at work, as at the end of a \
-                 level."
-            } else {
-                "A little more is what short levels give, as no think time follows a user's last \
-                 request; much more means that latency, output or think time is not what it was \
-                 taken for."
-            };
-            remarks.push(format!(
-                "A closed loop with {think} s of think time gives users x tokens/(latency + think \
-                 time) against the throughput given, tok/s: {} users. {meaning}",
-                joined(pairs)
-            ));
-        }
-    }
+    remarks.extend(
+        settings
+            .think_time_s
+            .and_then(|think| closed_loop(levels, think)),
+    );
     remarks
+}
+
+/// The law of the closed loop against what was measured.
+fn closed_loop(levels: &[Level], think: f64) -> Option<String> {
+    /// Think times drawn by chance, and rounding, move a level by less than this share.
+    const CHANCE: f64 = 0.02;
+    let closed: Vec<(f64, &Level)> = levels
+        .iter()
+        .filter_map(|l| Some((l.closed_loop_tok_s(think)?, l)))
+        .collect();
+    if closed.is_empty() {
+        return None;
+    }
+    let pairs = joined(
+        closed
+            .iter()
+            .map(|(rate, l)| format!("{rate:.0} against {:.0} at {}", l.tok_s, l.users)),
+    );
+    let counted = closed.iter().all(|(_, l)| l.requests.is_some());
+    let law = if counted {
+        "users x tokens/(latency + think time (R - 1)/R), with R requests of each user and no \
+         think time after the last,"
+    } else {
+        "for many requests of each user users x tokens/(latency + think time)"
+    };
+    let within = |(rate, l): &(f64, &Level)| l.tok_s <= *rate * (1.0 + CHANCE);
+    let meaning = match (closed.iter().all(within), counted) {
+        (true, _) => {
+            "What is missing was spent where not all users were at work, as at the end of a level."
+        }
+        (false, false) => {
+            "A little more is what short levels give, as no think time follows a user's last \
+             request; much more means that latency, output or think time is not what it was taken \
+             for."
+        }
+        (false, true) => {
+            "More than that, by over 2 %, means that latency, output or think time is not what it \
+             was taken for."
+        }
+    };
+    Some(format!(
+        "A closed loop with {think} s of think time gives {law} against the throughput given, \
+         tok/s: {pairs} users. {meaning}"
+    ))
 }
