@@ -8,6 +8,7 @@ use serde::Serialize;
 
 /// What was wrong, where, and what is allowed instead.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
+// What only the command line meets is only in the command line: the page downloads every sentence.
 #[non_exhaustive]
 pub enum Error {
     /// A cell of a trace or table that cannot be read as what its column holds.
@@ -51,6 +52,7 @@ pub enum Error {
     Truncated { file: String, detail: String },
     /// An argument of the command line that cannot be read.
     #[error("{argument}: {problem}")]
+    #[cfg(feature = "cli")]
     BadArgument { argument: String, problem: String },
     /// A scenario field outside its range.
     #[error("{field}: {value} is not allowed; allowed is {allowed}")]
@@ -79,12 +81,14 @@ pub enum Error {
     NoFit { file: String, problem: String },
     /// Some lines of a sweep could not run.
     #[error("{failed} of {all} line{} failed; each has an error object in its place", plural(*.all))]
+    #[cfg(feature = "cli")]
     FailedLines { failed: u64, all: u64 },
     /// Published figures that a simulation did not meet.
     #[error(
         "{differ} of {compared} published figure{} {} by more than rounding",
         plural(*.compared as u64), if *.differ == 1 { "differs" } else { "differ" }
     )]
+    #[cfg(feature = "cli")]
     Mismatch { differ: usize, compared: usize },
     /// The operating system refused a file.
     #[error("cannot {action} {path}: {detail}")]
@@ -101,9 +105,11 @@ pub enum Error {
         "interrupted; {journal} holds {runs} finished run{}, and the same command goes on from there",
         plural(*.runs)
     )]
+    #[cfg(feature = "cli")]
     InterruptedStudy { journal: String, runs: u64 },
 }
 
+#[cfg(feature = "cli")]
 fn plural(n: u64) -> &'static str {
     if n == 1 { "" } else { "s" }
 }
@@ -134,15 +140,20 @@ impl Error {
             Error::UnknownFormat { .. } => "unknown-format",
             Error::EmptyTrace { .. } => "empty-trace",
             Error::Truncated { .. } => "truncated",
+            #[cfg(feature = "cli")]
             Error::BadArgument { .. } => "bad-argument",
             Error::BadField { .. } => "bad-field",
             Error::BadScenario { .. } => "bad-scenario",
             Error::Contradiction { .. } => "contradiction",
             Error::NoFit { .. } => "no-fit",
+            #[cfg(feature = "cli")]
             Error::FailedLines { .. } => "failed-lines",
+            #[cfg(feature = "cli")]
             Error::Mismatch { .. } => "mismatch",
             Error::File { .. } => "file",
-            Error::Interrupted | Error::InterruptedStudy { .. } => "interrupted",
+            Error::Interrupted => "interrupted",
+            #[cfg(feature = "cli")]
+            Error::InterruptedStudy { .. } => "interrupted",
         }
     }
 
@@ -166,14 +177,15 @@ impl Error {
                 (*line > 0).then_some(*line as u64),
                 (!field.is_empty()).then_some(field),
             ),
-            Error::File { path, .. } | Error::InterruptedStudy { journal: path, .. } => {
-                (Some(path), None, None)
-            }
+            Error::File { path, .. } => (Some(path), None, None),
             Error::Contradiction { what, .. } => (None, None, Some(what)),
+            Error::Interrupted => (None, None, None),
+            #[cfg(feature = "cli")]
+            Error::InterruptedStudy { journal: path, .. } => (Some(path), None, None),
+            #[cfg(feature = "cli")]
             Error::BadArgument { argument, .. } => (None, None, Some(argument)),
-            Error::FailedLines { .. } | Error::Mismatch { .. } | Error::Interrupted => {
-                (None, None, None)
-            }
+            #[cfg(feature = "cli")]
+            Error::FailedLines { .. } | Error::Mismatch { .. } => (None, None, None),
         };
         ErrorReport {
             code: self.code().to_owned(),
