@@ -129,7 +129,8 @@ test("a study runs without holding up the page, and leaves the native program's 
   }
 
   await page.locator(".sheet-host summary").first().click();
-  assert.ok((await page.locator(".sheet tbody tr").count()) > 0);
+  // The rows are made when the table is opened, an event after the click.
+  await page.waitForSelector(".sheet tbody tr", WAIT);
   const table = [...wanted.keys()].find((name) => name.endsWith(".csv")) ?? "";
   await page.locator(`.sheet-host[data-file="${table}"]`).evaluate((host) => host.setAttribute("open", ""));
   const csv = await download(page, () => page.getByRole("button", { name: `Download ${table}` }).click());
