@@ -6,6 +6,7 @@
 
 pub mod decoder;
 mod device;
+pub mod estimator;
 pub mod kernels;
 pub mod twin;
 
