@@ -1,12 +1,13 @@
 //! How long work takes. [`Linear`] is the closed-batch model of the published studies; [`fit`]
 //! finds its coefficients from measurements. [`step::Step`] is the time of one step of a real
-//! server; [`calibration`] is what a measured GPU leaves.
+//! server and [`step_fit`] finds its coefficients; [`calibration`] is what a measured GPU leaves.
 
 pub mod architecture;
 pub mod calibration;
 pub mod fit;
 mod linear;
 pub mod step;
+pub mod step_fit;
 
 use serde::{Deserialize, Serialize};
 
