@@ -171,8 +171,8 @@ fn predict(model: &Step, p: &Point) -> f64 {
     )
 }
 
-/// Of sorted values.
-fn median(sorted: &[f64]) -> f64 {
+/// Of sorted values; 0 of none.
+pub(super) fn median(sorted: &[f64]) -> f64 {
     match (
         sorted.get(sorted.len().wrapping_sub(1) / 2),
         sorted.get(sorted.len() / 2),
