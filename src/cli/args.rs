@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use super::serve::ServeArgs;
 use super::studies::StudyCommand;
 use crate::Error;
 use crate::scenario::{ClosedLoop, Preset, Scenario, Source};
@@ -43,6 +44,8 @@ pub enum Command {
     Sweep(SweepArgs),
     /// Fit the closed-batch latency model to a grid of measured batch times.
     Fit(FitArgs),
+    /// Users against a server with continuous joining: what they get, from a calibration.
+    Serve(Box<ServeArgs>),
 }
 
 #[derive(Subcommand)]

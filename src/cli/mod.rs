@@ -10,6 +10,7 @@ mod manifest;
 mod pool;
 mod reproduce;
 mod run;
+mod serve;
 mod studies;
 mod study;
 mod sweep;
@@ -52,6 +53,7 @@ pub fn main() -> ExitCode {
         Command::Reproduce(args) => reproduce::reproduce(args),
         Command::Sweep(args) => sweep::sweep(args),
         Command::Fit(args) => fit::fit(args),
+        Command::Serve(args) => serve::serve(*args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
