@@ -26,7 +26,7 @@ pub(super) fn levels(stack: &Stack, load: &Load, levels: &[Comparison]) -> Figur
         (
             "Throughput",
             "throughput (tok/s)",
-            &[("", |s| Some(s.level.tok_s))],
+            &[("all users", |s| Some(s.level.tok_s))],
         ),
         (
             "Time to first token",
@@ -78,7 +78,8 @@ pub(super) fn levels(stack: &Stack, load: &Load, levels: &[Comparison]) -> Figur
     }
 }
 
-/// The predicted curve and the measured dots of one figure; nothing where it has no value.
+/// The predicted curve of one figure, and on it the measured dots, which share its look; nothing
+/// where the figure has no value.
 fn series(levels: &[Comparison], name: &str, of: fn(&Served) -> Option<f64>) -> Vec<Series> {
     let points = |pick: &dyn Fn(&Comparison) -> Option<f64>| -> Vec<[f64; 2]> {
         levels
@@ -86,22 +87,15 @@ fn series(levels: &[Comparison], name: &str, of: fn(&Served) -> Option<f64>) -> 
             .filter_map(|level| Some([f64::from(level.predicted.load.users), pick(level)?]))
             .collect()
     };
-    let named = |what: &str| match name {
-        "" => what.to_owned(),
-        name => format!("{what}, {name}"),
-    };
     let predicted = points(&|level| of(&level.predicted));
     let measured = points(&|level| level.measured.as_ref().and_then(of));
-    [
-        (
-            named("predicted"),
-            predicted.is_empty(),
-            Form::Line(predicted),
-        ),
-        (named("measured"), measured.is_empty(), Form::Dots(measured)),
-    ]
-    .into_iter()
-    .filter(|(_, empty, _)| !empty)
-    .map(|(name, _, form)| Series { name, form })
-    .collect()
+    let curve = (!predicted.is_empty()).then(|| Series {
+        name: name.to_owned(),
+        form: Form::Curve(predicted),
+    });
+    let dots = (!measured.is_empty()).then(|| Series {
+        name: String::new(),
+        form: Form::Dots(measured),
+    });
+    curve.into_iter().chain(dots).collect()
 }

@@ -26,6 +26,7 @@ pub(super) fn text(stack: &Stack, load: &Load, levels: &[Comparison]) -> String 
             text += &compared(metric, levels);
             text.push('\n');
         }
+        text += &steps(levels);
         for sentence in differences(levels) {
             text += &paragraph(&sentence);
         }
@@ -163,27 +164,35 @@ fn differences(levels: &[Comparison]) -> Vec<String> {
             ));
         }
     }
-    let steps: Vec<String> = levels
+    sentences
+}
+
+/// The step latency against the very steps that were measured: no queueing, and no time between
+/// steps, is in these errors.
+fn steps(levels: &[Comparison]) -> String {
+    let rows: Vec<Vec<String>> = levels
         .iter()
         .filter_map(|level| {
             let errors = level.step_errors?;
-            Some(format!(
-                "{:+.1} % (size {:.1} %, for 95 % of the steps up to {:.1} %) with {}",
-                errors.median * 100.0,
-                errors.median_size * 100.0,
-                errors.p95_size * 100.0,
-                users(level.predicted.load.users)
-            ))
+            let pct = |share: f64| format!("{:.1} %", share * 100.0);
+            Some(vec![
+                users(level.predicted.load.users),
+                format!("{:+.1} %", errors.median * 100.0),
+                pct(errors.median_size),
+                pct(errors.p95_size),
+            ])
         })
         .collect();
-    if !steps.is_empty() {
-        sentences.push(format!(
-            "At the very steps that were measured the step latency is off by, in the median, {}. What \
-             is left of the differences above comes of queueing and of the time between steps.",
-            steps.join("; ")
-        ));
+    if rows.is_empty() {
+        return String::new();
     }
-    sentences
+    let header = [
+        "error of the step latency",
+        "median",
+        "size, median",
+        "size, P95",
+    ];
+    aligned(&header, &rows) + "\n"
 }
 
 /// What steps were like at the highest load, and how busy they kept the GPU.
