@@ -6,5 +6,6 @@
 
 mod device;
 pub mod kernels;
+pub mod serve;
 
 pub use device::{Device, Dispatch, Took, adapters};
