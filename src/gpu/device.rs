@@ -31,6 +31,8 @@ pub struct Device {
     /// A word that every submission copies and reads, so that the end is the end of all its work.
     end: wgpu::Buffer,
     end_source: wgpu::Buffer,
+    /// Where a step's tokens are read.
+    words: wgpu::Buffer,
     timestamps: Option<Timestamps>,
 }
 
@@ -60,7 +62,12 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// A compiled variant of a kernel.
+#[derive(Clone)]
+pub struct Kernel(Rc<wgpu::ComputePipeline>);
+
 /// A kernel with its bindings, and how many workgroups of it to run.
+#[derive(Clone)]
 pub struct Dispatch {
     pipeline: Rc<wgpu::ComputePipeline>,
     bindings: Rc<wgpu::BindGroup>,
@@ -76,6 +83,15 @@ impl Dispatch {
             workgroups,
         }
     }
+
+    /// The same bindings for another variant of the kernel.
+    pub fn by(&self, kernel: &Kernel, workgroups: [u32; 3]) -> Dispatch {
+        Dispatch {
+            pipeline: kernel.0.clone(),
+            bindings: self.bindings.clone(),
+            workgroups,
+        }
+    }
 }
 
 /// How long a submission took.
@@ -87,7 +103,7 @@ pub struct Took {
     pub device_s: Option<f64>,
 }
 
-fn gpu_error(code: &'static str, problem: impl Into<String>) -> Error {
+pub(super) fn gpu_error(code: &'static str, problem: impl Into<String>) -> Error {
     Error::Gpu {
         code,
         problem: problem.into(),
@@ -237,10 +253,10 @@ impl Device {
             max_binding_bytes: limits.max_storage_buffer_binding_size,
             ..description
         };
-        let word = |label, usage| {
+        let words = |count, label, usage| {
             device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some(label),
-                size: 4,
+                size: 4 * count,
                 usage,
                 mapped_at_creation: false,
             })
@@ -250,11 +266,9 @@ impl Device {
                 subgroups: adapter.subgroups && adapter.subgroup_min >= 4,
                 f16: adapter.shader_f16,
             },
-            end: word(
-                "end",
-                wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-            ),
-            end_source: word("end source", wgpu::BufferUsages::COPY_SRC),
+            end: words(1, "end", READABLE),
+            end_source: words(1, "end source", wgpu::BufferUsages::COPY_SRC),
+            words: words(MOST_WORDS, "words", READABLE),
             timestamps: features
                 .contains(wgpu::Features::TIMESTAMP_QUERY)
                 .then(|| Timestamps::new(&device, queue.get_timestamp_period())),
@@ -281,6 +295,11 @@ impl Device {
             subgroups: flavour.subgroups && self.adapter.subgroups,
             f16: flavour.f16 && self.adapter.shader_f16,
         };
+    }
+
+    /// Sees no more than `bytes` of a buffer at once: to test matrices in several buffers.
+    pub fn restrict_binding(&mut self, bytes: u64) {
+        self.adapter.max_binding_bytes = self.adapter.max_binding_bytes.min(bytes);
     }
 
     /// Ends the device and frees all that it holds; what still waits for it gets an error.
@@ -355,11 +374,7 @@ impl Device {
         encoder.copy_buffer_to_buffer(buffer, 0, &copy, 0, bytes);
         self.queue.submit([encoder.finish()]);
         self.map(&copy, bytes).await?;
-        let numbers = {
-            let view = copy.slice(..bytes).get_mapped_range();
-            let view = view.map_err(|e| gpu_error("gpu-refused", e.to_string()))?;
-            bytemuck::pod_collect_to_vec(&view[..count * size_of::<T>()])
-        };
+        let numbers = mapped(&copy, count)?;
         copy.destroy();
         Ok(numbers)
     }
@@ -394,13 +409,9 @@ impl Device {
         }
     }
 
-    /// The same bindings for another variant of the same kernel.
-    pub fn variant(&self, source: &Source, like: &Dispatch, workgroups: [u32; 3]) -> Dispatch {
-        Dispatch {
-            pipeline: self.pipeline(source, &self.layout(source.bindings)),
-            bindings: like.bindings.clone(),
-            workgroups,
-        }
+    /// A variant, compiled when it is first asked for.
+    pub fn kernel(&self, source: &Source) -> Kernel {
+        Kernel(self.pipeline(source, &self.layout(source.bindings)))
     }
 
     fn layout(&self, bindings: &[Bind]) -> Rc<wgpu::BindGroupLayout> {
@@ -483,6 +494,31 @@ impl Device {
         &self,
         dispatches: impl IntoIterator<Item = &'a Dispatch>,
     ) -> Result<Took, Error> {
+        let (_, took) = self
+            .submit(dispatches, &self.end_source, 1, &self.end)
+            .await?;
+        Ok(took)
+    }
+
+    /// The same, and reads the first `count` words of a buffer in the same breath; the time is until
+    /// they were here.
+    pub async fn run_and_read<'a>(
+        &self,
+        dispatches: impl IntoIterator<Item = &'a Dispatch>,
+        buffer: &wgpu::Buffer,
+        count: usize,
+    ) -> Result<(Vec<u32>, Took), Error> {
+        self.submit(dispatches, buffer, count, &self.words).await
+    }
+
+    async fn submit<'a>(
+        &self,
+        dispatches: impl IntoIterator<Item = &'a Dispatch>,
+        wanted: &wgpu::Buffer,
+        count: usize,
+        to: &wgpu::Buffer,
+    ) -> Result<(Vec<u32>, Took), Error> {
+        let bytes = (count as u64 * 4).clamp(4, to.size());
         let mut encoder = self.device.create_command_encoder(&Default::default());
         let timestamp_writes = self
             .timestamps
@@ -504,39 +540,36 @@ impl Device {
                 pass.dispatch_workgroups(x, y, z);
             }
         }
-        let waited_for = match &self.timestamps {
-            Some(t) => {
-                encoder.resolve_query_set(&t.set, 0..2, &t.resolved, 0);
-                encoder.copy_buffer_to_buffer(&t.resolved, 0, &t.read, 0, 16);
-                (&t.read, 16)
-            }
-            None => {
-                encoder.copy_buffer_to_buffer(&self.end_source, 0, &self.end, 0, 4);
-                (&self.end, 4)
-            }
-        };
+        if let Some(t) = &self.timestamps {
+            encoder.resolve_query_set(&t.set, 0..2, &t.resolved, 0);
+            encoder.copy_buffer_to_buffer(&t.resolved, 0, &t.read, 0, 16);
+        }
+        encoder.copy_buffer_to_buffer(wanted, 0, to, 0, bytes);
         let commands = encoder.finish();
         let begun = Instant::now();
         self.queue.submit([commands]);
-        let ended = self.map(waited_for.0, waited_for.1).await?;
+        let ended = self.map(to, bytes).await?;
+        let words = mapped(to, count)?;
         let device_s = match &self.timestamps {
             Some(t) => {
-                let view = t.read.slice(..16).get_mapped_range();
-                let view = view.map_err(|e| gpu_error("gpu-refused", e.to_string()))?;
-                let ticks: Vec<u64> = bytemuck::pod_collect_to_vec(&view[..16]);
+                self.map(&t.read, 16).await?;
                 // Timestamps may be absent (0) or go backwards: then there are none.
-                match ticks[..] {
-                    [from, to] if to > from => Some((to - from) as f64 * t.period_ns * 1e-9),
+                match mapped::<u64>(&t.read, 2)?[..] {
+                    [first, last] if last > first => {
+                        Some((last - first) as f64 * t.period_ns * 1e-9)
+                    }
                     _ => None,
                 }
             }
             None => None,
         };
-        waited_for.0.unmap();
-        Ok(Took {
-            wall_s: ended.duration_since(begun).as_secs_f64(),
-            device_s,
-        })
+        Ok((
+            words,
+            Took {
+                wall_s: ended.duration_since(begun).as_secs_f64(),
+                device_s,
+            },
+        ))
     }
 
     /// Waits until a buffer is mapped and all work before it done; says when that was.
@@ -613,6 +646,24 @@ impl Device {
     }
 }
 
+/// The first numbers of a mapped buffer, which is unmapped.
+fn mapped<T: bytemuck::Pod>(buffer: &wgpu::Buffer, count: usize) -> Result<Vec<T>, Error> {
+    let bytes = count * size_of::<T>();
+    let numbers = {
+        let view = buffer
+            .slice(..(bytes as u64).next_multiple_of(4).max(4))
+            .get_mapped_range();
+        let view = view.map_err(|e| gpu_error("gpu-refused", e.to_string()))?;
+        bytemuck::pod_collect_to_vec(&view[..bytes])
+    };
+    buffer.unmap();
+    Ok(numbers)
+}
+
+const READABLE: wgpu::BufferUsages =
+    wgpu::BufferUsages::MAP_READ.union(wgpu::BufferUsages::COPY_DST);
+/// Words that come back with a submission at most.
+const MOST_WORDS: u64 = 256;
 /// Longest wait for one submission: drivers reset a device long before.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Wait for a browser's answer before it is hurried.

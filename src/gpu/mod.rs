@@ -4,8 +4,11 @@
 //! Everything that waits for the device is `async`: a browser does not let a thread wait. Natively
 //! `pollster` blocks on it.
 
+pub mod decoder;
 mod device;
+pub mod estimator;
 pub mod kernels;
 pub mod serve;
+pub mod twin;
 
-pub use device::{Device, Dispatch, Took, adapters};
+pub use device::{Device, Dispatch, Kernel, Took, adapters};

@@ -111,8 +111,8 @@ pub async fn fill(
             fill::Kind::Scales,
             like.scales.len() as u32,
             fill::hash(seed),
-            like.scales.len() as u32 * 2,
-            (like.scales.len() as u32).max(1),
+            u32::MAX,
+            u32::MAX,
         ),
     ] {
         let buffer = device.filled(&vec![0xdead_beef_u32; words as usize + 4]);
@@ -120,7 +120,7 @@ pub async fn fill(
             &fill::source(device.flavour(), kind),
             &[
                 &buffer,
-                &device.uniform(&fill::shape(words, seed, scale, width, stride)),
+                &device.uniform(&fill::shape(words, seed, scale, width, stride, 0)),
             ],
             [words.div_ceil(fill::WORKGROUP).max(1), 1, 1],
         );

@@ -54,9 +54,10 @@ pub fn source(flavour: Flavour, kind: Kind) -> Source {
     }
 }
 
-/// The uniform for `words` words, rows of `width` weights and `stride` words.
-pub fn shape(words: u32, seed: u32, scale: f32, width: u32, stride: u32) -> [u32; 8] {
-    [words, seed, scale.to_bits(), width, stride, 0, 0, 0]
+/// The uniform for `words` words from the matrix's word `first` on, rows of `width` weights and
+/// `stride` words.
+pub fn shape(words: u32, seed: u32, scale: f32, width: u32, stride: u32, first: u32) -> [u32; 8] {
+    [words, seed, scale.to_bits(), width, stride, first, 0, 0]
 }
 
 /// pcg as a hash (Jarzynski and Olano 2020), as in the WGSL files.
@@ -138,8 +139,8 @@ pub fn matrix(precision: Precision, rows: u32, width: u32, seed: u32) -> Matrix 
                 scale_words,
                 hash(seed),
                 scale,
-                scale_words * 2,
-                scale_words,
+                u32::MAX,
+                u32::MAX,
             )
         },
     }

@@ -9,6 +9,8 @@ struct Shape {
   // Weights of a row, and words of a row: those behind the last weight are zero.
   width: u32,
   stride: u32,
+  // Where in the whole matrix these words begin: a matrix is the same in however many buffers.
+  first: u32,
 }
 
 @group(0) @binding(0) var<storage, read_write> words: array<u32>;
@@ -34,7 +36,7 @@ fn fill(
   if (i >= shape.words) {
     return;
   }
-  let bits = hash(i ^ hash(shape.seed));
+  let bits = hash((shape.first + i) ^ hash(shape.seed));
   let first = (i % shape.stride) * PER_WORD;
   if (KIND == 0u) {
     // f32

@@ -75,7 +75,7 @@ pub fn tiled(flavour: Flavour, precision: Precision, tile: u32) -> Source {
     }
 }
 
-/// The variant for so many columns and its workgroups, in three dimensions.
+/// The variant for so many columns and its workgroups.
 pub fn for_columns(
     flavour: Flavour,
     precision: Precision,
@@ -83,20 +83,30 @@ pub fn for_columns(
     width: u32,
     columns: u32,
 ) -> (Source, [u32; 3]) {
+    let source = match COLUMNS.into_iter().find(|&most| columns <= most) {
+        Some(most) => source(flavour, precision, width, most),
+        None => tiled(flavour, precision, tile(columns)),
+    };
+    (source, workgroups(height, columns))
+}
+
+/// The workgroups for a matrix of `height` rows and so many columns, in three dimensions.
+pub fn workgroups(height: u32, columns: u32) -> [u32; 3] {
     match COLUMNS.into_iter().find(|&most| columns <= most) {
         Some(most) => {
             let [x, y] = super::spread(height.div_ceil(rows(most)));
-            (source(flavour, precision, width, most), [x, y, 1])
+            [x, y, 1]
         }
         None => {
-            let tile = TILES.into_iter().find(|&t| columns <= t).unwrap_or(64);
             let [x, y] = super::spread(height.div_ceil(TILE_ROWS));
-            (
-                tiled(flavour, precision, tile),
-                [x, y, columns.div_ceil(tile)],
-            )
+            [x, y, columns.div_ceil(tile(columns))]
         }
     }
+}
+
+fn tile(columns: u32) -> u32 {
+    let fits = TILES.into_iter().find(|&tile| columns <= tile);
+    fits.unwrap_or(TILES[TILES.len() - 1])
 }
 
 pub(super) fn lanes(flavour: Flavour) -> &'static str {
