@@ -84,6 +84,7 @@ impl Decoder {
                 prompts_began = true;
                 seen.prefill += 1;
             }
+            assert_eq!(row.prompt, row.position < prompt);
             assert_eq!(row.sampled, row.position + 1 >= prompt);
             if row.sampled {
                 *written += 1;
@@ -135,6 +136,9 @@ fn serve(load: &Load, times_s: &[f64]) -> Record {
                 let tokens = joining.ended(now_s).to_vec();
                 assert_eq!(tokens.len(), rows.iter().filter(|r| r.sampled).count());
                 for token in tokens {
+                    let row = rows.iter().find(|r| r.sampled && r.slot == token.slot);
+                    let filled = row.map(|row| row.position + 1);
+                    assert_eq!(filled, Some(load.prompt_tokens + token.number));
                     let before = written.entry(token.request).or_insert(0);
                     assert_eq!(token.number, *before);
                     *before += 1;
@@ -214,6 +218,7 @@ fn a_request_joins_at_the_next_step_while_another_decodes() {
     let row = |slot, position, sampled| Row {
         slot,
         position,
+        prompt: position < 3,
         sampled,
     };
     let mut joining = Joining::new(&load).unwrap();

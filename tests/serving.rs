@@ -6,12 +6,15 @@ mod support;
 
 use batchscope::Error;
 use batchscope::latency::architecture::{Architecture, Precision};
+use batchscope::latency::roofline::{Card, Hardware};
 use batchscope::latency::step::{Compute, Step};
-use batchscope::report;
+use batchscope::report as bytes_of;
 use batchscope::sched::joining::{Limits, Load, Record};
 use batchscope::study::document::Cell;
-use batchscope::study::saturation::{ceilings::Hardware, points::Times};
-use batchscope::study::serving::{Comparison, Served, Stack, StepErrors, files, levels, predict};
+use batchscope::study::saturation::points::Times;
+use batchscope::study::serving::{
+    Comparison, Origin, Served, Stack, StepErrors, files, levels, predict, report,
+};
 use support::studies::{column, figure, names, table, text};
 
 const STEP: Step = Step {
@@ -220,8 +223,8 @@ fn stack() -> Stack {
         precision: Precision::F16,
         model: STEP,
         read_bytes_per_s: 1e12,
+        origin: Origin::Calibration,
         hardware: None,
-        demonstration: false,
     }
 }
 
@@ -258,8 +261,8 @@ fn a_slower_device_is_off_by_as_much_in_every_figure() {
             panic!("a figure without a name")
         };
         let wanted = match metric.as_str() {
-            "tok_s" | "request_tok_s" | "request_tok_s_p50" | "weights_share" => 25.0,
-            "steps" | "sequences" | "prefill" => 0.0,
+            "tok_s" | "request_tok_s" | "request_tok_s_p50" | "mbu_pct" => 25.0,
+            "steps" | "sequences" | "context" | "prefill" | "busy_share" => 0.0,
             name if name.ends_with("ms") || name.ends_with("_s") => -20.0,
             _ => continue,
         };
@@ -309,7 +312,7 @@ fn files_of_predictions_say_that_nothing_was_measured() {
     assert!(text(&all, "serving_report.txt").contains("nothing was measured"));
     assert!(text(&all, "saturation_report.txt").contains(", predicted"));
     for file in &all {
-        assert!(!report::bytes(file).unwrap().is_empty());
+        assert!(!bytes_of::bytes(file).unwrap().is_empty());
     }
     // One level cannot saturate.
     let one = files(&stack(), &compared(&[4], None)).unwrap();
@@ -338,15 +341,38 @@ fn a_data_sheet_gives_mfu_and_ceilings() {
     let Cell::Number(pct) = mfu(&stack) else {
         panic!("no MFU")
     };
-    let weights = stack.architecture.step_weights() as f64;
-    near(
-        pct,
-        100.0 * levels[1].predicted.level.tok_s * 2.0 * weights / 1e14,
-    );
-    // Each of the level's steps reads 2 bytes a weight, of 1e12 bytes/s while it lasts.
+    // Every token that goes through the weights is 2 FLOP for each, prompts too; attention to a token
+    // of context 4 for each value of each head in each layer. Every step reads the weights and the
+    // contexts, and writes keys and values of its tokens.
     let served = &levels[1].predicted;
-    let share = 2.0 * weights * f64::from(served.steps) / (1e12 * served.busy_s);
-    near(stack.weights_share(served), share);
+    let load = &served.load;
+    let a = &stack.architecture;
+    let weights = a.step_weights() as f64;
+    let tokens = f64::from(load.requests() * load.positions());
+    let context: u32 = (load.prompt_tokens + 1..=load.positions()).sum();
+    let context = f64::from(load.requests() * context);
+    let flops =
+        2.0 * weights * tokens + 4.0 * context * f64::from(a.layers * a.heads * a.head_size);
+    near(pct, 100.0 * flops / (1e14 * served.busy_s));
+    let kv_bytes = f64::from(a.layers * 2 * a.kv_heads * a.head_size * 2);
+    let bytes = 2.0 * weights * f64::from(served.steps) + kv_bytes * (context + tokens);
+    near(stack.mbu(served), bytes / (1e12 * served.busy_s));
+}
+
+#[test]
+fn nothing_is_better_than_the_data_sheet() {
+    let h100 = Card::preset("h100").unwrap().hardware;
+    let model = Architecture::preset("qwen3-1.7b").unwrap();
+    let stack = Stack::of_data_sheet(h100, model, Precision::F16);
+    for load in levels(&[1, 16, 64], &Load::default()).unwrap() {
+        let level = Comparison::of(&load, &stack.model, None).unwrap();
+        let (mbu, mfu) = (stack.mbu(level.best()), stack.mfu(level.best()).unwrap());
+        assert!(mbu <= 1.0 + 1e-12 && mfu <= 1.0, "{mbu} {mfu}");
+        // Steps of one user read and do nothing else.
+        assert!(load.users > 1 || mbu > 0.999, "{mbu}");
+        let report = report(&stack, &[level]).unwrap();
+        assert!(report.contains("roofline of the data sheet"), "{report}");
+    }
 }
 
 #[test]
@@ -359,7 +385,7 @@ fn the_figure_has_lines_predicted_and_dots_measured() {
         "{}",
         figure.caption
     );
-    let svg = report::svg(figure).unwrap();
+    let svg = bytes_of::svg(figure).unwrap();
     for words in [
         "all users",
         "P95",

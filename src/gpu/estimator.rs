@@ -209,8 +209,7 @@ mod tests {
         /// Measures several kernels side by side, as a calibration does.
         fn measure(&mut self, truths: &[f64], budget: Budget) -> Vec<Slope> {
             let timing = self.timing();
-            let designs: Vec<Design> =
-                truths.iter().map(|&t| design(t, timing, budget)).collect();
+            let designs: Vec<Design> = truths.iter().map(|&t| design(t, timing, budget)).collect();
             let mut rounds = vec![Vec::new(); truths.len()];
             for round in 0..budget.rounds {
                 for (i, truth) in truths.iter().enumerate() {

@@ -2,13 +2,19 @@
 //! takes them, the wall clock says when they ended. What happened is a [`Record`] like that of a
 //! prediction, and whoever wants figures makes them of it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use web_time::Instant;
 
+use super::decoder::{self, Decoder, MOST_ROWS, SLOTS};
+use super::device::gpu_error;
+use super::kernels::{BLOCK, fill};
 use crate::error::Error;
-use crate::sched::joining::{Joining, Load, Next, Record, Row, Token};
+use crate::sched::joining::{
+    Joining, Limits, Load, MAX_ROWS, MAX_SEQUENCES, Next, Record, Row, Token,
+};
 
 /// Longest time without a look at whether the person has had enough.
 const LOOK: Duration = Duration::from_millis(50);
@@ -32,15 +38,31 @@ pub struct Progress {
     pub elapsed_s: f64,
 }
 
+/// What takes the steps: a decoder on a device.
+#[allow(
+    async_fn_in_trait,
+    reason = "a device belongs to one thread, in a browser to one worker"
+)]
+pub trait Steps {
+    /// Makes room for a sequence of so many tokens that begins in a free slot.
+    fn begin(&mut self, slot: u32, tokens: u32) -> Result<(), Error>;
+
+    /// Processes rows and returns when the tokens they ask for are read back, as a server needs them.
+    /// Gives the time from submission to that moment, s.
+    async fn step(&mut self, rows: &[Row]) -> Result<f64, Error>;
+
+    /// Frees a slot.
+    fn end(&mut self, slot: u32);
+}
+
 /// Serves the loads one after another, each after a short warm-up of its own, which is not recorded.
 ///
-/// `step` processes rows and returns when the tokens they ask for are read back, as a server needs
-/// them. `stop` is asked at least every 50 ms and after every step. `progress` is told of every step;
-/// what it takes counts as time between steps.
+/// `stop` is asked at least every 50 ms and after every step. `progress` is told of every step; what it
+/// takes counts as time between steps.
 ///
-/// Errors: a load out of range, [`Error::Interrupted`] once `stop` says so, and those of `step`.
+/// Errors: a load out of range, [`Error::Interrupted`] once `stop` says so, and those of the device.
 pub async fn serve(
-    step: &mut impl AsyncFnMut(&[Row]) -> Result<(), Error>,
+    device: &mut impl Steps,
     loads: &[Load],
     stop: &dyn Fn() -> bool,
     progress: &mut dyn FnMut(Progress),
@@ -65,24 +87,40 @@ pub async fn serve(
             output_tokens: load.output_tokens.min(WARM_UP_TOKENS),
             ..*load
         };
-        one(step, &warm_up, stop, &mut |_, _| {}).await?;
+        one(device, &warm_up, stop, &mut |_, _| {}).await?;
         let mut written = |tokens: &[Token], elapsed_s: f64| {
             told.tokens += tokens.len() as u32;
             told.answered += tokens.iter().filter(|token| token.last).count() as u32;
             told.elapsed_s = elapsed_s;
             progress(told);
         };
-        records.push(one(step, load, stop, &mut written).await?);
+        records.push(one(device, load, stop, &mut written).await?);
     }
     Ok(records)
 }
 
-/// Serves one load from its first request to its last token.
+/// Serves one load from its first request to its last token, and leaves every slot free.
 async fn one(
-    step: &mut impl AsyncFnMut(&[Row]) -> Result<(), Error>,
+    device: &mut impl Steps,
     load: &Load,
     stop: &dyn Fn() -> bool,
     written: &mut dyn FnMut(&[Token], f64),
+) -> Result<Record, Error> {
+    let mut held = BTreeSet::new();
+    let result = run(device, load, stop, written, &mut held).await;
+    for slot in held {
+        device.end(slot);
+    }
+    result
+}
+
+/// `held`: the slots in use.
+async fn run(
+    device: &mut impl Steps,
+    load: &Load,
+    stop: &dyn Fn() -> bool,
+    written: &mut dyn FnMut(&[Token], f64),
+    held: &mut BTreeSet<u32>,
 ) -> Result<Record, Error> {
     let mut joining = Joining::new(load)?;
     let begun = Instant::now();
@@ -93,9 +131,19 @@ async fn one(
         }
         match joining.next(now_s()) {
             Next::Step { rows, .. } => {
-                step(rows).await?;
+                for row in rows.iter().filter(|row| row.position == 0) {
+                    held.insert(row.slot);
+                    device.begin(row.slot, load.positions())?;
+                }
+                let took_s = device.step(rows).await?;
                 let ended_s = now_s();
-                written(joining.ended(ended_s), ended_s);
+                joining.began(ended_s - took_s);
+                let tokens = joining.ended(ended_s);
+                for token in tokens.iter().filter(|token| token.last) {
+                    held.remove(&token.slot);
+                    device.end(token.slot);
+                }
+                written(tokens, ended_s);
             }
             Next::Wait(until_s) => {
                 let left_s = (until_s - now_s()).clamp(0.0, LOOK.as_secs_f64());
@@ -103,6 +151,53 @@ async fn one(
             }
             Next::Done => return Ok(joining.record()),
         }
+    }
+}
+
+/// What a decoder can serve at once.
+pub fn limits(decoder: &Decoder) -> Limits {
+    Limits {
+        sequences: SLOTS.min(MAX_SEQUENCES),
+        rows: MOST_ROWS.min(MAX_ROWS),
+        kv_blocks: Some(decoder.config().pool_tokens / BLOCK),
+        block_tokens: BLOCK,
+        ..Limits::default()
+    }
+}
+
+impl Steps for Decoder {
+    fn begin(&mut self, slot: u32, tokens: u32) -> Result<(), Error> {
+        if self.reserve(slot, tokens) {
+            return Ok(());
+        }
+        Err(gpu_error(
+            "out-of-gpu-memory",
+            format!(
+                "the KV cache has no room for {tokens} more tokens; serve fewer users or shorter requests"
+            ),
+        ))
+    }
+
+    async fn step(&mut self, rows: &[Row]) -> Result<f64, Error> {
+        let vocabulary = self.config().architecture.vocabulary;
+        let rows: Vec<decoder::Row> = rows
+            .iter()
+            .map(|row| decoder::Row {
+                slot: row.slot,
+                position: row.position,
+                // What a prompt says is of no account to its time: any words will do.
+                token: row
+                    .prompt
+                    .then(|| fill::hash(row.slot ^ fill::hash(row.position)) % vocabulary),
+                sample: row.sampled,
+            })
+            .collect();
+        let (_, took) = Decoder::step(self, &rows).await?;
+        Ok(took.wall_s)
+    }
+
+    fn end(&mut self, slot: u32) {
+        self.release(slot);
     }
 }
 
@@ -141,13 +236,44 @@ mod tests {
         },
     };
 
-    fn run(
-        step: &mut impl AsyncFnMut(&[Row]) -> Result<(), Error>,
+    /// A device whose steps take no memory and as long as they are told to.
+    struct Pretended<F> {
+        step: F,
+        slots: BTreeSet<u32>,
+    }
+
+    impl<F: FnMut(&[Row]) -> Result<f64, Error>> Steps for Pretended<F> {
+        fn begin(&mut self, slot: u32, tokens: u32) -> Result<(), Error> {
+            assert!([13, 15].contains(&tokens), "{tokens}");
+            assert!(self.slots.insert(slot), "slot {slot} is in use");
+            Ok(())
+        }
+
+        async fn step(&mut self, rows: &[Row]) -> Result<f64, Error> {
+            assert!(!rows.is_empty());
+            assert!(rows.iter().all(|row| self.slots.contains(&row.slot)));
+            (self.step)(rows)
+        }
+
+        fn end(&mut self, slot: u32) {
+            assert!(self.slots.remove(&slot), "slot {slot} is free");
+        }
+    }
+
+    /// Whatever comes of it, no slot stays in use.
+    fn serve_with(
+        step: impl FnMut(&[Row]) -> Result<f64, Error>,
         loads: &[Load],
         stop: &dyn Fn() -> bool,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Vec<Record>, Error> {
-        pollster::block_on(serve(step, loads, stop, progress))
+        let mut device = Pretended {
+            step,
+            slots: BTreeSet::new(),
+        };
+        let result = pollster::block_on(serve(&mut device, loads, stop, progress));
+        assert!(device.slots.is_empty());
+        result
     }
 
     #[test]
@@ -155,11 +281,10 @@ mod tests {
         let loads = [LOAD, Load { users: 5, ..LOAD }];
         let took = Duration::from_millis(1);
         let mut told = Vec::new();
-        let records = run(
-            &mut async |rows: &[Row]| {
-                assert!(!rows.is_empty());
-                std::thread::sleep(took);
-                Ok(())
+        let records = serve_with(
+            |_| {
+                std::thread::sleep(2 * took);
+                Ok(took.as_secs_f64())
             },
             &loads,
             &|| false,
@@ -168,20 +293,23 @@ mod tests {
         .unwrap();
         for ((load, record), level) in loads.iter().zip(&records).zip(0..) {
             assert_eq!(record.requests.len() as u32, load.requests());
+            let mut before_s = 0.0;
             for step in &record.steps {
-                assert!(step.ended_s - step.began_s >= took.as_secs_f64());
+                let step_s = step.ended_s - step.began_s;
+                assert!((step_s - took.as_secs_f64()).abs() < 1e-9, "{step_s}");
+                // What the device did before it submitted the step is time between steps.
+                assert!(step.began_s - before_s >= took.as_secs_f64());
+                before_s = step.ended_s;
             }
             for request in &record.requests {
                 assert_eq!(request.tokens_s.len(), 6);
             }
-            let last = told.iter().rfind(|p| p.level == level).unwrap();
+            let of_level = told.iter().filter(|p| p.level == level);
+            assert_eq!(of_level.clone().count(), record.steps.len() + 1);
+            let last = of_level.last().unwrap();
             assert_eq!(last.answered, last.requests);
             assert_eq!(last.tokens, load.requests() * 6);
             assert!(last.elapsed_s > 0.0);
-            assert_eq!(
-                told.iter().filter(|p| p.level == level).count(),
-                record.steps.len() + 1
-            );
         }
     }
 
@@ -198,12 +326,11 @@ mod tests {
             looks.set(looks.get() + 1);
             false
         };
-        let records = run(&mut async |_: &[Row]| Ok(()), &[load], &stop, &mut |_| {}).unwrap();
+        let records = serve_with(|_| Ok(0.0), &[load], &stop, &mut |_| {}).unwrap();
         let [first, second] = &records[0].requests[..] else {
             panic!("{records:?}")
         };
-        let answered_s = first.tokens_s[5];
-        assert!((second.sent_s - answered_s - 0.08).abs() < 1e-9);
+        assert!((second.sent_s - first.tokens_s[5] - 0.08).abs() < 1e-9);
         assert!(second.joined_s.unwrap() >= second.sent_s);
         // The pause takes more than one look.
         assert!(looks.get() as usize >= records[0].steps.len() + 2);
@@ -213,15 +340,11 @@ mod tests {
     fn whoever_has_had_enough_is_heard_after_a_step_and_in_a_pause() {
         let steps = Cell::new(0);
         let stop = || steps.get() >= 9;
-        let result = run(
-            &mut async |_: &[Row]| {
-                steps.set(steps.get() + 1);
-                Ok(())
-            },
-            &[LOAD],
-            &stop,
-            &mut |_| {},
-        );
+        let step = |_: &[Row]| {
+            steps.set(steps.get() + 1);
+            Ok(0.0)
+        };
+        let result = serve_with(step, &[LOAD], &stop, &mut |_| {});
         assert_eq!(result, Err(Error::Interrupted));
         assert_eq!(steps.get(), 9);
 
@@ -233,30 +356,18 @@ mod tests {
         };
         let begun = Instant::now();
         let stop = || begun.elapsed() > Duration::from_millis(100);
-        let result = run(&mut async |_: &[Row]| Ok(()), &[load], &stop, &mut |_| {});
+        let result = serve_with(|_| Ok(0.0), &[load], &stop, &mut |_| {});
         assert_eq!(result, Err(Error::Interrupted));
     }
 
     #[test]
     fn what_the_device_says_comes_back() {
-        let lost = Error::Gpu {
-            code: "device-lost",
-            problem: "the GPU was lost".to_owned(),
-        };
-        let result = run(
-            &mut async |_: &[Row]| Err(lost.clone()),
-            &[LOAD],
-            &|| false,
-            &mut |_| {},
-        );
+        let lost = gpu_error("device-lost", "the GPU was lost");
+        let result = serve_with(|_| Err(lost.clone()), &[LOAD], &|| false, &mut |_| {});
         assert_eq!(result, Err(lost));
         let bad = Load { users: 0, ..LOAD };
-        let result = run(
-            &mut async |_: &[Row]| panic!("a load out of range was served"),
-            &[LOAD, bad],
-            &|| false,
-            &mut |_| {},
-        );
+        let step = |_: &[Row]| panic!("a load out of range was served");
+        let result = serve_with(step, &[LOAD, bad], &|| false, &mut |_| {});
         assert!(matches!(result, Err(Error::BadField { .. })));
     }
 }

@@ -200,6 +200,8 @@ pub struct Row {
     pub slot: u32,
     /// Its place in the sequence, from 0; 0 means that the slot begins anew.
     pub position: u32,
+    /// Whether it is one of the prompt; else the one that its sequence sampled last.
+    pub prompt: bool,
     /// Whether the next token of its sequence is asked for: of every decoding sequence, and of the
     /// last token of a prompt.
     pub sampled: bool,
@@ -207,7 +209,7 @@ pub struct Row {
 
 /// A step in the terms of [`latency::step::Step`](crate::latency::step::Step).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(rename = "StepWork"))]
 pub struct Work {
     /// Sequences that decode a token.
     pub sequences: u32,
@@ -234,6 +236,7 @@ pub struct Token {
     /// Which request, counted in the order in which they were sent.
     pub request: usize,
     pub user: u32,
+    pub slot: u32,
     /// Which of the request's tokens, from 0: the first ends the wait for an answer to begin.
     pub number: u32,
     /// Whether the request is answered.
@@ -358,6 +361,12 @@ impl Joining {
         }
     }
 
+    /// The step that [`Joining::next`] gave was handed over at `at_s`, later than it was asked for: what
+    /// lies between is no time of the step.
+    pub fn began(&mut self, at_s: f64) {
+        self.began_s = at_s;
+    }
+
     /// The step that [`Joining::next`] gave ended at `at_s`: its tokens are there. Gives them; none
     /// where no step was under way.
     pub fn ended(&mut self, at_s: f64) -> &[Token] {
@@ -382,6 +391,7 @@ impl Joining {
             self.written.push(Token {
                 request: running.request,
                 user: running.user,
+                slot: running.slot,
                 number,
                 last: running.written == self.load.output_tokens,
             });
@@ -463,6 +473,7 @@ impl Joining {
             self.rows.push(Row {
                 slot: running.slot,
                 position,
+                prompt: false,
                 sampled: true,
             });
             self.work.sequences += 1;
@@ -483,6 +494,7 @@ impl Joining {
                 self.rows.push(Row {
                     slot: running.slot,
                     position,
+                    prompt: true,
                     sampled: position + 1 == prompt,
                 });
             }

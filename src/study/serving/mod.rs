@@ -13,12 +13,13 @@ mod tables;
 use serde::{Deserialize, Serialize};
 
 use super::document::{Content, File};
-use super::saturation::ceilings::{Hardware, ModelSize};
+use super::saturation::ceilings::ModelSize;
 use super::saturation::points::{Level, Times};
 use super::saturation::{self, Measured, Settings};
 use crate::Error;
 use crate::latency::architecture::{Architecture, Precision};
 use crate::latency::calibration::Calibration;
+use crate::latency::roofline::{self, Card, Hardware, Stored};
 use crate::latency::step::Step;
 use crate::quantiles::Histogram;
 use crate::sched::joining::{Joining, Load, Next, Record, Work};
@@ -82,6 +83,8 @@ pub struct Served {
     pub busy_s: f64,
     /// Decoding sequences of a step, mean.
     pub sequences: f64,
+    /// Their contexts together, tokens, mean.
+    pub context: f64,
     /// Prompt tokens of a step, mean.
     pub prefill: f64,
 }
@@ -145,6 +148,7 @@ impl Served {
             steps: record.steps.len() as u32,
             busy_s: record.steps.iter().map(|s| s.ended_s - s.began_s).sum(),
             sequences: mean(|work| work.sequences),
+            context: mean(|work| work.context),
             prefill: mean(|work| work.prefill),
         }
     }
@@ -269,6 +273,18 @@ pub fn levels(users: &[u32], load: &Load) -> Result<Vec<Load>, Error> {
     Ok(loads)
 }
 
+/// Where a step latency comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Origin {
+    /// Fitted to measurements.
+    Calibration,
+    /// The same on a software adapter or with a made-up model: says nothing of any GPU.
+    Demonstration,
+    /// What the data sheet allows at best.
+    DataSheet,
+}
+
 /// What serves: a decoder on a GPU, as far as figures need it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stack {
@@ -276,29 +292,50 @@ pub struct Stack {
     pub architecture: Architecture,
     pub precision: Precision,
     pub model: Step,
-    /// Measured read bandwidth of the GPU, bytes/s.
+    pub origin: Origin,
+    /// Read bandwidth of the GPU, of which MBU is a share, bytes/s: measured, or the data sheet's.
     pub read_bytes_per_s: f64,
     /// Its data sheet, for MFU and ceilings.
     pub hardware: Option<Hardware>,
-    /// Says nothing of any GPU.
-    pub demonstration: bool,
 }
 
 impl From<&Calibration> for Stack {
+    /// With the data sheet of the adapter, where that is known by name.
     fn from(calibration: &Calibration) -> Stack {
         Stack {
             gpu: calibration.adapter.name.clone(),
             architecture: calibration.model.architecture.clone(),
             precision: calibration.model.precision,
             model: calibration.fit.model,
+            origin: if calibration.demonstration {
+                Origin::Demonstration
+            } else {
+                Origin::Calibration
+            },
             read_bytes_per_s: calibration.bandwidth.read.value,
-            hardware: None,
-            demonstration: calibration.demonstration,
+            hardware: Card::of_adapter(&calibration.adapter.name).map(|card| card.hardware),
         }
     }
 }
 
 impl Stack {
+    /// A GPU as good as its data sheet, by the roofline of a model.
+    pub fn of_data_sheet(
+        hardware: Hardware,
+        architecture: Architecture,
+        precision: Precision,
+    ) -> Stack {
+        Stack {
+            gpu: hardware.name.clone(),
+            model: Stored::new(&architecture, precision).roofline(&hardware),
+            architecture,
+            precision,
+            origin: Origin::DataSheet,
+            read_bytes_per_s: hardware.bandwidth_bytes_per_s,
+            hardware: Some(hardware),
+        }
+    }
+
     /// "qwen3-1.7b (f16) on NVIDIA H100".
     pub fn name(&self) -> String {
         format!(
@@ -309,20 +346,29 @@ impl Stack {
         )
     }
 
-    /// The weights that a step reads, as the ceilings of the study `saturation` count them.
-    pub fn model_size(&self) -> ModelSize {
-        ModelSize {
-            params: self.architecture.step_weights() as f64,
-            bytes_per_param: self.precision.bytes_per_weight(),
-        }
+    /// What the steps of a level asked for on average; of steps it is linear, so that the average
+    /// step has it.
+    fn work(&self, served: &Served) -> roofline::Work {
+        Stored::new(&self.architecture, self.precision).work(
+            served.sequences,
+            served.context,
+            served.prefill,
+        )
     }
 
-    /// Reading the weights once a step, as a share of the measured read bandwidth while the GPU was
-    /// at work: a lower bound of MBU, the KV cache left out.
-    pub fn weights_share(&self, served: &Served) -> f64 {
-        let size = self.model_size();
-        let bytes = size.params * size.bytes_per_param * f64::from(served.steps);
-        bytes / served.busy_s / self.read_bytes_per_s
+    /// Model bandwidth utilisation while the GPU was at work, fraction of 1: weights, keys and values
+    /// over [`Stack::read_bytes_per_s`].
+    pub fn mbu(&self, served: &Served) -> f64 {
+        let steps = f64::from(served.steps);
+        self.work(served).bytes * steps / served.busy_s / self.read_bytes_per_s
+    }
+
+    /// Model FLOP/s utilisation while the GPU was at work, fraction of 1: of prompts and outputs,
+    /// attention included, over the data sheet's peak.
+    pub fn mfu(&self, served: &Served) -> Option<f64> {
+        let step_s = served.busy_s / f64::from(served.steps);
+        let hardware = self.hardware.as_ref()?;
+        Some(hardware.mfu(&self.work(served), step_s))
     }
 
     /// The study's settings for these loads.
@@ -334,7 +380,10 @@ impl Stack {
                 if measured { "measured" } else { "predicted" }
             ),
             hardware: self.hardware.clone(),
-            model: Some(self.model_size()),
+            model: Some(ModelSize {
+                params: self.architecture.step_weights() as f64,
+                bytes_per_param: self.precision.bytes_per_weight(),
+            }),
             max_batch: Some(load.limits.sequences),
             think_time_s: Some((load.think_min_s + load.think_max_s) / 2.0),
             absent: if measured {

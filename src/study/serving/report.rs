@@ -1,7 +1,7 @@
 //! The report on served loads; every sentence is made from numbers.
 
-use super::tables::{MAIN, Metric, error_pct, mfu_pct};
-use super::{Comparison, Served, Stack, median};
+use super::tables::{MAIN, Metric, error_pct};
+use super::{Comparison, Origin, Served, Stack, median};
 use crate::sched::joining::Load;
 use crate::study::saturation::curves::MichaelisMenten;
 use crate::study::saturation::points::Level;
@@ -11,12 +11,17 @@ use crate::study::text::{aligned, or_dash, paragraph, short};
 pub(super) fn text(stack: &Stack, load: &Load, levels: &[Comparison]) -> String {
     let title = format!("SERVING USERS: {}", stack.name());
     let mut text = format!("{title}\n{}\n", "-".repeat(title.chars().count()));
-    if stack.demonstration {
-        text += &paragraph(
+    text += &match stack.origin {
+        Origin::Calibration => String::new(),
+        Origin::Demonstration => paragraph(
             "A demonstration, on a software adapter or with a made-up model: it shows how this works \
              and says nothing of any GPU.",
-        );
-    }
+        ),
+        Origin::DataSheet => paragraph(
+            "The step latency is the roofline of the data sheet: what the hardware allows at best, \
+             which no program reaches.",
+        ),
+    };
     text += &paragraph(&asked(load));
     text += &paragraph(&limits(load));
     text.push('\n');
@@ -201,19 +206,32 @@ fn work(stack: &Stack, levels: &[Comparison]) -> String {
         return String::new();
     };
     let served = level.best();
-    let mfu = match (mfu_pct(stack, served), &stack.hardware) {
-        (Some(mfu), Some(hardware)) => {
-            format!(" MFU is {} % of the peak of {}.", short(mfu), hardware.name)
-        }
+    let whose = match stack.origin {
+        Origin::DataSheet => "the data sheet's bandwidth",
+        _ => "the measured read bandwidth",
+    };
+    let mfu = match (stack.mfu(served), &stack.hardware) {
+        (Some(mfu), Some(hardware)) => format!(
+            " MFU is {} % of the peak of {}.",
+            short(mfu * 100.0),
+            hardware.name
+        ),
         _ => " There is no data sheet to give an MFU by.".to_owned(),
     };
+    let between = match served.level.duration_s {
+        Some(duration_s) if level.measured.is_some() => format!(
+            " Steps fill {:.1} % of the time.",
+            100.0 * served.busy_s / duration_s
+        ),
+        _ => String::new(),
+    };
     paragraph(&format!(
-        "With {} a step decodes {} sequences and processes {} prompt tokens on average; reading the \
-         weights once a step takes {:.1} % of the measured read bandwidth.{mfu}",
+        "With {} a step decodes {} sequences and processes {} prompt tokens on average; MBU is {:.1} % \
+         of {whose}.{mfu}{between}",
         users(served.load.users),
         short(served.sequences),
         short(served.prefill),
-        stack.weights_share(served) * 100.0,
+        stack.mbu(served) * 100.0,
     ))
 }
 
@@ -266,13 +284,13 @@ pub(super) fn caption(stack: &Stack, load: &Load, levels: &[Comparison]) -> Stri
         ),
         None => "predicted from the step latency, nothing measured".to_owned(),
     };
-    let demonstration = if stack.demonstration {
-        " A demonstration: it says nothing of any GPU."
-    } else {
-        ""
+    let warning = match stack.origin {
+        Origin::Calibration => "",
+        Origin::Demonstration => " A demonstration: it says nothing of any GPU.",
+        Origin::DataSheet => " The step latency is the data sheet's roofline.",
     };
     format!(
-        "{count} of users with requests of {} prompt and {} output tokens; {how}.{demonstration}",
+        "{count} of users with requests of {} prompt and {} output tokens; {how}.{warning}",
         load.prompt_tokens, load.output_tokens
     )
 }

@@ -4,7 +4,6 @@ use serde_json::{Value, json};
 
 use super::{Comparison, Served, Stack};
 use crate::study::document::Table;
-use crate::study::saturation::ceilings::Ceilings;
 
 /// A figure of a served load.
 pub(super) struct Metric {
@@ -34,7 +33,7 @@ pub(super) const MAIN: [Metric; 7] = [
     }),
 ];
 
-const REST: [Metric; 21] = [
+const REST: [Metric; 23] = [
     metric("duration_s", "duration (s)", |s| s.level.duration_s),
     metric("ttft_p50_ms", "TTFT, P50 (ms)", |s| s.level.ttft_ms.p50),
     metric("ttft_p99_ms", "TTFT, P99 (ms)", |s| s.level.ttft_ms.p99),
@@ -71,6 +70,12 @@ const REST: [Metric; 21] = [
     metric("sequences", "decoding sequences of a step, mean", |s| {
         Some(s.sequences)
     }),
+    metric("context", "context of a step, mean (tokens)", |s| {
+        Some(s.context)
+    }),
+    metric("busy_share", "time in steps, share of the duration", |s| {
+        Some(s.busy_s / s.level.duration_s?)
+    }),
     metric("prefill", "prompt tokens of a step, mean", |s| {
         Some(s.prefill)
     }),
@@ -80,12 +85,6 @@ const REST: [Metric; 21] = [
 pub(super) fn error_pct(predicted: Option<f64>, measured: Option<f64>) -> Option<f64> {
     let (predicted, measured) = predicted.zip(measured)?;
     (measured > 0.0).then(|| 100.0 * (predicted - measured) / measured)
-}
-
-/// Model FLOP/s utilisation of a served load, %, as the study `saturation` defines it.
-pub(super) fn mfu_pct(stack: &Stack, served: &Served) -> Option<f64> {
-    let size = stack.model_size();
-    Ceilings::of(stack.hardware.as_ref(), Some(&size), None).mfu_pct(served.level.tok_s)
 }
 
 /// A row for each level and figure.
@@ -108,15 +107,17 @@ pub(super) fn levels(stack: &Stack, levels: &[Comparison]) -> Table {
         }
         add(
             users,
-            "weights_share",
-            measured.map(|served| stack.weights_share(served)),
-            Some(stack.weights_share(predicted)),
+            "mbu_pct",
+            measured.map(|served| 100.0 * stack.mbu(served)),
+            Some(100.0 * stack.mbu(predicted)),
         );
         add(
             users,
             "mfu_pct",
-            measured.and_then(|served| mfu_pct(stack, served)),
-            mfu_pct(stack, predicted),
+            measured
+                .and_then(|served| stack.mfu(served))
+                .map(|mfu| 100.0 * mfu),
+            stack.mfu(predicted).map(|mfu| 100.0 * mfu),
         );
     }
     table
@@ -128,7 +129,7 @@ pub(super) fn json(stack: &Stack, levels: &[Comparison]) -> Value {
         "gpu": stack.gpu,
         "architecture": stack.architecture,
         "precision": stack.precision,
-        "demonstration": stack.demonstration,
+        "origin": stack.origin,
         "step": stack.model,
         "read_bytes_per_s": stack.read_bytes_per_s,
         "hardware": stack.hardware,
