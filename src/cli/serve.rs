@@ -1,18 +1,29 @@
-//! `batchscope serve`: users against a server with continuous joining, predicted from a calibration.
+//! `batchscope serve`: users against a server with continuous joining, predicted from a calibration or
+//! a data sheet, and with `--measure` measured on the calibrated GPU beside it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
+#[cfg(feature = "gpu")]
+use std::rc::Rc;
 
 use clap::Parser;
 
 use super::args::{count, number, think};
 use super::manifest::Manifest;
+#[cfg(feature = "gpu")]
+use super::study;
 use super::{files, interrupt, table};
 use crate::Error;
+#[cfg(feature = "gpu")]
+use crate::gpu::{
+    self,
+    decoder::{self, Decoder},
+};
+use crate::latency::architecture::{Architecture, Precision};
 use crate::latency::calibration::{Calibration, KIND, VERSION};
+use crate::latency::roofline::{Card, Hardware};
 use crate::sched::joining::{Limits, Load, MAX_ROWS, MAX_SEQUENCES, Record};
 use crate::study::document::{Content, File};
-use crate::study::saturation::ceilings::Hardware;
 use crate::study::serving::{self, Comparison, Stack};
 
 /// As in the list of a folder's files.
@@ -21,8 +32,25 @@ const NAME: &str = "serve";
 #[derive(Parser)]
 pub struct ServeArgs {
     /// Calibration of a GPU and model, as `batchscope calibrate` writes it ("-" for standard input).
-    #[arg(long, value_name = "FILE")]
-    latency: PathBuf,
+    #[arg(long, value_name = "CALIBRATION", required_unless_present = "hardware")]
+    latency: Option<PathBuf>,
+    /// A data sheet instead of a calibration: what the GPU allows at best.
+    #[arg(long, value_name = "NAME", conflicts_with = "latency", requires = "model", value_parser = card)]
+    hardware: Option<Card>,
+    /// The model, with a data sheet.
+    #[arg(long, value_name = "MODEL", requires = "hardware", value_parser = model)]
+    model: Option<Architecture>,
+    /// How the model's weights are stored, with a data sheet [default: f16].
+    #[arg(long, value_name = "P", requires = "hardware", value_parser = precision)]
+    precision: Option<Precision>,
+    /// Serve the load on the calibrated GPU as well, with a real decoder of random weights.
+    #[cfg(feature = "gpu")]
+    #[arg(long, requires = "latency", conflicts_with = "block_tokens")]
+    measure: bool,
+    /// Which adapter, as `batchscope adapters` numbers them; default: the one of the calibration.
+    #[cfg(feature = "gpu")]
+    #[arg(long, value_name = "N", requires = "measure", value_parser = adapter)]
+    adapter: Option<usize>,
     /// Levels of load: users who each keep one request under way.
     #[arg(long, value_name = "N,N,...", value_delimiter = ',', default_value = "1,2,4,8", allow_hyphen_values = true, value_parser = count(1, MAX_SEQUENCES))]
     users: Vec<u32>,
@@ -57,8 +85,9 @@ pub struct ServeArgs {
     /// Tokens of a block [default: 16].
     #[arg(long, value_name = "N", value_parser = count(1, 131_072))]
     block_tokens: Option<u32>,
-    /// Peak of the GPU by its data sheet, FLOP/s, for MFU and ceilings.
-    #[arg(long, value_name = "FLOPS", value_parser = number(1e6, 1e24))]
+    /// Peak of the GPU by its data sheet, FLOP/s, for MFU and ceilings; default: that of a known data
+    /// sheet of the calibrated GPU.
+    #[arg(long, value_name = "FLOPS", conflicts_with = "hardware", value_parser = number(1e6, 1e24))]
     peak_flops: Option<f64>,
     /// Print every figure as JSON.
     #[arg(long)]
@@ -93,22 +122,15 @@ impl ServeArgs {
 
 pub fn serve(args: ServeArgs) -> Result<(), Error> {
     let loads = serving::levels(&args.users, &args.load())?;
-    let calibration = calibration(&args.latency)?;
-    let mut stack = Stack::from(&calibration);
-    stack.hardware = args.peak_flops.map(|peak_flops| Hardware {
-        name: stack.gpu.clone(),
-        peak_flops,
-        bandwidth_bytes_per_s: stack.read_bytes_per_s,
-        source: "peak as given, bandwidth as measured".to_owned(),
-    });
+    let stack = stack(&args)?;
     // A folder that is refused is refused before anything runs.
     if let Some(folder) = &args.out {
         Manifest::read(folder, NAME)?;
     }
-    let measured: Vec<Option<Record>> = loads.iter().map(|_| None).collect();
+    let measured = measured(&args, &stack, &loads)?;
     let mut levels = Vec::with_capacity(loads.len());
-    for (load, measured) in loads.iter().zip(&measured) {
-        levels.push(Comparison::of(load, &stack.model, measured.as_ref())?);
+    for (i, load) in loads.iter().enumerate() {
+        levels.push(Comparison::of(load, &stack.model, measured.get(i))?);
         interrupt::check()?;
     }
     let documents = serving::files(&stack, &levels)?;
@@ -117,6 +139,135 @@ pub fn serve(args: ServeArgs) -> Result<(), Error> {
         None => None,
     };
     print(&documents, args.json, written)
+}
+
+fn card(name: &str) -> Result<Card, String> {
+    Card::preset(name).ok_or_else(|| Card::PRESETS.join(", "))
+}
+
+fn model(name: &str) -> Result<Architecture, String> {
+    Architecture::preset(name).ok_or_else(|| Architecture::PRESETS.join(", "))
+}
+
+fn precision(name: &str) -> Result<Precision, String> {
+    let known = Precision::ALL.into_iter().find(|p| p.name() == name);
+    known.ok_or_else(|| Precision::ALL.map(Precision::name).join(", "))
+}
+
+/// What serves.
+fn stack(args: &ServeArgs) -> Result<Stack, Error> {
+    let mut stack = match (&args.latency, &args.hardware, &args.model) {
+        (Some(path), _, _) => Stack::from(&calibration(path)?),
+        (None, Some(card), Some(model)) => Stack::of_data_sheet(
+            card.hardware.clone(),
+            model.clone(),
+            args.precision.unwrap_or_default(),
+        ),
+        // clap asks for one of the two, and for the model with the second.
+        (None, _, _) => {
+            return Err(Error::BadArgument {
+                argument: "--latency".to_owned(),
+                problem: "it is missing; --help says what it is".to_owned(),
+            });
+        }
+    };
+    if let Some(peak_flops) = args.peak_flops {
+        stack.hardware = Some(Hardware {
+            name: stack.gpu.clone(),
+            peak_flops,
+            bandwidth_bytes_per_s: stack.read_bytes_per_s,
+            source: "peak as given, bandwidth as measured".to_owned(),
+        });
+    }
+    Ok(stack)
+}
+
+/// What a device took for each of the loads; nothing where none was asked to.
+#[cfg(feature = "gpu")]
+fn measured(args: &ServeArgs, stack: &Stack, loads: &[Load]) -> Result<Vec<Record>, Error> {
+    if !args.measure {
+        return Ok(Vec::new());
+    }
+    let number = match args.adapter {
+        Some(number) => number,
+        None => adapter_of(stack)?,
+    };
+    let device = Rc::new(pollster::block_on(gpu::Device::open(Some(number)))?);
+    let layers = stack.architecture.layers;
+    let decoder = Decoder::new(
+        device,
+        decoder::Config {
+            architecture: stack.architecture.clone(),
+            precision: stack.precision,
+            pool_tokens: gpu::serve::pool_tokens(loads),
+            seed: args.load().seed,
+            temperature: 1.0,
+            most_bytes: None,
+        },
+    );
+    let mut decoder = pollster::block_on(decoder)?;
+    if decoder.layers() < layers {
+        return Err(Error::Gpu {
+            code: "out-of-gpu-memory",
+            problem: format!(
+                "the GPU's memory holds {} of the {layers} layers of {} and the cache of these \
+                 requests; serving is measured with all of them: choose a smaller model, fewer users \
+                 or shorter requests",
+                decoder.layers(),
+                stack.architecture.name
+            ),
+        });
+    }
+    let all: u32 = loads.iter().map(Load::requests).sum();
+    let bar = study::new_bar(all as usize, "requests");
+    let mut before = 0;
+    let mut progress = |progress: gpu::serve::Progress| {
+        if progress.elapsed_s == 0.0 {
+            before = bar.position();
+        }
+        bar.set_position(before + u64::from(progress.answered));
+    };
+    let records = pollster::block_on(gpu::serve::serve(
+        &mut decoder,
+        loads,
+        &interrupt::requested,
+        &mut progress,
+    ));
+    bar.finish_and_clear();
+    records
+}
+
+#[cfg(not(feature = "gpu"))]
+fn measured(_: &ServeArgs, _: &Stack, _: &[Load]) -> Result<Vec<Record>, Error> {
+    Ok(Vec::new())
+}
+
+/// The adapter with the calibration's name.
+#[cfg(feature = "gpu")]
+fn adapter_of(stack: &Stack) -> Result<usize, Error> {
+    let adapters = pollster::block_on(gpu::adapters());
+    let found = adapters.iter().position(|a| a.name == stack.gpu);
+    found.ok_or_else(|| {
+        let here: Vec<&str> = adapters.iter().map(|a| a.name.as_str()).collect();
+        Error::Contradiction {
+            what: "--measure".to_owned(),
+            why: format!(
+                "the calibration is of {}, and here is {}; --adapter N serves on another all the same",
+                stack.gpu,
+                if here.is_empty() {
+                    "no adapter".to_owned()
+                } else {
+                    here.join(", ")
+                }
+            ),
+        }
+    })
+}
+
+#[cfg(feature = "gpu")]
+fn adapter(text: &str) -> Result<usize, String> {
+    text.parse()
+        .map_err(|_| "a number that `batchscope adapters` lists".to_owned())
 }
 
 /// Reads a calibration.

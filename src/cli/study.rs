@@ -202,7 +202,7 @@ fn run_all(
         .collect();
     // The longest first, so that no thread is left with one at the end.
     missing.sort_by_key(|&i| std::cmp::Reverse(scenarios[i].workload.limit.unwrap_or(u32::MAX)));
-    let bar = new_bar(missing.len());
+    let bar = new_bar(missing.len(), "runs");
     let ended = pool::each(
         common.jobs.unwrap_or_else(pool::default_jobs),
         missing.iter().copied(),
@@ -226,13 +226,16 @@ fn run_all(
     Ok(outcomes.into_iter().flatten().collect())
 }
 
-pub fn new_bar(runs: usize) -> ProgressBar {
+/// `what`: what is counted, in the plural.
+pub fn new_bar(count: usize, what: &str) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let bar = ProgressBar::new(runs as u64);
-    // The template is a constant that indicatif accepts; were it not, the default bar would do.
-    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos} of {len} runs, {eta} left") {
+    let bar = ProgressBar::new(count as u64);
+    // The template is one that indicatif accepts; were it not, the default bar would do.
+    if let Ok(style) = ProgressStyle::with_template(&format!(
+        "{{bar:40}} {{pos}} of {{len}} {what}, {{eta}} left"
+    )) {
         bar.set_style(style);
     }
     bar

@@ -12,9 +12,10 @@ use super::decoder::{self, Decoder, MOST_ROWS, SLOTS};
 use super::device::gpu_error;
 use super::kernels::{BLOCK, fill};
 use crate::error::Error;
-use crate::sched::joining::{
-    Joining, Limits, Load, MAX_ROWS, MAX_SEQUENCES, Next, Record, Row, Token,
-};
+use crate::sched::joining::{Joining, Load, MAX_ROWS, MAX_SEQUENCES, Next, Record, Row, Token};
+
+// What a load may ask for a decoder has.
+const _: () = assert!(MAX_SEQUENCES <= SLOTS && MAX_ROWS <= MOST_ROWS);
 
 /// Longest time without a look at whether the person has had enough.
 const LOOK: Duration = Duration::from_millis(50);
@@ -69,6 +70,13 @@ pub async fn serve(
 ) -> Result<Vec<Record>, Error> {
     for load in loads {
         load.check()?;
+        if load.limits.block_tokens != BLOCK {
+            return Err(Error::BadField {
+                field: "load.limits.block_tokens".to_owned(),
+                value: load.limits.block_tokens.to_string(),
+                allowed: format!("{BLOCK}, as the decoder's cache has them"),
+            });
+        }
     }
     let mut records = Vec::with_capacity(loads.len());
     for (level, load) in (0..).zip(loads) {
@@ -154,15 +162,9 @@ async fn run(
     }
 }
 
-/// What a decoder can serve at once.
-pub fn limits(decoder: &Decoder) -> Limits {
-    Limits {
-        sequences: SLOTS.min(MAX_SEQUENCES),
-        rows: MOST_ROWS.min(MAX_ROWS),
-        kv_blocks: Some(decoder.config().pool_tokens / BLOCK),
-        block_tokens: BLOCK,
-        ..Limits::default()
-    }
+/// Tokens of the KV cache that a decoder needs to serve these loads.
+pub fn pool_tokens(loads: &[Load]) -> u32 {
+    loads.iter().map(Load::cache_tokens).max().unwrap_or(0)
 }
 
 impl Steps for Decoder {
@@ -217,6 +219,7 @@ async fn pause(time: Duration) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sched::joining::Limits;
     use std::cell::Cell;
 
     const LOAD: Load = Load {
@@ -227,7 +230,7 @@ mod tests {
         think_min_s: 0.0,
         think_max_s: 0.0,
         seed: 1,
-        limits: crate::sched::joining::Limits {
+        limits: Limits {
             sequences: 2,
             rows: 8,
             prefill_rows: 6,
@@ -366,8 +369,20 @@ mod tests {
         let result = serve_with(|_| Err(lost.clone()), &[LOAD], &|| false, &mut |_| {});
         assert_eq!(result, Err(lost));
         let bad = Load { users: 0, ..LOAD };
-        let step = |_: &[Row]| panic!("a load out of range was served");
-        let result = serve_with(step, &[LOAD, bad], &|| false, &mut |_| {});
-        assert!(matches!(result, Err(Error::BadField { .. })));
+        let other_blocks = Limits {
+            block_tokens: 32,
+            ..LOAD.limits
+        };
+        for bad in [
+            bad,
+            Load {
+                limits: other_blocks,
+                ..LOAD
+            },
+        ] {
+            let step = |_: &[Row]| panic!("a load out of range was served");
+            let result = serve_with(step, &[LOAD, bad], &|| false, &mut |_| {});
+            assert!(matches!(result, Err(Error::BadField { .. })));
+        }
     }
 }

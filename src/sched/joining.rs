@@ -98,6 +98,13 @@ impl Load {
         self.prompt_tokens + self.output_tokens - 1
     }
 
+    /// Tokens of the KV cache that serve all of the load: of every slot that is ever in use at once.
+    pub fn cache_tokens(&self) -> u32 {
+        let limits = &self.limits;
+        let most = self.users.min(limits.sequences) * self.blocks();
+        limits.kv_blocks.map_or(most, |blocks| blocks.min(most)) * limits.block_tokens
+    }
+
     /// Blocks that a request needs.
     fn blocks(&self) -> u32 {
         self.positions().div_ceil(self.limits.block_tokens)
