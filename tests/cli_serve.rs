@@ -70,8 +70,12 @@ fn calibration() -> Calibration {
 }
 
 fn saved(folder: &TempDir) -> String {
+    save(folder, &calibration())
+}
+
+fn save(folder: &TempDir, calibration: &Calibration) -> String {
     let path = folder.path().join("cal.json");
-    fs::write(&path, serde_json::to_vec(&calibration()).unwrap()).unwrap();
+    fs::write(&path, serde_json::to_vec(calibration).unwrap()).unwrap();
     path.display().to_string()
 }
 
@@ -151,6 +155,88 @@ fn a_calibration_predicts_what_users_get() {
             .contains("of the peak of a made-up GPU"),
         "{text}"
     );
+}
+
+#[test]
+fn a_data_sheet_says_what_is_possible_at_best() {
+    let args = ["--hardware", "h100", "--model", "qwen3-1.7b"];
+    let text = done(&serve(&args)).replace('\n', " ");
+    for words in [
+        "qwen3-1.7b (f16) on NVIDIA H100 SXM",
+        "roofline of the data sheet",
+        "of the data sheet's bandwidth",
+    ] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    // A quarter of the weights' bytes, and scales of a half byte in eight.
+    let tok_s = |more: &[&str]| {
+        let all = [&args, more, &["--users", "1", "--json"]].concat();
+        let found: Value = serde_json::from_str(&done(&serve(&all))).unwrap();
+        let at = "/levels/0/predicted/level/tok_s";
+        found.pointer(at).and_then(Value::as_f64).unwrap()
+    };
+    let gain = tok_s(&["--precision", "int4"]) / tok_s(&[]);
+    assert!((3.4..3.6).contains(&gain), "{gain}");
+}
+
+/// Serves on the first adapter here; says so where there is none.
+#[cfg(feature = "gpu")]
+#[test]
+fn a_device_is_measured_beside_the_prediction() {
+    let folder = TempDir::new().unwrap();
+    let small = [
+        "--measure",
+        "--users",
+        "1,2",
+        "--prompt",
+        "8",
+        "--output",
+        "4",
+        "--requests-per-user",
+        "2",
+    ];
+    let with = |cal: &str, more: &[&str]| serve(&[&["--latency", cal], &small[..], more].concat());
+    // Nobody measures one GPU and means another by mistake. A driver may say something too.
+    let other = with(&saved(&folder), &[]);
+    assert_eq!(other.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&other.stderr);
+    let last = said.lines().last().unwrap();
+    for words in ["a made-up GPU", "--adapter N", "[contradiction]"] {
+        assert!(last.contains(words), "{words}: {said}");
+    }
+    let adapters = pollster::block_on(batchscope::gpu::adapters());
+    let Some(adapter) = adapters.first() else {
+        eprintln!("skipped: no driver for Vulkan, Metal or Direct3D 12 here");
+        return;
+    };
+    let mut own = calibration();
+    own.adapter = adapter.clone();
+    let cal = save(&folder, &own);
+    let out = folder.path().join("out");
+    let output = with(&cal, &["--out", &out.display().to_string()]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let report = String::from_utf8(output.stdout).unwrap().replace('\n', " ");
+    for words in [
+        "measured  predicted",
+        "error of the step latency",
+        "Steps fill",
+    ] {
+        assert!(report.contains(words), "{words}: {report}");
+    }
+    let found: Value =
+        serde_json::from_slice(&fs::read(out.join("serving.json")).unwrap()).unwrap();
+    for level in found["levels"].as_array().unwrap() {
+        let (measured, predicted) = (&level["measured"], &level["predicted"]);
+        assert_eq!(measured["load"], predicted["load"]);
+        assert_eq!(
+            measured["level"]["successful"],
+            measured["level"]["requests"]
+        );
+        assert!(measured["level"]["tok_s"].as_f64().unwrap() > 0.0);
+        assert!(level["step_errors"]["p95_size"].as_f64().unwrap() > 0.0);
+    }
+    let study = fs::read_to_string(out.join("saturation_report.txt")).unwrap();
+    assert!(study.contains(", measured"), "{study}");
 }
 
 fn names(folder: &Path) -> Vec<String> {
@@ -235,11 +321,22 @@ fn what_is_wrong_is_said_in_one_sentence() {
     let folder = TempDir::new().unwrap();
     let cal = saved(&folder);
     let with = |args: &[&str]| serve(&[&["--latency", &cal], args].concat());
-    refused(&serve(&[]), 2, &["--latency <FILE>: it is missing"]);
+    refused(&serve(&[]), 2, &["--latency <CALIBRATION>: it is missing"]);
     refused(
         &with(&["--users", "0"]),
         2,
         &["load.users", "1 to 64", "[bad-field]"],
+    );
+    refused(
+        &with(&["--hardware", "h100", "--model", "demo"]),
+        2,
+        &["--latency", "cannot be used with"],
+    );
+    refused(&serve(&["--hardware", "h100"]), 2, &["--model", "missing"]);
+    refused(
+        &serve(&["--hardware", "h9", "--model", "demo"]),
+        2,
+        &["--hardware", "allowed is m2-pro, l4"],
     );
     refused(&with(&["--users", "x"]), 2, &["--users", "1 to 64"]);
     refused(
