@@ -307,8 +307,8 @@ mod tests {
             for request in &record.requests {
                 assert_eq!(request.tokens_s.len(), 6);
             }
-            let of_level = told.iter().filter(|p| p.level == level);
-            assert_eq!(of_level.clone().count(), record.steps.len() + 1);
+            let of_level: Vec<&Progress> = told.iter().filter(|p| p.level == level).collect();
+            assert_eq!(of_level.len(), record.steps.len() + 1);
             let last = of_level.last().unwrap();
             assert_eq!(last.answered, last.requests);
             assert_eq!(last.tokens, load.requests() * 6);
