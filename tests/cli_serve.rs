@@ -13,7 +13,7 @@ use batchscope::latency::step::Step;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// A made-up GPU: 10 ms a step, 1 ms a sequence, 0.1 ms a prompt token, nothing for context.
+/// A made-up GPU: 9.5 ms a step and 0.5 ms to submit it, 1 ms a sequence, 0.1 ms a prompt token, nothing for context.
 fn calibration() -> Calibration {
     let read = Estimate {
         value: 1e11,
@@ -40,12 +40,18 @@ fn calibration() -> Calibration {
             read,
             ..Bandwidth::default()
         },
-        launch: Launch::default(),
+        launch: Launch {
+            submission: Estimate {
+                value: 0.0005,
+                ..Estimate::default()
+            },
+            ..Launch::default()
+        },
         kernels: Vec::new(),
         points: Vec::new(),
         fit: Fit {
             model: Step {
-                c0_s: 0.010,
+                c0_s: 0.0095,
                 c1_s_per_sequence: 0.001,
                 c2_s_per_context_token: 0.0,
                 c3_s_per_prefill_token: 1e-4,

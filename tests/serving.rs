@@ -222,6 +222,7 @@ fn stack() -> Stack {
         architecture: Architecture::preset("qwen3-0.6b").unwrap(),
         precision: Precision::F16,
         model: STEP,
+        submission_s: 0.0,
         read_bytes_per_s: 1e12,
         origin: Origin::Calibration,
         hardware: None,
@@ -357,6 +358,38 @@ fn a_data_sheet_gives_mfu_and_ceilings() {
     let kv_bytes = f64::from(a.layers * 2 * a.kv_heads * a.head_size * 2);
     let bytes = 2.0 * weights * f64::from(served.steps) + kv_bytes * (context + tokens);
     near(stack.mbu(served), bytes / (1e12 * served.busy_s));
+}
+
+#[test]
+fn every_step_pays_for_its_submission() {
+    for compute in [
+        None,
+        Some(Compute {
+            d0_s: 0.0,
+            d1_s_per_token: 0.004,
+        }),
+    ] {
+        let stack = Stack {
+            model: Step { compute, ..STEP },
+            submission_s: 0.003,
+            ..stack()
+        };
+        // Bound by memory, and by arithmetic.
+        for work in [[1.0, 100.0, 0.0], [8.0, 100.0, 60.0]] {
+            let [b, c, p] = work;
+            near(
+                stack.step().step_s(b, c, p),
+                stack.model.step_s(b, c, p) + 0.003,
+            );
+        }
+        let load = Load::default();
+        let level = Comparison::of(&load, &stack.step(), None).unwrap();
+        assert!(
+            report(&stack, &[level])
+                .unwrap()
+                .contains("3.000 ms for its")
+        );
+    }
 }
 
 #[test]

@@ -130,7 +130,7 @@ pub fn serve(args: ServeArgs) -> Result<(), Error> {
     let measured = measured(&args, &stack, &loads)?;
     let mut levels = Vec::with_capacity(loads.len());
     for (i, load) in loads.iter().enumerate() {
-        levels.push(Comparison::of(load, &stack.model, measured.get(i))?);
+        levels.push(Comparison::of(load, &stack.step(), measured.get(i))?);
         interrupt::check()?;
     }
     let documents = serving::files(&stack, &levels)?;

@@ -20,7 +20,7 @@ use crate::Error;
 use crate::latency::architecture::{Architecture, Precision};
 use crate::latency::calibration::Calibration;
 use crate::latency::roofline::{self, Card, Hardware, Stored};
-use crate::latency::step::Step;
+use crate::latency::step::{Compute, Step};
 use crate::quantiles::Histogram;
 use crate::sched::joining::{Joining, Load, Next, Record, Work};
 
@@ -291,7 +291,11 @@ pub struct Stack {
     pub gpu: String,
     pub architecture: Architecture,
     pub precision: Precision,
+    /// The work of a step on the GPU.
     pub model: Step,
+    /// What each step costs besides: one submission and the wait for it, s. A calibration leaves it
+    /// out of its fit, and a server, which needs a step's tokens before the next, pays it every time.
+    pub submission_s: f64,
     pub origin: Origin,
     /// Read bandwidth of the GPU, of which MBU is a share, bytes/s: measured, or the data sheet's.
     pub read_bytes_per_s: f64,
@@ -307,6 +311,7 @@ impl From<&Calibration> for Stack {
             architecture: calibration.model.architecture.clone(),
             precision: calibration.model.precision,
             model: calibration.fit.model,
+            submission_s: calibration.launch.submission.value,
             origin: if calibration.demonstration {
                 Origin::Demonstration
             } else {
@@ -330,6 +335,7 @@ impl Stack {
             model: Stored::new(&architecture, precision).roofline(&hardware),
             architecture,
             precision,
+            submission_s: 0.0,
             origin: Origin::DataSheet,
             read_bytes_per_s: hardware.bandwidth_bytes_per_s,
             hardware: Some(hardware),
@@ -344,6 +350,19 @@ impl Stack {
             self.precision.name(),
             self.gpu
         )
+    }
+
+    /// A step as a server takes it, from submission to its tokens.
+    pub fn step(&self) -> Step {
+        let model = self.model;
+        Step {
+            c0_s: model.c0_s + self.submission_s,
+            compute: model.compute.map(|compute| Compute {
+                d0_s: compute.d0_s + self.submission_s,
+                ..compute
+            }),
+            ..model
+        }
     }
 
     /// What the steps of a level asked for on average; of steps it is linear, so that the average

@@ -24,6 +24,13 @@ pub(super) fn text(stack: &Stack, load: &Load, levels: &[Comparison]) -> String 
     };
     text += &paragraph(&asked(load));
     text += &paragraph(&limits(load));
+    if stack.submission_s > 0.0 {
+        text += &paragraph(&format!(
+            "A step is predicted as its work on the GPU by the fit and {} ms for its submission and the \
+             wait for its tokens.",
+            short(stack.submission_s * 1e3)
+        ));
+    }
     text.push('\n');
     let any_measured = levels.iter().any(|level| level.measured.is_some());
     if any_measured {

@@ -131,6 +131,7 @@ pub(super) fn json(stack: &Stack, levels: &[Comparison]) -> Value {
         "precision": stack.precision,
         "origin": stack.origin,
         "step": stack.model,
+        "submission_s": stack.submission_s,
         "read_bytes_per_s": stack.read_bytes_per_s,
         "hardware": stack.hardware,
         "levels": levels,
