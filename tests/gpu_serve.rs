@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use batchscope::Error;
 use batchscope::gpu::decoder::{Config, Decoder};
-use batchscope::gpu::serve::{pool_tokens, serve};
+use batchscope::gpu::serve::{self as gpu_serve, pool_tokens, serve};
 use batchscope::latency::architecture::{Architecture, Precision};
 use batchscope::sched::joining::{Limits, Load};
 use batchscope::study::serving::Served;
@@ -70,6 +70,10 @@ fn users_are_served_by_the_real_decoder() {
             };
             assert!(last.joined_s.unwrap() >= *first.tokens_s.last().unwrap());
         }
+        // All layers, or none.
+        let model = config(0).architecture;
+        let whole = gpu_serve::decoder(decoder.device().clone(), &model, Precision::Int4, &loads);
+        assert_eq!(pollster::block_on(whole).unwrap().layers(), model.layers);
         // A cache that is too small for what the load believes in is no silent loss.
         let believed = Load {
             limits: Limits::default(),

@@ -15,10 +15,7 @@ use super::study;
 use super::{files, interrupt, table};
 use crate::Error;
 #[cfg(feature = "gpu")]
-use crate::gpu::{
-    self,
-    decoder::{self, Decoder},
-};
+use crate::gpu;
 use crate::latency::architecture::{Architecture, Precision};
 use crate::latency::calibration::{Calibration, KIND, VERSION};
 use crate::latency::roofline::{Card, Hardware};
@@ -193,31 +190,12 @@ fn measured(args: &ServeArgs, stack: &Stack, loads: &[Load]) -> Result<Vec<Recor
         None => adapter_of(stack)?,
     };
     let device = Rc::new(pollster::block_on(gpu::Device::open(Some(number)))?);
-    let layers = stack.architecture.layers;
-    let decoder = Decoder::new(
+    let mut decoder = pollster::block_on(gpu::serve::decoder(
         device,
-        decoder::Config {
-            architecture: stack.architecture.clone(),
-            precision: stack.precision,
-            pool_tokens: gpu::serve::pool_tokens(loads),
-            seed: args.load().seed,
-            temperature: 1.0,
-            most_bytes: None,
-        },
-    );
-    let mut decoder = pollster::block_on(decoder)?;
-    if decoder.layers() < layers {
-        return Err(Error::Gpu {
-            code: "out-of-gpu-memory",
-            problem: format!(
-                "the GPU's memory holds {} of the {layers} layers of {} and the cache of these \
-                 requests; serving is measured with all of them: choose a smaller model, fewer users \
-                 or shorter requests",
-                decoder.layers(),
-                stack.architecture.name
-            ),
-        });
-    }
+        &stack.architecture,
+        stack.precision,
+        loads,
+    ))?;
     let all: u32 = loads.iter().map(Load::requests).sum();
     let bar = study::new_bar(all as usize, "requests");
     let mut before = 0;

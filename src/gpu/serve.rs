@@ -3,15 +3,17 @@
 //! prediction, and whoever wants figures makes them of it.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use web_time::Instant;
 
 use super::decoder::{self, Decoder, MOST_ROWS, SLOTS};
-use super::device::gpu_error;
+use super::device::{Device, gpu_error};
 use super::kernels::{BLOCK, fill};
 use crate::error::Error;
+use crate::latency::architecture::{Architecture, Precision};
 use crate::sched::joining::{Joining, Load, MAX_ROWS, MAX_SEQUENCES, Next, Record, Row, Token};
 
 // What a load may ask for a decoder has.
@@ -19,6 +21,8 @@ const _: () = assert!(MAX_SEQUENCES <= SLOTS && MAX_ROWS <= MOST_ROWS);
 
 /// Longest time without a look at whether the person has had enough.
 const LOOK: Duration = Duration::from_millis(50);
+/// Of the weights; their values are of no account to a step's time.
+const SEED: u32 = 42;
 /// Output tokens of the requests that warm a level up: its prompts, and a few steps of decode.
 const WARM_UP_TOKENS: u32 = 4;
 
@@ -165,6 +169,39 @@ async fn run(
 /// Tokens of the KV cache that a decoder needs to serve these loads.
 pub fn pool_tokens(loads: &[Load]) -> u32 {
     loads.iter().map(Load::cache_tokens).max().unwrap_or(0)
+}
+
+/// A decoder of a whole model with random weights and a cache for these loads.
+///
+/// Errors: `out-of-gpu-memory` where not every layer fits: a shorter stack would be another server.
+pub async fn decoder(
+    device: Rc<Device>,
+    architecture: &Architecture,
+    precision: Precision,
+    loads: &[Load],
+) -> Result<Decoder, Error> {
+    let config = decoder::Config {
+        architecture: architecture.clone(),
+        precision,
+        pool_tokens: pool_tokens(loads),
+        seed: SEED,
+        temperature: 1.0,
+        most_bytes: None,
+    };
+    let decoder = Decoder::new(device, config).await?;
+    if decoder.layers() == architecture.layers {
+        return Ok(decoder);
+    }
+    Err(gpu_error(
+        "out-of-gpu-memory",
+        format!(
+            "the GPU's memory holds {} of the {} layers of {} and the cache of these requests; serving \
+             is measured with all of them: choose a smaller model, fewer users or shorter requests",
+            decoder.layers(),
+            architecture.layers,
+            architecture.name
+        ),
+    ))
 }
 
 impl Steps for Decoder {
