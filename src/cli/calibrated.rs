@@ -133,6 +133,8 @@ impl Note<'_> {
              off by, median: {} of held-out points (at worst {}), {whole_steps}\n\
              closed-batch form: off by {} of the steps it stands for (median; at worst {}), batches of 1 \
              to {} and {:.0} to {:.0} tokens\n\
+             in it a prompt token costs as much as an output token: {} ms at batch 1, where a decoding step \
+             takes {} ms; times per output token are that much too short, times to first token too long\n\
              memory: the scenario's, {} GB with {} GB for the model and {} kB a token\n",
             self.model,
             self.precision,
@@ -146,6 +148,8 @@ impl Note<'_> {
             form.max_batch,
             form.lengths[0],
             form.lengths[1],
+            short(form.linear.beta_s_per_token * 1e3),
+            short(form.step_s * 1e3),
             memory.capacity_gb,
             memory.model_gb,
             short(memory.kv_gb_per_token * 1e6),
