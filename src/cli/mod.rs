@@ -31,6 +31,7 @@ const MISMATCH: u8 = 1;
 const BAD_SETTING: u8 = 2;
 const BAD_DATA: u8 = 3;
 const BAD_FILE: u8 = 4;
+const NO_GPU: u8 = 5;
 const INTERRUPTED: u8 = 130;
 
 /// Runs the command line and gives the process's exit code.
@@ -91,6 +92,8 @@ fn fail(error: &Error) -> ExitCode {
         | Error::BadCalibration { .. }
         | Error::NoFit { .. }
         | Error::FailedLines { .. } => BAD_DATA,
+        #[cfg(feature = "gpu")]
+        Error::Gpu { .. } => NO_GPU,
         Error::File { .. } => BAD_FILE,
         Error::Interrupted | Error::InterruptedStudy { .. } => INTERRUPTED,
     })
