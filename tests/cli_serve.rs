@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 
 use batchscope::latency::architecture::{Architecture, Precision};
 use batchscope::latency::calibration::{
-    Adapter, Bandwidth, Calibration, Estimate, Fit, KIND, Launch, Measured, VERSION,
+    Adapter, Bandwidth, Calibration, Estimate, Fit, KIND, Launch, Measured, VERSION, Warning,
 };
 use batchscope::latency::step::Step;
 use serde_json::Value;
@@ -59,17 +59,20 @@ fn calibration() -> Calibration {
             },
             intervals: [None; 4],
             r2: 1.0,
-            held_out_median: 0.0,
+            held_out_median: 0.01,
             held_out_worst: 0.0,
             fitted: 0,
             held_out: 0,
         },
         checks: Vec::new(),
-        check_median_error: 0.0,
+        check_median_error: 0.02,
         check_worst_error: 0.0,
         drift: None,
         layers: None,
-        warnings: Vec::new(),
+        warnings: vec![Warning {
+            code: "drift".to_owned(),
+            message: "the clock was not steady".to_owned(),
+        }],
         demonstration: true,
         took_s: 1.0,
     }
@@ -149,6 +152,8 @@ fn a_calibration_predicts_what_users_get() {
     for words in [
         "SERVING USERS: demo (f16) on a made-up GPU",
         "A demonstration",
+        "off by 1.0 % in the median at points held out of it and 2.0 % in whole steps",
+        "the clock was not steady",
         "4 requests, one after another, of 64 prompt and 32 output tokens",
         "nothing was measured",
         "no data sheet to give an MFU by",
@@ -372,14 +377,14 @@ fn what_is_wrong_is_said_in_one_sentence() {
     let mut other = serde_json::to_value(calibration()).unwrap();
     other["fit"]["model"]["c0_s"] = Value::from(-1.0);
     fs::write(&path, other.to_string()).unwrap();
-    refused(&serve(&["--latency", &place]), 2, &["fit.model"]);
+    refused(&serve(&["--latency", &place]), 3, &["fit.model.c0_s"]);
     other["version"] = Value::from(99);
     fs::write(&path, other.to_string()).unwrap();
     refused(
         &serve(&["--latency", &place]),
-        2,
-        &["other.json", "version", "99"],
+        3,
+        &["other.json", "version", "99", "[bad-calibration]"],
     );
     fs::write(&path, "{}").unwrap();
-    refused(&serve(&["--latency", &place]), 2, &["other.json"]);
+    refused(&serve(&["--latency", &place]), 3, &["other.json"]);
 }

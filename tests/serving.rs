@@ -225,6 +225,8 @@ fn stack() -> Stack {
         submission_s: 0.0,
         read_bytes_per_s: 1e12,
         origin: Origin::Calibration,
+        errors: None,
+        warnings: Vec::new(),
         hardware: None,
     }
 }

@@ -8,16 +8,15 @@ use std::rc::Rc;
 
 use clap::Parser;
 
-use super::args::{count, number, think};
+use super::args::{PrecisionArg, card, count, model, number, think};
 use super::manifest::Manifest;
 #[cfg(feature = "gpu")]
 use super::study;
-use super::{files, interrupt, table};
+use super::{calibrated, files, interrupt, table};
 use crate::Error;
 #[cfg(feature = "gpu")]
 use crate::gpu;
-use crate::latency::architecture::{Architecture, Precision};
-use crate::latency::calibration::{Calibration, KIND, VERSION};
+use crate::latency::architecture::Architecture;
 use crate::latency::roofline::{Card, Hardware};
 use crate::sched::joining::{Limits, Load, MAX_ROWS, MAX_SEQUENCES, Record};
 use crate::study::document::{Content, File};
@@ -38,8 +37,8 @@ pub struct ServeArgs {
     #[arg(long, value_name = "MODEL", requires = "hardware", value_parser = model)]
     model: Option<Architecture>,
     /// How the model's weights are stored, with a data sheet [default: f16].
-    #[arg(long, value_name = "P", requires = "hardware", value_parser = precision)]
-    precision: Option<Precision>,
+    #[arg(long, value_name = "P", requires = "hardware")]
+    precision: Option<PrecisionArg>,
     /// Serve the load on the calibrated GPU as well, with a real decoder of random weights.
     #[cfg(feature = "gpu")]
     #[arg(long, requires = "latency", conflicts_with = "block_tokens")]
@@ -138,27 +137,14 @@ pub fn serve(args: ServeArgs) -> Result<(), Error> {
     print(&documents, args.json, written)
 }
 
-fn card(name: &str) -> Result<Card, String> {
-    Card::preset(name).ok_or_else(|| Card::PRESETS.join(", "))
-}
-
-fn model(name: &str) -> Result<Architecture, String> {
-    Architecture::preset(name).ok_or_else(|| Architecture::PRESETS.join(", "))
-}
-
-fn precision(name: &str) -> Result<Precision, String> {
-    let known = Precision::ALL.into_iter().find(|p| p.name() == name);
-    known.ok_or_else(|| Precision::ALL.map(Precision::name).join(", "))
-}
-
 /// What serves.
 fn stack(args: &ServeArgs) -> Result<Stack, Error> {
     let mut stack = match (&args.latency, &args.hardware, &args.model) {
-        (Some(path), _, _) => Stack::from(&calibration(path)?),
+        (Some(path), _, _) => Stack::from(&calibrated::read(path)?),
         (None, Some(card), Some(model)) => Stack::of_data_sheet(
             card.hardware.clone(),
             model.clone(),
-            args.precision.unwrap_or_default(),
+            args.precision.map(|p| p.0).unwrap_or_default(),
         ),
         // clap asks for one of the two, and for the model with the second.
         (None, _, _) => {
@@ -246,32 +232,6 @@ fn adapter_of(stack: &Stack) -> Result<usize, Error> {
 fn adapter(text: &str) -> Result<usize, String> {
     text.parse()
         .map_err(|_| "a number that `batchscope adapters` lists".to_owned())
-}
-
-/// Reads a calibration.
-fn calibration(path: &Path) -> Result<Calibration, Error> {
-    let text = files::read_text(path)?;
-    let file = path.display().to_string();
-    let refused = |field: &str, problem: String| Error::BadScenario {
-        file: file.clone(),
-        line: 0,
-        column: 0,
-        field: field.to_owned(),
-        problem,
-    };
-    let mut reader = serde_json::Deserializer::from_str(&text);
-    let found: Calibration = serde_path_to_error::deserialize(&mut reader)
-        .map_err(|e| refused(&e.path().to_string(), e.inner().to_string()))?;
-    if found.kind != KIND || found.version != VERSION {
-        return Err(refused(
-            "version",
-            format!(
-                "{} of version {}; read is {KIND} of version {VERSION}",
-                found.kind, found.version
-            ),
-        ));
-    }
-    Ok(found)
 }
 
 /// How many files the folder holds then.

@@ -297,6 +297,10 @@ pub struct Stack {
     /// out of its fit, and a server, which needs a step's tokens before the next, pays it every time.
     pub submission_s: f64,
     pub origin: Origin,
+    /// Median relative errors of a calibration, at points held out of its fit and of whole steps.
+    pub errors: Option<[f64; 2]>,
+    /// What a reader of the calibration must know, a sentence each.
+    pub warnings: Vec<String>,
     /// Read bandwidth of the GPU, of which MBU is a share, bytes/s: measured, or the data sheet's.
     pub read_bytes_per_s: f64,
     /// Its data sheet, for MFU and ceilings.
@@ -317,6 +321,15 @@ impl From<&Calibration> for Stack {
             } else {
                 Origin::Calibration
             },
+            errors: Some([
+                calibration.fit.held_out_median,
+                calibration.check_median_error,
+            ]),
+            warnings: calibration
+                .warnings
+                .iter()
+                .map(|warning| warning.message.clone())
+                .collect(),
             read_bytes_per_s: calibration.bandwidth.read.value,
             hardware: Card::of_adapter(&calibration.adapter.name).map(|card| card.hardware),
         }
@@ -337,6 +350,8 @@ impl Stack {
             precision,
             submission_s: 0.0,
             origin: Origin::DataSheet,
+            errors: None,
+            warnings: Vec::new(),
             read_bytes_per_s: hardware.bandwidth_bytes_per_s,
             hardware: Some(hardware),
         }

@@ -24,6 +24,17 @@ pub(super) fn text(stack: &Stack, load: &Load, levels: &[Comparison]) -> String 
     };
     text += &paragraph(&asked(load));
     text += &paragraph(&limits(load));
+    if let Some([held_out, whole]) = stack.errors {
+        text += &paragraph(&format!(
+            "The calibration's fit is off by {:.1} % in the median at points held out of it and {:.1} % in \
+             whole steps.",
+            held_out * 100.0,
+            whole * 100.0
+        ));
+    }
+    for warning in &stack.warnings {
+        text += &paragraph(&format!("Warning: {warning}"));
+    }
     if stack.submission_s > 0.0 {
         text += &paragraph(&format!(
             "A step is predicted as its work on the GPU by the fit and {} ms for its submission and the \

@@ -130,6 +130,8 @@ pub(super) fn json(stack: &Stack, levels: &[Comparison]) -> Value {
         "architecture": stack.architecture,
         "precision": stack.precision,
         "origin": stack.origin,
+        "errors": stack.errors,
+        "warnings": stack.warnings,
         "step": stack.model,
         "submission_s": stack.submission_s,
         "read_bytes_per_s": stack.read_bytes_per_s,
