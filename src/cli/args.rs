@@ -5,10 +5,11 @@ use std::str::FromStr;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use super::serve::ServeArgs;
 use super::studies::StudyCommand;
 use crate::Error;
-#[cfg(feature = "gpu")]
-use crate::latency::architecture::Precision;
+use crate::latency::architecture::{Architecture, Precision};
+use crate::latency::roofline::Card;
 use crate::scenario::{ClosedLoop, Preset, Scenario, Source};
 use crate::sched::{Boundaries, Policy};
 use crate::study::capacity::Which;
@@ -48,6 +49,10 @@ pub enum Command {
     /// Measure this machine's GPU with a real decoder and fit a latency model to it.
     #[cfg(feature = "gpu")]
     Calibrate(CalibrateArgs),
+    /// Print the step times that data sheets allow a model at best.
+    Roofline(RooflineArgs),
+    /// Users against a server with continuous joining: what they get, from a calibration.
+    Serve(Box<ServeArgs>),
 }
 
 #[derive(Subcommand)]
@@ -88,6 +93,10 @@ pub struct ScenarioArgs {
     /// Think time after each answer, s, uniform between the two; default: none, or the scenario's.
     #[arg(long, value_name = "MIN,MAX", num_args = 1, allow_hyphen_values = true, value_parser = think)]
     pub think: Option<[f64; 2]>,
+    /// Latency of a calibrated GPU, as `calibrate` and the page write it, instead of the scenario's
+    /// ("-" for standard input); memory stays the scenario's.
+    #[arg(long, value_name = "CALIBRATION")]
+    pub latency: Option<PathBuf>,
     /// Failed requests (0 output tokens): leave out, or serve as the published studies did.
     #[arg(long, value_name = "WHAT")]
     pub failed: Option<FailedArg>,
@@ -241,11 +250,11 @@ pub struct FitArgs {
 pub struct CalibrateArgs {
     /// The model whose shapes are measured: demo (small, for software adapters), qwen3-0.6b,
     /// llama-3.2-1b, qwen3-1.7b, qwen3-4b, qwen3-8b or llama-3.1-8b; weights are random.
-    #[arg(long, value_name = "MODEL", default_value = "qwen3-1.7b")]
-    pub model: String,
+    #[arg(long, value_name = "MODEL", default_value = "qwen3-1.7b", value_parser = model)]
+    pub model: Architecture,
     /// How the weights are stored.
-    #[arg(long, value_name = "TYPE", default_value = "f16")]
-    pub weights: WeightsArg,
+    #[arg(long, value_name = "P", default_value = "f16")]
+    pub precision: PrecisionArg,
     /// Fewer sizes and shorter repetitions: about 10 s on a GPU.
     #[arg(long)]
     pub quick: bool,
@@ -267,6 +276,46 @@ pub struct CalibrateArgs {
 fn adapter(text: &str) -> Result<usize, String> {
     text.parse()
         .map_err(|_| "a number that `batchscope adapters` lists".to_owned())
+}
+
+#[derive(Parser)]
+pub struct RooflineArgs {
+    /// The model; default: the calibration's.
+    #[arg(long, value_name = "MODEL", required_unless_present = "latency", value_parser = model)]
+    pub model: Option<Architecture>,
+    /// How weights are stored; default: f16, or as in the calibration.
+    #[arg(long, value_name = "P")]
+    pub precision: Option<PrecisionArg>,
+    /// One data sheet; default: all, or that of the calibrated GPU where it is known.
+    #[arg(long, value_name = "NAME", value_parser = card, conflicts_with_all = ["bandwidth", "tflops"])]
+    pub hardware: Option<Card>,
+    /// A data sheet of one's own: peak memory bandwidth, GB/s.
+    #[arg(long, value_name = "GB_S", requires = "tflops", value_parser = number(1e-3, 1e9))]
+    pub bandwidth: Option<f64>,
+    /// And its peak rate of dense arithmetic, TFLOP/s.
+    #[arg(long, value_name = "T", requires = "bandwidth", value_parser = number(1e-3, 1e9))]
+    pub tflops: Option<f64>,
+    /// Context of each sequence, tokens.
+    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = count(0, MAX_CONTEXT))]
+    pub context: u32,
+    /// A calibration, to set its steps beside ("-" for standard input).
+    #[arg(long, value_name = "CALIBRATION")]
+    pub latency: Option<PathBuf>,
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Longest context of `roofline`, tokens.
+pub const MAX_CONTEXT: u32 = 10_000_000;
+
+/// A model by its name.
+pub fn model(name: &str) -> Result<Architecture, String> {
+    Architecture::preset(name).ok_or_else(|| Architecture::PRESETS.join(", "))
+}
+
+/// A data sheet by its name.
+pub fn card(name: &str) -> Result<Card, String> {
+    Card::preset(name).ok_or_else(|| Card::PRESETS.join(", "))
 }
 
 /// Most threads of any command.
@@ -388,6 +437,12 @@ choice!(FailedArg, Failed, [
     Failed::Drop => "drop", "leave them out and count them";
     Failed::Keep => "keep", "serve them, as the published studies did";
 ]);
+choice!(PrecisionArg, Precision, [
+    Precision::F32 => "f32", "4 bytes";
+    Precision::F16 => "f16", "2 bytes";
+    Precision::Int8 => "int8", "8 bits in blocks of 32 with an f16 scale";
+    Precision::Int4 => "int4", "4 bits in blocks of 32 with an f16 scale";
+]);
 choice!(PresetArg, Preset, [
     Preset::StressV2 => "stress-v2", "fitted latency grid, 30 ms and 20 s";
     Preset::TwoStep => "two-step", "fall-back latency model, 50 ms and 10 s";
@@ -442,30 +497,10 @@ mod tests {
         check(|a: &WhichArg| a.0);
         check(|a: &BoundariesArg| a.0);
         check(|a: &PredictorArg| a.0);
+        check(|a: &PrecisionArg| a.0);
         for preset in PresetArg::value_variants() {
             let name = preset.to_possible_value().unwrap().get_name().to_owned();
             assert_eq!(preset.0.name(), name);
-        }
-    }
-}
-
-#[cfg(feature = "gpu")]
-#[derive(Clone, Copy, ValueEnum)]
-pub enum WeightsArg {
-    F32,
-    F16,
-    Int8,
-    Int4,
-}
-
-#[cfg(feature = "gpu")]
-impl From<WeightsArg> for Precision {
-    fn from(arg: WeightsArg) -> Self {
-        match arg {
-            WeightsArg::F32 => Precision::F32,
-            WeightsArg::F16 => Precision::F16,
-            WeightsArg::Int8 => Precision::Int8,
-            WeightsArg::Int4 => Precision::Int4,
         }
     }
 }

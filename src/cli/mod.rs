@@ -3,6 +3,7 @@
 mod args;
 #[cfg(feature = "gpu")]
 mod calibrate;
+mod calibrated;
 mod capacity;
 mod files;
 mod fit;
@@ -11,7 +12,9 @@ mod journal;
 mod manifest;
 mod pool;
 mod reproduce;
+mod roofline;
 mod run;
+mod serve;
 mod studies;
 mod study;
 mod sweep;
@@ -58,6 +61,8 @@ pub fn main() -> ExitCode {
         Command::Fit(args) => fit::fit(args),
         #[cfg(feature = "gpu")]
         Command::Calibrate(args) => calibrate::calibrate(args),
+        Command::Roofline(args) => roofline::roofline(&args),
+        Command::Serve(args) => serve::serve(*args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -91,6 +96,7 @@ fn fail(error: &Error) -> ExitCode {
         | Error::UnknownFormat { .. }
         | Error::EmptyTrace { .. }
         | Error::Truncated { .. }
+        | Error::BadCalibration { .. }
         | Error::NoFit { .. }
         | Error::FailedLines { .. } => BAD_DATA,
         #[cfg(feature = "gpu")]
