@@ -1,5 +1,7 @@
 //! The command line: arguments in, tables, JSON and whole files out. No logic of the simulator's.
 
+#[cfg(feature = "gpu")]
+mod adapters;
 mod args;
 mod capacity;
 mod files;
@@ -29,6 +31,7 @@ const MISMATCH: u8 = 1;
 const BAD_SETTING: u8 = 2;
 const BAD_DATA: u8 = 3;
 const BAD_FILE: u8 = 4;
+#[cfg(feature = "gpu")]
 const NO_GPU: u8 = 5;
 const INTERRUPTED: u8 = 130;
 
@@ -53,6 +56,8 @@ pub fn main() -> ExitCode {
         Command::Reproduce(args) => reproduce::reproduce(args),
         Command::Sweep(args) => sweep::sweep(args),
         Command::Fit(args) => fit::fit(args),
+        #[cfg(feature = "gpu")]
+        Command::Adapters(args) => adapters::adapters(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
