@@ -9,7 +9,7 @@ use std::rc::Rc;
 use batchscope::gpu::check::Part;
 use batchscope::gpu::decoder::{Config, Decoder, Row};
 use batchscope::latency::architecture::{Architecture, Precision};
-use gpu::{agrees, devices};
+use gpu::{agree, agrees, devices};
 
 fn tiny(precision: Precision, qk_norm: bool) -> Config {
     Config {
@@ -45,31 +45,24 @@ fn decode(slot: u32, position: u32) -> Row {
     }
 }
 
-/// On every adapter in every flavour.
-fn logits_agree(precision: Precision) {
-    for device in devices() {
-        agrees(device, Part::Decoder(precision));
-    }
-}
-
 #[test]
 fn logits_agree_with_the_twins_in_f32() {
-    logits_agree(Precision::F32);
+    agree(Part::Decoder(Precision::F32));
 }
 
 #[test]
 fn logits_agree_with_the_twins_in_f16() {
-    logits_agree(Precision::F16);
+    agree(Part::Decoder(Precision::F16));
 }
 
 #[test]
 fn logits_agree_with_the_twins_in_int8() {
-    logits_agree(Precision::Int8);
+    agree(Part::Decoder(Precision::Int8));
 }
 
 #[test]
 fn logits_agree_with_the_twins_in_int4() {
-    logits_agree(Precision::Int4);
+    agree(Part::Decoder(Precision::Int4));
 }
 
 #[test]

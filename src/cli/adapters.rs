@@ -9,7 +9,7 @@ use super::args::AdaptersArgs;
 use super::{files, interrupt, table};
 use crate::Error;
 use crate::error::ErrorReport;
-use crate::gpu::check::{self, Checked, Effort};
+use crate::gpu::check::{self, Checked, Effort, Part};
 use crate::gpu::kernels::Flavour;
 use crate::gpu::{Cancel, Device, missing};
 use crate::latency::calibration::Adapter;
@@ -79,29 +79,32 @@ pub fn adapters(args: AdaptersArgs) -> Result<(), Error> {
     first_error.map_or(Ok(()), Err)
 }
 
-/// Checks an adapter in the variants that it would use, or in all that it can.
+/// Checks an adapter with the kernels that it would use, or with all that it can.
 fn checked(number: usize, args: &AdaptersArgs, cancel: &Cancel) -> Result<Vec<Checked>, Error> {
-    let (flavours, effort) = if args.full {
-        (&Flavour::ALL[..], Effort::Full)
-    } else {
-        // As much as there is: restricted to what the device has.
-        (&Flavour::ALL[Flavour::ALL.len() - 1..], Effort::Quick)
-    };
+    if !args.full {
+        let device = Rc::new(block_on(Device::open(Some(number)))?);
+        return block_on(check::kernels(&device, args.seed, Effort::Quick, cancel));
+    }
     let mut all: Vec<Checked> = Vec::new();
-    for &flavour in flavours {
+    for flavour in Flavour::ALL {
         let mut device = block_on(Device::open(Some(number)))?;
         device.restrict(flavour);
-        if args.full && device.flavour() != flavour {
+        if device.flavour() != flavour {
             continue;
         }
-        let checked = block_on(check::kernels(&Rc::new(device), args.seed, effort, cancel))?;
-        if all.is_empty() {
-            all = checked;
-            continue;
-        }
-        for (sum, one) in all.iter_mut().zip(checked) {
-            sum.cases += one.cases;
-            sum.worst_error = sum.worst_error.max(one.worst_error);
+        let device = Rc::new(device);
+        for part in Part::all(Effort::Full) {
+            if !part.is_new_with(flavour) {
+                continue;
+            }
+            let one = block_on(check::part(&device, part, args.seed, Effort::Full, cancel))?;
+            match all.iter_mut().find(|sum| sum.kernel == one.kernel) {
+                Some(sum) => {
+                    sum.cases += one.cases;
+                    sum.worst_error = sum.worst_error.max(one.worst_error);
+                }
+                None => all.push(one),
+            }
         }
     }
     Ok(all)

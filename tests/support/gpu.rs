@@ -1,4 +1,5 @@
 //! Adapters for tests.
+#![allow(dead_code, reason = "each test file uses a part")]
 
 use std::rc::Rc;
 
@@ -30,7 +31,17 @@ pub fn devices() -> Vec<Device> {
     devices
 }
 
-/// Every case of a kernel has to agree with the twin on this device.
+/// Every case of a kernel has to agree with the twin on every device, in every flavour that has a kernel
+/// of its own for it.
+pub fn agree(part: Part) {
+    for device in devices() {
+        if part.is_new_with(device.flavour()) {
+            agrees(device, part);
+        }
+    }
+}
+
+/// The same on one device.
 pub fn agrees(device: Device, part: Part) {
     let what = format!("{} {:?}", device.adapter().name, device.flavour());
     let (device, cancel) = (Rc::new(device), Cancel::new());

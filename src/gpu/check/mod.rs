@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use super::Cancel;
 use super::device::{Device, gpu_error};
+use super::kernels::{self, Flavour, Source};
 use crate::error::Error;
 use crate::latency::architecture::Precision;
 
@@ -108,6 +109,35 @@ impl Part {
             Part::Sample => "sample".to_owned(),
             Part::Decoder(precision) => of("decoder", precision),
         }
+    }
+
+    /// Whether a device of this flavour runs other kernels for it than one that can do less. Only then is
+    /// there something to check that a smaller flavour has not shown.
+    pub fn is_new_with(self, flavour: Flavour) -> bool {
+        let sources = self.sources(flavour);
+        !Flavour::ALL
+            .into_iter()
+            .filter(|less| *less != flavour)
+            .filter(|less| less.subgroups <= flavour.subgroups && less.f16 <= flavour.f16)
+            .any(|less| self.sources(less) == sources)
+    }
+
+    fn sources(self, flavour: Flavour) -> Vec<Source> {
+        let mut sources = kernels::all(flavour);
+        match self {
+            // All but those for other weights.
+            Part::Decoder(precision) => sources.retain(|source| {
+                Precision::ALL
+                    .into_iter()
+                    .filter(|other| *other != precision)
+                    .all(|other| !source.name.contains(&format!("-{}", other.name())))
+            }),
+            _ => {
+                let begin = self.name().replace(' ', "-");
+                sources.retain(|source| source.name.starts_with(&begin));
+            }
+        }
+        sources
     }
 
     fn tolerance(self) -> f64 {
@@ -372,6 +402,23 @@ mod tests {
             .map(Part::name)
             .collect();
         assert_eq!(names.len(), Part::all(Effort::Full).len());
+    }
+
+    #[test]
+    fn flavours_that_change_nothing_are_known() {
+        let new = |part: Part| Flavour::ALL.map(|flavour| part.is_new_with(flavour));
+        assert_eq!(new(Part::Read), [true, false, false, false]);
+        assert_eq!(new(Part::Gemv(Precision::Int4)), [true, true, false, false]);
+        assert_eq!(new(Part::Gemv(Precision::F16)), [true; 4]);
+        assert_eq!(new(Part::Gemm(Precision::F16)), [true, false, true, false]);
+        assert_eq!(
+            new(Part::Decoder(Precision::F32)),
+            [true, true, false, false]
+        );
+        assert_eq!(new(Part::Decoder(Precision::F16)), [true; 4]);
+        for part in Part::all(Effort::Full) {
+            assert!(!part.sources(Flavour::ALL[0]).is_empty(), "{part:?}");
+        }
     }
 
     fn verdict(part: Part) -> Verdict {
