@@ -79,28 +79,30 @@ pub fn adapters(list: &[(usize, Adapter)]) -> String {
     let mut header = vec!["adapter"];
     header.extend(numbers.iter().map(String::as_str));
     let mut out = new_table(&header);
-    let yes = |is: bool| if is { "yes" } else { "no" }.to_owned();
-    let lines: [(&str, &dyn Fn(&Adapter) -> String); 9] = [
-        ("name", &|a| a.name.clone()),
-        ("kind", &|a| {
+    fn yes(is: bool) -> String {
+        if is { "yes" } else { "no" }.to_owned()
+    }
+    type Property = fn(&Adapter) -> String;
+    let lines: [(&str, Property); 9] = [
+        ("name", |a| a.name.clone()),
+        ("kind", |a| {
             if a.software { "software" } else { "GPU" }.to_owned()
         }),
-        ("backend", &|a| a.backend.clone()),
-        ("driver", &|a| a.driver.clone()),
-        (
-            "subgroups",
-            &|a| match (a.subgroups, a.subgroup_min, a.subgroup_max) {
+        ("backend", |a| a.backend.clone()),
+        ("driver", |a| a.driver.clone()),
+        ("subgroups", |a| {
+            match (a.subgroups, a.subgroup_min, a.subgroup_max) {
                 (false, ..) => "no".to_owned(),
                 (true, min, max) if min == max => format!("of {min}"),
                 (true, min, max) => format!("of {min} to {max}"),
-            },
-        ),
-        ("f16", &|a| yes(a.shader_f16)),
-        ("timestamps", &|a| yes(a.timestamps)),
-        ("largest buffer (GB)", &|a| {
+            }
+        }),
+        ("f16", |a| yes(a.shader_f16)),
+        ("timestamps", |a| yes(a.timestamps)),
+        ("largest buffer (GB)", |a| {
             short(a.max_buffer_bytes as f64 / 1e9)
         }),
-        ("seen at once (GB)", &|a| {
+        ("seen at once (GB)", |a| {
             short(a.max_binding_bytes as f64 / 1e9)
         }),
     ];
