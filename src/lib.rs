@@ -7,15 +7,16 @@
 //! | room | what it holds |
 //! |---|---|
 //! | [`error`] | the one error enum: stable code, sentence, file/row/field |
+//! | `json` | what is wrong with JSON text, in words of JSON |
 //! | [`quantiles`] | exact order statistics of a stream, without sorting it |
 //! | [`trace`] | requests in: the columnar [`Trace`], a reader per format, generators, predictors |
-//! | [`least_squares`] | Levenberg-Marquardt in three parameters, Student's t |
-//! | [`latency`] | how long work takes: the published linear model, the least-squares fit |
-//! | [`sched`] | who runs next and with whom: policies, bins, memory bound, SLA controller |
+//! | [`least_squares`] | Levenberg-Marquardt in three parameters, linear models in any number, Student's t |
+//! | [`latency`] | how long work takes: the published linear model, the step of a real server, rooflines, fits |
+//! | [`sched`] | who runs next and with whom: policies, bins, memory bound, SLA controller, continuous joining |
 //! | [`scenario`] | the complete description of one run, its defaults, validation and presets |
 //! | [`sim`] | the clock: fleet and event order, the closed-batch engine |
 //! | [`metrics`] | what happened: percentiles, SLA, throughput, utilisation, down-sampled figures |
-//! | [`study`] | many runs: the published studies, sweeps, searches; files as plain data |
+//! | [`study`] | many runs: the published studies, sweeps, searches, served users; files as plain data |
 //! | [`report`] | a study's files as bytes: CSV, Markdown, SVG, PNG |
 //! | `gpu` | the reader's GPU: kernels, a decoder, measurements; leaves a calibration |
 //! | `web`, `cli` | the two doors; mechanical, no logic |
@@ -34,6 +35,7 @@
 pub mod error;
 #[cfg(feature = "gpu")]
 pub mod gpu;
+mod json;
 pub mod latency;
 pub mod least_squares;
 pub mod metrics;

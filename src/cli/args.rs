@@ -5,8 +5,11 @@ use std::str::FromStr;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use super::serve::ServeArgs;
 use super::studies::StudyCommand;
 use crate::Error;
+use crate::latency::architecture::{Architecture, Precision};
+use crate::latency::roofline::Card;
 use crate::scenario::{ClosedLoop, Preset, Scenario, Source};
 use crate::sched::{Boundaries, Policy};
 use crate::study::capacity::Which;
@@ -46,6 +49,13 @@ pub enum Command {
     /// List this machine's GPUs, and check what they compute.
     #[cfg(feature = "gpu")]
     Adapters(AdaptersArgs),
+    /// Measure this machine's GPU with a real decoder and fit a latency model to it.
+    #[cfg(feature = "gpu")]
+    Calibrate(CalibrateArgs),
+    /// Print the step times that data sheets allow a model at best.
+    Roofline(RooflineArgs),
+    /// Users against a server with continuous joining: what they get, from a calibration.
+    Serve(Box<ServeArgs>),
 }
 
 #[derive(Subcommand)]
@@ -86,6 +96,10 @@ pub struct ScenarioArgs {
     /// Think time after each answer, s, uniform between the two; default: none, or the scenario's.
     #[arg(long, value_name = "MIN,MAX", num_args = 1, allow_hyphen_values = true, value_parser = think)]
     pub think: Option<[f64; 2]>,
+    /// Latency of a calibrated GPU, as `calibrate` and the page write it, instead of the scenario's
+    /// ("-" for standard input); memory stays the scenario's.
+    #[arg(long, value_name = "CALIBRATION")]
+    pub latency: Option<PathBuf>,
     /// Failed requests (0 output tokens): leave out, or serve as the published studies did.
     #[arg(long, value_name = "WHAT")]
     pub failed: Option<FailedArg>,
@@ -254,9 +268,76 @@ pub struct AdaptersArgs {
 }
 
 #[cfg(feature = "gpu")]
+#[derive(Parser)]
+pub struct CalibrateArgs {
+    /// The model whose shapes are measured: demo (small, for software adapters), qwen3-0.6b,
+    /// llama-3.2-1b, qwen3-1.7b, qwen3-4b, qwen3-8b or llama-3.1-8b; weights are random.
+    #[arg(long, value_name = "MODEL", default_value = "qwen3-1.7b", value_parser = model)]
+    pub model: Architecture,
+    /// How the weights are stored.
+    #[arg(long, value_name = "P", default_value = "f16")]
+    pub precision: PrecisionArg,
+    /// Fewer sizes and shorter repetitions: about 10 s on a GPU.
+    #[arg(long)]
+    pub quick: bool,
+    /// Which adapter, as `batchscope adapters` numbers them; default: the first.
+    #[arg(long, value_name = "N", value_parser = adapter)]
+    pub adapter: Option<usize>,
+    /// Write the calibration as JSON, for `--latency` of other commands and for the page.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Print the calibration as JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Seed of the random weights.
+    #[arg(long, value_name = "N", default_value_t = 42, value_parser = count(0, u32::MAX))]
+    pub seed: u32,
+}
+
+#[cfg(feature = "gpu")]
 fn adapter(text: &str) -> Result<usize, String> {
     text.parse()
         .map_err(|_| "a number that `batchscope adapters` lists".to_owned())
+}
+
+#[derive(Parser)]
+pub struct RooflineArgs {
+    /// The model; default: the calibration's.
+    #[arg(long, value_name = "MODEL", required_unless_present = "latency", value_parser = model)]
+    pub model: Option<Architecture>,
+    /// How weights are stored; default: f16, or as in the calibration.
+    #[arg(long, value_name = "P")]
+    pub precision: Option<PrecisionArg>,
+    /// One data sheet; default: all, or that of the calibrated GPU where it is known.
+    #[arg(long, value_name = "NAME", value_parser = card, conflicts_with_all = ["bandwidth", "tflops"])]
+    pub hardware: Option<Card>,
+    /// A data sheet of one's own: peak memory bandwidth, GB/s.
+    #[arg(long, value_name = "GB_S", requires = "tflops", value_parser = number(1e-3, 1e9))]
+    pub bandwidth: Option<f64>,
+    /// And its peak rate of dense arithmetic, TFLOP/s.
+    #[arg(long, value_name = "T", requires = "bandwidth", value_parser = number(1e-3, 1e9))]
+    pub tflops: Option<f64>,
+    /// Context of each sequence, tokens.
+    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = count(0, MAX_CONTEXT))]
+    pub context: u32,
+    /// A calibration, to set its steps beside ("-" for standard input).
+    #[arg(long, value_name = "CALIBRATION")]
+    pub latency: Option<PathBuf>,
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Longest context of `roofline`, tokens.
+pub const MAX_CONTEXT: u32 = 10_000_000;
+
+/// A model by its name.
+pub fn model(name: &str) -> Result<Architecture, String> {
+    Architecture::preset(name).ok_or_else(|| Architecture::PRESETS.join(", "))
+}
+
+/// A data sheet by its name.
+pub fn card(name: &str) -> Result<Card, String> {
+    Card::preset(name).ok_or_else(|| Card::PRESETS.join(", "))
 }
 
 /// Most threads of any command.
@@ -378,6 +459,12 @@ choice!(FailedArg, Failed, [
     Failed::Drop => "drop", "leave them out and count them";
     Failed::Keep => "keep", "serve them, as the published studies did";
 ]);
+choice!(PrecisionArg, Precision, [
+    Precision::F32 => "f32", "4 bytes";
+    Precision::F16 => "f16", "2 bytes";
+    Precision::Int8 => "int8", "8 bits in blocks of 32 with an f16 scale";
+    Precision::Int4 => "int4", "4 bits in blocks of 32 with an f16 scale";
+]);
 choice!(PresetArg, Preset, [
     Preset::StressV2 => "stress-v2", "fitted latency grid, 30 ms and 20 s";
     Preset::TwoStep => "two-step", "fall-back latency model, 50 ms and 10 s";
@@ -432,6 +519,7 @@ mod tests {
         check(|a: &WhichArg| a.0);
         check(|a: &BoundariesArg| a.0);
         check(|a: &PredictorArg| a.0);
+        check(|a: &PrecisionArg| a.0);
         for preset in PresetArg::value_variants() {
             let name = preset.to_possible_value().unwrap().get_name().to_owned();
             assert_eq!(preset.0.name(), name);

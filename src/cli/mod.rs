@@ -3,6 +3,9 @@
 #[cfg(feature = "gpu")]
 mod adapters;
 mod args;
+#[cfg(feature = "gpu")]
+mod calibrate;
+mod calibrated;
 mod capacity;
 mod files;
 mod fit;
@@ -11,7 +14,9 @@ mod journal;
 mod manifest;
 mod pool;
 mod reproduce;
+mod roofline;
 mod run;
+mod serve;
 mod studies;
 mod study;
 mod sweep;
@@ -58,6 +63,10 @@ pub fn main() -> ExitCode {
         Command::Fit(args) => fit::fit(args),
         #[cfg(feature = "gpu")]
         Command::Adapters(args) => adapters::adapters(args),
+        #[cfg(feature = "gpu")]
+        Command::Calibrate(args) => calibrate::calibrate(args),
+        Command::Roofline(args) => roofline::roofline(&args),
+        Command::Serve(args) => serve::serve(*args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -91,6 +100,7 @@ fn fail(error: &Error) -> ExitCode {
         | Error::UnknownFormat { .. }
         | Error::EmptyTrace { .. }
         | Error::Truncated { .. }
+        | Error::BadCalibration { .. }
         | Error::NoFit { .. }
         | Error::FailedLines { .. } => BAD_DATA,
         #[cfg(feature = "gpu")]

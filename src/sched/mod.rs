@@ -8,6 +8,7 @@ pub mod bins;
 pub mod controller;
 mod dynamic;
 mod full_bins;
+pub mod joining;
 pub mod memory;
 mod queues;
 mod static_fifo;
@@ -77,6 +78,17 @@ impl Default for Scheduler {
             bins: Bins::default(),
             memory_bound: MemoryBound::default(),
             controller: Controller::default(),
+        }
+    }
+}
+
+impl Scheduler {
+    /// The largest batch that the policy forms.
+    pub fn largest_batch(&self) -> u32 {
+        match self.policy {
+            Policy::StaticFifo => self.static_batch,
+            Policy::MultiBin => self.full_batch,
+            Policy::Dynamic | Policy::MultiBinDynamic => self.max_batch,
         }
     }
 }

@@ -5,6 +5,7 @@
 //! their outcomes are in, gives the files. Who runs the scenarios is another's business: threads,
 //! a pool of workers, other machines.
 
+pub mod calibrated;
 pub mod capacity;
 mod check;
 pub mod contract;
@@ -20,6 +21,7 @@ pub mod published_values;
 pub mod reproduce;
 pub mod saturation;
 pub mod server;
+pub mod serving;
 pub mod stress_v2;
 mod text;
 pub mod three_step;

@@ -56,8 +56,9 @@ pub enum Part {
     Read,
     /// Unpacking, bit for bit.
     Embed(Precision),
+    /// For any number of columns, eight at a time.
     Gemv(Precision),
-    /// More columns than a GEMV has.
+    /// Tiles, for many columns.
     Gemm(Precision),
     RmsNorm,
     RopeAppend,

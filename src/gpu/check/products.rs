@@ -2,6 +2,7 @@
 
 use super::{Check, Random, f32s};
 use crate::error::Error;
+use crate::gpu::kernels::gemv::Wide;
 use crate::gpu::kernels::weights::{self, Matrix};
 use crate::gpu::kernels::{embed, fill, gemv, read};
 use crate::latency::architecture::Precision;
@@ -117,9 +118,10 @@ impl Check<'_> {
         self.device.read(&x, matrix.width as usize).await
     }
 
+    /// As many columns as a GEMV has and, eight at a time, more.
     pub(super) async fn gemv(&mut self, precision: Precision) -> Result<(), Error> {
         let cases = self.cases(
-            &[(37, 96, 1), (33, 260, 5)],
+            &[(37, 96, 1), (33, 260, 13)],
             &[
                 (1, 4, 1),
                 (5, 36, 1),
@@ -128,17 +130,20 @@ impl Check<'_> {
                 (129, 1024, 4),
                 (33, 260, 5),
                 (70, 2052, 8),
+                (67, 132, 17),
+                (34, 96, 64),
+                (40, 160, 97),
             ],
-            8,
+            10,
             |random| {
-                let columns = random.between(1, gemv::COLUMNS[gemv::COLUMNS.len() - 1]);
+                let columns = [random.between(1, 8), random.between(9, 64)];
                 some(random, columns)
             },
         );
-        self.products(precision, &cases).await
+        self.products(precision, Wide::Eights, &cases).await
     }
 
-    /// Up to more columns than a tile has.
+    /// From nine columns to more than a tile has.
     pub(super) async fn gemm(&mut self, precision: Precision) -> Result<(), Error> {
         let cases = self.cases(
             &[(31, 100, 9)],
@@ -151,27 +156,38 @@ impl Check<'_> {
             ],
             5,
             |random| {
-                let columns = random.between(9, 128);
+                let columns = [random.between(9, 32), random.between(33, 128)];
                 some(random, columns)
             },
         );
-        self.products(precision, &cases).await
+        self.products(precision, Wide::Tiles, &cases).await
     }
 
-    async fn products(&mut self, precision: Precision, cases: &[Shape]) -> Result<(), Error> {
+    async fn products(
+        &mut self,
+        precision: Precision,
+        wide: Wide,
+        cases: &[Shape],
+    ) -> Result<(), Error> {
         for &(rows, width, columns) in cases {
             self.begin()?;
             let matrix = fill::matrix(precision, rows, width, self.random.bits());
             let x = self.random.values((width * columns) as usize);
             let twin = gemv::gemv(&matrix, &x);
-            let got = self.product(&matrix, &x, columns).await?;
+            let got = self.product(&matrix, &x, columns, wide).await?;
             let case = format!("{rows}x{width} times {columns} columns");
             self.verdict.close(&case, &got, &twin)?;
         }
         Ok(())
     }
 
-    async fn product(&self, matrix: &Matrix, x: &[f64], columns: u32) -> Result<Vec<f32>, Error> {
+    async fn product(
+        &self,
+        matrix: &Matrix,
+        x: &[f64],
+        columns: u32,
+        wide: Wide,
+    ) -> Result<Vec<f32>, Error> {
         let &Matrix {
             precision,
             rows,
@@ -180,8 +196,9 @@ impl Check<'_> {
         } = matrix;
         let count = (columns * rows) as usize;
         let y = self.poison(count);
+        let flavour = self.device.flavour();
         let (source, workgroups) =
-            gemv::for_columns(self.device.flavour(), precision, rows, width, columns);
+            gemv::for_columns(flavour, precision, [rows, width], columns, wide);
         let shape = gemv::shape(precision, rows, width, rows, 0);
         let run = self.device.dispatch(
             &source,
@@ -200,12 +217,12 @@ impl Check<'_> {
     }
 }
 
-/// A matrix of about any size; as often narrow as wide.
-fn some(random: &mut Random, columns: u32) -> Shape {
+/// A matrix of about any size, as often narrow as wide, times one of two numbers of columns.
+fn some(random: &mut Random, columns: [u32; 2]) -> Shape {
     let widest = [16, 64, 300][random.between(0, 2) as usize];
     (
         random.between(1, 140),
         random.between(1, widest) * 4,
-        columns,
+        columns[random.between(0, 1) as usize],
     )
 }
