@@ -224,12 +224,11 @@ impl Check<'_> {
         quick: &[T],
         full: &[T],
         more: usize,
-        draw: impl FnMut(&mut Random) -> T,
+        mut draw: impl FnMut(&mut Random) -> T,
     ) -> Vec<T> {
         match self.effort {
             Effort::Quick => quick.to_vec(),
             Effort::Full => {
-                let mut draw = draw;
                 let mut cases = full.to_vec();
                 cases.extend((0..more).map(|_| draw(&mut self.random)));
                 cases
