@@ -125,7 +125,7 @@ fn leaves_a_calibration_that_can_be_read_back() {
 fn stops_within_300_ms_of_being_asked_to() {
     let Some(device) = device() else { return };
     // In each stage that is reached soon enough.
-    for stage in ["build", "read", "kernels"] {
+    for stage in ["verify", "build", "read", "kernels"] {
         let cancel = Cancel::new();
         let mut asked: Option<Instant> = None;
         let ended = pollster::block_on(calibrate::calibrate(

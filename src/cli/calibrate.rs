@@ -1,7 +1,6 @@
 //! `batchscope calibrate`.
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -9,7 +8,7 @@ use super::args::CalibrateArgs;
 use super::table::{new_table, percent, short};
 use super::{files, interrupt};
 use crate::Error;
-use crate::gpu::{Cancel, Gpu, Options, Progress};
+use crate::gpu::{Gpu, Options, Progress};
 use crate::latency::calibration::Calibration;
 
 pub fn calibrate(args: CalibrateArgs) -> Result<(), Error> {
@@ -20,7 +19,7 @@ pub fn calibrate(args: CalibrateArgs) -> Result<(), Error> {
         seed: args.seed,
         most_bytes: args.memory.map(|gb| (gb * 1e9) as u64),
     };
-    let cancel = cancelled_by_interrupt();
+    let cancel = interrupt::cancel();
     let gpu = pollster::block_on(Gpu::open(args.adapter))?;
     let plan = gpu.plan(&options);
     eprintln!(
@@ -54,20 +53,6 @@ pub fn calibrate(args: CalibrateArgs) -> Result<(), Error> {
         report(&calibration)
     };
     files::print(|output| output.write_all(text.as_bytes()))
-}
-
-/// Ctrl-C reaches work on a device at its next submission.
-pub fn cancelled_by_interrupt() -> Cancel {
-    const LOOK: Duration = Duration::from_millis(20);
-    let cancel = Cancel::new();
-    let watched = cancel.clone();
-    std::thread::spawn(move || {
-        while !interrupt::requested() {
-            std::thread::sleep(LOOK);
-        }
-        watched.cancel();
-    });
-    cancel
 }
 
 /// Everything that a person looks at first.

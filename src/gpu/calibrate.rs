@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use web_time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::Cancel;
+use super::check::{self, Effort};
 use super::decoder::{Config, Decoder, MOST_ROWS, Product, Row, SLOTS};
 use super::device::{Device, Dispatch, gpu_error};
 use super::estimator::{Budget, Timing, median};
@@ -71,9 +72,10 @@ pub struct Progress {
 pub type Listener<'a> = &'a mut dyn FnMut(Progress);
 
 /// Stages, their names for people, and by when they are done.
-const STAGES: [(&str, &str, f64); 7] = [
-    ("build", "build the model in the GPU's memory", 0.08),
-    ("read", "how fast the GPU reads its memory", 0.12),
+const STAGES: [(&str, &str, f64); 8] = [
+    ("verify", "every kernel against the processor", 0.06),
+    ("build", "build the model in the GPU's memory", 0.12),
+    ("read", "how fast the GPU reads its memory", 0.15),
     ("kernels", "each kernel on the model's shapes", 0.35),
     (
         "points",
@@ -354,8 +356,10 @@ pub async fn calibrate(
     };
     let mut warnings = Vec::new();
 
-    run.say(0, "the decoder with random weights".to_owned(), 0.0);
-    let mut decoder = Decoder::new(device.clone(), config(options)).await?;
+    run.say(0, "every kernel against its twin".to_owned(), 0.0);
+    check::kernels(device, options.seed, Effort::Quick, cancel).await?;
+    run.say(1, "the decoder with random weights".to_owned(), 0.0);
+    let mut decoder = Decoder::build(device.clone(), config(options), cancel).await?;
     let total = options.architecture.layers;
     let resident = decoder.layers();
     if resident < total {
@@ -370,7 +374,7 @@ pub async fn calibrate(
 
     tune(&mut run, &mut decoder, grid).await?;
 
-    run.say(1, "streaming reads".to_owned(), 0.0);
+    run.say(2, "streaming reads".to_owned(), 0.0);
     let bandwidth = read_bandwidth(&run).await?;
     run.bandwidth = bandwidth.read.value;
     match bandwidth.by_timestamps {
@@ -546,7 +550,7 @@ async fn tune(run: &mut Run<'_>, decoder: &mut Decoder, grid: &Grid) -> Result<(
         }
         before = columns;
         run.say(
-            0,
+            1,
             format!("the faster kernel for {columns} columns"),
             0.4 + 0.2 * i as f64,
         );
@@ -597,6 +601,7 @@ async fn read_bandwidth(run: &Run<'_>) -> Result<Bandwidth, Error> {
     let kept = device.storage(u64::from(workgroups) * 4);
     let mut sources = Vec::new();
     for seed in 0..buffers {
+        run.cancel.check()?;
         // Where memory is short, fewer: the working set is what there is.
         let Some(source) = device.try_storage(bytes).await? else {
             break;
@@ -706,7 +711,7 @@ async fn squares(run: &mut Run<'_>) -> Result<Vec<KernelTime>, Error> {
     let mut times = Vec::new();
     for (i, precision) in Precision::ALL.into_iter().enumerate() {
         run.say(
-            2,
+            3,
             format!("GEMV, {} {side} x {side}", precision.name()),
             0.1 * i as f64,
         );
@@ -717,6 +722,7 @@ async fn squares(run: &mut Run<'_>) -> Result<Vec<KernelTime>, Error> {
         let count = device.uniform(&[1, 0, 0, 0]);
         let mut products = Vec::new();
         for seed in 0..copies {
+            run.cancel.check()?;
             let shape = [side, side];
             match Product::new(&device, precision, shape, seed, &x, &y, &count).await? {
                 Some(product) => products.push(product),
@@ -741,7 +747,7 @@ async fn squares(run: &mut Run<'_>) -> Result<Vec<KernelTime>, Error> {
             timed.estimate,
         ));
         let mut said = run.say(
-            2,
+            3,
             format!("GEMV, {} {side} x {side}", precision.name()),
             0.1 * (i + 1) as f64,
         );
@@ -760,7 +766,7 @@ async fn shapes(
     let mut times = Vec::new();
     for (i, &columns) in grid.columns.iter().enumerate() {
         run.say(
-            2,
+            3,
             format!("the model's matrices, {columns} columns"),
             0.4 + 0.6 * i as f64 / grid.columns.len() as f64,
         );
@@ -785,7 +791,7 @@ async fn shapes(
         for ((name, bytes), timed) in named.into_iter().zip(timed) {
             times.push(kernel_time(run, name, columns, None, bytes, timed.estimate));
             let mut said = run.say(
-                2,
+                3,
                 format!("the model's matrices, {columns} columns"),
                 0.4 + 0.6 * (i + 1) as f64 / grid.columns.len() as f64,
             );
@@ -872,7 +878,7 @@ async fn points(
     let count = groups.len();
     for (i, sizes) in groups.into_iter().enumerate() {
         let Some(&size) = sizes.first() else { continue };
-        run.say(3, size.words(), i as f64 / count as f64);
+        run.say(4, size.words(), i as f64 / count as f64);
         // What does not depend on the context is measured once for all contexts, beside them.
         let rows = size.rows(decoder)?;
         decoder.lay(&rows)?;
@@ -900,7 +906,7 @@ async fn points(
         for (size, attention) in sizes.iter().zip(attention) {
             let point = compose(a.layers, *size, [layer, attention, rest]);
             points.push(point);
-            let mut said = run.say(3, size.words(), (i + 1) as f64 / count as f64);
+            let mut said = run.say(4, size.words(), (i + 1) as f64 / count as f64);
             said.point = Some(point);
             if size.prefill == 0 {
                 let bytes = f64::from(size.sequences * size.context) * a.kv_values() as f64 * 2.0;
@@ -960,7 +966,7 @@ async fn checks(
     let mut checks = Vec::new();
     for (i, &(sequences, share, prefill)) in grid.checks.iter().enumerate() {
         let size = Size::new(sequences, share, prefill, pool);
-        run.say(4, size.words(), i as f64 / grid.checks.len() as f64);
+        run.say(5, size.words(), i as f64 / grid.checks.len() as f64);
         let rows = size.rows(decoder)?;
         decoder.lay(&rows)?;
         let mut jobs = vec![whole_job(decoder, size, &rows, resident)];
@@ -993,7 +999,7 @@ async fn checks(
             error: predicted_s / measured_s - 1.0,
         };
         checks.push(check);
-        let mut said = run.say(4, size.words(), (i + 1) as f64 / grid.checks.len() as f64);
+        let mut said = run.say(5, size.words(), (i + 1) as f64 / grid.checks.len() as f64);
         said.check = Some(check);
         (run.listener)(said);
     }
@@ -1006,7 +1012,7 @@ async fn layer_scaling(
     decoder: &mut Decoder,
 ) -> Result<Option<LayerScaling>, Error> {
     let resident = decoder.layers();
-    run.say(5, format!("up to {resident} layers"), 0.0);
+    run.say(6, format!("up to {resident} layers"), 0.0);
     let mut counts = vec![resident.div_ceil(4), resident.div_ceil(2), resident];
     counts.dedup();
     let [few, some, all] = counts[..] else {
@@ -1034,7 +1040,7 @@ async fn layer_scaling(
 
 /// How much longer the first measurement takes at the end, in proportion.
 async fn drift(run: &mut Run<'_>, decoder: &mut Decoder, first: First) -> Result<f64, Error> {
-    run.say(6, first.size.words(), 0.0);
+    run.say(7, first.size.words(), 0.0);
     let rows = first.size.rows(decoder)?;
     decoder.lay(&rows)?;
     let job = layer_jobs(decoder, first.size, &rows);

@@ -7,6 +7,7 @@
 use std::cell::OnceCell;
 use std::rc::Rc;
 
+use super::Cancel;
 use super::device::{Device, Dispatch, Kernel, Took, gpu_error};
 use super::kernels::{
     BLOCK, SAMPLED, SPLIT, attention, embed, fill, gemv, rms_norm, rope_append, sample, silu_gate,
@@ -360,6 +361,17 @@ impl Decoder {
     ///
     /// Errors: `out-of-gpu-memory` where not even two layers fit, and whatever the device says.
     pub async fn new(device: Rc<Device>, config: Config) -> Result<Decoder, Error> {
+        Decoder::build(device, config, &Cancel::new()).await
+    }
+
+    /// The same, until somebody has had enough.
+    ///
+    /// Errors: as [`Decoder::new`], and `interrupted`.
+    pub async fn build(
+        device: Rc<Device>,
+        config: Config,
+        cancel: &Cancel,
+    ) -> Result<Decoder, Error> {
         let a = config.architecture.clone();
         let shared = Shared::new(&device, &config);
         let no_memory = || {
@@ -409,6 +421,7 @@ impl Decoder {
         let mut layers: Vec<Layer> = Vec::new();
         let mut bytes = 0;
         while layers.len() < a.layers as usize {
+            cancel.check()?;
             bytes += config.layer_bytes();
             let allowed = config.most_bytes.is_none_or(|most| bytes <= most);
             let layer = if allowed {

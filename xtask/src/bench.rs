@@ -135,6 +135,9 @@ pub fn bench() -> Result<bool> {
     rows.extend(part("studies", &folder, |file| {
         cargo_bench("Studies", "studies", file)
     }));
+    rows.extend(part("gpu", &folder, |file| {
+        cargo_bench("Kernels on a software adapter", "gpu", file)
+    }));
     rows.extend(part("browser", &folder, |file| {
         stage(&tools)?
             .step("Browser benches")

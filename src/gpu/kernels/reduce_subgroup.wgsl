@@ -1,5 +1,6 @@
-// Reductions over a workgroup by subgroups: each adds up its own lanes, the few results meet in
-// workgroup memory. No size of a subgroup is assumed; lanes are taken to follow the local index.
+// A sum over a workgroup by subgroups: each adds up its own lanes, the few results meet in workgroup
+// memory. No size of a subgroup is assumed; lanes are taken to follow the local index. For one sum in a
+// kernel: no barrier guards a second.
 
 var<workgroup> reduced: array<f32, WORKGROUP>;
 
@@ -19,20 +20,5 @@ fn reduce_add(value: f32, at: Lane) -> f32 {
   for (var i = 0u; i < (WORKGROUP + at.size - 1u) / at.size; i += 1u) {
     sum += reduced[i];
   }
-  workgroupBarrier();
   return sum;
-}
-
-fn reduce_max(value: f32, at: Lane) -> f32 {
-  let part = subgroupMax(value);
-  if (at.lane == 0u) {
-    reduced[at.index / at.size] = part;
-  }
-  workgroupBarrier();
-  var greatest = LEAST;
-  for (var i = 0u; i < (WORKGROUP + at.size - 1u) / at.size; i += 1u) {
-    greatest = max(greatest, reduced[i]);
-  }
-  workgroupBarrier();
-  return greatest;
 }

@@ -6,7 +6,7 @@ use super::{BLOCK, Bind, Flavour, Source, Text};
 
 pub fn source(flavour: Flavour, head_size: u32, qk_norm: bool) -> Source {
     let mut text = Text::new(flavour)
-        .set("WORKGROUP", head_size / 2)
+        .set("WORKGROUP", head_size / 4)
         .set("HEAD", head_size)
         .set("BLOCK", BLOCK)
         .flag("QK_NORM", qk_norm);

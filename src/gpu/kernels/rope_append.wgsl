@@ -1,6 +1,7 @@
 // Splits a row's queries, keys and values: queries and keys are normalised (QK_NORM) and rotated by
 // their position, queries are scaled by 1/sqrt(head size), keys and values go to the paged cache in
-// half precision. A workgroup has one head of one row; a thread two of its values.
+// half precision. A workgroup has one head of one row; a thread two neighbouring values and the two that are
+// half a head behind them, which rotate with them: so it has whole words of the cache.
 //
 // The cache of keys holds, for each block and head, vectors of eight values: [value / 8][token], so
 // that threads with neighbouring tokens read neighbouring vectors. That of values holds
@@ -29,7 +30,9 @@ struct Shape {
 
 const HALF = HEAD / 2u;
 
-var<workgroup> head_values: array<f32, HEAD>;
+fn key_word(head: u32, token: u32, word: u32, pair: vec2<f32>) {
+  keys[((head * (HEAD / 8u) + word / 4u) * BLOCK + token) * 4u + word % 4u] = pack2x16float(pair);
+}
 
 @compute @workgroup_size(WORKGROUP)
 fn rope_append(
@@ -40,48 +43,43 @@ fn rope_append(
   let head = group.x;
   let row = rows[2u * group.y];
   let position = row.y;
-  let all_heads = shape.heads + 2u * shape.kv_heads;
-  let base = (group.y * all_heads + head) * HEAD;
-  var a = qkv[base + index];
-  var b = qkv[base + index + HALF];
-  let is_query = head < shape.heads;
-  let is_value = head >= shape.heads + shape.kv_heads;
+  let origin = (group.y * (shape.heads + 2u * shape.kv_heads) + head) * HEAD + 2u * index;
+  var a = vec2<f32>(qkv[origin], qkv[origin + 1u]);
+  var b = vec2<f32>(qkv[origin + HALF], qkv[origin + HALF + 1u]);
+  let place = tables[row.x * shape.slot_blocks + position / BLOCK] * shape.kv_heads;
+  let token = position % BLOCK;
 
-  if (QK_NORM) {
-    let sum = reduce_add(a * a + b * b, LANE);
-    if (!is_value) {
-      let factor = inverseSqrt(sum / f32(HEAD) + shape.epsilon);
-      let origin = select(HEAD, 0u, is_query);
-      a *= factor * gain[origin + index];
-      b *= factor * gain[origin + index + HALF];
-    }
-  }
-  if (!is_value) {
-    let turn = turns[position * HALF + index];
-    let turned = vec2<f32>(a * turn.x - b * turn.y, b * turn.x + a * turn.y);
-    a = turned.x;
-    b = turned.y;
-  }
-  if (is_query) {
-    let scale = inverseSqrt(f32(HEAD));
-    let to = (group.y * shape.heads + head) * HEAD + index;
-    queries[to] = a * scale;
-    queries[to + HALF] = b * scale;
-  }
-  head_values[index] = a;
-  head_values[index + HALF] = b;
-  workgroupBarrier();
-  if (is_query) {
+  // All threads of a workgroup take the same way: it has one head.
+  if (head >= shape.heads + shape.kv_heads) {
+    let h = place + head - shape.heads - shape.kv_heads;
+    let to = (h * BLOCK + token) * HALF + index;
+    values[to] = pack2x16float(a);
+    values[to + WORKGROUP] = pack2x16float(b);
     return;
   }
-  let block = tables[row.x * shape.slot_blocks + position / BLOCK];
-  let token = position % BLOCK;
-  let word = pack2x16float(vec2<f32>(head_values[2u * index], head_values[2u * index + 1u]));
-  if (is_value) {
-    let h = head - shape.heads - shape.kv_heads;
-    values[((block * shape.kv_heads + h) * BLOCK + token) * HALF + index] = word;
+  let is_query = head < shape.heads;
+  if (QK_NORM) {
+    let sum = reduce_add(dot(a, a) + dot(b, b), LANE);
+    let factor = inverseSqrt(sum / f32(HEAD) + shape.epsilon);
+    let g = select(HEAD, 0u, is_query) + 2u * index;
+    a *= factor * vec2<f32>(gain[g], gain[g + 1u]);
+    b *= factor * vec2<f32>(gain[g + HALF], gain[g + HALF + 1u]);
+  }
+  let turn = position * HALF + 2u * index;
+  let cosines = vec2<f32>(turns[turn].x, turns[turn + 1u].x);
+  let sines = vec2<f32>(turns[turn].y, turns[turn + 1u].y);
+  let turned_a = a * cosines - b * sines;
+  let turned_b = b * cosines + a * sines;
+  if (is_query) {
+    let scale = inverseSqrt(f32(HEAD));
+    let to = (group.y * shape.heads + head) * HEAD + 2u * index;
+    queries[to] = turned_a.x * scale;
+    queries[to + 1u] = turned_a.y * scale;
+    queries[to + HALF] = turned_b.x * scale;
+    queries[to + HALF + 1u] = turned_b.y * scale;
   } else {
-    let h = head - shape.heads;
-    keys[(((block * shape.kv_heads + h) * (HEAD / 8u) + index / 4u) * BLOCK + token) * 4u + index % 4u] = word;
+    let h = place + head - shape.heads;
+    key_word(h, token, index, turned_a);
+    key_word(h, token, index + WORKGROUP, turned_b);
   }
 }

@@ -4,7 +4,7 @@ use super::fill::hash;
 use super::{Bind, Flavour, Source, Text};
 
 /// Parts into which a vocabulary is divided.
-pub const PARTS: u32 = 32;
+pub const PARTS: u32 = 16;
 
 const BINDINGS: &[Bind] = &[
     Bind::Read,

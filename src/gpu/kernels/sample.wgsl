@@ -67,15 +67,22 @@ fn sample_parts(
   @builtin(workgroup_id) group: vec3<u32>,
 ) {
   let row = rows[2u * list[group.y]];
+  let origin = group.y * shape.vocabulary;
   var best = Best(LEAST, 0xffffffffu);
-  for (var t = group.x * WORKGROUP + index; t < shape.vocabulary; t += shape.parts * WORKGROUP) {
-    var value = logits[group.y * shape.vocabulary + t];
-    if (shape.temperature > 0.0) {
-      value = value / shape.temperature + gumbel(row, t);
+  // A thread's tokens ascend: of equals it keeps the first by itself.
+  if (shape.temperature > 0.0) {
+    for (var t = group.x * WORKGROUP + index; t < shape.vocabulary; t += shape.parts * WORKGROUP) {
+      let value = logits[origin + t] / shape.temperature + gumbel(row, t);
+      if (value > best.value) {
+        best = Best(value, t);
+      }
     }
-    let candidate = Best(value, t);
-    if (better(candidate, best)) {
-      best = candidate;
+  } else {
+    for (var t = group.x * WORKGROUP + index; t < shape.vocabulary; t += shape.parts * WORKGROUP) {
+      let value = logits[origin + t];
+      if (value > best.value) {
+        best = Best(value, t);
+      }
     }
   }
   let one = best_of_workgroup(best, index);
