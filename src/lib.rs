@@ -44,6 +44,8 @@ pub mod trace;
 
 #[cfg(feature = "cli")]
 pub mod cli;
+#[cfg(feature = "gpu")]
+pub mod gpu;
 #[cfg(feature = "web")]
 pub mod web;
 

@@ -1,6 +1,72 @@
 // Generated from the Rust types by tests/types.rs; do not edit.
 
 /**
+ * The device and what it can do, as its driver says.
+ */
+export type Adapter = { name: string, 
+/**
+ * Vulkan, Metal, Dx12 or BrowserWebGpu.
+ */
+backend: string, 
+/**
+ * Driver and its version; empty where a browser hides it.
+ */
+driver: string, 
+/**
+ * The browser, where one measured.
+ */
+user_agent: string | null, 
+/**
+ * Whether a processor plays the GPU.
+ */
+software: boolean, subgroups: boolean, subgroup_min: number, subgroup_max: number, shader_f16: boolean, timestamps: boolean, 
+/**
+ * Longest buffer and longest part of one that a kernel can see, bytes.
+ */
+max_buffer_bytes: number, max_binding_bytes: number, };
+
+/**
+ * A dense decoder of the Llama family: grouped-query attention, SiLU-gated MLP, RMSNorm.
+ */
+export type Architecture = { name: string, layers: number, 
+/**
+ * Width of the residual stream.
+ */
+hidden: number, 
+/**
+ * Query heads.
+ */
+heads: number, 
+/**
+ * Key and value heads; `heads / kv_heads` query heads share one.
+ */
+kv_heads: number, head_size: number, 
+/**
+ * Inner width of the MLP.
+ */
+mlp: number, vocabulary: number, 
+/**
+ * Whether queries and keys are normalised head by head (Qwen3).
+ */
+qk_norm: boolean, 
+/**
+ * Whether the embeddings are the LM head's weights too.
+ */
+tied: boolean, 
+/**
+ * Base of the rotary embedding.
+ */
+rope_theta: number, 
+/**
+ * Added to the mean square under RMSNorm's root.
+ */
+norm_epsilon: number, 
+/**
+ * Where the numbers come from.
+ */
+source: string, };
+
+/**
  * How requests arrive; rates are requests/s, the first arrival is one gap after time 0.
  */
 export type Arrivals = { "poisson": { rate: number, } } | { "gamma": { rate: number, cv: number, } } | { "on-off": { on_rate: number, off_rate: number, mean_on_s: number, mean_off_s: number, } } | { "diurnal": { mean_rate: number, peak_to_valley: number, period_s: number, peak_at_s: number, } };
@@ -21,6 +87,23 @@ request: number | null,
  * Both.
  */
 joint: number | null, };
+
+/**
+ * Streaming reads.
+ */
+export type Bandwidth = { 
+/**
+ * By wall clock, bytes/s.
+ */
+read: Estimate, 
+/**
+ * Bytes that were cycled through.
+ */
+working_set_bytes: number, 
+/**
+ * The same by timestamps, bytes/s, where the device has them and they make sense.
+ */
+by_timestamps: number | null, };
 
 /**
  * How requests are sorted into bins.
@@ -59,9 +142,69 @@ below_range_to_last: boolean, };
 export type Boundaries = "equal-mass-outputs" | "equal-mass-predictions" | "equal-width" | "fixed" | "exponential-optimal";
 
 /**
+ * A whole calibration.
+ */
+export type Calibration = { 
+/**
+ * [`KIND`].
+ */
+kind: string, version: number, 
+/**
+ * Version of the program, and the commit it was built from where that is known.
+ */
+program: string, commit: string | null, 
+/**
+ * When it was measured, UTC, as in 2026-11-25T20:15:00Z.
+ */
+measured_at: string, adapter: Adapter, model: MeasuredModel, bandwidth: Bandwidth, launch: Launch, kernels: Array<KernelTime>, 
+/**
+ * What the fit was made from, and the points held out of it.
+ */
+points: Array<Point>, fit: Fit, 
+/**
+ * Whole steps at points that the fit has not seen.
+ */
+checks: Array<Check>, 
+/**
+ * Median and greatest relative error of the checks.
+ */
+check_median_error: number, check_worst_error: number, 
+/**
+ * Of the first measurement and of its repetition at the end, in proportion: above 0.1 the GPU's
+ * clock was not steady.
+ */
+drift: number | null, 
+/**
+ * How whole steps grow with the number of layers.
+ */
+layers: LayerScaling | null, warnings: Array<Warning>, 
+/**
+ * Measured on a software adapter or with a made-up model: shows how it works, and says nothing
+ * of any GPU.
+ */
+demonstration: boolean, 
+/**
+ * Wall-clock time of the whole calibration, s.
+ */
+took_s: number, };
+
+/**
  * The latency distribution: `fraction[i]` of the requests took less than `latency_s[i]`.
  */
 export type CdfColumns = { latency_s: Float64Array, fraction: Float64Array, };
+
+/**
+ * A whole step, measured and predicted.
+ */
+export type Check = { sequences: number, context: number, prefill: number, 
+/**
+ * Extrapolated by layer count where not all layers were resident.
+ */
+measured_s: number, mad_s: number, predicted_s: number, 
+/**
+ * (predicted - measured)/measured.
+ */
+error: number, };
 
 /**
  * A closed loop: a fixed number of users, each sending its requests one after another. All send
@@ -78,13 +221,26 @@ think_min_s: number,
 think_max_s: number, };
 
 /**
+ * `d0 + d1 (b + p)`: the weights' part of a step once arithmetic bounds it.
+ */
+export type Compute = { 
+/**
+ * s.
+ */
+d0_s: number, 
+/**
+ * Per token of the step, decoded or of a prompt, s.
+ */
+d1_s_per_token: number, };
+
+/**
  * Settings of the study.
  */
 export type Contract = { 
 /**
  * What runs; without meaning for a measured report.
  */
-workloads: Array<Workload>, 
+workloads: Array<ContractWorkload>, 
 /**
  * What it runs on.
  */
@@ -93,6 +249,11 @@ server: Server, seed: number,
  * A measured report to judge instead of running anything.
  */
 measured: Measured | null, };
+
+/**
+ * A workload of the contract: requests of one length, one after another or all at once.
+ */
+export type ContractWorkload = "short" | "long" | "stress" | "contract-long";
 
 /**
  * The controller's variant and every constant.
@@ -137,14 +298,92 @@ at_least_running: boolean,
 band_from_delta: boolean, };
 
 /**
+ * Step time against batch at one context.
+ */
+export type Curve = { 
+/**
+ * Of each sequence, tokens.
+ */
+context: number, sequences: Array<number>, seconds: Array<number>, };
+
+/**
+ * What a GPU's data sheet allows the calibrated model.
+ */
+export type DataSheet = { name: string, source: string, bytes_per_s: number, 
+/**
+ * Dense, f16.
+ */
+flops: number, 
+/**
+ * A step of 1 and of 32 sequences with 1,024 tokens of context each, s.
+ */
+one_s: number, many_s: number, };
+
+/**
+ * A latency model for a trace's lengths.
+ */
+export type Derived = { latency: Latency, 
+/**
+ * Greatest relative difference to the exact sum over steps.
+ */
+worst_error: number, };
+
+/**
+ * A calibration with what its fit says.
+ */
+export type Described = { calibration: Calibration, 
+/**
+ * The file, as the command line writes it.
+ */
+text: string, 
+/**
+ * The fit's time at each of the calibration's points, s.
+ */
+predicted: Array<number>, 
+/**
+ * The fit along each context that was measured.
+ */
+curves: Array<Curve>, 
+/**
+ * The fit at the same places for every calibration.
+ */
+places: Array<Place>, 
+/**
+ * The same step by data sheets.
+ */
+sheets: Array<DataSheet>, };
+
+/**
  * A distribution over requests. Quantiles interpolate linearly between order statistics.
  */
 export type Distribution = { count: number, mean: number, p50: number, p90: number, p95: number, p99: number, max: number, };
 
 /**
+ * The figures with all step times shorter and longer.
+ */
+export type ErrorRange = { shorter: RangeEnd, longer: RangeEnd, };
+
+/**
  * An [`Error`] as plain data.
  */
 export type ErrorReport = { code: string, message: string, file: string | null, row: number | null, field: string | null, };
+
+/**
+ * A number that was measured several times.
+ */
+export type Estimate = { value: number, unit: string, 
+/**
+ * Median absolute deviation of the single estimates, same unit.
+ */
+mad: number, 
+/**
+ * How many samples.
+ */
+n: number, 
+/**
+ * Every sample: repeats within one submission, seconds.
+ */
+samples: Array<[number, number]>, };
 
 /**
  * What to do with failed requests (0 output tokens).
@@ -177,6 +416,27 @@ export type FileReport = { name: string, bytes: number,
 sha256: string, rows: number, recognised: Recognised, };
 
 /**
+ * The fitted step latency and how well it holds.
+ */
+export type Fit = { model: StepLatency, 
+/**
+ * 95 % intervals of c0, c1, c2, c3; null where nothing determines the coefficient.
+ */
+intervals: [[number, number] | null, [number, number] | null, [number, number] | null, [number, number] | null], 
+/**
+ * Coefficient of determination over the fitted points.
+ */
+r2: number, 
+/**
+ * Relative errors of the points that were held out.
+ */
+held_out_median: number, held_out_worst: number, 
+/**
+ * Points fitted and held out.
+ */
+fitted: number, held_out: number, };
+
+/**
  * The GPUs: equal, each serving one batch at a time.
  */
 export type Fleet = { gpus: number, };
@@ -187,6 +447,11 @@ export type Fleet = { gpus: number, };
 export type Format = "burstgpt" | "azure" | "mooncake" | "csv" | "jsonl";
 
 /**
+ * From the worker to the page.
+ */
+export type FromGpu = { "type": "ready", models: Array<GpuModel>, } | { "type": "opened", runId: number, adapter: Adapter, } | { "type": "planned", runId: number, plan: GpuPlan, } | { "type": "progress", runId: number, progress: GpuProgress, } | { "type": "calibrated", runId: number, result: Described, } | { "type": "described", runId: number, result: Described, } | { "type": "derived", runId: number, derived: Derived, } | { "type": "ranged", runId: number, ranges: Array<PolicyRange>, } | { "type": "cancelled", runId: number, } | { "type": "error", runId: number, error: ErrorReport, } | { "type": "crashed", runId: number, message: string, };
+
+/**
  * From the coordinator to the page.
  */
 export type FromStudies = { "type": "ready", studies: Array<StudyInfo>, } | { "type": "planned", runId: number, runs: number, requests: number, } | { "type": "progress", runId: number, progress: StudyProgress, } | { "type": "said", runId: number, sentence: string, } | { "type": "done", runId: number, result: StudyResult, } | { "type": "recognised", runId: number, recognised: RecognisedFile, } | { "type": "reproduced", runId: number, result: ReproduceResult, } | { "type": "cancelled", runId: number, } | { "type": "error", runId: number, error: ErrorReport, } | { "type": "zip", runId: number, blob: Blob, } | { "type": "crashed", runId: number, message: string, };
@@ -195,6 +460,30 @@ export type FromStudies = { "type": "ready", studies: Array<StudyInfo>, } | { "t
  * From the worker to the page.
  */
 export type FromWorker = { "type": "ready", version: string, } | { "type": "trace", runId: number, trace: TraceInfo, } | { "type": "progress", runId: number, stage: Stage, done: number, } | { "type": "result", runId: number, result: RunResult, } | { "type": "done", runId: number, elapsedMs: number, } | { "type": "cancelled", runId: number, } | { "type": "error", runId: number, policy: Policy | null, error: ErrorReport, } | { "type": "csv", runId: number, policy: Policy, blob: Blob, } | { "type": "digests", runId: number, policy: Policy, digests: { [key in string]: string }, } | { "type": "seed", runId: number, seed: number, } | { "type": "crashed", runId: number, message: string, };
+
+export type GpuEvent = { stage: string, what: string, done: number, kernel: KernelTime | null, point: Point | null, check: Check | null, };
+
+/**
+ * A model that can be run.
+ */
+export type GpuModel = { architecture: Architecture, 
+/**
+ * Weights that a step reads.
+ */
+weights: number, };
+
+export type GpuOptions = { architecture: Architecture, precision: Precision, quick: boolean, seed: number, };
+
+export type GpuPlan = { seconds: number, bytes: number, layers: number, steps: Array<string>, };
+
+/**
+ * What a calibration is at, and what it measured since the last message.
+ */
+export type GpuProgress = { stage: string, what: string, 
+/**
+ * Of the whole calibration, from 0 to 1.
+ */
+done: number, kernels: Array<KernelTime>, points: Array<Point>, checks: Array<Check>, };
 
 /**
  * An accelerator, or several as one.
@@ -313,6 +602,31 @@ prediction: Prediction | null,
 not_modelled: Array<string>, };
 
 /**
+ * One kernel at one shape.
+ */
+export type KernelTime = { 
+/**
+ * As in `gemv-f16 6144x2048`.
+ */
+name: string, 
+/**
+ * Columns (sequences) at once.
+ */
+columns: number, 
+/**
+ * Context of each, where it matters, tokens.
+ */
+context: number | null, 
+/**
+ * Bytes that must be read at least once.
+ */
+bytes: number, seconds: Estimate, 
+/**
+ * `bytes / seconds` over the measured read bandwidth.
+ */
+share_of_read: number, };
+
+/**
  * What a prediction is made of.
  */
 export type Kind = "published" | "oracle" | "noisy" | "prompt-only";
@@ -326,6 +640,40 @@ export type LabelCount = { name: string, requests: number, };
  * A latency model and its coefficients.
  */
 export type Latency = { "linear": Linear };
+
+/**
+ * What it costs to ask for work.
+ */
+export type Launch = { 
+/**
+ * One more dispatch within a pass, s.
+ */
+dispatch: Estimate, 
+/**
+ * One submission and the wait for it, s.
+ */
+submission: Estimate, };
+
+/**
+ * Whole steps with fewer layers.
+ */
+export type LayerScaling = { 
+/**
+ * Layer count and seconds of a step, with growing count.
+ */
+counts: Array<[number, number]>, 
+/**
+ * Per layer, by the first two counts, s.
+ */
+per_layer_s: number, 
+/**
+ * How far the last count is from the line through the first two, in proportion.
+ */
+nonlinearity: number, 
+/**
+ * Whether the steps of all layers were extrapolated.
+ */
+extrapolated: boolean, };
 
 /**
  * Published figures that a file is too short for.
@@ -423,6 +771,19 @@ export type MeasuredLevels = {
  * Whose, for the reader.
  */
 source: string, levels: Array<Level>, };
+
+/**
+ * What ran.
+ */
+export type MeasuredModel = { architecture: Architecture, precision: Precision, 
+/**
+ * Layers that were in the device's memory; times of more are extrapolated by layer count.
+ */
+layers_resident: number, 
+/**
+ * Whether `--quick` was asked for.
+ */
+quick: boolean, };
 
 /**
  * The GPU's memory as the scheduler knows it.
@@ -525,9 +886,53 @@ shortest_s: number, longest_s: number,
 exponential_bin_counts: Array<number>, };
 
 /**
+ * A step that is asked of every calibration.
+ */
+export type Place = { sequences: number, 
+/**
+ * Of each sequence, tokens.
+ */
+context: number, seconds: number, };
+
+/**
+ * A step's time, composed of its kernels' times.
+ */
+export type Point = { 
+/**
+ * Decoding sequences.
+ */
+sequences: number, 
+/**
+ * Their contexts together, tokens.
+ */
+context: number, 
+/**
+ * Prompt tokens processed besides.
+ */
+prefill: number, seconds: number, 
+/**
+ * Median absolute deviation of `seconds`.
+ */
+mad_s: number, 
+/**
+ * Not used by the fit; its error is judged here.
+ */
+held_out: boolean, };
+
+/**
  * Which scheduler forms the batches.
  */
 export type Policy = "static-fifo" | "dynamic" | "multi-bin" | "multi-bin-dynamic";
+
+/**
+ * The figures of one scheduler at both ends of an error.
+ */
+export type PolicyRange = { policy: Policy, shorter: RangeEnd, longer: RangeEnd, };
+
+/**
+ * How weights are stored.
+ */
+export type Precision = "f32" | "f16" | "int8" | "int4";
 
 /**
  * How good the predictor was.
@@ -600,6 +1005,19 @@ tokens_per_s: number, requests_per_s: number,
  * Requests without token violation over the makespan.
  */
 capacity_qps_under_sla: number, };
+
+/**
+ * One end of an error bar.
+ */
+export type RangeEnd = { 
+/**
+ * Share of requests that kept both promises.
+ */
+joint: number | null, 
+/**
+ * E2E latency, s.
+ */
+p95_s: number | null, };
 
 /**
  * What a reader found and what it mended; shown to the person, never swallowed.
@@ -898,6 +1316,33 @@ prefix_hit_ratio: number | null, models: Array<LabelCount>, log_types: Array<Lab
 export type Step = "grid" | "methods" | "all";
 
 /**
+ * `t_step(b, C, p) = c2 C + max(c0 + c1 b + c3 p, compute)` for a step that decodes one token of each
+ * of `b` sequences whose contexts have `C` tokens together, and processes `p` prompt tokens
+ * (docs/MODEL.md, "Step latency").
+ */
+export type StepLatency = { 
+/**
+ * What every step costs: the weights are read once, s.
+ */
+c0_s: number, 
+/**
+ * Per decoding sequence, s.
+ */
+c1_s_per_sequence: number, 
+/**
+ * Per token of context whose keys and values are read, s.
+ */
+c2_s_per_context_token: number, 
+/**
+ * Per prompt token, s.
+ */
+c3_s_per_prefill_token: number, 
+/**
+ * The branch that arithmetic bounds, where the measurements show one.
+ */
+compute: Compute | null, };
+
+/**
  * Which steps to run.
  */
 export type Steps = "all" | "step1" | "step2" | "step3";
@@ -1069,6 +1514,11 @@ export type Ties = "fixed" | "published-heap";
 export type Times = { avg: number | null, p50: number | null, p95: number | null, p99: number | null, };
 
 /**
+ * From the page to the worker.
+ */
+export type ToGpu = { "type": "open", runId: number, } | { "type": "plan", runId: number, options: GpuOptions, } | { "type": "calibrate", runId: number, options: GpuOptions, } | { "type": "cancel", runId: number, } | { "type": "read", runId: number, name: string, text: string, } | { "type": "describe", runId: number, calibration: Calibration, } | { "type": "derive", runId: number, calibration: Calibration, scenario: Scenario, file: TraceFile | null, } | { "type": "range", runId: number, scenario: Scenario, policies: Array<Policy>, file: TraceFile | null, error: number, };
+
+/**
  * From the page to the coordinator.
  */
 export type ToStudies = { "type": "list", } | { "type": "plan", runId: number, job: StudyJob, } | { "type": "run", runId: number, job: StudyJob, 
@@ -1127,6 +1577,16 @@ export type Utilization = { mean: number, min: number, max: number, per_gpu: Arr
  * Which published controller.
  */
 export type Variant = "off" | "nov24" | "nov29" | "paper";
+
+/**
+ * Something that a reader must know before trusting the numbers.
+ */
+export type Warning = { 
+/**
+ * Stable: software-adapter, made-up-model, drift, fewer-layers, no-f16, no-timestamps,
+ * timestamps-disagree, nonlinear-layers, poor-fit, poor-check.
+ */
+code: string, message: string, };
 
 /**
  * What a run takes from the trace and how fast it arrives.

@@ -79,7 +79,7 @@ pub struct Adapter {
 /// What ran.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(rename = "MeasuredModel"))]
 pub struct Measured {
     pub architecture: Architecture,
     pub precision: Precision,

@@ -7,6 +7,10 @@
 
 mod blob;
 mod columns;
+#[cfg(feature = "gpu")]
+pub mod gpu;
+#[cfg(all(feature = "ts", feature = "gpu"))]
+pub mod gpu_messages;
 #[cfg(feature = "ts")]
 pub mod messages;
 #[cfg(feature = "figures")]
