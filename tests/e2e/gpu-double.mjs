@@ -20,5 +20,5 @@ import { ROOT } from "./harness.mjs";
 /** Serves the double to a page that has not been opened yet. @type {(page: Page, behaviour?: Behaviour) => Promise<void>} */
 export async function serveDouble(page, behaviour = {}) {
   const body = `const BEHAVIOUR = ${JSON.stringify(behaviour)};\n${readFileSync(join(ROOT, "tests/e2e/gpu-double.js"), "utf8")}`;
-  await page.context().route("**/pkg-gpu/batchscope.js", (route) => route.fulfill({ contentType: "text/javascript", body }));
+  await page.route("**/pkg-gpu/batchscope.js", (route) => route.fulfill({ contentType: "text/javascript", body }));
 }

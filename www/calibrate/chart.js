@@ -34,8 +34,9 @@ const ANNOUNCE_MS = 350;
 const HEIGHT = 320;
 const TOP = 16;
 const BOTTOM = 44;
-/** Least distance between two direct labels, px. */
+/** Least distance between two direct labels, and the width of their letters, px. */
 const LINE_PX = 15;
+const LETTER_PX = 7;
 
 /** Signs beside a value and on the paper. @type {Record<Series["kind"], string>} */
 const MARKER = {
@@ -88,9 +89,8 @@ export function chart(words, xAxis, yTick) {
     if (picture === null || width === 0) return;
     const { series, rules = [] } = picture;
     const narrow = width < 480;
-    const labelled = series.some(({ label }) => label !== undefined);
     const left = 52;
-    const right = labelled ? (narrow ? 76 : 100) : 14;
+    const right = 14 + LETTER_PX * Math.max(0, ...series.map(({ label = "" }) => label.length));
     const all = series.flatMap((s) => s.at);
     const log = xAxis.scale === "log2" ? Math.log2 : Math.log10;
     const xs = all.map(({ x }) => x);
@@ -119,7 +119,7 @@ export function chart(words, xAxis, yTick) {
     parts.push(text((left + end) / 2, HEIGHT - 6, words.x, "middle"));
     for (const y of rules) parts.push(svg("line", { class: "rule", x1: left, x2: end, y1: down(y), y2: down(y) }));
 
-    /** @type {{y: number, text: string}[]} */
+    /** @type {Label[]} */
     const labels = [];
     for (const { kind, as, at: points, label } of series) {
       if (as === "line") {
@@ -131,9 +131,9 @@ export function chart(words, xAxis, yTick) {
         parts.push(svg("path", { class: `mark ${kind}`, d: MARKER[kind], transform: `translate(${across(x).toFixed(1)} ${down(y).toFixed(1)})` }));
       }
       const last = points.at(-1);
-      if (label !== undefined && last !== undefined) labels.push({ y: down(last.y), text: label });
+      if (label !== undefined && last !== undefined) labels.push({ x: across(last.x) + 8, y: down(last.y), text: label });
     }
-    for (const { y, text: words } of apart(labels)) parts.push(text(end + 8, y + 4, words, "start", "name"));
+    for (const { x, y, text: name } of apart(labels)) parts.push(text(x, y + 4, name, "start", "name"));
     parts.push(cursor);
     body.replaceChildren(
       el("p", { class: "axis-name" }, words.y),
@@ -242,15 +242,19 @@ export function sheet(caption, head, rows, hiddenCaption = false) {
   );
 }
 
-/** Labels moved apart, none above another's place. @param {{y: number, text: string}[]} labels */
+/** @typedef {{x: number, y: number, text: string}} Label */
+
+/** Labels of lines that end at the same place, moved apart upwards. @param {Label[]} labels @returns {Label[]} */
 function apart(labels) {
-  const sorted = [...labels].sort((a, b) => b.y - a.y);
-  let floor = HEIGHT;
-  return sorted.map(({ y, text: words }) => {
-    const placed = Math.min(y, floor - LINE_PX);
-    floor = placed;
-    return { y: placed, text: words };
-  });
+  /** @type {Map<number, number>} */
+  const floors = new Map();
+  return [...labels]
+    .sort((a, b) => b.y - a.y)
+    .map(({ x, y, text: name }) => {
+      const placed = Math.min(y, (floors.get(x) ?? Infinity) - LINE_PX);
+      floors.set(x, placed);
+      return { x, y: placed, text: name };
+    });
 }
 
 /** Round numbers from `low` to `high`, about `wanted` of them. @type {(low: number, high: number, wanted: number) => number[]} */

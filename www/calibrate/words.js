@@ -34,7 +34,7 @@ export const VIEW = {
   settings: "What to run",
   model: "Model",
   modelHelp: /** @type {(layers: number, weights: number) => string} */ (layers, weights) =>
-    `${count(layers)} layers, ${number(weights / 1e9)} billion weights read in each step, filled at random.`,
+    `${count(layers)} layers, ${weights < 1e9 ? `${number(weights / 1e6)} million` : `${number(weights / 1e9)} billion`} weights read in each step, filled at random.`,
   precision: "Weights",
   precisionHelp: "As they are stored; arithmetic is f32.",
   noF16: "This adapter has no shader-f16: f16 weights are unpacked by integer means, which costs some time.",
@@ -88,7 +88,7 @@ export function bytesOf(bytes) {
 export const bandwidth = (bytesPerS) => `${bytesOf(bytesPerS)}/s`;
 
 /** A share with its sign. @param {number} share */
-export const signed = (share) => `${share < 0 ? "−" : "+"}${percent(Math.abs(share))}`;
+export const signed = (share) => `${share < 0 ? "−" : share > 0 ? "+" : ""}${percent(Math.abs(share))}`;
 
 export const STATUS = {
   bar: "Progress of the calibration",
