@@ -90,6 +90,15 @@ pub enum Error {
     )]
     #[cfg(feature = "cli")]
     Mismatch { differ: usize, compared: usize },
+    /// The reader's GPU: there is none, it was lost, it refused.
+    #[error("{problem}")]
+    #[cfg(feature = "gpu")]
+    Gpu {
+        /// The error's code: `no-webgpu`, `no-adapter`, `device-lost`, `out-of-gpu-memory`,
+        /// `gpu-refused` or `wrong-result`.
+        code: &'static str,
+        problem: String,
+    },
     /// The operating system refused a file.
     #[error("cannot {action} {path}: {detail}")]
     File {
@@ -150,6 +159,8 @@ impl Error {
             Error::FailedLines { .. } => "failed-lines",
             #[cfg(feature = "cli")]
             Error::Mismatch { .. } => "mismatch",
+            #[cfg(feature = "gpu")]
+            Error::Gpu { code, .. } => code,
             Error::File { .. } => "file",
             Error::Interrupted => "interrupted",
             #[cfg(feature = "cli")]
@@ -180,6 +191,8 @@ impl Error {
             Error::File { path, .. } => (Some(path), None, None),
             Error::Contradiction { what, .. } => (None, None, Some(what)),
             Error::Interrupted => (None, None, None),
+            #[cfg(feature = "gpu")]
+            Error::Gpu { .. } => (None, None, None),
             #[cfg(feature = "cli")]
             Error::InterruptedStudy { journal: path, .. } => (Some(path), None, None),
             #[cfg(feature = "cli")]

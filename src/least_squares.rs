@@ -1,4 +1,5 @@
-//! Least squares in at most three parameters, and what its intervals need.
+//! Least squares, and what its intervals need: in at most three parameters where a model is curved
+//! ([`minimise`]), in any number where it is linear ([`Weighted`]).
 
 /// One value per parameter.
 pub type Vector = [f64; 3];
@@ -110,6 +111,127 @@ pub fn inverse(m: Matrix) -> Option<Matrix> {
     }))
 }
 
+/// A linear model's weighted least squares in `N` coefficients, gathered measurement by measurement.
+#[derive(Debug, Clone)]
+pub struct Weighted<const N: usize> {
+    /// The rows' columns times each other, weighted.
+    matrix: [[f64; N]; N],
+    /// The rows' columns times the values, weighted.
+    right: [f64; N],
+}
+
+/// The coefficients that a [`Weighted`] ends with.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Solution<const N: usize> {
+    /// Those that were not free are 0.
+    pub at: [f64; N],
+    /// The inverse of the normal equations: times the variance of a measurement of weight 1 it is
+    /// the covariance of the coefficients.
+    pub inverse: [[f64; N]; N],
+    /// By how much the weighted sum of squares is below that of no model at all.
+    explains: f64,
+}
+
+impl<const N: usize> Default for Weighted<N> {
+    fn default() -> Self {
+        Weighted {
+            matrix: [[0.0; N]; N],
+            right: [0.0; N],
+        }
+    }
+}
+
+impl<const N: usize> Weighted<N> {
+    /// Adds one measurement: what its columns say, its value, and its weight.
+    pub fn add(&mut self, columns: &[f64; N], value: f64, weight: f64) {
+        for i in 0..N {
+            for j in 0..N {
+                self.matrix[i][j] += weight * columns[i] * columns[j];
+            }
+            self.right[i] += weight * columns[i] * value;
+        }
+    }
+
+    /// The least sum of squares over the coefficients that are `free`; the others are 0. `None`
+    /// where the measurements do not determine them.
+    pub fn solve(&self, free: [bool; N]) -> Option<Solution<N>> {
+        /// A column that others explain to this share of its square says nothing of its own.
+        const SINGULAR: f64 = 1e-10;
+        // Cholesky's method on columns of length 1, so that units do not matter. A column that is
+        // held is replaced by one that is at right angles to all others.
+        let mut scale = [1.0; N];
+        for i in (0..N).filter(|&i| free[i]) {
+            if self.matrix[i][i].is_nan() || self.matrix[i][i] <= 0.0 {
+                return None;
+            }
+            scale[i] = 1.0 / libm::sqrt(self.matrix[i][i]);
+        }
+        let mut lower = [[0.0; N]; N];
+        for i in 0..N {
+            for j in 0..=i {
+                let entry = if free[i] && free[j] {
+                    self.matrix[i][j] * scale[i] * scale[j]
+                } else {
+                    f64::from(u8::from(i == j))
+                };
+                let rest = entry - (0..j).map(|k| lower[i][k] * lower[j][k]).sum::<f64>();
+                lower[i][j] = if i != j {
+                    rest / lower[j][j]
+                } else if rest > SINGULAR {
+                    libm::sqrt(rest)
+                } else {
+                    return None;
+                };
+            }
+        }
+        let substitute = |right: [f64; N]| {
+            let mut x = right;
+            for i in 0..N {
+                x[i] = (x[i] - (0..i).map(|k| lower[i][k] * x[k]).sum::<f64>()) / lower[i][i];
+            }
+            for i in (0..N).rev() {
+                x[i] = (x[i] - (i + 1..N).map(|k| lower[k][i] * x[k]).sum::<f64>()) / lower[i][i];
+            }
+            x
+        };
+        let held = |i: usize, value: f64| if free[i] { value * scale[i] } else { 0.0 };
+        let scaled = substitute(std::array::from_fn(|i| held(i, self.right[i])));
+        let at = std::array::from_fn(|i| held(i, scaled[i]));
+        let mut inverse = [[0.0; N]; N];
+        for j in (0..N).filter(|&j| free[j]) {
+            let column = substitute(std::array::from_fn(|i| f64::from(u8::from(i == j))));
+            for i in 0..N {
+                inverse[i][j] = held(i, column[i]) * scale[j];
+            }
+        }
+        Some(Solution {
+            at,
+            inverse,
+            explains: (0..N).map(|i| at[i] * self.right[i]).sum(),
+        })
+    }
+
+    /// The same with no coefficient below 0: of all choices of coefficients that are held at 0 the one
+    /// with the least sum of squares. Trying them all is exact, and `N` is small.
+    pub fn solve_nonnegative(&self, free: [bool; N]) -> Option<Solution<N>> {
+        let all = self.solve(free)?;
+        if all.at.iter().all(|&x| x >= 0.0) {
+            return Some(all);
+        }
+        let mut best: Option<Solution<N>> = None;
+        for held in 0..1u32 << N {
+            let free = std::array::from_fn(|i| free[i] && held >> i & 1 == 0);
+            if let Some(solution) = self.solve(free)
+                && solution.at.iter().all(|&x| x >= 0.0)
+                && best.as_ref().is_none_or(|b| solution.explains > b.explains)
+            {
+                best = Some(solution);
+            }
+        }
+        best
+    }
+}
+
 /// The 97.5 % quantile of Student's t: exact for 1 and 2 degrees of freedom, else Hill's expansion
 /// (Algorithm 396, CACM 1970; better than 1e-4 from 3 on).
 pub fn student_t_975(freedom: u32) -> f64 {
@@ -181,6 +303,65 @@ mod tests {
         assert!((at[0] - 1.0).abs() < 1e-12 && (at[1] - 1.0).abs() < 1e-12);
         assert_eq!(at[2], 7.0);
         assert!(normal.sum < 1e-20);
+    }
+
+    /// A plane through points that are no grid, with weights.
+    fn plane(truth: [f64; 4]) -> Weighted<4> {
+        let mut linear = Weighted::default();
+        for i in 0..20 {
+            let x = f64::from(i);
+            let row = [1.0, x, 1e6 * (x * x % 7.0), 1e-6 * (x * x * x % 11.0)];
+            let value = (0..4).map(|k| row[k] * truth[k]).sum();
+            linear.add(&row, value, 1.0 / (1.0 + x));
+        }
+        linear
+    }
+
+    #[test]
+    fn a_linear_model_is_found_whatever_the_units() {
+        let truth = [3.0, 0.5, 2e-6, 4e6];
+        let linear = plane(truth);
+        let found = linear.solve([true; 4]).unwrap();
+        for (k, x) in found.at.into_iter().enumerate() {
+            assert!((x / truth[k] - 1.0).abs() < 1e-10, "{k}: {x}");
+        }
+        for (i, row) in linear.matrix.iter().enumerate() {
+            for j in 0..4 {
+                let one: f64 = (0..4).map(|k| row[k] * found.inverse[k][j]).sum();
+                let size = libm::sqrt(linear.matrix[j][j] / linear.matrix[i][i]);
+                assert!((one * size - f64::from(u8::from(i == j))).abs() < 1e-9);
+            }
+        }
+        // A held column is as if it were not there.
+        let held = linear.solve([true, true, false, true]).unwrap();
+        assert_eq!((held.at[2], held.inverse[2]), (0.0, [0.0; 4]));
+        assert!(held.explains < found.explains);
+    }
+
+    #[test]
+    fn a_linear_model_that_is_not_determined() {
+        let mut twice = Weighted::<2>::default();
+        for i in 0..5 {
+            twice.add(&[1.0, 2.0], f64::from(i), 1.0);
+        }
+        assert_eq!(twice.solve([true, true]), None);
+        assert!(twice.solve([true, false]).is_some());
+        assert_eq!(Weighted::<2>::default().solve([true, false]), None);
+    }
+
+    #[test]
+    fn no_coefficient_falls_below_zero() {
+        let found = plane([3.0, -0.5, 2e-6, 4e6]).solve_nonnegative([true; 4]);
+        let found = found.unwrap();
+        assert_eq!(found.at[1], 0.0);
+        assert!(found.at.iter().all(|&x| x >= 0.0));
+        // No neighbour that is allowed fits better: the gradient points out at the bound.
+        let linear = plane([3.0, -0.5, 2e-6, 4e6]);
+        let slope: f64 = linear.right[1]
+            - (0..4)
+                .map(|k| linear.matrix[1][k] * found.at[k])
+                .sum::<f64>();
+        assert!(slope < 0.0);
     }
 
     #[test]

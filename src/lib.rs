@@ -17,6 +17,7 @@
 //! | [`metrics`] | what happened: percentiles, SLA, throughput, utilisation, down-sampled figures |
 //! | [`study`] | many runs: the published studies, sweeps, searches; files as plain data |
 //! | [`report`] | a study's files as bytes: CSV, Markdown, SVG, PNG |
+//! | `gpu` | the reader's GPU: kernels, a decoder, measurements; leaves a calibration |
 //! | `web`, `cli` | the two doors; mechanical, no logic |
 //!
 //! # Units
@@ -31,6 +32,8 @@
 //! | shares, attainment, utilisation | fraction of 1 |
 
 pub mod error;
+#[cfg(feature = "gpu")]
+pub mod gpu;
 pub mod latency;
 pub mod least_squares;
 pub mod metrics;

@@ -101,6 +101,7 @@ fn saturated(lengths: &[f64], bins: u32, batch: u32, boundaries: Boundaries) -> 
             alpha_s: 0.0,
             beta_s_per_token: 1.0 / SCALE,
             gamma: 0.0,
+            growth: 0.0,
             floor_s: 1e-9,
         }),
         ..Scenario::default()
@@ -285,6 +286,7 @@ const TOKEN: Linear = Linear {
     alpha_s: 0.0,
     beta_s_per_token: 1e-3,
     gamma: 0.0,
+    growth: 0.0,
     floor_s: 1e-9,
 };
 
@@ -417,10 +419,18 @@ fn batch_service_queue() {
         assert!((sojourn - exact).abs() < 5e-4, "{sojourn} {exact}");
     }
     let mut sheet = Sheet::new("queue whose server takes all who wait");
-    for (rate, gamma) in [(0.5, 0.0), (0.5, 2.0), (4.0, 0.0), (4.0, 2.0), (40.0, 0.3)] {
+    for (rate, gamma, growth) in [
+        (0.5, 0.0, 0.0),
+        (0.5, 2.0, 0.0),
+        (4.0, 0.0, 0.0),
+        (4.0, 2.0, 0.0),
+        (40.0, 0.3, 0.0),
+        (4.0, 0.3, 0.1),
+    ] {
         let latency = Linear {
             alpha_s: 0.2,
             gamma,
+            growth,
             ..TOKEN
         };
         let queue = Queue {
@@ -431,9 +441,11 @@ fn batch_service_queue() {
             latency,
             requests: 205_000,
         };
-        let (wait, sojourn, _) = all_who_wait(rate, |b| 0.2 + 1.0 * (1.0 + gamma * (b - 1.0) / b));
+        let (wait, sojourn, _) = all_who_wait(rate, |b| {
+            0.2 + 1.0 * (1.0 + gamma * (b - 1.0) / b + growth * (b - 1.0))
+        });
         let met = queue.replay(13);
-        let name = format!("rate {rate}, gamma {gamma}");
+        let name = format!("rate {rate}, gamma {gamma}, growth {growth}");
         let (got, error) = batch_means(&met.wait);
         sheet.equal(&format!("{name}, wait (s)"), wait, got, error);
         let (got, error) = batch_means(&met.sojourn);

@@ -357,7 +357,7 @@ impl Oracle<'_> {
     fn h(&self, b: usize) -> f64 {
         let Latency::Linear(linear) = &self.s.latency;
         let b = b as f64;
-        1.0 + linear.gamma * (b - 1.0) / b
+        1.0 + linear.gamma * (b - 1.0) / b + linear.growth * (b - 1.0)
     }
 
     fn service(&self, members: &[Request]) -> f64 {
@@ -881,7 +881,8 @@ fn published(s: &Scenario, truth: &Truth) -> Figures {
             0 => 0.0,
             longest => batch.service / f64::from(longest),
         };
-        let step = linear.beta_s_per_token * (1.0 + linear.gamma * (b - 1.0) / b);
+        let step = linear.beta_s_per_token
+            * (1.0 + linear.gamma * (b - 1.0) / b + linear.growth * (b - 1.0));
         for r in &batch.members {
             let latency = batch.end() - r.arrival;
             let broken = match s.sla.published_token_rule {
@@ -953,7 +954,8 @@ fn honest(s: &Scenario, truth: &Truth) -> Figures {
     let (mut peak, mut over_memory, mut right_bin, mut error) = (0.0f64, 0.0, 0.0, 0.0);
     for batch in &truth.batches {
         let b = batch.members.len() as f64;
-        let step = linear.beta_s_per_token * (1.0 + linear.gamma * (b - 1.0) / b);
+        let step = linear.beta_s_per_token
+            * (1.0 + linear.gamma * (b - 1.0) / b + linear.growth * (b - 1.0));
         positions += b * f64::from(batch.longest_total());
         peak = peak.max(batch.tokens());
         let need = s.memory.model_gb + s.memory.kv_gb_per_token * batch.tokens();

@@ -342,7 +342,7 @@ fn not_a_number_is_refused_by_name() {
         let Latency::Linear(linear) = &mut s.latency;
         linear
     }
-    let fields: [Field; 20] = [
+    let fields: [Field; 21] = [
         ("workload.time_scale", |s| &mut s.workload.time_scale),
         ("workload.rate_per_s", |s| s.workload.rate_per_s.insert(1.0)),
         ("workload.window_start_s", |s| {
@@ -381,6 +381,7 @@ fn not_a_number_is_refused_by_name() {
         }),
         ("latency.linear.alpha_s", |s| &mut linear(s).alpha_s),
         ("latency.linear.gamma", |s| &mut linear(s).gamma),
+        ("latency.linear.growth", |s| &mut linear(s).growth),
         ("memory.kv_gb_per_token", |s| &mut s.memory.kv_gb_per_token),
         ("memory.margin_gb", |s| &mut s.memory.margin_gb),
         ("sla.token_ms", |s| &mut s.sla.token_ms),

@@ -79,6 +79,7 @@ export const DEFAULT_SCENARIO = {
       "alpha_s": 0.05965277786696989,
       "beta_s_per_token": 0.005741996981393911,
       "gamma": 0.31568071151206994,
+      "growth": 0.0,
       "floor_s": 0.001
     }
   },
@@ -174,6 +175,7 @@ export const PRESETS = {
         "alpha_s": 0.05965277786696989,
         "beta_s_per_token": 0.005741996981393911,
         "gamma": 0.31568071151206994,
+        "growth": 0.0,
         "floor_s": 0.001
       }
     },
@@ -266,6 +268,7 @@ export const PRESETS = {
         "alpha_s": 0.015,
         "beta_s_per_token": 0.0003,
         "gamma": 0.4,
+        "growth": 0.0,
         "floor_s": 0.001
       }
     },
@@ -358,6 +361,7 @@ export const PRESETS = {
         "alpha_s": 0.01,
         "beta_s_per_token": 0.0002,
         "gamma": 0.3,
+        "growth": 0.0,
         "floor_s": 0.001
       }
     },

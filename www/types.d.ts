@@ -732,9 +732,9 @@ power_w: number | null,
 tokens_per_request: number | null, };
 
 /**
- * `T(b, L) = max(floor, alpha + beta L h(b))`, `h(b) = 1 + gamma (b - 1) / b`, for a batch of `b`
- * requests whose longest member has `L` = prompt + output tokens (docs/MODEL.md, "Closed-batch
- * latency").
+ * `T(b, L) = max(floor, alpha + beta L h(b))`, `h(b) = 1 + gamma (b - 1) / b + growth (b - 1)`, for a
+ * batch of `b` requests whose longest member has `L` = prompt + output tokens (docs/MODEL.md,
+ * "Closed-batch latency").
  */
 export type Linear = { 
 /**
@@ -746,9 +746,15 @@ alpha_s: number,
  */
 beta_s_per_token: number, 
 /**
- * How much dearer a position gets as the batch grows: `h(1) = 1`, `h(inf) = 1 + gamma`.
+ * How much dearer a position gets as the batch grows, at most: without `growth`,
+ * `h(inf) = 1 + gamma`.
  */
 gamma: number, 
+/**
+ * How much dearer each further member makes a position; 0 in the published studies. Derived from
+ * a measured GPU, whose steps get longer with every sequence.
+ */
+growth: number, 
 /**
  * Shortest service time, s.
  */

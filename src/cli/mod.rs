@@ -29,6 +29,7 @@ const MISMATCH: u8 = 1;
 const BAD_SETTING: u8 = 2;
 const BAD_DATA: u8 = 3;
 const BAD_FILE: u8 = 4;
+const NO_GPU: u8 = 5;
 const INTERRUPTED: u8 = 130;
 
 /// Runs the command line and gives the process's exit code.
@@ -87,6 +88,8 @@ fn fail(error: &Error) -> ExitCode {
         | Error::Truncated { .. }
         | Error::NoFit { .. }
         | Error::FailedLines { .. } => BAD_DATA,
+        #[cfg(feature = "gpu")]
+        Error::Gpu { .. } => NO_GPU,
         Error::File { .. } => BAD_FILE,
         Error::Interrupted | Error::InterruptedStudy { .. } => INTERRUPTED,
     })

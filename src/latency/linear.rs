@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-/// `T(b, L) = max(floor, alpha + beta L h(b))`, `h(b) = 1 + gamma (b - 1) / b`, for a batch of `b`
-/// requests whose longest member has `L` = prompt + output tokens (docs/MODEL.md, "Closed-batch
-/// latency").
+/// `T(b, L) = max(floor, alpha + beta L h(b))`, `h(b) = 1 + gamma (b - 1) / b + growth (b - 1)`, for a
+/// batch of `b` requests whose longest member has `L` = prompt + output tokens (docs/MODEL.md,
+/// "Closed-batch latency").
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
@@ -13,8 +13,12 @@ pub struct Linear {
     pub alpha_s: f64,
     /// Cost of one token position at batch size 1, s.
     pub beta_s_per_token: f64,
-    /// How much dearer a position gets as the batch grows: `h(1) = 1`, `h(inf) = 1 + gamma`.
+    /// How much dearer a position gets as the batch grows, at most: without `growth`,
+    /// `h(inf) = 1 + gamma`.
     pub gamma: f64,
+    /// How much dearer each further member makes a position; 0 in the published studies. Derived from
+    /// a measured GPU, whose steps get longer with every sequence.
+    pub growth: f64,
     /// Shortest service time, s.
     pub floor_s: f64,
 }
@@ -25,6 +29,7 @@ impl Linear {
         alpha_s: 0.015,
         beta_s_per_token: 0.000_30,
         gamma: 0.40,
+        growth: 0.0,
         floor_s: 0.001,
     };
     /// Study "two-step" (November 29): hard-coded fall-back values, not calibrated at all.
@@ -32,6 +37,7 @@ impl Linear {
         alpha_s: 0.010,
         beta_s_per_token: 0.000_20,
         gamma: 0.30,
+        growth: 0.0,
         floor_s: 0.001,
     };
     /// Study "stress-v2" (November 30): least squares over the 30-point grid, R2 = 0.999460.
@@ -39,13 +45,14 @@ impl Linear {
         alpha_s: 0.059_652_777_866_969_89,
         beta_s_per_token: 0.005_741_996_981_393_911,
         gamma: 0.315_680_711_512_069_94,
+        growth: 0.0,
         floor_s: 0.001,
     };
 
     /// Slowdown of one position at batch size `b >= 1`.
     pub fn h(&self, b: u32) -> f64 {
         let b = f64::from(b);
-        1.0 + self.gamma * (b - 1.0) / b
+        1.0 + self.gamma * (b - 1.0) / b + self.growth * (b - 1.0)
     }
 
     /// Service time of a batch, s.

@@ -1,15 +1,20 @@
 //! How long work takes. [`Linear`] is the closed-batch model of the published studies; [`fit`]
 //! finds its coefficients from measurements. [`step::Step`] is the time of one step of a real
-//! server; [`calibration`] is what a measured GPU leaves.
+//! server and [`step_fit`] finds its coefficients; [`calibration`] is what a measured GPU leaves and
+//! [`roofline`] what a data sheet allows.
 
 pub mod architecture;
 pub mod calibration;
+mod closed_form;
 pub mod fit;
 mod linear;
+pub mod roofline;
 pub mod step;
+pub mod step_fit;
 
 use serde::{Deserialize, Serialize};
 
+pub use closed_form::{ClosedForm, Shape};
 pub use linear::{Linear, LinearTable};
 
 /// A latency model and its coefficients.

@@ -64,6 +64,7 @@ pub(super) fn scenario(s: &Scenario) -> Result<(), Error> {
         10.0,
     )?;
     number("latency.linear.gamma", linear.gamma, 0.0, 1e3)?;
+    number("latency.linear.growth", linear.growth, 0.0, 10.0)?;
     number("latency.linear.floor_s", linear.floor_s, 1e-9, 10.0)?;
     memory(s)?;
     number("sla.token_ms", s.sla.token_ms, 1e-3, 1e7)?;

@@ -145,10 +145,19 @@ pub(super) fn aligned(header: &[&str], rows: &[Vec<String>]) -> String {
 /// The latency model that a run used, in lines for a report.
 pub(super) fn latency_model(s: &Summary) -> String {
     let Latency::Linear(model) = &s.scenario.latency;
+    // The published models do not have it, and their reports do not speak of it.
+    let (term, value) = if model.growth == 0.0 {
+        ("", String::new())
+    } else {
+        (
+            " + growth (b - 1)",
+            format!(", growth = {:.5}", model.growth),
+        )
+    };
     format!(
-        "  T(b, L) = alpha + beta L h(b),  h(b) = 1 + gamma (b - 1)/b\n  \
+        "  T(b, L) = alpha + beta L h(b),  h(b) = 1 + gamma (b - 1)/b{term}\n  \
          L = prompt + output tokens of the longest request in a batch of b\n  \
-         alpha = {:.2} ms, beta = {:.3} ms/token, gamma = {:.4}\n",
+         alpha = {:.2} ms, beta = {:.3} ms/token, gamma = {:.4}{value}\n",
         model.alpha_s * 1e3,
         model.beta_s_per_token * 1e3,
         model.gamma,

@@ -62,13 +62,14 @@ fn latency() -> impl Strategy<Value = Latency> {
         1 => Just(Linear::TWO_STEP),
         1 => Just(Linear::THREE_STEP),
         // Whole seconds: ends that coincide with arrivals.
-        1 => Just(Linear { alpha_s: 1.0, beta_s_per_token: 0.0, gamma: 0.0, floor_s: 0.001 }),
-        1 => Just(Linear { alpha_s: 0.0, beta_s_per_token: 1e-6, gamma: 0.5, floor_s: 0.5 }),
-        1 => (0.0..0.5f64, 0.0..0.01f64, 0.0..2.0f64, 1e-6..1.0f64).prop_map(
-            |(alpha_s, beta_s_per_token, gamma, floor_s)| Linear {
+        1 => Just(Linear { alpha_s: 1.0, beta_s_per_token: 0.0, gamma: 0.0, growth: 0.0, floor_s: 0.001 }),
+        1 => Just(Linear { alpha_s: 0.0, beta_s_per_token: 1e-6, gamma: 0.5, growth: 0.02, floor_s: 0.5 }),
+        1 => (0.0..0.5f64, 0.0..0.01f64, 0.0..2.0f64, 0.0..0.1f64, 1e-6..1.0f64).prop_map(
+            |(alpha_s, beta_s_per_token, gamma, growth, floor_s)| Linear {
                 alpha_s,
                 beta_s_per_token,
                 gamma,
+                growth,
                 floor_s,
             }
         ),

@@ -72,13 +72,18 @@ fn describe(server: &Server) -> String {
     let memory = &server.memory;
     format!(
         "Simulated: {} GPU{}, policy {}, batch time {} s + {} ms x longest prompt and output x \
-         h(b) with gamma {}, memory {} GB per GPU, {} GB of it for the model, {} kB KV per token.",
+         h(b) with gamma {}{}, memory {} GB per GPU, {} GB of it for the model, {} kB KV per token.",
         server.fleet.gpus,
         if server.fleet.gpus == 1 { "" } else { "s" },
         json!(server.scheduler.policy).as_str().unwrap_or_default(),
         number(latency.alpha_s),
         number(latency.beta_s_per_token * 1e3),
         number(latency.gamma),
+        if latency.growth == 0.0 {
+            String::new()
+        } else {
+            format!(" and growth {}", number(latency.growth))
+        },
         number(memory.capacity_gb),
         number(memory.model_gb),
         number(memory.kv_gb_per_token * 1e6),

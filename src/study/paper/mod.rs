@@ -187,6 +187,7 @@ impl Paper {
                 alpha_s: 0.0,
                 beta_s_per_token: TOKEN_S,
                 gamma: 0.0,
+                growth: 0.0,
                 floor_s: 1e-9,
             }),
             predictor: Predictor {

@@ -2,31 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// An accelerator, or several as one.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
-pub struct Hardware {
-    pub name: String,
-    /// Peak rate of dense matrix arithmetic in the precision that is used, FLOP/s.
-    pub peak_flops: f64,
-    /// Peak memory bandwidth, bytes/s.
-    pub bandwidth_bytes_per_s: f64,
-    /// Where the two numbers come from.
-    pub source: String,
-}
-
-impl Hardware {
-    /// NVIDIA A40, dense FP16 tensor cores.
-    pub fn a40() -> Hardware {
-        Hardware {
-            name: "NVIDIA A40".to_owned(),
-            peak_flops: 149.7e12,
-            bandwidth_bytes_per_s: 696e9,
-            source: "NVIDIA A40 data sheet: 149.7 TFLOP/s FP16 tensor, dense; 696 GB/s".to_owned(),
-        }
-    }
-}
+pub use crate::latency::roofline::Hardware;
 
 /// A dense model's weights.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

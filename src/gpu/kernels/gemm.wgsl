@@ -1,0 +1,85 @@
+// Y = W X for more columns than a GEMV keeps in registers: tiles of 32 rows and TILE columns go through
+// workgroup memory, 32 weights of each row at a time, so that W is read once per tile of columns.
+
+struct Shape {
+  rows: u32,
+  x_stride: u32,
+  w_stride: u32,
+  y_stride: u32,
+  y_first: u32,
+}
+
+@group(0) @binding(2) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+@group(0) @binding(4) var<uniform> shape: Shape;
+@group(0) @binding(5) var<uniform> count: vec4<u32>;
+
+const DEPTH = 32u;
+const TALL = 32u;
+// Columns of one thread; each has four rows.
+const WIDE = TILE / 16u;
+// Vectors of a row in a tile.
+const VECTORS = DEPTH / EACH;
+
+// Single floats: a store to a part of a vector may touch its other parts.
+var<workgroup> w_tile: array<f32, DEPTH * TALL>;
+var<workgroup> x_tile: array<f32, DEPTH * TILE>;
+
+@compute @workgroup_size(WORKGROUP)
+fn gemm(
+  @builtin(local_invocation_index) index: u32,
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+) {
+  let first = (group.y * groups.x + group.x) * TALL;
+  let left = group.z * TILE;
+  let four = index % 8u;
+  let across = index / 8u;
+  var sums: array<vec4<f32>, WIDE>;
+  for (var v = 0u; v < shape.w_stride; v += VECTORS) {
+    for (var i = index; i < TALL * VECTORS; i += WORKGROUP) {
+      let row = i / VECTORS;
+      let at = min(first + row, shape.rows - 1u) * shape.w_stride + v + i % VECTORS;
+      // Rows are padded to whole blocks of 32 weights: a tile never reaches into the next row.
+      let packed = weights[at];
+      let scale = scale_of(at);
+      for (var e = 0u; e < EACH / 4u; e += 1u) {
+        let four_weights = scale * part(packed, e);
+        let k = (i % VECTORS) * EACH + e * 4u;
+        for (var j = 0u; j < 4u; j += 1u) {
+          w_tile[(k + j) * TALL + row] = four_weights[j];
+        }
+      }
+    }
+    for (var i = index; i < TILE * DEPTH / 4u; i += WORKGROUP) {
+      let column = i / (DEPTH / 4u);
+      let k = i % (DEPTH / 4u);
+      var xs = vec4<f32>(0.0);
+      let origin = v * (EACH / 4u) + k;
+      if (left + column < count.x && origin < shape.x_stride) {
+        xs = x[(left + column) * shape.x_stride + origin];
+      }
+      for (var j = 0u; j < 4u; j += 1u) {
+        x_tile[(k * 4u + j) * TILE + column] = xs[j];
+      }
+    }
+    workgroupBarrier();
+    for (var k = 0u; k < DEPTH; k += 1u) {
+      let w = k * TALL + four * 4u;
+      let ws = vec4<f32>(w_tile[w], w_tile[w + 1u], w_tile[w + 2u], w_tile[w + 3u]);
+      for (var c = 0u; c < WIDE; c += 1u) {
+        sums[c] += ws * x_tile[k * TILE + c * 16u + across];
+      }
+    }
+    workgroupBarrier();
+  }
+  for (var c = 0u; c < WIDE; c += 1u) {
+    let column = left + c * 16u + across;
+    for (var j = 0u; j < 4u; j += 1u) {
+      let row = first + four * 4u + j;
+      if (row < shape.rows && column < count.x) {
+        y[column * shape.y_stride + shape.y_first + row] = sums[c][j];
+      }
+    }
+  }
+}

@@ -1,0 +1,144 @@
+//! `y = W x` for one to many columns: `gemv.wgsl` for up to eight, `gemm.wgsl` beyond.
+
+use super::weights::{self, Matrix, per_vector, unpacking};
+use super::{Bind, Flavour, Source, Text};
+use crate::latency::architecture::Precision;
+
+/// Columns that a GEMV is compiled for; more than the last go through tiles.
+pub const COLUMNS: [u32; 4] = [1, 2, 4, 8];
+/// Columns of a tile.
+pub const TILES: [u32; 3] = [16, 32, 64];
+/// Rows of a tile.
+pub const TILE_ROWS: u32 = 32;
+
+const BINDINGS: &[Bind] = &[
+    Bind::Read,
+    Bind::Read,
+    Bind::Read,
+    Bind::Write,
+    Bind::Uniform,
+    Bind::Uniform,
+];
+
+/// Rows of a workgroup. With eight columns two, so that the sums fit in registers and workgroup memory.
+pub fn rows(columns: u32) -> u32 {
+    if columns == 8 { 2 } else { 4 }
+}
+
+/// Threads of a workgroup: no more than a row has vectors, up to 128.
+fn workgroup(precision: Precision, width: u32) -> u32 {
+    match weights::vectors(precision, width) {
+        0..=63 => 32,
+        64..=127 => 64,
+        _ => 128,
+    }
+}
+
+/// The variant for up to `columns` columns (one of [`COLUMNS`]) of `width` values.
+pub fn source(flavour: Flavour, precision: Precision, width: u32, columns: u32) -> Source {
+    let workgroup = workgroup(precision, width);
+    let tail = !width.is_multiple_of(weights::QUANTUM);
+    let (mut text, file) = unpacking(Text::new(flavour), precision);
+    text.lanes = true;
+    let text = text
+        .set("WORKGROUP", workgroup)
+        .set("ROWS", rows(columns))
+        .set("COLUMNS", columns)
+        .flag("TAIL", tail);
+    let end = if flavour.subgroups {
+        include_str!("gemv_subgroup.wgsl")
+    } else {
+        include_str!("gemv_workgroup.wgsl")
+    };
+    Source {
+        name: format!(
+            "gemv-{}-{columns}-{workgroup}{}{}",
+            weights::name(flavour, precision),
+            if tail { "-tail" } else { "" },
+            lanes(flavour),
+        ),
+        wgsl: text.of(&[file, include_str!("gemv.wgsl"), end]),
+        entry: "gemv",
+        bindings: BINDINGS,
+    }
+}
+
+/// The variant for tiles of `tile` columns (one of [`TILES`]).
+pub fn tiled(flavour: Flavour, precision: Precision, tile: u32) -> Source {
+    let (text, file) = unpacking(Text::new(flavour), precision);
+    let text = text.set("WORKGROUP", 128).set("TILE", tile);
+    Source {
+        name: format!("gemm-{}-{tile}", weights::name(flavour, precision)),
+        wgsl: text.of(&[file, include_str!("gemm.wgsl")]),
+        entry: "gemm",
+        bindings: BINDINGS,
+    }
+}
+
+/// The variant for so many columns and its workgroups.
+pub fn for_columns(
+    flavour: Flavour,
+    precision: Precision,
+    height: u32,
+    width: u32,
+    columns: u32,
+) -> (Source, [u32; 3]) {
+    let source = match COLUMNS.into_iter().find(|&most| columns <= most) {
+        Some(most) => source(flavour, precision, width, most),
+        None => tiled(flavour, precision, tile(columns)),
+    };
+    (source, workgroups(height, columns))
+}
+
+/// The workgroups for a matrix of `height` rows and so many columns, in three dimensions.
+pub fn workgroups(height: u32, columns: u32) -> [u32; 3] {
+    match COLUMNS.into_iter().find(|&most| columns <= most) {
+        Some(most) => {
+            let [x, y] = super::spread(height.div_ceil(rows(most)));
+            [x, y, 1]
+        }
+        None => {
+            let [x, y] = super::spread(height.div_ceil(TILE_ROWS));
+            [x, y, columns.div_ceil(tile(columns))]
+        }
+    }
+}
+
+fn tile(columns: u32) -> u32 {
+    let fits = TILES.into_iter().find(|&tile| columns <= tile);
+    fits.unwrap_or(TILES[TILES.len() - 1])
+}
+
+pub(super) fn lanes(flavour: Flavour) -> &'static str {
+    if flavour.subgroups { "-subgroup" } else { "" }
+}
+
+/// The uniform of a matrix of `height` rows of which `y_first` is the first in a column of `y_stride`.
+pub fn shape(
+    precision: Precision,
+    height: u32,
+    width: u32,
+    y_stride: u32,
+    y_first: u32,
+) -> [u32; 8] {
+    let vectors = weights::vectors(precision, width);
+    debug_assert!(width.is_multiple_of(4) && vectors * per_vector(precision) >= width);
+    [height, width / 4, vectors, y_stride, y_first, 0, 0, 0]
+}
+
+/// Twin: `y[column][row]`, from `x[column][value]`.
+pub fn gemv(matrix: &Matrix, x: &[f64]) -> Vec<f64> {
+    let width = matrix.width as usize;
+    let mut y = Vec::with_capacity(x.len() / width * matrix.rows as usize);
+    // Unpacked once a row, not once a column.
+    let columns = x.len() / width;
+    y.resize(columns * matrix.rows as usize, 0.0);
+    for row in 0..matrix.rows {
+        let weights: Vec<f64> = (0..matrix.width).map(|k| matrix.weight(row, k)).collect();
+        for (column, x) in x.chunks_exact(width).enumerate() {
+            y[column * matrix.rows as usize + row as usize] =
+                weights.iter().zip(x).map(|(w, x)| w * x).sum();
+        }
+    }
+    y
+}

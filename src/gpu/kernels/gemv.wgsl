@@ -1,0 +1,81 @@
+// y = W x for up to COLUMNS columns at once. A workgroup has ROWS rows of W and walks along them; what
+// it reads of x serves all of them. Each thread reads 16 bytes of every row at a time, neighbours read
+// neighbouring bytes, and all sums stay in registers until the end.
+
+struct Shape {
+  rows: u32,
+  // Vectors of four of a column of x.
+  x_stride: u32,
+  // Vectors of 16 bytes of a row of W; behind the last weight they hold zeros.
+  w_stride: u32,
+  y_stride: u32,
+  // Where in a column of y the rows of this matrix begin.
+  y_first: u32,
+}
+
+@group(0) @binding(2) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+@group(0) @binding(4) var<uniform> shape: Shape;
+// How many columns there are, in its first element.
+@group(0) @binding(5) var<uniform> count: vec4<u32>;
+
+const SUMS = ROWS * COLUMNS;
+
+@compute @workgroup_size(WORKGROUP)
+fn gemv(
+  @builtin(local_invocation_index) index: u32,
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  LANE_ARGUMENTS
+) {
+  let first = (group.y * groups.x + group.x) * ROWS;
+  if (first >= shape.rows) {
+    return;
+  }
+  var sums: array<f32, SUMS>;
+  // A row behind the last is read in its place, and not written.
+  var bases: array<u32, ROWS>;
+  for (var r = 0u; r < ROWS; r += 1u) {
+    bases[r] = min(first + r, shape.rows - 1u) * shape.w_stride;
+  }
+  for (var v = index; v < shape.w_stride; v += WORKGROUP) {
+    var packed: array<Packed, ROWS>;
+    for (var r = 0u; r < ROWS; r += 1u) {
+      packed[r] = weights[bases[r] + v];
+    }
+    var parts: array<f32, SUMS>;
+    for (var e = 0u; e < EACH / 4u; e += 1u) {
+      let k = v * (EACH / 4u) + e;
+      for (var c = 0u; c < COLUMNS; c += 1u) {
+        let xs = read_x(c, k);
+        for (var r = 0u; r < ROWS; r += 1u) {
+          parts[r * COLUMNS + c] += dot(part(packed[r], e), xs);
+        }
+      }
+    }
+    for (var r = 0u; r < ROWS; r += 1u) {
+      let scale = scale_of(bases[r] + v);
+      for (var c = 0u; c < COLUMNS; c += 1u) {
+        sums[r * COLUMNS + c] += scale * parts[r * COLUMNS + c];
+      }
+    }
+  }
+  finish(sums, first, index LANE_VALUES);
+}
+
+fn read_x(column: u32, k: u32) -> vec4<f32> {
+  // Columns beyond the last read the last; their sums are not written.
+  let c = min(column, count.x - 1u);
+  if (TAIL && k >= shape.x_stride) {
+    return vec4<f32>(0.0);
+  }
+  return x[c * shape.x_stride + k];
+}
+
+fn write_y(sum: u32, first: u32, value: f32) {
+  let row = first + sum / COLUMNS;
+  let column = sum % COLUMNS;
+  if (row < shape.rows && column < count.x) {
+    y[column * shape.y_stride + shape.y_first + row] = value;
+  }
+}

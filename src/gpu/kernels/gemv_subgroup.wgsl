@@ -1,0 +1,23 @@
+// The end of a GEMV: every sum over the workgroup's threads, by subgroups.
+
+var<workgroup> shared_sums: array<f32, SUMS * WORKGROUP / 4>;
+
+fn finish(sums: array<f32, SUMS>, first: u32, index: u32, lane: u32, size: u32) {
+  // By value: arrays behind a parameter cannot be indexed by a variable everywhere.
+  var all = sums;
+  let groups = (WORKGROUP + size - 1u) / size;
+  for (var s = 0u; s < SUMS; s += 1u) {
+    let part = subgroupAdd(all[s]);
+    if (lane == 0u) {
+      shared_sums[s * groups + index / size] = part;
+    }
+  }
+  workgroupBarrier();
+  for (var s = index; s < SUMS; s += WORKGROUP) {
+    var sum = 0.0;
+    for (var g = 0u; g < groups; g += 1u) {
+      sum += shared_sums[s * groups + g];
+    }
+    write_y(s, first, sum);
+  }
+}

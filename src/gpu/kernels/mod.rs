@@ -1,0 +1,188 @@
+//! The kernels: each a WGSL file and a twin of the same name on the processor, in double precision,
+//! which says what it has to compute. A module here puts the file's variants together; what a device
+//! can do decides which is used ([`Flavour`]).
+
+pub mod attention;
+pub mod embed;
+pub mod fill;
+pub mod gemv;
+pub mod read;
+pub mod rms_norm;
+pub mod rope_append;
+pub mod sample;
+pub mod silu_gate;
+pub mod weights;
+
+/// What a device can do that changes a kernel's text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Flavour {
+    /// Reduce by subgroups, else in workgroup memory.
+    pub subgroups: bool,
+    /// Read half-precision weights as such (`shader-f16`), else unpack them from words.
+    pub f16: bool,
+}
+
+impl Flavour {
+    pub const ALL: [Flavour; 4] = [
+        Flavour {
+            subgroups: false,
+            f16: false,
+        },
+        Flavour {
+            subgroups: true,
+            f16: false,
+        },
+        Flavour {
+            subgroups: false,
+            f16: true,
+        },
+        Flavour {
+            subgroups: true,
+            f16: true,
+        },
+    ];
+}
+
+/// How a kernel uses one of its bindings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bind {
+    /// Storage that it reads.
+    Read,
+    /// Storage that it reads and writes.
+    Write,
+    Uniform,
+}
+
+/// A variant of a kernel, ready to be compiled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// Unique among all variants.
+    pub name: String,
+    pub wgsl: String,
+    pub entry: &'static str,
+    pub bindings: &'static [Bind],
+}
+
+/// Puts a variant's text together: what it enables, its constants, its files.
+struct Text {
+    flavour: Flavour,
+    /// Whether the entry point takes its place in the subgroup.
+    lanes: bool,
+    /// Whether half-precision types are used.
+    f16: bool,
+    constants: Vec<(&'static str, String)>,
+}
+
+impl Text {
+    fn new(flavour: Flavour) -> Text {
+        Text {
+            flavour,
+            lanes: false,
+            f16: false,
+            // Below every score and logit, and far enough from the end of the range to be
+            // subtracted from.
+            constants: vec![("LEAST", "-1e30".to_owned())],
+        }
+    }
+
+    fn set(mut self, name: &'static str, value: u32) -> Text {
+        self.constants.push((name, format!("{value}u")));
+        self
+    }
+
+    fn flag(mut self, name: &'static str, value: bool) -> Text {
+        self.constants.push((name, value.to_string()));
+        self
+    }
+
+    /// The text of the files, and of the reductions where `lanes` is set.
+    fn of(&self, files: &[&str]) -> String {
+        let subgroups = self.flavour.subgroups && self.lanes;
+        let mut text = String::new();
+        // Browsers want it; naga, which reads the text elsewhere, does not know it yet.
+        if subgroups && cfg!(target_arch = "wasm32") {
+            text.push_str("enable subgroups;\n");
+        }
+        if self.f16 {
+            text.push_str("enable f16;\n");
+        }
+        for (name, value) in &self.constants {
+            text.push_str(&format!("const {name} = {value};\n"));
+        }
+        for file in files {
+            text.push_str(file);
+        }
+        let (arguments, values, lane) = if subgroups {
+            (
+                "@builtin(subgroup_invocation_id) lane: u32,\n  @builtin(subgroup_size) size: u32,",
+                ", lane, size",
+                "Lane(index, lane, size)",
+            )
+        } else {
+            ("", "", "Lane(index, 0u, 1u)")
+        };
+        text.replace("LANE_ARGUMENTS", arguments)
+            .replace(" LANE_VALUES", values)
+            .replace("LANE)", &format!("{lane})"))
+    }
+
+    /// The reductions over a workgroup that this flavour uses.
+    fn reductions(&self) -> &'static str {
+        if self.flavour.subgroups {
+            include_str!("reduce_subgroup.wgsl")
+        } else {
+            include_str!("reduce_workgroup.wgsl")
+        }
+    }
+}
+
+/// Tokens of a block of the paged KV cache.
+pub const BLOCK: u32 = 16;
+/// Tokens of a context that one workgroup attends to.
+pub const SPLIT: u32 = 256;
+/// In place of a row's token: the one that its slot sampled last.
+pub const SAMPLED: u32 = u32::MAX;
+
+/// Workgroups in two dimensions: one dimension holds 65,535.
+pub fn spread(workgroups: u32) -> [u32; 2] {
+    const WIDE: u32 = 32_768;
+    if workgroups <= WIDE {
+        [workgroups.max(1), 1]
+    } else {
+        [WIDE, workgroups.div_ceil(WIDE)]
+    }
+}
+
+/// Every variant that may run on some device, for a model of these head sizes and groups.
+pub fn all(flavour: Flavour) -> Vec<Source> {
+    use crate::latency::architecture::Precision;
+    let mut all = vec![read::source(flavour), silu_gate::source(flavour)];
+    for kind in fill::Kind::ALL {
+        all.push(fill::source(flavour, kind));
+    }
+    all.extend([sample::parts(flavour), sample::best(flavour)]);
+    for precision in Precision::ALL {
+        all.push(embed::source(flavour, precision));
+        for width in [1024, 2048, 4096, 4100] {
+            for columns in gemv::COLUMNS {
+                all.push(gemv::source(flavour, precision, width, columns));
+            }
+        }
+        for tile in gemv::TILES {
+            all.push(gemv::tiled(flavour, precision, tile));
+        }
+    }
+    for (add, gather) in [(false, false), (true, false), (true, true)] {
+        all.push(rms_norm::source(flavour, add, gather));
+    }
+    for head in [32, 64, 128] {
+        for qk_norm in [false, true] {
+            all.push(rope_append::source(flavour, head, qk_norm));
+        }
+        all.push(attention::combine(flavour, head));
+        for group in [1, 2, 4, 8] {
+            all.push(attention::split(flavour, head, group));
+        }
+    }
+    all
+}

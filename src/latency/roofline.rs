@@ -1,0 +1,362 @@
+//! What a data sheet allows at best: the time of a step that reads its bytes at the peak bandwidth and
+//! computes at the peak rate (Williams, Waterman and Patterson 2009; docs/MODEL.md, "Roofline").
+
+use serde::{Deserialize, Serialize};
+
+use super::architecture::{Architecture, Precision};
+use super::step::{Compute, Step};
+
+/// An accelerator, or several as one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+pub struct Hardware {
+    pub name: String,
+    /// Peak rate of dense matrix arithmetic in the precision that is used, FLOP/s.
+    pub peak_flops: f64,
+    /// Peak memory bandwidth, bytes/s.
+    pub bandwidth_bytes_per_s: f64,
+    /// Where the two numbers come from.
+    pub source: String,
+}
+
+impl Hardware {
+    /// NVIDIA A40, dense FP16 tensor cores.
+    pub fn a40() -> Hardware {
+        Hardware {
+            name: "NVIDIA A40".to_owned(),
+            peak_flops: 149.7e12,
+            bandwidth_bytes_per_s: 696e9,
+            source: "NVIDIA A40 data sheet: 149.7 TFLOP/s FP16 tensor, dense; 696 GB/s".to_owned(),
+        }
+    }
+
+    /// Model FLOP/s utilisation of a step, fraction of 1 (PaLM, Chowdhery et al. 2022, appendix B):
+    /// the arithmetic that the model asks for over what the peak would do in the time.
+    pub fn mfu(&self, work: &Work, seconds: f64) -> f64 {
+        work.flops / (seconds * self.peak_flops)
+    }
+
+    /// Model bandwidth utilisation of a step, fraction of 1: the bytes of weights, keys and values
+    /// that the model asks for over what the peak would move in the time.
+    pub fn mbu(&self, work: &Work, seconds: f64) -> f64 {
+        work.bytes / (seconds * self.bandwidth_bytes_per_s)
+    }
+}
+
+/// A data sheet that is known by name.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+pub struct Card {
+    /// As on the command line.
+    pub key: &'static str,
+    pub hardware: Hardware,
+    /// bytes, at 1e9 a GB.
+    pub memory_bytes: f64,
+    /// Words that a driver's name of this card has, and no other card's.
+    #[serde(skip)]
+    words: &'static [&'static str],
+}
+
+impl Card {
+    /// The names that [`Card::preset`] knows, by rising bandwidth.
+    pub const PRESETS: [&'static str; 8] = [
+        "m2-pro",
+        "l4",
+        "rtx-4080-laptop",
+        "a40",
+        "rtx-4090",
+        "a100",
+        "h100",
+        "h200",
+    ];
+
+    /// A data sheet by its name, in lower case. Peak rates are dense, in FP16, and of tensor cores
+    /// where there are some; of GeForce cards with sums in FP32, which is half the advertised rate,
+    /// because sums in FP16 are too coarse for a hidden size of thousands.
+    pub fn preset(key: &str) -> Option<Card> {
+        let card =
+            |key, words, name: &str, tflops: f64, gb_per_s: f64, gb: f64, source: &str| Card {
+                key,
+                hardware: Hardware {
+                    name: name.to_owned(),
+                    peak_flops: tflops * 1e12,
+                    bandwidth_bytes_per_s: gb_per_s * 1e9,
+                    source: source.to_owned(),
+                },
+                memory_bytes: gb * 1e9,
+                words,
+            };
+        Some(match key {
+            "m2-pro" => card(
+                "m2-pro",
+                &["m2", "pro"],
+                "Apple M2 Pro, 19 cores",
+                6.8,
+                200.0,
+                32.0,
+                "Apple's announcement of 17 January 2023: 200 GB/s, up to 32 GB; 19 cores x 128 lanes x \
+                 2 FLOP x 1.398 GHz = 6.8 TFLOP/s (FP16 is no faster, no tensor cores)",
+            ),
+            "l4" => card(
+                "l4",
+                &["l4"],
+                "NVIDIA L4",
+                121.0,
+                300.0,
+                24.0,
+                "NVIDIA L4 data sheet: 242 TFLOP/s FP16 tensor with sparsity, so 121 dense; 300 GB/s, 24 GB",
+            ),
+            "rtx-4080-laptop" => card(
+                "rtx-4080-laptop",
+                &["4080", "laptop"],
+                "NVIDIA GeForce RTX 4080 Laptop",
+                67.7,
+                432.0,
+                12.0,
+                "NVIDIA's comparison of laptop GPUs: 7424 cores (58 SM), up to 2.28 GHz, 542 AI TOPS \
+                 (INT8 with sparsity), an eighth of which is dense FP16 with FP32 sums; 192 bit GDDR6 at \
+                 18 Gbit/s = 432 GB/s, 12 GB",
+            ),
+            "a40" => {
+                return Some(Card {
+                    key: "a40",
+                    hardware: Hardware::a40(),
+                    memory_bytes: 48e9,
+                    words: &["a40"],
+                });
+            }
+            "rtx-4090" => card(
+                "rtx-4090",
+                &["4090"],
+                "NVIDIA GeForce RTX 4090",
+                165.2,
+                1008.0,
+                24.0,
+                "NVIDIA Ada GPU architecture white paper: 165.2 TFLOP/s FP16 tensor with FP32 sums, \
+                 dense; 1008 GB/s, 24 GB",
+            ),
+            "a100" => card(
+                "a100",
+                &["a100", "sxm4", "80gb"],
+                "NVIDIA A100 SXM 80 GB",
+                312.0,
+                2039.0,
+                80.0,
+                "NVIDIA A100 data sheet: 312 TFLOP/s FP16 tensor, dense; 2039 GB/s, 80 GB",
+            ),
+            "h100" => card(
+                "h100",
+                &["h100", "hbm3"],
+                "NVIDIA H100 SXM",
+                989.4,
+                3350.0,
+                80.0,
+                "NVIDIA H100 data sheet: 1979 TFLOP/s FP16 tensor with sparsity, and the architecture \
+                 white paper: 989.4 dense; 3.35 TB/s, 80 GB",
+            ),
+            "h200" => card(
+                "h200",
+                &["h200"],
+                "NVIDIA H200 SXM",
+                989.4,
+                4800.0,
+                141.0,
+                "NVIDIA H200 data sheet: 1979 TFLOP/s FP16 tensor with sparsity, so 989.4 dense as the \
+                 H100; 4.8 TB/s, 141 GB",
+            ),
+            _ => return None,
+        })
+    }
+
+    /// Every data sheet, by rising bandwidth.
+    pub fn all() -> Vec<Card> {
+        Self::PRESETS.into_iter().filter_map(Self::preset).collect()
+    }
+
+    /// The card of which a driver speaks, as in "NVIDIA A100-SXM4-80GB"; the mobile version of a card
+    /// is not the card.
+    pub fn of_adapter(name: &str) -> Option<Card> {
+        let name = name.to_lowercase();
+        let words: Vec<&str> = name.split(|c: char| !c.is_alphanumeric()).collect();
+        let mobile = |words: &[&str]| words.contains(&"laptop") || words.contains(&"mobile");
+        Self::all().into_iter().find(|card| {
+            card.words.iter().all(|word| words.contains(word))
+                && mobile(&words) == mobile(card.words)
+        })
+    }
+}
+
+/// What a step asks of the hardware.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+pub struct Work {
+    /// Weights, keys and values read, and keys and values written.
+    pub bytes: f64,
+    /// Multiplications and additions of matrices and attention.
+    pub flops: f64,
+}
+
+/// A model as it is stored: what its steps cost in bytes and FLOP.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stored<'a> {
+    pub architecture: &'a Architecture,
+    pub precision: Precision,
+    /// Bytes of one stored key or value.
+    pub kv_bytes: f64,
+}
+
+impl<'a> Stored<'a> {
+    /// Keys and values are stored in f16, or in f32 beside f32 weights.
+    pub fn new(architecture: &'a Architecture, precision: Precision) -> Stored<'a> {
+        Stored {
+            architecture,
+            precision,
+            kv_bytes: if precision == Precision::F32 {
+                4.0
+            } else {
+                2.0
+            },
+        }
+    }
+
+    /// Weights that a step reads, bytes.
+    pub fn weight_bytes(&self) -> f64 {
+        self.architecture.step_weights() as f64 * self.precision.bytes_per_weight()
+    }
+
+    /// Keys and values of one token in all layers, bytes.
+    pub fn token_bytes(&self) -> f64 {
+        let a = self.architecture;
+        (u64::from(a.layers) * a.kv_values()) as f64 * self.kv_bytes
+    }
+
+    /// 2 FLOP per weight: what one token costs outside attention.
+    fn token_flops(&self) -> f64 {
+        2.0 * self.architecture.step_weights() as f64
+    }
+
+    /// What one decoding sequence's attention to one token of context costs in all layers: a product
+    /// and a sum for the score and the same for the value, in each query head.
+    fn context_flops(&self) -> f64 {
+        let a = self.architecture;
+        4.0 * f64::from(a.layers) * f64::from(a.heads) * f64::from(a.head_size)
+    }
+
+    /// What a step asks for that decodes one token of each of `sequences`, whose contexts have
+    /// `context` tokens together, and processes `prefill` prompt tokens.
+    pub fn work(&self, sequences: f64, context: f64, prefill: f64) -> Work {
+        let tokens = sequences + prefill;
+        Work {
+            bytes: self.weight_bytes() + self.token_bytes() * (context + tokens),
+            flops: self.token_flops() * tokens + self.context_flops() * context,
+        }
+    }
+
+    /// The step that the data sheet allows at best: c0 reads the weights, c1 and c3 write a token's keys
+    /// and values, c2 reads those of one token of context (or computes with them, if that takes
+    /// longer), and the compute branch is 2 FLOP per weight and token. Attention within a prompt is left
+    /// out, and each prompt token is charged the LM head, which only the last one needs.
+    pub fn roofline(&self, hardware: &Hardware) -> Step {
+        let write = self.token_bytes() / hardware.bandwidth_bytes_per_s;
+        Step {
+            c0_s: self.weight_bytes() / hardware.bandwidth_bytes_per_s,
+            c1_s_per_sequence: write,
+            c2_s_per_context_token: (self.token_bytes() / hardware.bandwidth_bytes_per_s)
+                .max(self.context_flops() / hardware.peak_flops),
+            c3_s_per_prefill_token: write,
+            compute: Some(Compute {
+                d0_s: 0.0,
+                d1_s_per_token: self.token_flops() / hardware.peak_flops,
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn qwen() -> Architecture {
+        Architecture::preset("qwen3-1.7b").unwrap()
+    }
+
+    #[test]
+    fn every_data_sheet_is_there_under_its_name() {
+        let cards = Card::all();
+        assert_eq!(cards.len(), Card::PRESETS.len());
+        for (card, key) in cards.iter().zip(Card::PRESETS) {
+            assert_eq!(card.key, key);
+            assert!(!card.hardware.source.is_empty());
+        }
+        assert!(cards.is_sorted_by(|a, b| {
+            a.hardware.bandwidth_bytes_per_s < b.hardware.bandwidth_bytes_per_s
+        }));
+        assert_eq!(Card::preset("A40"), None);
+    }
+
+    #[test]
+    fn a_driver_names_its_card() {
+        for (name, key) in [
+            ("NVIDIA A40", Some("a40")),
+            ("NVIDIA RTX A4000", None),
+            ("NVIDIA A100-SXM4-80GB", Some("a100")),
+            ("NVIDIA A100-PCIE-40GB", None),
+            ("NVIDIA H100 80GB HBM3", Some("h100")),
+            ("NVIDIA H100 PCIe", None),
+            ("NVIDIA H200", Some("h200")),
+            (
+                "NVIDIA GeForce RTX 4080 Laptop GPU",
+                Some("rtx-4080-laptop"),
+            ),
+            ("NVIDIA GeForce RTX 4080", None),
+            ("NVIDIA GeForce RTX 4090", Some("rtx-4090")),
+            ("NVIDIA GeForce RTX 4090 Laptop GPU", None),
+            ("Apple M2 Pro", Some("m2-pro")),
+            ("Apple M2 Max", None),
+            ("NVIDIA L4", Some("l4")),
+            ("NVIDIA L40S", None),
+            ("llvmpipe (LLVM 19.1.7, 256 bits)", None),
+        ] {
+            let found = Card::of_adapter(name).map(|card| card.key);
+            assert_eq!(found, key, "{name}");
+        }
+    }
+
+    #[test]
+    fn sizes_by_hand() {
+        // Qwen3-1.7B: 28 layers of 2048 x 4096 (QKV), 2048 x 2048, 3 x 2048 x 6144; head 2048 x 151936.
+        let weights =
+            28.0 * (2048.0 * 4096.0 + 2048.0 * 2048.0 + 3.0 * 2048.0 * 6144.0) + 2048.0 * 151_936.0;
+        let model = qwen();
+        let stored = Stored::new(&model, Precision::F16);
+        assert_eq!(stored.weight_bytes(), 2.0 * weights);
+        // Keys and values: 2 x 8 heads x 128 x 2 bytes x 28 layers.
+        assert_eq!(stored.token_bytes(), 114_688.0);
+        let work = stored.work(8.0, 8192.0, 100.0);
+        assert_eq!(work.bytes, 2.0 * weights + 114_688.0 * 8300.0);
+        assert_eq!(
+            work.flops,
+            2.0 * weights * 108.0 + 4.0 * 28.0 * 16.0 * 128.0 * 8192.0
+        );
+    }
+
+    #[test]
+    fn the_roofline_is_all_bandwidth_or_all_arithmetic() {
+        let model = qwen();
+        for card in Card::all() {
+            for precision in Precision::ALL {
+                let stored = Stored::new(&model, precision);
+                let step = stored.roofline(&card.hardware);
+                // One sequence: every byte at the peak bandwidth.
+                let work = stored.work(1.0, 1024.0, 0.0);
+                let mbu = card.hardware.mbu(&work, step.step_s(1.0, 1024.0, 0.0));
+                assert!((mbu - 1.0).abs() < 1e-12, "{} {mbu}", card.key);
+                // A long prompt: every FLOP at the peak rate.
+                let work = stored.work(0.0, 0.0, 8192.0);
+                let mfu = card.hardware.mfu(&work, step.step_s(0.0, 0.0, 8192.0));
+                assert!((mfu - 1.0).abs() < 1e-12, "{} {mfu}", card.key);
+            }
+        }
+    }
+}
