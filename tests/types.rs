@@ -9,7 +9,6 @@ use std::path::Path;
 use batchscope::error::ErrorReport;
 use batchscope::gpu::Progress;
 use batchscope::scenario::{Preset, Scenario};
-use batchscope::web::gpu::ErrorRange;
 use batchscope::web::gpu_messages::{FromGpu, ToGpu};
 use batchscope::web::messages::{FromWorker, RequestColumns, ToWorker};
 use batchscope::web::study_messages::{FromStudies, StudyFile, ToStudies};
@@ -69,7 +68,6 @@ fn declarations_are_current() {
     declarations.add::<ToGpu>();
     declarations.add::<FromGpu>();
     declarations.add::<Progress>();
-    declarations.add::<ErrorRange>();
     let text: Vec<String> = declarations.found.into_values().collect();
     compare("www/types.d.ts", &format!("{MARK}\n{}", text.join("\n")));
 }

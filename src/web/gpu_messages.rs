@@ -3,13 +3,15 @@
 
 use ts_rs::TS;
 
-use super::gpu::{Derived, Described, GpuModel, RangeEnd};
+use super::gpu::{Derived, Described, GpuModel};
 use super::messages::TraceFile;
 use crate::error::ErrorReport;
 use crate::gpu::{Options, Plan};
 use crate::latency::calibration::{Adapter, Calibration, Check, KernelTime, Point};
+use crate::metrics::Summary;
 use crate::scenario::Scenario;
 use crate::sched::Policy;
+use crate::study::calibrated::ErrorRange;
 
 /// From the page to the worker.
 #[derive(TS)]
@@ -49,18 +51,19 @@ pub enum ToGpu {
         run_id: u32,
         calibration: Calibration,
     },
-    /// The latency model of a calibration, for the lengths and the largest batch of a scenario.
+    /// The latency model of a calibration, for the lengths of a trace and the largest batch of the
+    /// policies.
     Derive {
         run_id: u32,
         calibration: Calibration,
         scenario: Scenario,
+        policies: Vec<Policy>,
         file: Option<TraceFile>,
     },
     /// The same runs with all step times shorter and longer by a share.
     Range {
         run_id: u32,
-        scenario: Scenario,
-        policies: Vec<Policy>,
+        summaries: Vec<Summary>,
         file: Option<TraceFile>,
         error: f64,
     },
@@ -139,6 +142,5 @@ pub struct GpuProgress {
 #[derive(TS)]
 pub struct PolicyRange {
     pub policy: Policy,
-    pub shorter: RangeEnd,
-    pub longer: RangeEnd,
+    pub range: ErrorRange,
 }

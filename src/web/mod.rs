@@ -233,6 +233,21 @@ fn read_scenario(value: &JsValue) -> Result<Scenario, JsValue> {
     Ok(scenario)
 }
 
+/// A plain object as a value of the core; the error names the field.
+#[cfg(any(feature = "figures", feature = "gpu"))]
+fn read<T: serde::de::DeserializeOwned>(value: JsValue, what: &str) -> Result<T, JsValue> {
+    let reader = serde_wasm_bindgen::Deserializer::from(value);
+    serde_path_to_error::deserialize(reader).map_err(|e| {
+        failure(&Error::BadScenario {
+            file: what.to_owned(),
+            line: 0,
+            column: 0,
+            field: e.path().to_string(),
+            problem: e.inner().to_string(),
+        })
+    })
+}
+
 /// A plain object, with `null` for what is absent.
 fn plain<T: Serialize>(value: &T) -> Result<JsValue, JsValue> {
     let serializer = serde_wasm_bindgen::Serializer::json_compatible();

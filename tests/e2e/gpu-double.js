@@ -58,7 +58,11 @@ const describe = (c) => ({
   predicted: c.points.map((p) => step(c.fit.model, p.sequences, p.context, p.prefill)),
   curves: [128, 1024, 4096].map((context) => ({ context, sequences: [1, 2, 4, 8, 16, 32, 64], seconds: [1, 2, 4, 8, 16, 32, 64].map((b) => step(c.fit.model, b, b * context)) })),
   places: [[1, 1024], [8, 1024], [32, 1024], [1, 8192], [8, 8192], [32, 8192]].map(([sequences, context]) => ({ sequences, context, seconds: step(c.fit.model, sequences, sequences * context) })),
-  sheets: [{ name: "H100 (SXM)", source: "data sheet", bytes_per_s: 3.35e12, flops: 989e12, one_s: 0.000_4, many_s: 0.0017 }],
+  error: 0.039,
+  sheets: [
+    { card: { key: "h100", hardware: { name: "NVIDIA H100 SXM", peak_flops: 989e12, bandwidth_bytes_per_s: 3.35e12, source: "a data sheet" }, memory_bytes: 80e9 }, own: false, seconds: [0.0004, 0.0006, 0.0017, 0.0005, 0.0014, 0.005], mbu: null, mfu: null },
+    { card: { key: "double", hardware: { name: "Double 9000", peak_flops: 40e12, bandwidth_bytes_per_s: 330e9, source: "the double's data sheet" }, memory_bytes: 12e9 }, own: true, seconds: [0.0041, 0.005, 0.0081, 0.0044, 0.0062, 0.0141], mbu: [0.66, 0.68, 0.7, 0.66, 0.68, 0.7], mfu: [0.005, 0.04, 0.1, 0.005, 0.04, 0.1] },
+  ],
 });
 
 class GpuEngine {
@@ -108,10 +112,10 @@ class Engine {
   loadBlob() {}
   derive(c) {
     const m = c.fit.model;
-    return { latency: { linear: { alpha_s: m.c0_s, beta_s_per_token: 0.0051, gamma: 0.21, floor_s: 0.001 } }, worst_error: 0.034 };
+    return { latency: { linear: { alpha_s: m.c0_s, beta_s_per_token: 0.0051, gamma: 0, growth: 0.011, floor_s: 0.001 } }, form: { median_error: 0.012, worst_error: 0.034 } };
   }
   range() {
-    return { shorter: { joint: 0.93, p95_s: 9.1 }, longer: { joint: 0.87, p95_s: 10.4 } };
+    return { error: 0.039, joint: { at: 0.9, faster: 0.93, slower: 0.87 }, e2e_p95_s: { at: 9.7, faster: 9.1, slower: 10.4 }, goodput_requests_per_s: { at: 1, faster: 1, slower: 1 } };
   }
 }
 

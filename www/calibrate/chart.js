@@ -155,13 +155,12 @@ export function chart(words, xAxis, yTick) {
     at = to;
     point();
     clearTimeout(timer);
-    if (to === null || picture === null) {
-      readout.replaceChildren();
-      return;
-    }
-    const { where, values } = picture.read(to);
+    // Its place stays when it is hidden: what stands below must not move under a pointer.
+    readout.classList.toggle("off", to === null);
+    if (picture === null || picture.stops.length === 0) return;
+    const { where, values } = picture.read(to ?? picture.stops.length - 1);
     readout.replaceChildren(el("span", {}, where), ...values.map(({ kind, text: value }) => el("span", { class: "value" }, sign(kind), value)));
-    if (!announce) return;
+    if (to === null || !announce) return;
     timer = setTimeout(() => {
       live.textContent = `${where}: ${values.map(({ text: value }) => value).join(", ")}`;
     }, ANNOUNCE_MS);
@@ -207,8 +206,8 @@ export function chart(words, xAxis, yTick) {
       picture = next;
       sentence.textContent = next.sentence;
       legend.textContent = next.legend ?? "";
-      if (at !== null && at >= next.stops.length) move(null, false);
       draw();
+      move(at !== null && at < next.stops.length ? at : null, false);
       fill();
     },
   };

@@ -3,11 +3,12 @@
 
 import { byId, el } from "../dom.js";
 import { duration, percent } from "../format.js";
+import { toNumber } from "../state.js";
 import { POLICY, kept } from "../words.js";
 import { sheet } from "./chart.js";
-import { LINE, PROBLEM, errorOf, whose } from "./words.js";
+import { LINE, PROBLEM, whose } from "./words.js";
 
-/** @import { Calibration, PolicyRange, RunResult, TraceFile } from "../types.js" */
+/** @import { ClosedForm, Described, Moved, PolicyRange, RunResult, TraceFile } from "../types.js" */
 /** @import { State } from "../state.js" */
 /** @import { Gpu } from "./engine.js" */
 
@@ -18,11 +19,11 @@ const LONGEST = 80;
 
 /**
  * A measured GPU as the address names it: name, relative error, and whether it is a demonstration.
- * @type {(calibration: Calibration, closedForm: number) => string}
+ * @type {(described: Described, form: ClosedForm) => string}
  */
-export function nameOf(calibration, closedForm) {
+export function nameOf({ calibration, error }, form) {
   const name = whose(calibration).replaceAll(APART, "-").slice(0, LONGEST);
-  return [name, errorOf(calibration).toPrecision(3), closedForm.toPrecision(3), calibration.demonstration ? "demo" : "gpu"].join(APART);
+  return [name, ...[error, form.median_error, form.worst_error].map((share) => share.toPrecision(3)), calibration.demonstration ? "demo" : "gpu"].join(APART);
 }
 
 /**
@@ -30,11 +31,12 @@ export function nameOf(calibration, closedForm) {
  * @param {string} key
  */
 export function readName(key) {
-  const [name = "", error, closedForm, kind, ...more] = key.split(APART);
-  const [e, form] = [Number(error), Number(closedForm)];
-  if (more.length > 0 || (kind !== "demo" && kind !== "gpu") || name === "" || name.length > LONGEST) return null;
-  if (!(error !== "" && e >= 0 && e < 1) || !(closedForm !== "" && form >= 0 && form < 10)) return null;
-  return { name, error: e, closedForm: form, demonstration: kind === "demo" };
+  const parts = key.split(APART);
+  const [name = "", , , , kind] = parts;
+  const [error = NaN, formMedian = NaN, formWorst = NaN] = parts.slice(1, 4).map((text) => toNumber(text) ?? NaN);
+  if (parts.length !== 5 || (kind !== "demo" && kind !== "gpu") || name === "" || name.length > LONGEST) return null;
+  if (![error, formMedian, formWorst].every((share) => share >= 0 && share < 100)) return null;
+  return { name, error, formMedian, formWorst, demonstration: kind === "demo" };
 }
 
 /** @param {Gpu} engine */
@@ -72,14 +74,13 @@ export function gauge(engine) {
     },
   };
 
-  /** @type {(state: State, results: RunResult[], file: TraceFile | null, named: {error: number, closedForm: number}, key: string) => Promise<void>} */
-  async function range(state, results, file, { error, closedForm }, key) {
+  /** @type {(state: State, results: RunResult[], file: TraceFile | null, named: NonNullable<ReturnType<typeof readName>>, key: string) => Promise<void>} */
+  async function range(state, results, file, { error, formMedian, formWorst }, key) {
     more.textContent = LINE.working;
     const reply = await engine.ask("ranged", (runId) => ({
       type: "range",
       runId,
-      scenario: state.scenario,
-      policies: results.map(({ policy }) => policy),
+      summaries: results.map(({ summary }) => summary),
       file: "file" in state.scenario.trace ? file : null,
       error,
     }));
@@ -92,17 +93,17 @@ export function gauge(engine) {
     const of = reply.ranges.find(({ policy }) => policy === best?.policy);
     more.textContent = of === undefined ? "" : LINE.best(POLICY[of.policy].name, joint(of), p95(of));
     const rows = reply.ranges.map((one) => [POLICY[one.policy].name, joint(one), p95(one)]);
-    table.replaceChildren(sheet(LINE.caption(error), LINE.head, rows), el("p", {}, LINE.closedForm(closedForm)));
+    table.replaceChildren(sheet(LINE.caption(error), LINE.head, rows), el("p", {}, LINE.closedForm(formMedian, formWorst)));
   }
 }
 
-/** @type {(low: number | null, high: number | null, show: (value: number) => string) => string} */
-function span(low, high, show) {
-  const ends = [low, high].filter((end) => end !== null).sort((a, b) => a - b).map(show);
+/** @type {(moved: Moved, show: (value: number) => string) => string} */
+function span({ at, faster, slower }, show) {
+  const ends = [at, faster, slower].filter((end) => end !== null).sort((a, b) => a - b).map(show);
   return LINE.span(ends[0] ?? "–", ends.at(-1) ?? "–");
 }
 
 /** @param {PolicyRange} one */
-const joint = ({ shorter, longer }) => span(shorter.joint, longer.joint, percent);
+const joint = ({ range }) => span(range.joint, percent);
 /** @param {PolicyRange} one */
-const p95 = ({ shorter, longer }) => span(shorter.p95_s, longer.p95_s, duration);
+const p95 = ({ range }) => span(range.e2e_p95_s, duration);

@@ -5,7 +5,7 @@ import { el, save } from "../dom.js";
 import { count, duration, number, percent, withUnit } from "../format.js";
 import { chart, sheet } from "./chart.js";
 import { drawable, residuals, steps } from "./pictures.js";
-import { COMPARE, FIGURE, RESULT, bandwidth, bytesOf, errorOf, signed, whose } from "./words.js";
+import { COMPARE, FIGURE, RESULT, bandwidth, bytesOf, signed, whose } from "./words.js";
 
 /** @import { Calibration, Described, Estimate, Point, StepLatency } from "../types.js" */
 
@@ -69,8 +69,11 @@ export function results(host, on) {
   };
 }
 
-/** The fit at one of the places that every calibration is asked for. @type {(described: Described, sequences: number, context: number) => number} */
-const at = (described, sequences, context) => described.places.find((p) => p.sequences === sequences && p.context === context)?.seconds ?? NaN;
+/** Which of the places that every calibration is asked for. @type {(described: Described, sequences: number, context: number) => number} */
+const index = ({ places }, sequences, context) => places.findIndex((p) => p.sequences === sequences && p.context === context);
+
+/** The fit's time there. @type {(described: Described, sequences: number, context: number) => number} */
+const at = (described, sequences, context) => described.places[index(described, sequences, context)]?.seconds ?? NaN;
 
 /** @type {(described: Described, on: {use: (described: Described) => void}) => HTMLElement[]} */
 function summary(described, on) {
@@ -153,15 +156,21 @@ function sheets(described) {
     duration(at(described, 32, CONTEXT)),
     withUnit(32 / at(described, 32, CONTEXT), "tok/s"),
   ];
-  const rows = described.sheets.map((s) => [
-    s.name,
-    bandwidth(s.bytes_per_s),
-    `${number(s.flops / 1e12)} TFLOP/s`,
-    duration(s.one_s),
-    duration(s.many_s),
-    withUnit(32 / s.many_s, "tok/s"),
+  const [one, many] = [index(described, 1, CONTEXT), index(described, 32, CONTEXT)];
+  const rows = described.sheets.map(({ card: { hardware }, own: isOwn, seconds }) => [
+    isOwn ? `${hardware.name}, ${words.ownSheet}` : hardware.name,
+    bandwidth(hardware.bandwidth_bytes_per_s),
+    `${number(hardware.peak_flops / 1e12)} TFLOP/s`,
+    duration(seconds[one] ?? NaN),
+    duration(seconds[many] ?? NaN),
+    withUnit(32 / (seconds[many] ?? NaN), "tok/s"),
   ]);
-  return part(words.title, sheet(words.title, words.head, [own, ...rows], true), words.note);
+  const used = described.sheets.find(({ own: isOwn }) => isOwn);
+  const utilisation = used === undefined ? [] : [words.utilisation(used.mbu?.[one] ?? NaN, used.mfu?.[many] ?? NaN)];
+  const made = part(words.title, sheet(words.title, words.head, [own, ...rows], true), words.note, ...utilisation);
+  const sources = described.sheets.map(({ card: { hardware } }) => el("li", {}, hardware.source));
+  made[0]?.append(el("details", {}, el("summary", {}, words.sources), el("ul", {}, ...sources)));
+  return made;
 }
 
 /** @param {Calibration} c */
@@ -243,7 +252,7 @@ export function compared(first, second) {
     row(COMPARE.bandwidth, a.bandwidth.read.value, b.bandwidth.read.value, bandwidth),
     ...coefficients.map(([name, key]) => row(name, a.fit.model[key], b.fit.model[key], duration)),
     ...first.places.map(({ sequences, context, seconds }) => row(COMPARE.step(sequences, context), seconds, at(second, sequences, context), duration)),
-    [COMPARE.error, percent(errorOf(a)), percent(errorOf(b)), ""],
+    [COMPARE.error, percent(first.error), percent(second.error), ""],
   ];
 }
 

@@ -371,13 +371,13 @@ export function calibrateView(host, on) {
   // ---- Into the simulator ----------------------------------------------------------------------
 
   /** @param {Described} described */
-  async function use({ calibration }) {
+  async function use(described) {
     alerts.clear("use");
     const { state, file } = on.now();
     const { scenario } = state;
-    const reply = await engine.ask("derived", (runId) => ({ type: "derive", runId, calibration, scenario, file: "file" in scenario.trace ? file : null }));
+    const reply = await engine.ask("derived", (runId) => ({ type: "derive", runId, calibration: described.calibration, scenario, policies: state.shown, file: "file" in scenario.trace ? file : null }));
     if (reply.type === "error") alerts.show("use", PROBLEM.error(reply.error));
-    if (reply.type === "derived") on.use(reply.derived.latency, nameOf(calibration, reply.derived.worst_error));
+    if (reply.type === "derived") on.use(reply.derived.latency, nameOf(described, reply.derived.form));
   }
 
   const loaded = engine.models.then(

@@ -156,9 +156,6 @@ const sentence = (text) => (/[.!?]$/.test(text) ? text : `${text}.`);
 /** The calibrated thing in a few words. @param {Calibration} c */
 export const whose = (c) => `${c.adapter.name || "unnamed adapter"}, ${modelName(c.model.architecture.name)}, ${c.model.precision}`;
 
-/** Relative error that is stated with a calibration: the larger of its two medians. @param {Calibration} c */
-export const errorOf = (c) => Math.max(c.check_median_error, c.fit.held_out_median);
-
 export const RESULT = {
   title: "Result",
   demonstration: "Demonstration",
@@ -220,9 +217,12 @@ export const RESULT = {
   sheets: {
     title: "Beside the data sheets",
     head: ["GPU", "Memory bandwidth", "Peak, f16", "Step, 1 sequence", "Step, 32 sequences", "Output of 32"],
-    note: "Weights and KV bytes over the bandwidth, operations over the peak, for the same model and weights at 1,024 tokens of context: what no implementation beats. Measured GPUs stay above it.",
-    own: "measured here",
-    source: "source",
+    note: "Weights and KV bytes over the bandwidth, operations over the peak, for the same model and weights at 1,024 tokens of context: what no implementation beats.",
+    own: "measured",
+    ownSheet: "this GPU’s sheet",
+    /** @type {(mbu: number, mfu: number) => string} */
+    utilisation: (mbu, mfu) => `Of its own data sheet, the fitted step uses ${percent(mbu)} of the bandwidth with one sequence (MBU) and ${percent(mfu)} of the arithmetic with 32 (MFU).`,
+    sources: "Sources",
   },
 };
 
@@ -271,7 +271,7 @@ export const COMPARE = {
   bandwidth: "Read bandwidth",
   step: /** @type {(sequences: number, context: number) => string} */ (sequences, context) =>
     `Step, ${count(sequences)} ${sequences === 1 ? "sequence" : "sequences"} at ${count(context)} tokens`,
-  error: "Median error, whole steps",
+  error: "Typical error",
   otherModel: "The two measured different models or weights, so step times differ for that reason too.",
 };
 
@@ -288,6 +288,6 @@ export const LINE = {
   best: /** @type {(name: string, joint: string, p95: string) => string} */ (name, joint, p95) =>
     `Within that error ${name} keeps both promises for ${joint} of requests, and its P95 latency is ${p95}.`,
   failed: /** @param {string} why */ (why) => `The error bar could not be worked out: ${why}`,
-  closedForm: /** @param {number} error */ (error) =>
-    `The closed-batch form of the fitted model differs from the exact sum over steps by ${percent(error)} at most.`,
+  closedForm: /** @type {(median: number, worst: number) => string} */ (median, worst) =>
+    `Batches here start and end together. Their closed form differs from the exact sum over the fitted steps by ${percent(median)} (median), by ${percent(worst)} at worst.`,
 };

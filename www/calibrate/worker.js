@@ -12,9 +12,10 @@
 //   read      { runId, name, text }     described   a calibration file; or: error
 //   describe  { runId, calibration }    described   a calibration of this page's
 //   derive    { runId, calibration,     derived     the latency model for the trace's lengths;
-//               scenario, file }                    or: error
-//   range     { runId, scenario,        ranged      the figures at both ends of the error; or:
-//               policies, file, error }             cancelled when a newer one came, or error
+//               scenario, policies,                 or: error
+//               file }
+//   range     { runId, summaries,       ranged      the figures at both ends of the error; or:
+//               file, error }                       cancelled when a newer one came, or error
 //   –                                   ready       once, when messages are being answered
 //   –                                   crashed     the module can no longer be trusted: the page
 //                                                   ends this worker and starts a fresh one
@@ -81,10 +82,11 @@ async function answer(message) {
         post({ type: "described", runId, result: GpuEngine.describe(message.calibration) });
         return;
       case "derive":
-        post({ type: "derived", runId, derived: traceOf(message).derive(message.calibration, message.scenario) });
+        post({ type: "derived", runId, derived: traceOf(message.scenario, message.file).derive(message.calibration, message.scenario, message.policies) });
         return;
       case "range":
         await range(message);
+        return;
     }
   } catch (thrown) {
     running = null;
@@ -162,8 +164,8 @@ function batched(runId) {
   };
 }
 
-/** The simulator with the trace of a scenario. @param {{scenario: Scenario, file: TraceFile | null}} message */
-function traceOf({ scenario, file }) {
+/** The simulator with the trace of a scenario. @type {(scenario: Scenario, file: TraceFile | null) => Engine} */
+function traceOf(scenario, file) {
   const key = JSON.stringify(file === null ? [scenario.trace, scenario.seed] : ["file", file.id]);
   engine ??= new Engine();
   if (key !== traceKey) {
@@ -176,18 +178,17 @@ function traceOf({ scenario, file }) {
 }
 
 /** @param {Question<"range">} message */
-async function range(message) {
-  const { runId, scenario, policies, error } = message;
+async function range({ runId, summaries, file, error }) {
   const ranges = [];
-  for (const policy of policies) {
+  for (const summary of summaries) {
     // A newer question may have come: messages are looked at between two policies.
     await new Promise((resolve) => setTimeout(resolve, 0));
     if (newestRange !== runId) {
       post({ type: "cancelled", runId });
       return;
     }
-    const asked = { ...scenario, scheduler: { ...scenario.scheduler, policy } };
-    ranges.push({ policy, ...traceOf(message).range(asked, error) });
+    const { scenario } = summary;
+    ranges.push({ policy: scenario.scheduler.policy, range: traceOf(scenario, file).range(summary, error) });
   }
   post({ type: "ranged", runId, ranges });
 }
