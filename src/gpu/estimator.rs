@@ -3,11 +3,13 @@
 //! A single submission cannot be timed: launching and waiting cost many kernels' time, a browser's
 //! clock counts in steps of up to 100 us, and some look for finished work only every 100 ms. So the
 //! work is repeated within a submission, at several counts in turn; how the time grows with the count
-//! is the time of one repetition, and what is left at count zero is the cost of asking. Each round
-//! gives an estimate of its own. Their median ignores the rounds that something disturbed, and sees a
-//! clock that drifts at its middle.
+//! is the time of one repetition, and what is left at count zero is the cost of asking. A line through
+//! the samples of all rounds, in which one repetition may become steadily slower or faster from the
+//! first round to the last, is fitted by least squares and then again without what lies far off it:
+//! submissions that something disturbed, and a clock that drifts, do not move it.
 
 use crate::latency::calibration::Estimate;
+use crate::least_squares::Weighted;
 
 /// One submission: repetitions within it, and its time, s.
 pub type Sample = [f64; 2];
@@ -64,13 +66,12 @@ pub struct Budget {
 
 /// Chooses counts for work that takes about `each_s` a repetition.
 ///
-/// The longest submission is at least 30 times the spread of an idle one, as far as `longest_s`
-/// allows: the spread of a round's estimate is then about a twentieth, and that of the median over the
-/// rounds about a fiftieth.
+/// The longest submission is at least 60 times the spread of an idle one, as far as `longest_s`
+/// allows: over the rounds the estimate is then within a few percent.
 pub fn design(each_s: f64, timing: Timing, budget: Budget) -> Design {
     let wanted = budget
         .wanted_s
-        .max(30.0 * timing.spread_s)
+        .max(60.0 * timing.spread_s)
         .min(budget.longest_s);
     let most = (wanted / each_s.max(1e-9)).clamp(2.0, 1e6);
     let mut counts: Vec<u32> = PARTS
@@ -90,31 +91,83 @@ pub fn design(each_s: f64, timing: Timing, budget: Budget) -> Design {
 /// What the samples say.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Slope {
-    /// One repetition, s.
+    /// One repetition in the middle of the rounds, s.
     pub each_s: f64,
-    /// Median absolute deviation of the rounds' estimates, s.
+    /// Median absolute deviation of the single rounds' slopes from their common trend, s.
     pub mad_s: f64,
     /// What a submission costs whatever is in it, s.
     pub intercept_s: f64,
-    pub rounds: u32,
 }
 
-/// The time of one repetition from rounds of samples; every round needs two different counts.
+/// Tukey's bisquare: residuals beyond this many standard deviations have no say.
+const BISQUARE: f64 = 4.685;
+/// Passes of reweighting; the weights have settled long before.
+const PASSES: u32 = 20;
+/// From a median absolute deviation to a standard deviation, for normal errors.
+const MAD_TO_SD: f64 = 1.482_602_218_505_602;
+
+/// The time of one repetition from rounds of samples at two counts or more.
 ///
-/// `None` without such a round, or where time does not grow with the count.
-pub fn slope(rounds: &[Vec<Sample>]) -> Option<Slope> {
+/// `None` without that, or where time does not grow with the count.
+pub fn slope(rounds: &[Vec<Sample>], timing: Timing) -> Option<Slope> {
+    let last = rounds.len().saturating_sub(1).max(1) as f64;
+    let samples: Vec<(f64, Sample)> = rounds
+        .iter()
+        .zip(0u32..)
+        .flat_map(|(round, i)| {
+            let when = f64::from(i) / last - 0.5;
+            round.iter().map(move |&sample| (when, sample))
+        })
+        .collect();
+    // A start that no single outlier moves: the median of the rounds' lines.
     let lines: Vec<[f64; 2]> = rounds.iter().filter_map(|round| line(round)).collect();
-    let mut slopes: Vec<f64> = lines.iter().map(|line| line[1]).collect();
-    let mut intercepts: Vec<f64> = lines.iter().map(|line| line[0]).collect();
-    let each_s = median(&mut slopes)?;
-    let mut off: Vec<f64> = slopes.iter().map(|s| (s - each_s).abs()).collect();
+    let mut start = [0, 1].map(|i| lines.iter().map(|line| line[i]).collect::<Vec<f64>>());
+    let mut at = [median(&mut start[0])?, median(&mut start[1])?, 0.0];
+    let columns = |&(when, [count, _]): &(f64, Sample)| [1.0, count, count * when];
+    let off = |at: &[f64; 3], sample: &(f64, Sample)| {
+        sample.1[1]
+            - columns(sample)
+                .iter()
+                .zip(at)
+                .map(|(c, a)| c * a)
+                .sum::<f64>()
+    };
+    // Part of the noise grows with the time (clocks), part does not (rounding, waiting).
+    let size = |at: &[f64; 3], sample: &(f64, Sample)| {
+        let noise = 0.005 * (at[1] * sample.1[0]).abs() + timing.spread_s;
+        (off(at, sample) / noise, noise)
+    };
+    let drifts = rounds.len() > 2;
+    for _ in 0..PASSES {
+        let mut sizes: Vec<f64> = samples.iter().map(|s| size(&at, s).0.abs()).collect();
+        let scale = (MAD_TO_SD * median(&mut sizes)?).max(1e-6);
+        let mut sum = Weighted::<3>::default();
+        for sample in &samples {
+            let (residual, noise) = size(&at, sample);
+            let part = residual / (scale * BISQUARE);
+            let trust = (1.0 - part * part).max(0.0);
+            sum.add(
+                &columns(sample),
+                sample.1[1],
+                trust * trust / (noise * noise),
+            );
+        }
+        let Some(solution) = sum.solve([true, true, drifts]) else {
+            break;
+        };
+        at = solution.at;
+    }
+    let mut spread: Vec<f64> = lines
+        .iter()
+        .zip(0u32..)
+        .map(|(line, i)| (line[1] - at[1] - at[2] * (f64::from(i) / last - 0.5)).abs())
+        .collect();
     Some(Slope {
-        each_s,
-        mad_s: median(&mut off)?,
-        intercept_s: median(&mut intercepts)?.max(0.0),
-        rounds: lines.len() as u32,
+        each_s: at[1],
+        mad_s: median(&mut spread)?,
+        intercept_s: at[0].max(0.0),
     })
-    .filter(|slope| slope.each_s > 0.0)
+    .filter(|slope| slope.each_s > 0.0 && slope.each_s.is_finite())
 }
 
 /// Intercept and slope of the least-squares line through a round.
@@ -209,8 +262,7 @@ mod tests {
         /// Measures several kernels side by side, as a calibration does.
         fn measure(&mut self, truths: &[f64], budget: Budget) -> Vec<Slope> {
             let timing = self.timing();
-            let designs: Vec<Design> =
-                truths.iter().map(|&t| design(t, timing, budget)).collect();
+            let designs: Vec<Design> = truths.iter().map(|&t| design(t, timing, budget)).collect();
             let mut rounds = vec![Vec::new(); truths.len()];
             for round in 0..budget.rounds {
                 for (i, truth) in truths.iter().enumerate() {
@@ -227,10 +279,14 @@ mod tests {
                     rounds[i].push(samples);
                 }
             }
-            rounds.iter().map(|r| slope(r).unwrap()).collect()
+            rounds.iter().map(|r| slope(r, timing).unwrap()).collect()
         }
     }
 
+    const TIMING: Timing = Timing {
+        submission_s: 1e-4,
+        spread_s: 1e-4,
+    };
     const TRUTHS: [f64; 5] = [3e-6, 4e-5, 2.5e-4, 1.7e-3, 9e-3];
 
     fn worst(device: &mut Device, budget: Budget) -> f64 {
@@ -289,16 +345,16 @@ mod tests {
     #[test]
     fn a_clean_line_is_found_exactly() {
         let round: Vec<Sample> = [1.0, 2.0, 4.0].map(|n| [n, 0.002 + 0.0005 * n]).to_vec();
-        let found = slope(&vec![round; 3]).unwrap();
+        let found = slope(&vec![round; 3], TIMING).unwrap();
         assert!((found.each_s - 0.0005).abs() < 1e-15 && (found.intercept_s - 0.002).abs() < 1e-15);
-        assert!(found.mad_s < 1e-15 && found.rounds == 3);
+        assert!(found.mad_s < 1e-15);
     }
 
     #[test]
     fn what_does_not_grow_has_no_slope() {
-        assert_eq!(slope(&[vec![[1.0, 0.2], [2.0, 0.2]]]), None);
-        assert_eq!(slope(&[vec![[1.0, 0.2]]]), None);
-        assert_eq!(slope(&[]), None);
+        assert_eq!(slope(&[vec![[1.0, 0.2], [2.0, 0.2]]], TIMING), None);
+        assert_eq!(slope(&[vec![[1.0, 0.2]]], TIMING), None);
+        assert_eq!(slope(&[], TIMING), None);
     }
 
     #[test]
