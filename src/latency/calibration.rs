@@ -220,7 +220,8 @@ pub struct LayerScaling {
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct Warning {
     /// Stable: software-adapter, made-up-model, drift, fewer-layers, no-f16, no-timestamps,
-    /// timestamps-disagree, nonlinear-layers, poor-fit, poor-check.
+    /// timestamps-disagree, nonlinear-layers, poor-fit, poor-check; from the page besides hidden-page,
+    /// on-battery.
     pub code: String,
     pub message: String,
 }

@@ -2,7 +2,6 @@
 //! with the feature `gpu` alone, into the module that the page loads when that view is opened.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
 
 use js_sys::Function;
 use serde::Serialize;
@@ -11,7 +10,7 @@ use wasm_bindgen::prelude::*;
 use super::{Engine, failure, plain, read, read_scenario};
 use crate::gpu::{Cancel, Gpu, Options, Progress};
 use crate::latency::architecture::Architecture;
-use crate::latency::calibration::{Calibration, Point};
+use crate::latency::calibration::Calibration;
 use crate::latency::roofline::{Card, Stored};
 use crate::latency::step::Step;
 use crate::latency::{ClosedForm, Latency};
@@ -20,7 +19,7 @@ use crate::sched::Policy;
 use crate::study::calibrated;
 
 #[wasm_bindgen(typescript_custom_section)]
-const TYPES: &str = r#"import type { Adapter, Calibration, Derived, Described, ErrorRange, GpuEvent, GpuModel, GpuOptions, GpuPlan, Policy } from "../www/types.js";"#;
+const TYPES: &str = r#"import type { Adapter, Calibration, Derived, Described, ErrorRange, CalibrateProgress, GpuModel, CalibrateOptions, CalibratePlan, Policy } from "../www/types.js";"#;
 
 /// Sequences and context of each, in tokens, of the steps that every calibration is asked for.
 const PLACES: [(u32, u32); 6] = [
@@ -61,22 +60,10 @@ pub struct Described {
     pub error: f64,
     /// The fit's time at each of the calibration's points, s.
     pub predicted: Vec<f64>,
-    /// The fit along each context that was measured.
-    pub curves: Vec<Curve>,
     /// The fit at the same places for every calibration.
     pub places: Vec<Place>,
     /// The same steps by data sheets.
     pub sheets: Vec<DataSheet>,
-}
-
-/// Step time against batch at one context.
-#[derive(Debug, Clone, Serialize)]
-#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
-pub struct Curve {
-    /// Of each sequence, tokens.
-    pub context: u32,
-    pub sequences: Vec<u32>,
-    pub seconds: Vec<f64>,
 }
 
 /// A step that is asked of every calibration.
@@ -156,10 +143,10 @@ impl GpuEngine {
     }
 
     /// What would run, for how long and in how much memory.
-    #[wasm_bindgen(unchecked_return_type = "GpuPlan")]
+    #[wasm_bindgen(unchecked_return_type = "CalibratePlan")]
     pub fn plan(
         &self,
-        #[wasm_bindgen(unchecked_param_type = "GpuOptions")] options: JsValue,
+        #[wasm_bindgen(unchecked_param_type = "CalibrateOptions")] options: JsValue,
     ) -> Result<JsValue, JsValue> {
         let options: Options = read(options, "options")?;
         plain(&self.gpu.plan(&options))
@@ -169,9 +156,9 @@ impl GpuEngine {
     #[wasm_bindgen(unchecked_return_type = "Described")]
     pub async fn calibrate(
         &self,
-        #[wasm_bindgen(unchecked_param_type = "GpuOptions")] options: JsValue,
+        #[wasm_bindgen(unchecked_param_type = "CalibrateOptions")] options: JsValue,
         user_agent: String,
-        #[wasm_bindgen(unchecked_param_type = "(event: GpuEvent) => void")] progress: Function,
+        #[wasm_bindgen(unchecked_param_type = "(event: CalibrateProgress) => void")] progress: Function,
     ) -> Result<JsValue, JsValue> {
         let options: Options = read(options, "options")?;
         let cancel = Cancel::new();
@@ -291,7 +278,6 @@ fn describe(calibration: Calibration) -> Result<JsValue, JsValue> {
             .iter()
             .map(|p| fit.step_s(p.sequences.into(), p.context.into(), p.prefill.into()))
             .collect(),
-        curves: curves(fit, &calibration.points),
         places: PLACES
             .map(|place| Place {
                 sequences: place.0,
@@ -303,30 +289,4 @@ fn describe(calibration: Calibration) -> Result<JsValue, JsValue> {
         calibration,
     };
     plain(&described)
-}
-
-/// The fit at every batch up to the largest that was measured, along each measured context.
-fn curves(model: &Step, points: &[Point]) -> Vec<Curve> {
-    let decoding = || points.iter().filter(|p| p.prefill == 0 && p.sequences > 0);
-    let most = decoding().map(|p| p.sequences).max().unwrap_or_default();
-    let contexts: BTreeSet<u32> = decoding().map(context_of_each).collect();
-    contexts
-        .into_iter()
-        .map(|context| {
-            let sequences: Vec<u32> = (1..=most).collect();
-            let seconds = sequences
-                .iter()
-                .map(|&b| model.step_s(b.into(), f64::from(b) * f64::from(context), 0.0))
-                .collect();
-            Curve {
-                context,
-                sequences,
-                seconds,
-            }
-        })
-        .collect()
-}
-
-fn context_of_each(point: &Point) -> u32 {
-    (f64::from(point.context) / f64::from(point.sequences)).round() as u32
 }

@@ -16,13 +16,15 @@ import { Harness } from "./harness.mjs";
 
 const WAIT = { timeout: 60_000 };
 
-/** A browser without WebGPU's adapter, and one with a software adapter. @type {Harness} */
+/** A browser that has no adapter to give. @type {Harness} */
 let plain;
+/** A browser with a software adapter. @type {Harness} */
+let software;
 before(async () => {
-  plain = await Harness.start();
+  [plain, software] = await Promise.all([Harness.start(), Harness.start({ webgpu: true })]);
 });
 after(async () => {
-  await plain?.close();
+  await Promise.all([plain?.close(), software?.close()]);
 });
 
 /** Complaints, without Chromium's remark about the preloaded module: see studies.test.mjs. @param {string[]} complaints */
@@ -106,11 +108,11 @@ test("from the button to re-drawn charts, and a link that says whose GPU it was"
   // The chart by keyboard: the cursor's reading is announced.
   await page.locator("#calibrate-results .plane").first().focus();
   await page.keyboard.press("Home");
-  assert.match(await page.locator("#calibrate-results .readout").first().innerText(), /1 sequence\s.*context 128/s);
+  assert.match(await page.locator("#calibrate-results .readout").first().innerText(), /1 sequence\s.*tokens in all: /s);
   await page.locator("#calibrate-results details summary").first().click();
   // The rows are made when the table is opened, an event after the click.
   await page.waitForSelector("#calibrate-results details tbody tr", WAIT);
-  assert.equal(await page.locator("#calibrate-results details").first().locator("tbody tr").count(), 7);
+  assert.equal(await page.locator("#calibrate-results details").first().locator("tbody tr").count(), 20);
   assert.deepEqual(await plain.axe(page), []);
 
   await page.click("#use-gpu");
@@ -277,5 +279,150 @@ test("the view fits a phone, in the dark too", async () => {
   await calibrate(page);
   assert.equal(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth), 0);
   assert.deepEqual(await plain.axe(page), []);
+  await page.close();
+});
+
+// ---- The real module -----------------------------------------------------------------------------
+
+/**
+ * Opens the view with the real module in the browser with a software adapter.
+ * @param {string} [line] what runs in the worker before anything else
+ */
+async function openReal(line) {
+  const opened = await software.newPage(null);
+  if (line !== undefined) await beforeWorker(opened.page, line);
+  await opened.page.goto(`${software.url}/#calibrate`);
+  return opened;
+}
+
+/** Lets a line run in the worker before the worker does anything. @type {(page: Page, line: string) => Promise<void>} */
+async function beforeWorker(page, line) {
+  await page.route("**/www/calibrate/worker.js", async (route) => {
+    const response = await route.fetch();
+    await route.fulfill({ response, body: `${await response.text()}\n${line}` });
+  });
+}
+
+test("on a software adapter, from the button to re-drawn charts, as a demonstration throughout", async () => {
+  const { page, complaints } = await openReal();
+  await ready(page);
+  assert.match(await page.locator("#calibrate-notices").innerText(), /software adapter.*demonstration/);
+  assert.equal(await page.inputValue("#gpu-model"), "demo");
+  await page.selectOption("#gpu-length", "quick");
+  await page.click("#calibrate-run");
+  await page.waitForSelector("#calibrate-results .mark.measured", { timeout: 120_000 });
+  await page.waitForSelector("#use-gpu", { timeout: 240_000 });
+  assert.equal(await page.locator(".demonstration").innerText(), "Demonstration");
+  assert.match(await page.locator(".warnings").innerText(), /software/i);
+  assert.ok((await page.locator("#calibrate-results .mark.measured").count()) > 5);
+  assert.ok((await page.locator("#calibrate-results .mark.check").count()) > 1);
+  assert.deepEqual(await software.axe(page), []);
+
+  // What is saved is what the command line reads: the other way round is tested there.
+  const { text } = await download(page, () => page.click("#save-calibration"));
+  const saved = JSON.parse(text);
+  assert.equal(saved.demonstration, true);
+  assert.match(saved.adapter.user_agent, /Chrome/);
+  await page.setInputFiles("#calibration-file", { name: "again.json", mimeType: "application/json", buffer: Buffer.from(text) });
+  await says(page, "#calibrate-status", /^Opened again\.json/);
+
+  const before = await page.locator("#finding").textContent();
+  await page.click("#use-gpu");
+  await says(page, "#whose-gpu", /^Demonstration, no real GPU.*keeps both promises for/);
+  await page.waitForSelector('#page[data-painted][aria-busy="false"]', WAIT);
+  assert.notEqual(await page.locator("#finding").innerText(), before);
+  assert.match(await page.evaluate(() => location.hash), /latency\.linear\.alpha_s=.*gpu=.*demo/);
+  assert.deepEqual(grave(complaints), []);
+  await page.close();
+});
+
+test("a run on the software adapter is cancelled within 300 ms", async () => {
+  const { page, complaints } = await openReal();
+  await ready(page);
+  await page.click("#calibrate-run");
+  await says(page, "#calibrate-progress", /\w/);
+  const took = await cancelled(page, /^Cancelled/);
+  assert.ok(took < 300 + 100, `${took} ms`);
+  await ready(page);
+  assert.equal(await page.locator("#use-gpu").count(), 0);
+  assert.deepEqual(grave(complaints), []);
+  await page.close();
+});
+
+test("a device that is lost in the middle is told, and the next run opens another", async () => {
+  // The device goes a moment after it was given, as when a driver is reset.
+  const { page } = await openReal(`{
+    const request = GPUAdapter.prototype.requestDevice;
+    let times = 0;
+    GPUAdapter.prototype.requestDevice = async function (...what) {
+      const device = await request.apply(this, what);
+      times += 1;
+      if (times === 1) globalThis.lose = () => device.destroy();
+      return device;
+    };
+    addEventListener("message", ({ data }) => data.type === "calibrate" && times === 1 && setTimeout(() => globalThis.lose(), 400));
+  }`);
+  await ready(page);
+  await page.selectOption("#gpu-length", "quick");
+  await page.click("#calibrate-run");
+  await says(page, "#calibrate-notices", /driver was reset.*The simulator is not affected/);
+  await ready(page);
+  await page.click("#calibrate-run");
+  await page.waitForSelector("#calibrate-results .mark.measured", { timeout: 120_000 });
+  await page.click("#calibrate-cancel");
+  await page.close();
+});
+
+test("a browser without an adapter says what to do, looks again when asked, and still opens files", async () => {
+  const { page, complaints } = await plain.newPage(null);
+  await page.goto(`${plain.url}/#calibrate`);
+  await page.waitForSelector("#gpu-look:not([hidden])", WAIT);
+  assert.match(await page.locator("#calibrate-notices").innerText(), /Hardware acceleration.*chrome:\/\/gpu/s);
+  assert.equal(await page.isDisabled("#calibrate-run"), true);
+  assert.deepEqual(await plain.axe(page), []);
+  await page.click("#gpu-look");
+  await page.waitForSelector("#gpu-look:not([hidden])", WAIT);
+  assert.equal(await page.locator("#calibrate-notices .notice").count(), 1);
+  await page.getByRole("link", { name: "Simulator" }).click();
+  await page.waitForSelector('#page[data-painted][aria-busy="false"]', WAIT);
+  assert.deepEqual(grave(complaints).filter((text) => !/No available adapters/.test(text)), []);
+  await page.close();
+});
+
+test("a browser without WebGPU says which have it", async () => {
+  const { page } = await plain.newPage(null);
+  await beforeWorker(page, "delete WorkerNavigator.prototype.gpu;");
+  await page.goto(`${plain.url}/#calibrate`);
+  await says(page, "#calibrate-notices", /current Chrome, Edge, Safari or Firefox/);
+  await page.close();
+});
+
+test("files that are no calibration are answered in words", async () => {
+  const { page, complaints } = await plain.newPage(null);
+  await page.goto(`${plain.url}/#calibrate`);
+  await page.waitForSelector("#gpu-look:not([hidden])", WAIT);
+  for (const [text, answer] of /** @type {const} */ ([
+    ["", /bad\.json/],
+    ["no JSON at all", /bad\.json/],
+    ["[1, 2]", /bad\.json/],
+    ['{"kind": "batchscope-calibration", "version": 99}', /99/],
+    ['{"kind": "something-else", "version": 1}', /something-else|batchscope-calibration/],
+    ['{"kind": "batchscope-calibration", "version": 1, "surprise": 2}', /bad\.json/],
+  ])) {
+    await page.setInputFiles("#calibration-file", { name: "bad.json", mimeType: "application/json", buffer: Buffer.from(text) });
+    await page.waitForSelector('#calibrate-notices [data-kind="file"]', WAIT);
+    assert.match(await page.locator('#calibrate-notices [data-kind="file"]').innerText(), answer, text);
+    await page.locator('#calibrate-notices [data-kind="file"] button').click();
+    assert.equal(await page.locator("#use-gpu").count(), 0);
+  }
+  // Dropped, it is taken for a calibration and not for a trace.
+  await page.evaluate(() => {
+    const dataTransfer = new DataTransfer();
+    dataTransfer.items.add(new File(["{}"], "dropped.json", { type: "application/json" }));
+    document.body.dispatchEvent(new DragEvent("drop", { bubbles: true, cancelable: true, dataTransfer }));
+  });
+  await says(page, '#calibrate-notices [data-kind="file"]', /dropped\.json/);
+  assert.doesNotMatch((await page.locator("#trace-read").textContent()) ?? "", /dropped/);
+  assert.deepEqual(grave(complaints).filter((text) => !/No available adapters/.test(text)), []);
   await page.close();
 });

@@ -11,77 +11,84 @@ const ms = (/** @type {number} */ seconds) => seconds * 1e3;
 /** Context of each sequence of a step, tokens. @param {{sequences: number, context: number}} step */
 export const each = ({ sequences, context }) => Math.round(context / Math.max(1, sequences));
 
-/** The measured points without prompts, by the context of each sequence. @param {Point[]} points */
-function byContext(points) {
-  /** @type {Map<number, Point[]>} */
-  const groups = new Map();
-  for (const point of points) {
-    if (point.prefill > 0 || point.sequences === 0) continue;
-    const context = each(point);
-    groups.set(context, [...(groups.get(context) ?? []), point]);
+/**
+ * The measured steps without prompts as curves over the batch, by the size of the context of all
+ * sequences together. The sizes of one curve are not quite equal (contexts are whole blocks, and
+ * have a longest), so a curve takes the i-th size of each batch, and of a batch that has fewer the
+ * nearest.
+ * @param {Step[]} steps
+ */
+function curvesOf(steps) {
+  /** @type {Map<number, Step[]>} */
+  const batches = new Map();
+  for (const step of steps) batches.set(step.sequences, [...(batches.get(step.sequences) ?? []), step]);
+  for (const batch of batches.values()) batch.sort((a, b) => a.context - b.context);
+  const most = Math.max(0, ...[...batches.values()].map(({ length }) => length));
+  const whole = [...batches.values()].filter(({ length }) => length === most);
+  const sizes = Array.from({ length: most }, (_, i) => median(whole.map((batch) => batch[i]?.context ?? NaN)));
+  /** @type {{size: number, steps: Step[]}[]} */
+  const curves = sizes.map((size) => ({ size, steps: [] }));
+  for (const [, batch] of [...batches].sort(([a], [b]) => a - b)) {
+    for (const [rank, step] of batch.entries()) {
+      const far = sizes.map((size) => Math.abs(Math.log(size / Math.max(1, step.context))));
+      curves[batch.length === most ? rank : far.indexOf(Math.min(...far))]?.steps.push(step);
+    }
   }
-  for (const group of groups.values()) group.sort((a, b) => a.sequences - b.sequences);
-  return new Map([...groups].sort(([a], [b]) => a - b));
+  return curves;
 }
 
+/** @param {number[]} values */
+function median(values) {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)] ?? NaN;
+}
+
+/** A measured point with what the fit says of it, if it is there. @typedef {Point & {fit: number | undefined}} Step */
+
+/** Points that decode and process no prompt. @type {(points: Point[], predicted?: number[]) => Step[]} */
+const decoding = (points, predicted) => points.map((point, i) => ({ ...point, fit: predicted?.[i] })).filter(({ prefill, sequences }) => prefill === 0 && sequences > 0);
+
+/** Two digits are enough to tell the sizes apart. @param {number} size */
+const round = (size) => Number(size.toPrecision(2));
+
 /**
- * Step time against batch, a curve per context: as measured so far, or with the fit.
+ * Step time against batch: as measured so far, or with the fit.
  * @type {(points: Point[], described: Described | null) => Picture}
  */
 export function steps(points, described) {
-  const groups = byContext(points);
-  const curves = new Map((described?.curves ?? []).map((curve) => [curve.context, curve]));
+  const curves = curvesOf(decoding(points, described?.predicted));
+  const all = curves.flatMap((curve) => curve.steps).sort((a, b) => a.sequences - b.sequences);
   /** @type {Series[]} */
-  const series = [];
-  for (const [context, group] of groups) {
-    const curve = curves.get(context);
-    const label = FIGURE.steps.context(context);
-    series.push(
-      curve === undefined
-        ? { name: label, kind: "measured", as: "line", at: group.map((p) => ({ x: p.sequences, y: ms(p.seconds) })), label }
-        : { name: label, kind: "predicted", as: "line", at: curve.sequences.map((x, i) => ({ x, y: ms(curve.seconds[i] ?? NaN) })), label },
-    );
-  }
+  const series = curves.map(({ size, steps: of }) => ({
+    name: FIGURE.steps.contextOf(round(size)),
+    label: FIGURE.steps.context(round(size)),
+    as: "line",
+    ...(described === null
+      ? { kind: /** @type {const} */ ("measured"), at: of.map((s) => ({ x: s.sequences, y: ms(s.seconds) })) }
+      : { kind: /** @type {const} */ ("predicted"), at: of.map((s) => ({ x: s.sequences, y: ms(s.fit ?? NaN) })) }),
+  }));
   for (const kind of /** @type {const} */ (["measured", "held"])) {
-    const wanted = [...groups.values()].flat().filter(({ held_out }) => held_out === (kind === "held"));
-    series.push({ name: kind, kind, as: "points", at: wanted.map((p) => ({ x: p.sequences, y: ms(p.seconds), spread: ms(p.mad_s) })) });
+    const wanted = all.filter(({ held_out }) => held_out === (kind === "held"));
+    series.push({ name: kind, kind, as: "points", at: wanted.map((s) => ({ x: s.sequences, y: ms(s.seconds), spread: ms(s.mad_s) })) });
   }
-  const stops = [...new Set([...groups.values()].flat().map(({ sequences }) => sequences))].sort((a, b) => a - b);
-  /** @type {(context: number, sequences: number) => number | undefined} */
-  const fitted = (context, sequences) => {
-    const i = points.findIndex((p) => p.prefill === 0 && p.sequences === sequences && each(p) === context);
-    return described?.predicted[i];
-  };
+  const stops = [...new Set(all.map(({ sequences }) => sequences))];
   return {
     series,
     stops,
     sentence: described === null ? FIGURE.steps.live : stepsSentence(described),
     legend: described === null ? "" : FIGURE.steps.legend,
-    read: (i) => {
-      const sequences = stops[i] ?? 0;
-      return {
-        where: FIGURE.steps.at(sequences),
-        values: [...groups].flatMap(([context, group]) =>
-          group
-            .filter((p) => p.sequences === sequences)
-            .map((p) => {
-              const fit = fitted(context, sequences);
-              const tail = fit === undefined ? "" : `, ${FIGURE.predicted} ${duration(fit)}`;
-              return { kind: /** @type {"held" | "measured"} */ (p.held_out ? "held" : "measured"), text: `${FIGURE.steps.contextOf(context)}: ${duration(p.seconds)}${tail}` };
-            }),
-        ),
-      };
-    },
+    read: (i) => ({
+      where: FIGURE.steps.at(stops[i] ?? 0),
+      values: all
+        .filter(({ sequences }) => sequences === stops[i])
+        .map(({ context, seconds, held_out, fit }) => ({
+          kind: /** @type {Series["kind"]} */ (held_out ? "held" : "measured"),
+          text: `${FIGURE.steps.contextOf(context)}: ${duration(seconds)}${fit === undefined ? "" : `, ${FIGURE.predicted} ${duration(fit)}`}`,
+        })),
+    }),
     numbers: {
-      head: [FIGURE.steps.rows, ...[...groups.keys()].flatMap((context) => [FIGURE.steps.contextOf(context), ...(described === null ? [] : [FIGURE.predicted])])],
-      rows: stops.map((sequences) => [
-        count(sequences),
-        ...[...groups].flatMap(([context, group]) => {
-          const point = group.find((p) => p.sequences === sequences);
-          const fit = fitted(context, sequences);
-          return [point === undefined ? "" : number(ms(point.seconds)), ...(described === null ? [] : [fit === undefined ? "" : number(ms(fit))])];
-        }),
-      ]),
+      head: [FIGURE.steps.rows, ...FIGURE.steps.columns, ...(described === null ? [] : [FIGURE.predicted])],
+      rows: all.map((s) => [count(s.sequences), count(s.context), number(ms(s.seconds)), ...(s.fit === undefined ? [] : [number(ms(s.fit))])]),
     },
   };
 }
@@ -141,5 +148,5 @@ export function stepWords(step) {
 }
 
 /** Whether the chart of steps has anything to show. @param {Point[]} points */
-export const drawable = (points) => byContext(points).size > 0;
+export const drawable = (points) => decoding(points).length > 0;
 

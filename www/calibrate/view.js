@@ -15,7 +15,7 @@ import { gauge, nameOf } from "./line.js";
 import { results } from "./results.js";
 import { PRECISION, PROBLEM, STATUS, VIEW, WARNING, adapterRows, modelName } from "./words.js";
 
-/** @import { Adapter, Calibration, Described, GpuModel, GpuOptions, Latency, Point, Precision, RunResult, TraceFile } from "../types.js" */
+/** @import { Adapter, Calibration, Described, GpuModel, CalibrateOptions, Latency, Point, Precision, RunResult, TraceFile } from "../types.js" */
 /** @import { State } from "../state.js" */
 
 /** Least time between two announcements of progress to a screen reader, ms. */
@@ -187,7 +187,7 @@ export function calibrateView(host, on) {
     modelHelp.textContent = chosen === undefined ? "" : VIEW.modelHelp(chosen.architecture.layers, chosen.weights);
   }
 
-  /** @returns {GpuOptions | null} */
+  /** @returns {CalibrateOptions | null} */
   function options() {
     const chosen = models.find(({ architecture }) => architecture.name === model.value);
     if (chosen === undefined) return null;

@@ -3,7 +3,7 @@
 
 import { count, duration, number, percent, withUnit } from "../format.js";
 
-/** @import { Adapter, Calibration, ErrorReport, GpuPlan } from "../types.js" */
+/** @import { Adapter, Calibration, ErrorReport, CalibratePlan } from "../types.js" */
 
 /** What a model is called on screen; one that is not here goes by its name. @type {Record<string, string>} */
 export const MODEL = {
@@ -42,7 +42,7 @@ export const VIEW = {
   lengths: { default: "default", quick: "quick: fewer points, wider intervals" },
   plan: "What will run",
   planning: "Working out what would run.",
-  planned: /** @param {GpuPlan} plan */ ({ seconds, bytes, layers }) =>
+  planned: /** @param {CalibratePlan} plan */ ({ seconds, bytes, layers }) =>
     `About ${duration(seconds)} with ${bytesOf(bytes)} of GPU memory and ${count(layers)} ${layers === 1 ? "layer" : "layers"} of the model. The screen may stutter meanwhile. It starts when you press the button, not before.`,
   steps: "Step by step",
   calibrate: "Calibrate",
@@ -95,15 +95,14 @@ export const STATUS = {
   /** Where a stage has no words of its own the module's are shown. @type {Record<string, string>} */
   stages: {
     open: "opening the GPU",
-    read: "streaming reads",
-    launch: "cost of a launch",
-    gemv: "matrix kernels",
-    attention: "attention",
+    build: "filling its memory with a model",
+    verify: "checking its results",
+    read: "reading its memory",
+    kernels: "each kernel",
     points: "step times",
     checks: "whole steps that the fit has not seen",
-    layers: "steps with fewer layers",
-    drift: "repeating the first measurement",
-    fit: "fitting",
+    layers: "whole steps with fewer layers",
+    drift: "the first measurement once more",
   },
   at: /** @type {(stage: string, what: string) => string} */ (stage, what) => {
     const words = STATUS.stages[stage] ?? stage;
@@ -233,12 +232,12 @@ export const FIGURE = {
     x: "decoding sequences in the step (log scale)",
     y: "time of a step, ms",
     context: /** @param {number} tokens */ (tokens) => `${count(tokens)} tokens`,
-    contextOf: /** @param {number} tokens */ (tokens) => `context ${count(tokens)}`,
+    contextOf: /** @param {number} tokens */ (tokens) => `${count(tokens)} tokens in all`,
     at: /** @param {number} n */ (n) => `${count(n)} ${n === 1 ? "sequence" : "sequences"}`,
     table: "Time of one decode step, ms",
     rows: "sequences",
-    empty: "The chart fills while it is measured.",
-    legend: "Points were measured, bars span their median deviation, hollow ones were held out of the fit; lines are the fit.",
+    columns: ["context, tokens in all", "measured"],
+    legend: "A curve for each size of the context of all sequences together. Points were measured, bars span their median deviation, hollow ones were held out of the fit; lines join what the fit says at the points.",
     live: "Points as they are measured; the lines follow when the fit is done.",
   },
   residuals: {

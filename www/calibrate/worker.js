@@ -27,7 +27,7 @@
 
 import init, { Engine, GpuEngine } from "../../pkg-gpu/batchscope.js";
 
-/** @import { ErrorReport, FromGpu, GpuEvent, GpuProgress, ToGpu, TraceFile, Scenario } from "../types.js" */
+/** @import { ErrorReport, FromGpu, CalibrateProgress, GpuProgress, ToGpu, TraceFile, Scenario } from "../types.js" */
 /** @template {ToGpu["type"]} T @typedef {Extract<ToGpu, {type: T}>} Question */
 
 /** Least time between two progress messages, ms. */
@@ -152,7 +152,7 @@ function batched(runId) {
   };
   return {
     flush,
-    take: (/** @type {GpuEvent} */ { stage, what, done, kernel, point, check }) => {
+    take: (/** @type {CalibrateProgress} */ { stage, what, done, kernel, point, check }) => {
       /** @type {Pick<GpuProgress, "kernels" | "points" | "checks">} */
       const { kernels, points, checks } = gathered ?? { kernels: [], points: [], checks: [] };
       if (kernel !== null) kernels.push(kernel);
