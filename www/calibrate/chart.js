@@ -271,7 +271,7 @@ export function ticks(low, high, wanted) {
 function logTicks(low, high, scale, few) {
   const found = [];
   const base = scale === "log2" ? 2 : 10;
-  const digits = scale === "log2" || few || high - low > 2 ? [1] : [1, 2, 5];
+  const digits = scale === "log2" || high - low > 2 ? [1] : few || high - low > 1 ? [1, 2, 5] : [1, 1.5, 2, 3, 5, 7];
   for (let power = Math.floor(low) - 1; power <= Math.ceil(high); power += 1) {
     for (const digit of digits) {
       const value = digit * base ** power;
