@@ -7,10 +7,11 @@
 //! | room | what it holds |
 //! |---|---|
 //! | [`error`] | the one error enum: stable code, sentence, file/row/field |
+//! | `json` | what is wrong with JSON text, in words of JSON |
 //! | [`quantiles`] | exact order statistics of a stream, without sorting it |
 //! | [`trace`] | requests in: the columnar [`Trace`], a reader per format, generators, predictors |
-//! | [`least_squares`] | Levenberg-Marquardt in three parameters, Student's t |
-//! | [`latency`] | how long work takes: the published linear model, the least-squares fit |
+//! | [`least_squares`] | Levenberg-Marquardt in three parameters, linear models in any number, Student's t |
+//! | [`latency`] | how long work takes: the published linear model, the step of a real server, rooflines, fits |
 //! | [`sched`] | who runs next and with whom: policies, bins, memory bound, SLA controller |
 //! | [`scenario`] | the complete description of one run, its defaults, validation and presets |
 //! | [`sim`] | the clock: fleet and event order, the closed-batch engine |
@@ -47,8 +48,6 @@ pub mod trace;
 
 #[cfg(feature = "cli")]
 pub mod cli;
-#[cfg(feature = "gpu")]
-pub mod gpu;
 #[cfg(feature = "web")]
 pub mod web;
 

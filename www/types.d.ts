@@ -142,6 +142,49 @@ below_range_to_last: boolean, };
 export type Boundaries = "equal-mass-outputs" | "equal-mass-predictions" | "equal-width" | "fixed" | "exponential-optimal";
 
 /**
+ * What to calibrate.
+ */
+export type CalibrateOptions = { architecture: Architecture, precision: Precision, 
+/**
+ * Fewer sizes, fewer and shorter repetitions.
+ */
+quick: boolean, seed: number, };
+
+/**
+ * What would run.
+ */
+export type CalibratePlan = { 
+/**
+ * About how long, s, on a GPU.
+ */
+seconds: number, 
+/**
+ * GPU memory, if all layers fit.
+ */
+bytes: number, layers: number, 
+/**
+ * The stages in their order.
+ */
+steps: Array<string>, };
+
+/**
+ * What a calibration is busy with, and what it has just found.
+ */
+export type CalibrateProgress = { 
+/**
+ * build, verify, read, kernels, points, checks, layers or drift.
+ */
+stage: string, 
+/**
+ * What is measured now.
+ */
+what: string, 
+/**
+ * From 0 to 1.
+ */
+done: number, kernel: KernelTime | null, point: Point | null, check: Check | null, };
+
+/**
  * A whole calibration.
  */
 export type Calibration = { 
@@ -189,6 +232,19 @@ demonstration: boolean,
 took_s: number, };
 
 /**
+ * A data sheet that is known by name.
+ */
+export type Card = { 
+/**
+ * As on the command line.
+ */
+key: string, hardware: Hardware, 
+/**
+ * bytes, at 1e9 a GB.
+ */
+memory_bytes: number, };
+
+/**
  * The latency distribution: `fraction[i]` of the requests took less than `latency_s[i]`.
  */
 export type CdfColumns = { latency_s: Float64Array, fraction: Float64Array, };
@@ -205,6 +261,20 @@ measured_s: number, mad_s: number, predicted_s: number,
  * (predicted - measured)/measured.
  */
 error: number, };
+
+/**
+ * A [`Step`] in the closed-batch form, and how far that form is from the steps.
+ */
+export type ClosedForm = { linear: Linear, 
+/**
+ * Median and greatest error of `linear` against the sum over steps, in proportion, over the
+ * batches that it was derived from.
+ */
+median_error: number, worst_error: number, 
+/**
+ * Those batches: sizes from 1 to this, and lengths (prompt + output) from and to these, tokens.
+ */
+max_batch: number, lengths: [number, number], };
 
 /**
  * A closed loop: a fixed number of users, each sending its requests one after another. All send
@@ -298,35 +368,27 @@ at_least_running: boolean,
 band_from_delta: boolean, };
 
 /**
- * Step time against batch at one context.
+ * What a GPU's data sheet allows the calibrated model at best.
  */
-export type Curve = { 
+export type DataSheet = { card: Card, 
 /**
- * Of each sequence, tokens.
+ * Whether it is the measured GPU's own.
  */
-context: number, sequences: Array<number>, seconds: Array<number>, };
-
+own: boolean, 
 /**
- * What a GPU's data sheet allows the calibrated model.
+ * Times of [`Described::places`], s.
  */
-export type DataSheet = { name: string, source: string, bytes_per_s: number, 
+seconds: Array<number>, 
 /**
- * Dense, f16.
+ * Of the measured GPU's own sheet, at the same places: the share of its peak bandwidth and
+ * arithmetic that the fitted times amount to.
  */
-flops: number, 
-/**
- * A step of 1 and of 32 sequences with 1,024 tokens of context each, s.
- */
-one_s: number, many_s: number, };
+mbu: Array<number> | null, mfu: Array<number> | null, };
 
 /**
  * A latency model for a trace's lengths.
  */
-export type Derived = { latency: Latency, 
-/**
- * Greatest relative difference to the exact sum over steps.
- */
-worst_error: number, };
+export type Derived = { latency: Latency, form: ClosedForm, };
 
 /**
  * A calibration with what its fit says.
@@ -337,19 +399,19 @@ export type Described = { calibration: Calibration,
  */
 text: string, 
 /**
+ * How far off the fitted times typically are, in proportion.
+ */
+error: number, 
+/**
  * The fit's time at each of the calibration's points, s.
  */
 predicted: Array<number>, 
-/**
- * The fit along each context that was measured.
- */
-curves: Array<Curve>, 
 /**
  * The fit at the same places for every calibration.
  */
 places: Array<Place>, 
 /**
- * The same step by data sheets.
+ * The same steps by data sheets.
  */
 sheets: Array<DataSheet>, };
 
@@ -359,9 +421,25 @@ sheets: Array<DataSheet>, };
 export type Distribution = { count: number, mean: number, p50: number, p90: number, p95: number, p99: number, max: number, };
 
 /**
- * The figures with all step times shorter and longer.
+ * The main figures of a run within the error of its step times.
  */
-export type ErrorRange = { shorter: RangeEnd, longer: RangeEnd, };
+export type ErrorRange = { 
+/**
+ * By how much the steps are faster and slower, in proportion.
+ */
+error: number, 
+/**
+ * Share of the requests that met both SLAs.
+ */
+joint: Moved, 
+/**
+ * E2E latency, s.
+ */
+e2e_p95_s: Moved, 
+/**
+ * Requests that met both SLAs, per second.
+ */
+goodput_requests_per_s: Moved, };
 
 /**
  * An [`Error`] as plain data.
@@ -449,7 +527,7 @@ export type Format = "burstgpt" | "azure" | "mooncake" | "csv" | "jsonl";
 /**
  * From the worker to the page.
  */
-export type FromGpu = { "type": "ready", models: Array<GpuModel>, } | { "type": "opened", runId: number, adapter: Adapter, } | { "type": "planned", runId: number, plan: GpuPlan, } | { "type": "progress", runId: number, progress: GpuProgress, } | { "type": "calibrated", runId: number, result: Described, } | { "type": "described", runId: number, result: Described, } | { "type": "derived", runId: number, derived: Derived, } | { "type": "ranged", runId: number, ranges: Array<PolicyRange>, } | { "type": "cancelled", runId: number, } | { "type": "error", runId: number, error: ErrorReport, } | { "type": "crashed", runId: number, message: string, };
+export type FromGpu = { "type": "ready", models: Array<GpuModel>, } | { "type": "opened", runId: number, adapter: Adapter, } | { "type": "planned", runId: number, plan: CalibratePlan, } | { "type": "progress", runId: number, progress: GpuProgress, } | { "type": "calibrated", runId: number, result: Described, } | { "type": "described", runId: number, result: Described, } | { "type": "derived", runId: number, derived: Derived, } | { "type": "ranged", runId: number, ranges: Array<PolicyRange>, } | { "type": "cancelled", runId: number, } | { "type": "error", runId: number, error: ErrorReport, } | { "type": "crashed", runId: number, message: string, };
 
 /**
  * From the coordinator to the page.
@@ -461,8 +539,6 @@ export type FromStudies = { "type": "ready", studies: Array<StudyInfo>, } | { "t
  */
 export type FromWorker = { "type": "ready", version: string, } | { "type": "trace", runId: number, trace: TraceInfo, } | { "type": "progress", runId: number, stage: Stage, done: number, } | { "type": "result", runId: number, result: RunResult, } | { "type": "done", runId: number, elapsedMs: number, } | { "type": "cancelled", runId: number, } | { "type": "error", runId: number, policy: Policy | null, error: ErrorReport, } | { "type": "csv", runId: number, policy: Policy, blob: Blob, } | { "type": "digests", runId: number, policy: Policy, digests: { [key in string]: string }, } | { "type": "seed", runId: number, seed: number, } | { "type": "crashed", runId: number, message: string, };
 
-export type GpuEvent = { stage: string, what: string, done: number, kernel: KernelTime | null, point: Point | null, check: Check | null, };
-
 /**
  * A model that can be run.
  */
@@ -471,10 +547,6 @@ export type GpuModel = { architecture: Architecture,
  * Weights that a step reads.
  */
 weights: number, };
-
-export type GpuOptions = { architecture: Architecture, precision: Precision, quick: boolean, seed: number, };
-
-export type GpuPlan = { seconds: number, bytes: number, layers: number, steps: Array<string>, };
 
 /**
  * What a calibration is at, and what it measured since the last message.
@@ -856,6 +928,11 @@ export type Metric = "requests" | "successful" | "failed" | "error_rate" | "conc
  */
 export type ModelSize = { params: number, bytes_per_param: number, };
 
+/**
+ * A figure as simulated, with all steps faster, and with all steps slower.
+ */
+export type Moved = { at: number | null, faster: number | null, slower: number | null, };
+
 export type NamedBlob = { name: string, blob: Blob, };
 
 /**
@@ -933,7 +1010,7 @@ export type Policy = "static-fifo" | "dynamic" | "multi-bin" | "multi-bin-dynami
 /**
  * The figures of one scheduler at both ends of an error.
  */
-export type PolicyRange = { policy: Policy, shorter: RangeEnd, longer: RangeEnd, };
+export type PolicyRange = { policy: Policy, range: ErrorRange, };
 
 /**
  * How weights are stored.
@@ -1011,19 +1088,6 @@ tokens_per_s: number, requests_per_s: number,
  * Requests without token violation over the makespan.
  */
 capacity_qps_under_sla: number, };
-
-/**
- * One end of an error bar.
- */
-export type RangeEnd = { 
-/**
- * Share of requests that kept both promises.
- */
-joint: number | null, 
-/**
- * E2E latency, s.
- */
-p95_s: number | null, };
 
 /**
  * What a reader found and what it mended; shown to the person, never swallowed.
@@ -1522,7 +1586,7 @@ export type Times = { avg: number | null, p50: number | null, p95: number | null
 /**
  * From the page to the worker.
  */
-export type ToGpu = { "type": "open", runId: number, } | { "type": "plan", runId: number, options: GpuOptions, } | { "type": "calibrate", runId: number, options: GpuOptions, } | { "type": "cancel", runId: number, } | { "type": "read", runId: number, name: string, text: string, } | { "type": "describe", runId: number, calibration: Calibration, } | { "type": "derive", runId: number, calibration: Calibration, scenario: Scenario, file: TraceFile | null, } | { "type": "range", runId: number, scenario: Scenario, policies: Array<Policy>, file: TraceFile | null, error: number, };
+export type ToGpu = { "type": "open", runId: number, } | { "type": "plan", runId: number, options: CalibrateOptions, } | { "type": "calibrate", runId: number, options: CalibrateOptions, } | { "type": "cancel", runId: number, } | { "type": "read", runId: number, name: string, text: string, } | { "type": "describe", runId: number, calibration: Calibration, } | { "type": "derive", runId: number, calibration: Calibration, scenario: Scenario, policies: Array<Policy>, file: TraceFile | null, } | { "type": "range", runId: number, summaries: Array<Summary>, file: TraceFile | null, error: number, };
 
 /**
  * From the page to the coordinator.
@@ -1590,7 +1654,8 @@ export type Variant = "off" | "nov24" | "nov29" | "paper";
 export type Warning = { 
 /**
  * Stable: software-adapter, made-up-model, drift, fewer-layers, no-f16, no-timestamps,
- * timestamps-disagree, nonlinear-layers, poor-fit, poor-check.
+ * timestamps-disagree, nonlinear-layers, poor-fit, poor-check; from the page besides hidden-page,
+ * on-battery.
  */
 code: string, message: string, };
 

@@ -3,7 +3,7 @@
 
 import { count, duration, number, percent, withUnit } from "../format.js";
 
-/** @import { Adapter, Calibration, ErrorReport, CalibratePlan } from "../types.js" */
+/** @import { Adapter, CalibratePlan, Calibration, ErrorReport, ServedLevels } from "../types.js" */
 
 /** What a model is called on screen; one that is not here goes by its name. @type {Record<string, string>} */
 export const MODEL = {
@@ -253,11 +253,66 @@ export const FIGURE = {
     legend: "Dots were fitted, circles held out, diamonds are whole steps, run with every layer in turn.",
     kind: { fitted: "fitted", held: "held out", check: "whole step" },
   },
+  serveTbt: {
+    title: "Time between tokens",
+    label: "Median time between tokens against simulated users",
+    x: "simulated users (log scale)",
+    y: "time between tokens, median, ms",
+    table: "Time between tokens, median, ms",
+  },
+  serveRate: {
+    title: "Output of all users together",
+    label: "Output tokens per second against simulated users",
+    x: "simulated users (log scale)",
+    y: "output, tokens/s",
+    table: "Output, tokens/s",
+  },
   keys: "Arrow keys move the cursor, Home and End jump, Escape hides it.",
   showNumbers: "Show the numbers",
   numbers: "Numbers of the figure",
   measured: "measured",
   predicted: "predicted",
+};
+
+export const SERVE = {
+  title: "Serve simulated users",
+  help: "The whole decoder serves users who each wait for an answer before they ask again; requests join and leave at every step. What they get is measured, and what the fitted model predicts for the same load stands beside it.",
+  users: "Users",
+  usersHelp: "Levels to serve one after another, each of 1 to 64 users.",
+  requests: "Requests of each user",
+  prompt: "Prompt",
+  output: "Output",
+  tokens: "tokens",
+  run: "Serve them on this GPU",
+  predict: "Predict only",
+  cancel: "Stop serving",
+  bar: "Progress of serving",
+  building: "building the decoder",
+  done: "Served.",
+  predicted: "Predicted; nothing was measured.",
+  table: "What users get, measured / predicted",
+  head: ["Users", "TTFT, P50", "Time between tokens, P50", "Time between tokens, P95", "Output, tok/s", "MBU", "MFU"],
+  report: "The report, with the fit of the saturation study",
+  /** @type {(users: number, answered: number, requests: number, tokens: number) => string} */
+  at: (users, answered, requests, tokens) => `${SERVE.usersAt(users)}: ${count(answered)} of ${count(requests)} answered, ${count(tokens)} tokens`,
+  usersAt: /** @param {number} users */ (users) => `${count(users)} ${users === 1 ? "user" : "users"}`,
+  /** @type {(levels: number, users: number) => string} */
+  badUsers: (levels, users) => `Users are up to ${levels} different whole numbers from 1 to ${users}, with commas between them.`,
+  badNumbers: "Requests, prompt and output are whole numbers from 1 to 8,192.",
+  /** @type {(levels: ServedLevels["levels"], most: number | null) => string} */
+  rateSentence: (levels, most) => {
+    const last = levels.at(-1)?.comparison;
+    if (last === undefined) return "";
+    const best = last.measured ?? last.predicted;
+    const ceiling = most === null ? "" : ` The curve u/(K + u) through the levels ends at ${number(most)} tokens/s.`;
+    return `${SERVE.usersAt(best.load.users)} together get ${number(best.level.tok_s)} tokens/s${last.measured === null ? ", predicted" : ""}.${ceiling}`;
+  },
+  /** @param {ServedLevels["levels"]} levels */
+  errorSentence: (levels) => {
+    const errors = levels.flatMap(({ comparison: { step_errors: errors } }) => (errors === null ? [] : [errors.median_size])).sort((a, b) => a - b);
+    if (errors.length === 0) return "Predicted from the fit; nothing was measured.";
+    return `The fit is off by ${percent(errors[0] ?? NaN)} to ${percent(errors.at(-1) ?? NaN)} at the steps that were served (median of each level).`;
+  },
 };
 
 export const COMPARE = {
