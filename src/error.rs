@@ -73,6 +73,18 @@ pub enum Error {
         field: String,
         problem: String,
     },
+    /// Text that is not a calibration, or one with a number outside its range.
+    #[error("{file}{}{}: {problem}", at_line(*.line, *.column), at_field(.field))]
+    #[cfg(any(feature = "cli", feature = "figures", feature = "gpu"))]
+    BadCalibration {
+        file: String,
+        /// 0 where the text is fine and what it says is not.
+        line: usize,
+        column: usize,
+        /// Dotted path of the field, empty where the text is not JSON at all.
+        field: String,
+        problem: String,
+    },
     /// Two settings that contradict each other.
     #[error("{what}: {why}")]
     Contradiction { what: String, why: String },
@@ -153,6 +165,8 @@ impl Error {
             Error::BadArgument { .. } => "bad-argument",
             Error::BadField { .. } => "bad-field",
             Error::BadScenario { .. } => "bad-scenario",
+            #[cfg(any(feature = "cli", feature = "figures", feature = "gpu"))]
+            Error::BadCalibration { .. } => "bad-calibration",
             Error::Contradiction { .. } => "contradiction",
             Error::NoFit { .. } => "no-fit",
             #[cfg(feature = "cli")]
@@ -182,6 +196,14 @@ impl Error {
             | Error::NoFit { file, .. } => (Some(file), None, None),
             Error::BadField { field, .. } => (None, None, Some(field)),
             Error::BadScenario {
+                file, line, field, ..
+            } => (
+                Some(file),
+                (*line > 0).then_some(*line as u64),
+                (!field.is_empty()).then_some(field),
+            ),
+            #[cfg(any(feature = "cli", feature = "figures", feature = "gpu"))]
+            Error::BadCalibration {
                 file, line, field, ..
             } => (
                 Some(file),

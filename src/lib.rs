@@ -35,6 +35,7 @@
 pub mod error;
 #[cfg(feature = "gpu")]
 pub mod gpu;
+mod json;
 pub mod latency;
 pub mod least_squares;
 pub mod metrics;

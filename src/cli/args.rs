@@ -7,6 +7,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use super::studies::StudyCommand;
 use crate::Error;
+use crate::latency::architecture::{Architecture, Precision};
+use crate::latency::roofline::Card;
 use crate::scenario::{ClosedLoop, Preset, Scenario, Source};
 use crate::sched::{Boundaries, Policy};
 use crate::study::capacity::Which;
@@ -43,6 +45,8 @@ pub enum Command {
     Sweep(SweepArgs),
     /// Fit the closed-batch latency model to a grid of measured batch times.
     Fit(FitArgs),
+    /// Print the step times that data sheets allow a model at best.
+    Roofline(RooflineArgs),
 }
 
 #[derive(Subcommand)]
@@ -83,6 +87,10 @@ pub struct ScenarioArgs {
     /// Think time after each answer, s, uniform between the two; default: none, or the scenario's.
     #[arg(long, value_name = "MIN,MAX", num_args = 1, allow_hyphen_values = true, value_parser = think)]
     pub think: Option<[f64; 2]>,
+    /// Latency of a calibrated GPU, as `calibrate` and the page write it, instead of the scenario's
+    /// ("-" for standard input); memory stays the scenario's.
+    #[arg(long, value_name = "CALIBRATION")]
+    pub latency: Option<PathBuf>,
     /// Failed requests (0 output tokens): leave out, or serve as the published studies did.
     #[arg(long, value_name = "WHAT")]
     pub failed: Option<FailedArg>,
@@ -231,6 +239,44 @@ pub struct FitArgs {
     pub json: bool,
 }
 
+#[derive(Parser)]
+pub struct RooflineArgs {
+    /// The model; default: the calibration's.
+    #[arg(long, value_name = "MODEL", required_unless_present = "latency", value_parser = model)]
+    pub model: Option<Architecture>,
+    /// How weights are stored; default: f16, or as in the calibration.
+    #[arg(long, value_name = "P")]
+    pub precision: Option<PrecisionArg>,
+    /// One data sheet; default: all, or that of the calibrated GPU where it is known.
+    #[arg(long, value_name = "NAME", value_parser = card, conflicts_with_all = ["bandwidth", "tflops"])]
+    pub hardware: Option<Card>,
+    /// A data sheet of one's own: peak memory bandwidth, GB/s.
+    #[arg(long, value_name = "GB_S", requires = "tflops", value_parser = number(1e-3, 1e9))]
+    pub bandwidth: Option<f64>,
+    /// And its peak rate of dense arithmetic, TFLOP/s.
+    #[arg(long, value_name = "T", requires = "bandwidth", value_parser = number(1e-3, 1e9))]
+    pub tflops: Option<f64>,
+    /// Context of each sequence, tokens.
+    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = count(0, MAX_CONTEXT))]
+    pub context: u32,
+    /// A calibration, to set its steps beside ("-" for standard input).
+    #[arg(long, value_name = "CALIBRATION")]
+    pub latency: Option<PathBuf>,
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Longest context of `roofline`, tokens.
+pub const MAX_CONTEXT: u32 = 10_000_000;
+
+fn model(name: &str) -> Result<Architecture, String> {
+    Architecture::preset(name).ok_or_else(|| Architecture::PRESETS.join(", "))
+}
+
+fn card(name: &str) -> Result<Card, String> {
+    Card::preset(name).ok_or_else(|| Card::PRESETS.join(", "))
+}
+
 /// Most threads of any command.
 const MAX_JOBS: usize = 1024;
 
@@ -350,6 +396,12 @@ choice!(FailedArg, Failed, [
     Failed::Drop => "drop", "leave them out and count them";
     Failed::Keep => "keep", "serve them, as the published studies did";
 ]);
+choice!(PrecisionArg, Precision, [
+    Precision::F32 => "f32", "4 bytes";
+    Precision::F16 => "f16", "2 bytes";
+    Precision::Int8 => "int8", "8 bits in blocks of 32 with an f16 scale";
+    Precision::Int4 => "int4", "4 bits in blocks of 32 with an f16 scale";
+]);
 choice!(PresetArg, Preset, [
     Preset::StressV2 => "stress-v2", "fitted latency grid, 30 ms and 20 s";
     Preset::TwoStep => "two-step", "fall-back latency model, 50 ms and 10 s";
@@ -404,6 +456,7 @@ mod tests {
         check(|a: &WhichArg| a.0);
         check(|a: &BoundariesArg| a.0);
         check(|a: &PredictorArg| a.0);
+        check(|a: &PrecisionArg| a.0);
         for preset in PresetArg::value_variants() {
             let name = preset.to_possible_value().unwrap().get_name().to_owned();
             assert_eq!(preset.0.name(), name);

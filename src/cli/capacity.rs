@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::args::CapacityArgs;
-use super::{files, pool, run, table};
+use super::{calibrated, files, pool, run, table};
 use crate::scenario::Source;
 use crate::study::capacity::{
     Estimate, Fewest, Highest, Promise, Replication, Simulate, fewest_gpus,
@@ -23,7 +23,7 @@ pub struct HighestRate {
 
 /// Searches and prints.
 pub fn capacity(args: CapacityArgs) -> Result<(), Error> {
-    let (scenario, file) = run::resolve(&args.scenario)?;
+    let (mut scenario, file) = run::resolve(&args.scenario)?;
     let promise = Promise {
         which: args.of.0,
         share: args.attainment,
@@ -67,6 +67,18 @@ pub fn capacity(args: CapacityArgs) -> Result<(), Error> {
         Source::File { .. } => Some(Arc::new(run::load(&scenario, file.as_deref())?)),
         Source::Synthetic(_) => None,
     };
+    let calibrated = match (&args.scenario.latency, &shared) {
+        (None, _) => None,
+        (Some(_), Some(trace)) => calibrated::put_on(&args.scenario, trace, &mut scenario)?,
+        // Replications have other seeds and the same mean lengths; one form serves all.
+        (Some(_), None) => {
+            let trace = run::load(&scenario, None)?;
+            calibrated::put_on(&args.scenario, &trace, &mut scenario)?
+        }
+    };
+    let note = calibrated
+        .as_ref()
+        .map_or_else(String::new, |c| c.about(None).text(&scenario));
     let jobs = args.jobs.unwrap_or_else(pool::default_jobs);
     let replications = each(jobs, 0..args.replications, |index| {
         let trace = match &shared {
@@ -90,7 +102,9 @@ pub fn capacity(args: CapacityArgs) -> Result<(), Error> {
                 replication.attempt(trace, rate, gpus, simulate)
             })
         })?;
-        return show(args.json, &found, |f: &Fewest| table::fewest(f, &promise));
+        return show(args.json, &found, |f: &Fewest| {
+            table::fewest(f, &promise) + &note
+        });
     }
     let highest: Vec<Highest> = each(jobs, replications.iter(), |(trace, replication)| {
         replication.highest_rate(trace, simulate)
@@ -107,7 +121,7 @@ pub fn capacity(args: CapacityArgs) -> Result<(), Error> {
         replications: highest,
     };
     show(args.json, &found, |f| {
-        table::highest_rate(f.rate_per_s, &f.replications, &scenario, &promise)
+        table::highest_rate(f.rate_per_s, &f.replications, &scenario, &promise) + &note
     })
 }
 

@@ -1,6 +1,7 @@
 //! The command line: arguments in, tables, JSON and whole files out. No logic of the simulator's.
 
 mod args;
+mod calibrated;
 mod capacity;
 mod files;
 mod fit;
@@ -9,6 +10,7 @@ mod journal;
 mod manifest;
 mod pool;
 mod reproduce;
+mod roofline;
 mod run;
 mod studies;
 mod study;
@@ -53,6 +55,7 @@ pub fn main() -> ExitCode {
         Command::Reproduce(args) => reproduce::reproduce(args),
         Command::Sweep(args) => sweep::sweep(args),
         Command::Fit(args) => fit::fit(args),
+        Command::Roofline(args) => roofline::roofline(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -86,6 +89,7 @@ fn fail(error: &Error) -> ExitCode {
         | Error::UnknownFormat { .. }
         | Error::EmptyTrace { .. }
         | Error::Truncated { .. }
+        | Error::BadCalibration { .. }
         | Error::NoFit { .. }
         | Error::FailedLines { .. } => BAD_DATA,
         #[cfg(feature = "gpu")]

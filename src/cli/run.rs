@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::args::{RunArgs, ScenarioArgs};
-use super::{files, interrupt, table};
+use super::calibrated::WithNote;
+use super::{calibrated, files, interrupt, table};
 use crate::metrics::rows;
 use crate::scenario::{ClosedLoop, Source, Ties};
 use crate::sched::{Boundaries, Policy};
@@ -16,14 +17,26 @@ use crate::trace::predict::Kind;
 use crate::{Error, Outcome, Scenario, Trace};
 
 pub fn run(args: RunArgs) -> Result<(), Error> {
-    let (scenario, trace_file) = resolve(&args.scenario)?;
-    if args.print_scenario {
+    let (mut scenario, trace_file) = resolve(&args.scenario)?;
+    let print = |scenario: &Scenario| {
         let json = scenario.to_json();
-        return files::print(|output| writeln!(output, "{json}"));
+        files::print(|output| writeln!(output, "{json}"))
+    };
+    if args.print_scenario && args.scenario.latency.is_none() {
+        return print(&scenario);
     }
     keep_apart(&args, trace_file.as_deref())?;
     let trace = load(&scenario, trace_file.as_deref())?;
+    let calibrated = calibrated::put_on(&args.scenario, &trace, &mut scenario)?;
+    if args.print_scenario {
+        return print(&scenario);
+    }
     let outcome = replay(&trace, &scenario)?;
+    let note = match &calibrated {
+        // Digests say nothing of a calibration.
+        Some(calibrated) if !args.digest => Some(calibrated.note(&trace, &outcome.summary)?),
+        _ => None,
+    };
     // Files first: a table on the screen says that everything asked for is there.
     if let Some(path) = &args.requests_csv {
         files::write(path, |file| rows::requests_csv(&trace, &outcome, file))?;
@@ -32,11 +45,20 @@ pub fn run(args: RunArgs) -> Result<(), Error> {
         files::write(path, |file| rows::batches_csv(&outcome, file))?;
     }
     if args.json {
-        files::print_json(&outcome.summary)
+        match &note {
+            Some(calibration) => files::print_json(&WithNote {
+                summary: &outcome.summary,
+                calibration,
+            }),
+            None => files::print_json(&outcome.summary),
+        }
     } else if args.digest {
         files::print_json(&outcome.digests())
     } else {
-        let text = table::outcome(&outcome.summary, &trace.report);
+        let mut text = table::outcome(&outcome.summary, &trace.report);
+        if let Some(note) = &note {
+            text += &note.text(&scenario);
+        }
         files::print(|output| output.write_all(text.as_bytes()))
     }
 }
@@ -47,6 +69,7 @@ fn keep_apart(args: &RunArgs, trace: Option<&Path>) -> Result<(), Error> {
         ("--requests-csv", args.requests_csv.as_deref()),
         ("--batches-csv", args.batches_csv.as_deref()),
         ("the trace", trace),
+        ("--latency", args.scenario.latency.as_deref()),
     ];
     for (i, (output, a)) in files.iter().enumerate() {
         for (other, b) in &files[i + 1..] {
@@ -65,6 +88,7 @@ fn keep_apart(args: &RunArgs, trace: Option<&Path>) -> Result<(), Error> {
 
 /// The scenario of file, preset and flags, in this order, and where its trace is.
 pub fn resolve(args: &ScenarioArgs) -> Result<(Scenario, Option<PathBuf>), Error> {
+    calibrated::one_standard_input(args)?;
     let mut s = match &args.scenario {
         Some(path) => Scenario::from_json(&files::read_text(path)?, &path.display().to_string())?,
         None => Scenario::default(),

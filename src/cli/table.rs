@@ -12,7 +12,7 @@ use crate::trace::{LengthStats, ReadReport, Stats};
 use crate::{Scenario, Trace};
 
 /// Four significant digits, or "-" for what does not exist.
-fn short(value: impl Into<Option<f64>>) -> String {
+pub fn short(value: impl Into<Option<f64>>) -> String {
     let Some(value) = value.into() else {
         return "-".to_owned();
     };
@@ -27,7 +27,7 @@ fn short(value: impl Into<Option<f64>>) -> String {
     }
 }
 
-fn percent(share: impl Into<Option<f64>>) -> String {
+pub fn percent(share: impl Into<Option<f64>>) -> String {
     share
         .into()
         .map_or_else(|| "-".to_owned(), |share| format!("{:.1} %", share * 100.0))

@@ -1,6 +1,9 @@
 //! What a calibration of a GPU leaves: everything measured, the fit, and how far to trust it. One
 //! versioned JSON document, written by `batchscope calibrate` and by the page, read by both.
 
+#[cfg(any(feature = "cli", feature = "figures", feature = "gpu"))]
+mod reading;
+
 use serde::{Deserialize, Serialize};
 
 use super::architecture::{Architecture, Precision};

@@ -33,6 +33,10 @@ pub struct ClosedForm {
     /// Those batches: sizes from 1 to this, and lengths (prompt + output) from and to these, tokens.
     pub max_batch: u32,
     pub lengths: [f64; 2],
+    /// A decoding step of one sequence in the middle of its output, s. In the form it takes
+    /// `linear.beta_s_per_token`, which is less the longer prompts are, because there a prompt token
+    /// costs as much as an output token.
+    pub step_s: f64,
 }
 
 /// The lengths that a [`ClosedForm`] is derived from, in units of the workload's mean: the longest
@@ -113,6 +117,7 @@ impl Step {
             worst_error: errors.last().copied().unwrap_or_default(),
             max_batch,
             lengths: [LENGTHS[0] * mean, LENGTHS[LENGTHS.len() - 1] * mean],
+            step_s: self.step_s(1.0, prompt + output / 2.0, 0.0),
         }
     }
 }
@@ -175,6 +180,7 @@ mod tests {
         let growth = step.c1_s_per_sequence / beta;
         assert!((form.linear.growth / growth - 1.0).abs() < 0.005);
         assert_eq!(form.linear.gamma, 0.0);
+        assert_eq!(form.step_s, step.step_s(1.0, 0.0, 0.0));
     }
 
     #[test]

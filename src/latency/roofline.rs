@@ -207,16 +207,12 @@ pub struct Stored<'a> {
 }
 
 impl<'a> Stored<'a> {
-    /// Keys and values are stored in f16, or in f32 beside f32 weights.
+    /// Keys and values are stored in f16, whatever the weights are.
     pub fn new(architecture: &'a Architecture, precision: Precision) -> Stored<'a> {
         Stored {
             architecture,
             precision,
-            kv_bytes: if precision == Precision::F32 {
-                4.0
-            } else {
-                2.0
-            },
+            kv_bytes: 2.0,
         }
     }
 

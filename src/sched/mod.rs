@@ -81,6 +81,17 @@ impl Default for Scheduler {
     }
 }
 
+impl Scheduler {
+    /// The largest batch that the policy forms.
+    pub fn largest_batch(&self) -> u32 {
+        match self.policy {
+            Policy::StaticFifo => self.static_batch,
+            Policy::MultiBin => self.full_batch,
+            Policy::Dynamic | Policy::MultiBinDynamic => self.max_batch,
+        }
+    }
+}
+
 /// A batch that a policy has decided on: the front of one bin's queue.
 #[derive(Debug, Clone, Copy)]
 pub struct Plan {

@@ -17,7 +17,7 @@ use crate::latency::{Latency, LinearTable};
 use crate::scenario::Ties;
 use crate::sched::bins::{BinTable, DROPPED};
 use crate::sched::memory::Ended;
-use crate::sched::{Former, Lengths, Plan, Policy, Queues};
+use crate::sched::{Former, Lengths, Plan, Queues};
 use crate::{Error, Scenario, Trace};
 
 /// A replay that has begun.
@@ -74,11 +74,6 @@ impl Run {
         let prepared = Prepared::new(trace, scenario)?;
         let Latency::Linear(linear) = &scenario.latency;
         let scheduler = &scenario.scheduler;
-        let largest_batch = match scheduler.policy {
-            Policy::StaticFifo => scheduler.static_batch,
-            Policy::MultiBin => scheduler.full_batch,
-            Policy::Dynamic | Policy::MultiBinDynamic => scheduler.max_batch,
-        };
         let queues = Queues::new(&prepared.bin_of, prepared.bins.len());
         // `validate` bounds the fleet; the conversion cannot lose GPUs.
         let gpus = u16::try_from(scenario.fleet.gpus).unwrap_or(u16::MAX);
@@ -91,7 +86,7 @@ impl Run {
             ),
             fleet: Fleet::new(gpus),
             serving: vec![Serving::default(); usize::from(gpus)],
-            latency: linear.table(largest_batch),
+            latency: linear.table(scheduler.largest_batch()),
             queues,
             scenario: scenario.clone(),
             report: prepared.report,

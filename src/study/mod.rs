@@ -5,6 +5,7 @@
 //! their outcomes are in, gives the files. Who runs the scenarios is another's business: threads,
 //! a pool of workers, other machines.
 
+pub mod calibrated;
 pub mod capacity;
 mod check;
 pub mod contract;

@@ -1,6 +1,7 @@
 //! Where the tests find real data. None of it is in the repository; a test without it says so.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub mod calibration;
 pub mod studies;
 
 use std::fs::File;

@@ -1,0 +1,179 @@
+//! `--latency`: a calibration in the place of a scenario's latency, and what a reader must know of it.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::args::ScenarioArgs;
+use super::table::{self, percent, short};
+use super::{files, run};
+use crate::latency::ClosedForm;
+use crate::latency::calibration::{Calibration, Warning};
+use crate::metrics::Summary;
+use crate::study::calibrated::{self, ErrorRange, Moved};
+use crate::{Error, Scenario, Trace};
+
+/// A calibration, and its closed-batch form for one workload.
+pub struct Calibrated {
+    calibration: Calibration,
+    form: ClosedForm,
+}
+
+/// Reads a calibration's file, or standard input where the path is "-".
+pub fn read(path: &Path) -> Result<Calibration, Error> {
+    let name = if path == Path::new("-") {
+        "standard input".to_owned()
+    } else {
+        path.display().to_string()
+    };
+    Calibration::from_json(&files::read_text(path)?, &name)
+}
+
+/// Refuses standard input as two files at once.
+pub fn one_standard_input(args: &ScenarioArgs) -> Result<(), Error> {
+    let input = Some(Path::new("-"));
+    let others = [args.scenario.as_deref(), args.trace.as_deref()];
+    if args.latency.as_deref() == input && others.contains(&input) {
+        return Err(Error::Contradiction {
+            what: "--latency".to_owned(),
+            why: "standard input cannot be two files at once; name one of them".to_owned(),
+        });
+    }
+    Ok(())
+}
+
+/// The calibration that `--latency` names, put on the scenario; `None` without the flag.
+pub fn put_on(
+    args: &ScenarioArgs,
+    trace: &Trace,
+    scenario: &mut Scenario,
+) -> Result<Option<Calibrated>, Error> {
+    let Some(path) = &args.latency else {
+        return Ok(None);
+    };
+    let calibration = read(path)?;
+    let form = calibrated::put_on(&calibration, trace, scenario)?;
+    Ok(Some(Calibrated { calibration, form }))
+}
+
+impl Calibrated {
+    /// What is known of the calibration, and how far the run's figures move within its error.
+    pub fn note(&self, trace: &Trace, summary: &Summary) -> Result<Note<'_>, Error> {
+        let error = calibrated::typical_error(&self.calibration);
+        let range = calibrated::error_range(trace, summary, error, &run::replay_quietly)?;
+        Ok(self.about(Some(range)))
+    }
+
+    /// The same without further runs.
+    pub fn about(&self, range: Option<ErrorRange>) -> Note<'_> {
+        let c = &self.calibration;
+        Note {
+            adapter: &c.adapter.name,
+            backend: &c.adapter.backend,
+            model: &c.model.architecture.name,
+            precision: c.model.precision.name(),
+            measured_at: &c.measured_at,
+            demonstration: c.demonstration,
+            held_out_median: c.fit.held_out_median,
+            held_out_worst: c.fit.held_out_worst,
+            check_median_error: c.check_median_error,
+            check_worst_error: c.check_worst_error,
+            checks: c.checks.len(),
+            closed_form: self.form,
+            range,
+            warnings: &c.warnings,
+        }
+    }
+}
+
+/// Whose latency a run had, and how far to trust it.
+#[derive(Serialize)]
+pub struct Note<'a> {
+    adapter: &'a str,
+    backend: &'a str,
+    model: &'a str,
+    precision: &'static str,
+    measured_at: &'a str,
+    demonstration: bool,
+    held_out_median: f64,
+    held_out_worst: f64,
+    check_median_error: f64,
+    check_worst_error: f64,
+    checks: usize,
+    closed_form: ClosedForm,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    range: Option<ErrorRange>,
+    warnings: &'a [Warning],
+}
+
+/// The JSON form of a run with a calibration: the summary, and `calibration` beside its groups.
+#[derive(Serialize)]
+pub struct WithNote<'a> {
+    #[serde(flatten)]
+    pub summary: &'a Summary,
+    pub calibration: &'a Note<'a>,
+}
+
+impl Note<'_> {
+    /// Lines below a table.
+    pub fn text(&self, scenario: &Scenario) -> String {
+        let form = &self.closed_form;
+        let whole_steps = match self.checks {
+            0 => "whole steps were not checked".to_owned(),
+            n => format!(
+                "{} of whole steps ({}, at worst {})",
+                percent(self.check_median_error),
+                table::counted(n as u64, "check"),
+                percent(self.check_worst_error)
+            ),
+        };
+        let memory = &scenario.memory;
+        let mut text = format!(
+            "\nlatency: {} in {} on {} ({}), measured {}\n\
+             off by, median: {} of held-out points (at worst {}), {whole_steps}\n\
+             closed-batch form: off by {} of the steps it stands for (median; at worst {}), batches of 1 \
+             to {} and {:.0} to {:.0} tokens\n\
+             in it a prompt token costs as much as an output token: {} ms at batch 1, where a decoding step \
+             takes {} ms; times per output token are that much too short, times to first token too long\n\
+             memory: the scenario's, {} GB with {} GB for the model and {} kB a token\n",
+            self.model,
+            self.precision,
+            self.adapter,
+            self.backend,
+            self.measured_at,
+            percent(self.held_out_median),
+            percent(self.held_out_worst),
+            percent(form.median_error),
+            percent(form.worst_error),
+            form.max_batch,
+            form.lengths[0],
+            form.lengths[1],
+            short(form.linear.beta_s_per_token * 1e3),
+            short(form.step_s * 1e3),
+            memory.capacity_gb,
+            memory.model_gb,
+            short(memory.kv_gb_per_token * 1e6),
+        );
+        if let Some(range) = &self.range {
+            let title = format!("steps up to {} off", percent(range.error));
+            let mut table = table::new_table(&[&title, "as fitted", "least", "most"]);
+            let row = |name: &str, m: Moved, print: &dyn Fn(Option<f64>) -> String| {
+                let [least, most] = m.ends().map_or([None; 2], |ends| ends.map(Some));
+                [name.to_owned(), print(m.at), print(least), print(most)]
+            };
+            table.add_row(row("both SLAs met", range.joint, &|x| percent(x)));
+            table.add_row(row("latency, P95 (s)", range.e2e_p95_s, &|x| short(x)));
+            let goodput = range.goodput_requests_per_s;
+            table.add_row(row("requests/s within every SLA", goodput, &|x| short(x)));
+            text += &format!("{table}\n");
+        }
+        if self.demonstration {
+            text += "a demonstration: measured on a software adapter or with a made-up model, it says \
+                     nothing of any GPU\n";
+        }
+        for warning in self.warnings {
+            text += &format!("warning: {} [{}]\n", warning.message, warning.code);
+        }
+        text
+    }
+}

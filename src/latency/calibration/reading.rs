@@ -1,0 +1,236 @@
+//! The JSON form of a calibration in and out: its kind, its version and the range of every number.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{Calibration, Estimate, KIND, VERSION};
+use crate::error::{Error, printable};
+use crate::json;
+
+/// Above every number that means anything here.
+const MOST: f64 = 1e18;
+/// Longest time of one step, s: a scenario takes no more for a token.
+const MOST_STEP_S: f64 = 1e3;
+
+/// What a document says of itself.
+#[derive(Deserialize)]
+struct Head {
+    #[serde(default)]
+    kind: String,
+    version: Option<f64>,
+    #[serde(default)]
+    program: String,
+}
+
+impl Calibration {
+    /// Reads the JSON form; `file` is for the error's sentence.
+    ///
+    /// Errors: [`Error::BadCalibration`] for text that is not JSON or no calibration, another
+    /// version, an unknown or missing field, and a number outside its range, each by name.
+    pub fn from_json(text: &str, file: &str) -> Result<Calibration, Error> {
+        let head: Option<Head> = serde_json::from_str(text).ok();
+        if let Some(head) = head {
+            if head.kind != KIND {
+                return Err(refuse(
+                    file,
+                    "kind",
+                    format!(
+                        "\"{}\" is not \"{KIND}\", so this is no calibration; `batchscope \
+                         calibrate` and the page write some",
+                        printable(head.kind.as_bytes())
+                    ),
+                ));
+            }
+            if head.version != Some(f64::from(VERSION)) {
+                return Err(refuse(
+                    file,
+                    "version",
+                    format!(
+                        "it is {}, written by {}, and this program reads {VERSION}, the only \
+                         version so far; measure again with this program, or read it with that one",
+                        head.version
+                            .map_or_else(|| "missing".to_owned(), |v| v.to_string()),
+                        match printable(head.program.as_bytes()).as_str() {
+                            "" => "an unknown program".to_owned(),
+                            program => program.to_owned(),
+                        }
+                    ),
+                ));
+            }
+        }
+        let mut reader = serde_json::Deserializer::from_str(text);
+        let read: Result<Calibration, _> = serde_path_to_error::deserialize(&mut reader);
+        let wrong = |field: String, e: &serde_json::Error| {
+            let whole = serde_json::from_str::<&RawValue>(text).is_ok();
+            Error::BadCalibration {
+                file: file.to_owned(),
+                line: e.line(),
+                column: e.column(),
+                field,
+                problem: json::problem(e, whole),
+            }
+        };
+        let calibration = read.map_err(|e| {
+            let path = e.path().to_string();
+            // "." is the document, "?" is where text that is no JSON ends.
+            let field = match path.as_str() {
+                "." | "?" => String::new(),
+                _ => path,
+            };
+            wrong(field, &e.into_inner())
+        })?;
+        reader.end().map_err(|e| wrong(String::new(), &e))?;
+        calibration.check(file)?;
+        Ok(calibration)
+    }
+
+    /// The JSON form, with an end of line.
+    ///
+    /// Errors: a number that JSON cannot say (NaN, an infinity) or that is outside its range.
+    pub fn to_json(&self) -> Result<String, Error> {
+        self.check("calibration")?;
+        let text = serde_json::to_string_pretty(self)
+            .map_err(|e| refuse("calibration", "", e.to_string()))?;
+        Ok(text + "\n")
+    }
+
+    /// Refuses numbers that no measurement gives.
+    fn check(&self, file: &str) -> Result<(), Error> {
+        let number = |field: &str, value: f64, low: f64, high: f64| {
+            if (low..=high).contains(&value) {
+                return Ok(());
+            }
+            let allowed = match (low == -high, high < MOST) {
+                (true, _) => "a finite number".to_owned(),
+                (_, false) => format!("{low} or more"),
+                _ => format!("{low} to {high}"),
+            };
+            let problem = format!("{value} is not allowed; allowed is {allowed}");
+            Err(refuse(file, field, problem))
+        };
+        let positive = |field: &str, value| number(field, value, 1e-12, MOST);
+        let not_negative = |field: &str, value| number(field, value, 0.0, MOST);
+        let any = |field: &str, value| number(field, value, -MOST, MOST);
+        let share = |field: &str, value| number(field, value, 0.0, 1e6);
+        let seconds = |field: &str, value| number(field, value, 1e-12, 1e6);
+        let whole = |field: &str, value: u32, low: u32, high: u32| {
+            number(field, f64::from(value), f64::from(low), f64::from(high))
+        };
+        let estimate = |field: &str, e: &Estimate| {
+            any(&format!("{field}.value"), e.value)?;
+            not_negative(&format!("{field}.mad"), e.mad)?;
+            for (i, [repeats, took]) in e.samples.iter().enumerate() {
+                not_negative(&format!("{field}.samples[{i}][0]"), *repeats)?;
+                not_negative(&format!("{field}.samples[{i}][1]"), *took)?;
+            }
+            Ok(())
+        };
+
+        let a = &self.model.architecture;
+        for (field, value, most) in [
+            ("layers", a.layers, 1_000),
+            ("hidden", a.hidden, 1 << 20),
+            ("heads", a.heads, 4_096),
+            ("kv_heads", a.kv_heads, 4_096),
+            ("head_size", a.head_size, 65_536),
+            ("mlp", a.mlp, 1 << 24),
+            ("vocabulary", a.vocabulary, 1 << 28),
+        ] {
+            whole(&format!("model.architecture.{field}"), value, 1, most)?;
+        }
+        if !a.heads.is_multiple_of(a.kv_heads) {
+            return Err(refuse(
+                file,
+                "model.architecture.kv_heads",
+                format!(
+                    "{} is not allowed; allowed is what divides heads, which is {}",
+                    a.kv_heads, a.heads
+                ),
+            ));
+        }
+        positive("model.architecture.rope_theta", a.rope_theta)?;
+        not_negative("model.architecture.norm_epsilon", a.norm_epsilon)?;
+        whole(
+            "model.layers_resident",
+            self.model.layers_resident,
+            1,
+            a.layers,
+        )?;
+
+        positive("bandwidth.read.value", self.bandwidth.read.value)?;
+        estimate("bandwidth.read", &self.bandwidth.read)?;
+        if let Some(by_timestamps) = self.bandwidth.by_timestamps {
+            positive("bandwidth.by_timestamps", by_timestamps)?;
+        }
+        estimate("launch.dispatch", &self.launch.dispatch)?;
+        estimate("launch.submission", &self.launch.submission)?;
+        for (i, kernel) in self.kernels.iter().enumerate() {
+            not_negative(&format!("kernels[{i}].bytes"), kernel.bytes)?;
+            estimate(&format!("kernels[{i}].seconds"), &kernel.seconds)?;
+            any(&format!("kernels[{i}].share_of_read"), kernel.share_of_read)?;
+        }
+        for (i, point) in self.points.iter().enumerate() {
+            seconds(&format!("points[{i}].seconds"), point.seconds)?;
+            not_negative(&format!("points[{i}].mad_s"), point.mad_s)?;
+        }
+
+        let step = &self.fit.model;
+        let coefficient =
+            |field: &str, value| number(&format!("fit.model.{field}"), value, 0.0, MOST_STEP_S);
+        coefficient("c0_s", step.c0_s)?;
+        coefficient("c1_s_per_sequence", step.c1_s_per_sequence)?;
+        coefficient("c2_s_per_context_token", step.c2_s_per_context_token)?;
+        coefficient("c3_s_per_prefill_token", step.c3_s_per_prefill_token)?;
+        if let Some(compute) = &step.compute {
+            coefficient("compute.d0_s", compute.d0_s)?;
+            coefficient("compute.d1_s_per_token", compute.d1_s_per_token)?;
+        }
+        if step.step_s(1.0, 1.0, 1.0) <= 0.0 {
+            return Err(refuse(
+                file,
+                "fit.model",
+                "every step takes no time; at least one coefficient is more than 0".to_owned(),
+            ));
+        }
+        for (i, interval) in self.fit.intervals.iter().enumerate() {
+            if let Some([low, high]) = *interval {
+                any(&format!("fit.intervals[{i}][0]"), low)?;
+                number(&format!("fit.intervals[{i}][1]"), high, low, MOST)?;
+            }
+        }
+        number("fit.r2", self.fit.r2, -MOST, 1.0)?;
+        share("fit.held_out_median", self.fit.held_out_median)?;
+        share("fit.held_out_worst", self.fit.held_out_worst)?;
+
+        for (i, check) in self.checks.iter().enumerate() {
+            seconds(&format!("checks[{i}].measured_s"), check.measured_s)?;
+            not_negative(&format!("checks[{i}].mad_s"), check.mad_s)?;
+            not_negative(&format!("checks[{i}].predicted_s"), check.predicted_s)?;
+            any(&format!("checks[{i}].error"), check.error)?;
+        }
+        share("check_median_error", self.check_median_error)?;
+        share("check_worst_error", self.check_worst_error)?;
+        if let Some(drift) = self.drift {
+            any("drift", drift)?;
+        }
+        if let Some(layers) = &self.layers {
+            for (i, [count, took]) in layers.counts.iter().enumerate() {
+                positive(&format!("layers.counts[{i}][0]"), *count)?;
+                not_negative(&format!("layers.counts[{i}][1]"), *took)?;
+            }
+            any("layers.per_layer_s", layers.per_layer_s)?;
+            any("layers.nonlinearity", layers.nonlinearity)?;
+        }
+        not_negative("took_s", self.took_s)
+    }
+}
+
+fn refuse(file: &str, field: &str, problem: String) -> Error {
+    Error::BadCalibration {
+        file: file.to_owned(),
+        line: 0,
+        column: 0,
+        field: field.to_owned(),
+        problem,
+    }
+}

@@ -1,0 +1,137 @@
+//! Runs on a measured GPU: a scenario whose latency is a calibration's, and how far its figures move
+//! within the calibration's error (docs/MODEL.md, "Closed-batch form of a step").
+
+use serde::Serialize;
+
+use crate::latency::calibration::Calibration;
+use crate::latency::{ClosedForm, Latency, Linear, Shape};
+use crate::metrics::Summary;
+use crate::scenario::Scenario;
+use crate::sched::Policy;
+use crate::study::capacity::Simulate;
+use crate::trace::Trace;
+use crate::{Error, sim};
+
+/// What the rows that a scenario takes ask of a batch: their mean lengths, without failed requests, and
+/// for the policies that look at memory the tokens that fit.
+pub fn shape(trace: &Trace, scenario: &Scenario) -> Shape {
+    let rows = sim::rows(trace, scenario);
+    let lengths = trace.prompt[rows.clone()]
+        .iter()
+        .zip(&trace.output[rows])
+        .filter(|(_, output)| **output > 0);
+    let (mut requests, mut prompts, mut outputs) = (0.0, 0.0, 0.0);
+    for (&prompt, &output) in lengths {
+        requests += 1.0;
+        prompts += f64::from(prompt);
+        outputs += f64::from(output);
+    }
+    let mean = |sum: f64| if requests > 0.0 { sum / requests } else { 0.0 };
+    let looks_at_memory = match scenario.scheduler.policy {
+        Policy::Dynamic | Policy::MultiBinDynamic => true,
+        Policy::StaticFifo | Policy::MultiBin => false,
+    };
+    Shape {
+        prompt: mean(prompts),
+        output: mean(outputs),
+        most_tokens: looks_at_memory.then(|| scenario.memory.token_limit() as f64),
+    }
+}
+
+/// Puts a calibration's step, in the closed-batch form for this trace and scheduler, into a scenario.
+/// Everything else, memory too, stays the scenario's.
+///
+/// Errors: a step so slow that no scenario takes it.
+pub fn put_on(
+    calibration: &Calibration,
+    trace: &Trace,
+    scenario: &mut Scenario,
+) -> Result<ClosedForm, Error> {
+    let shape = shape(trace, scenario);
+    let form = calibration
+        .fit
+        .model
+        .closed_batch(shape, scenario.scheduler.largest_batch());
+    scenario.latency = Latency::Linear(form.linear);
+    scenario.validate()?;
+    Ok(form)
+}
+
+/// How far off the step times of a calibration typically are, in proportion: the larger of its median
+/// errors, at points that were held out of the fit and over whole steps.
+pub fn typical_error(calibration: &Calibration) -> f64 {
+    let fit = calibration.fit.held_out_median;
+    fit.max(calibration.check_median_error)
+}
+
+/// A figure as simulated, with all steps faster, and with all steps slower.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+pub struct Moved {
+    pub at: Option<f64>,
+    pub faster: Option<f64>,
+    pub slower: Option<f64>,
+}
+
+impl Moved {
+    /// The least and the most of the three; schedulers do not always answer to faster steps with
+    /// better figures.
+    pub fn ends(&self) -> Option<[f64; 2]> {
+        let (at, faster, slower) = (self.at?, self.faster?, self.slower?);
+        Some([at.min(faster).min(slower), at.max(faster).max(slower)])
+    }
+}
+
+/// The main figures of a run within the error of its step times.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+pub struct ErrorRange {
+    /// By how much the steps are faster and slower, in proportion.
+    pub error: f64,
+    /// Share of the requests that met both SLAs.
+    pub joint: Moved,
+    /// E2E latency, s.
+    pub e2e_p95_s: Moved,
+    /// Requests that met both SLAs, per second.
+    pub goodput_requests_per_s: Moved,
+}
+
+/// No steps are faster than this share of what was fitted, however large the error.
+const FASTEST: f64 = 0.1;
+
+/// Runs the scenario twice more, with step times lower and higher by `error` (in proportion), beside the
+/// figures of the run as it is.
+///
+/// Errors: those of the runs.
+pub fn error_range(
+    trace: &Trace,
+    summary: &Summary,
+    error: f64,
+    simulate: Simulate<'_>,
+) -> Result<ErrorRange, Error> {
+    let scaled = |by: f64| -> Result<Summary, Error> {
+        let mut scenario = summary.scenario.clone();
+        let Latency::Linear(linear) = scenario.latency;
+        // A number that leaves a scenario's range by this is at its bound.
+        scenario.latency = Latency::Linear(Linear {
+            alpha_s: (linear.alpha_s * by).min(1e3),
+            beta_s_per_token: (linear.beta_s_per_token * by).min(10.0),
+            floor_s: (linear.floor_s * by).clamp(1e-9, 10.0),
+            ..linear
+        });
+        Ok(simulate(trace, &scenario)?.summary)
+    };
+    let faster = scaled((1.0 - error).max(FASTEST))?;
+    let slower = scaled(1.0 + error)?;
+    let moved = |of: &dyn Fn(&Summary) -> Option<f64>| Moved {
+        at: of(summary),
+        faster: of(&faster),
+        slower: of(&slower),
+    };
+    Ok(ErrorRange {
+        error,
+        joint: moved(&|s| s.honest.sla.joint),
+        e2e_p95_s: moved(&|s| s.honest.e2e_s.as_ref().map(|d| d.p95)),
+        goodput_requests_per_s: moved(&|s| Some(s.honest.goodput_requests_per_s)),
+    })
+}
