@@ -8,9 +8,10 @@ use serde::Serialize;
 use wasm_bindgen::prelude::*;
 
 use super::{Engine, failure, plain, read, read_scenario};
+use crate::error::Error;
 use crate::gpu::{Cancel, Gpu, Options, Progress};
 use crate::latency::architecture::Architecture;
-use crate::latency::calibration::Calibration;
+use crate::latency::calibration::{Adapter, Calibration};
 use crate::latency::roofline::{Card, Stored};
 use crate::latency::step::Step;
 use crate::latency::{ClosedForm, Latency};
@@ -19,7 +20,7 @@ use crate::sched::Policy;
 use crate::study::calibrated;
 
 #[wasm_bindgen(typescript_custom_section)]
-const TYPES: &str = r#"import type { Adapter, Calibration, Derived, Described, ErrorRange, CalibrateProgress, GpuModel, CalibrateOptions, CalibratePlan, Policy } from "../www/types.js";"#;
+const TYPES: &str = r#"import type { Adapter, Calibration, Derived, Described, ErrorRange, ErrorReport, CalibrateProgress, GpuModel, CalibrateOptions, CalibratePlan, Policy } from "../www/types.js";"#;
 
 /// Sequences and context of each, in tokens, of the steps that every calibration is asked for.
 const PLACES: [(u32, u32); 6] = [
@@ -34,9 +35,10 @@ const PLACES: [(u32, u32); 6] = [
 /// An opened GPU.
 #[wasm_bindgen]
 pub struct GpuEngine {
-    gpu: Gpu,
+    pub(super) gpu: Gpu,
+    adapter: Adapter,
     /// Of the run in progress.
-    cancel: RefCell<Cancel>,
+    pub(super) cancel: RefCell<Cancel>,
 }
 
 /// A model that can be run.
@@ -101,11 +103,29 @@ pub struct Derived {
 
 #[wasm_bindgen]
 impl GpuEngine {
-    /// Asks the browser for a GPU and opens it.
-    pub async fn open() -> Result<GpuEngine, JsValue> {
+    /// Asks the browser for a GPU and opens it. `name` and `user_agent` are what the browser says of
+    /// the GPU and of itself.
+    pub async fn open(name: String, user_agent: String) -> Result<GpuEngine, JsValue> {
+        let gpu = Gpu::open(None).await.map_err(|e| failure(&e))?;
+        let mut adapter = gpu.adapter().clone();
+        // Browsers give the driver's name to few pages.
+        if adapter.name.is_empty() {
+            adapter.name = name;
+        }
+        adapter.user_agent = Some(user_agent);
         Ok(GpuEngine {
-            gpu: Gpu::open(None).await.map_err(|e| failure(&e))?,
+            gpu,
+            adapter,
             cancel: RefCell::new(Cancel::new()),
+        })
+    }
+
+    /// What a browser without WebGPU is answered, as [`GpuEngine::open`] fails.
+    #[wasm_bindgen(js_name = noWebGpu, unchecked_return_type = "ErrorReport")]
+    pub fn no_web_gpu() -> JsValue {
+        failure(&Error::Gpu {
+            code: "no-webgpu",
+            problem: "this browser has no WebGPU, or not on this page".to_owned(),
         })
     }
 
@@ -139,7 +159,7 @@ impl GpuEngine {
 
     #[wasm_bindgen(unchecked_return_type = "Adapter")]
     pub fn adapter(&self) -> Result<JsValue, JsValue> {
-        plain(self.gpu.adapter())
+        plain(&self.adapter)
     }
 
     /// What would run, for how long and in how much memory.
@@ -157,8 +177,8 @@ impl GpuEngine {
     pub async fn calibrate(
         &self,
         #[wasm_bindgen(unchecked_param_type = "CalibrateOptions")] options: JsValue,
-        user_agent: String,
-        #[wasm_bindgen(unchecked_param_type = "(event: CalibrateProgress) => void")] progress: Function,
+        #[wasm_bindgen(unchecked_param_type = "(event: CalibrateProgress) => void")]
+        progress: Function,
     ) -> Result<JsValue, JsValue> {
         let options: Options = read(options, "options")?;
         let cancel = Cancel::new();
@@ -175,7 +195,7 @@ impl GpuEngine {
             .calibrate(&options, &cancel, &mut report)
             .await
             .map_err(|e| failure(&e))?;
-        calibration.adapter.user_agent = Some(user_agent);
+        calibration.adapter = self.adapter.clone();
         describe(calibration)
     }
 
@@ -240,10 +260,7 @@ fn describe(calibration: Calibration) -> Result<JsValue, JsValue> {
         let sequences = f64::from(sequences);
         model.step_s(sequences, sequences * f64::from(context), 0.0)
     };
-    let stored = Stored::new(
-        &calibration.model.architecture,
-        calibration.model.precision,
-    );
+    let stored = Stored::new(&calibration.model.architecture, calibration.model.precision);
     let own = Card::of_adapter(&calibration.adapter.name).map(|card| card.key);
     let sheets = Card::all()
         .into_iter()

@@ -94,7 +94,7 @@ class GpuEngine {
   cancel() {
     this.#cancelled = true;
   }
-  async calibrate(options, _agent, progress) {
+  async calibrate(options, progress) {
     this.#cancelled = false;
     for (const [i, point] of POINTS.entries()) {
       if (BEHAVIOUR.deaf) for (const begun = Date.now(); Date.now() - begun < 60_000; );

@@ -1,7 +1,7 @@
 // The page's side of the worker with the GPU: starts it, asks it, ends it where it does not answer,
 // and starts a fresh one.
 
-/** @import { ErrorReport, FromGpu, GpuModel, GpuProgress, ToGpu } from "../types.js" */
+/** @import { ErrorReport, FromGpu, GpuModel, GpuProgress, ServeProgress, ToGpu } from "../types.js" */
 /** @template {FromGpu["type"]} T @typedef {Extract<FromGpu, {type: T}>} Reply */
 
 /** Longest wait for a cancelled run to end by itself, ms: with what follows, under 300. */
@@ -13,6 +13,7 @@ const PATIENCE_MS = 250;
  * @typedef {object} Asked a question that waits for its answer
  * @property {(reply: FromGpu | {type: "forced"}) => void} answer
  * @property {(progress: GpuProgress) => void} [progress]
+ * @property {(progress: ServeProgress) => void} [serving]
  */
 
 export class Gpu {
@@ -59,7 +60,7 @@ export class Gpu {
    * @template {FromGpu["type"]} T
    * @param {T} wanted
    * @param {(runId: number) => ToGpu} question
-   * @param {Pick<Asked, "progress">} on
+   * @param {Pick<Asked, "progress" | "serving">} on
    * @returns {Promise<Reply<T> | Ended>}
    */
   run(wanted, question, on) {
@@ -81,7 +82,7 @@ export class Gpu {
    * @template {FromGpu["type"]} T
    * @param {T} wanted
    * @param {(runId: number) => ToGpu} question
-   * @param {Pick<Asked, "progress">} on
+   * @param {Pick<Asked, "progress" | "serving">} on
    * @param {boolean} isRun
    * @returns {Promise<Reply<T> | Ended>}
    */
@@ -153,6 +154,9 @@ export class Gpu {
         return;
       case "progress":
         this.#asked.get(reply.runId)?.progress?.(reply.progress);
+        return;
+      case "serving":
+        this.#asked.get(reply.runId)?.serving?.(reply.progress);
         return;
     }
     const asked = this.#asked.get(reply.runId);

@@ -14,9 +14,10 @@ const CONTEXT = 1024;
 
 /**
  * @param {HTMLElement} host
+ * @param {HTMLElement} serve the panel that serves users by the calibration shown
  * @param {{use: (described: Described) => void, second: (files: FileList | null) => void, dropSecond: () => void}} on
  */
-export function results(host, on) {
+export function results(host, serve, on) {
   const tick = (/** @type {number} */ value) => number(value);
   const stepFigure = chart(FIGURE.steps, { scale: "log2", tick: count }, tick);
   const errorFigure = chart(FIGURE.residuals, { scale: "log10", tick }, tick);
@@ -60,6 +61,7 @@ export function results(host, on) {
         ...sheets(described),
         ...device(calibration),
         ...kernels(calibration),
+        serve,
         ...compare(described, second, on),
       );
     },

@@ -13,6 +13,7 @@ import { notices } from "../panels/notices.js";
 import { Gpu } from "./engine.js";
 import { gauge, nameOf } from "./line.js";
 import { results } from "./results.js";
+import { serving } from "./serve.js";
 import { PRECISION, PROBLEM, STATUS, VIEW, WARNING, adapterRows, modelName } from "./words.js";
 
 /** @import { Adapter, Calibration, Described, GpuModel, CalibrateOptions, Latency, Point, Precision, RunResult, TraceFile } from "../types.js" */
@@ -27,7 +28,7 @@ const SEED = 1;
 /** What is offered first on a real GPU and on a software one. */
 const FIRST = { model: "qwen3-0.6b", software: "demo" };
 
-/** @typedef {"loading" | "looking" | "none" | "ready" | "measuring"} Stage */
+/** @typedef {"loading" | "looking" | "none" | "ready" | "measuring" | "serving"} Stage */
 
 /**
  * @param {HTMLElement} host
@@ -115,7 +116,8 @@ export function calibrateView(host, on) {
   document.body.append(veil);
 
   const engine = new Gpu();
-  const shownResults = results(resultHost, {
+  const serve = serving(engine, { busy: (busy) => become(busy ? "serving" : adapter === null ? "none" : "ready") });
+  const shownResults = results(resultHost, serve.element, {
     use: (described) => void use(described),
     second: (files) => void open(files, true),
     dropSecond: () => showSecond(null),
@@ -146,7 +148,7 @@ export function calibrateView(host, on) {
     cancelButton.hidden = !measuring;
     lookButton.hidden = stage !== "none";
     progress.hidden = !measuring;
-    for (const select of [model, precision, length]) select.disabled = measuring || models.length === 0;
+    for (const select of [model, precision, length]) select.disabled = measuring || stage === "serving" || models.length === 0;
     if (focused) [cancelButton, lookButton, runButton].find((button) => !button.hidden && !button.disabled)?.focus();
   }
 
@@ -292,6 +294,8 @@ export function calibrateView(host, on) {
   /** @param {Described} result */
   function showResult(result) {
     shown = result;
+    const { name, backend } = result.calibration.adapter;
+    serve.show(result, adapter !== null && adapter.name === name && adapter.backend === backend);
     shownResults.show(result, second);
   }
 
@@ -317,7 +321,7 @@ export function calibrateView(host, on) {
     const file = files?.[0];
     if (file === undefined) return;
     alerts.clear("file");
-    if (stage === "measuring") {
+    if (stage === "measuring" || stage === "serving") {
       alerts.show("file", PROBLEM.busy);
       return;
     }

@@ -8,6 +8,9 @@
 //   calibrate { runId, options }        progress    at most every 50 ms; what was measured since the
 //                                                   last one comes with it, nothing is left out
 //                                       calibrated  or: cancelled, or error
+//   serve     { runId, calibration,     serving     at most every 50 ms, where it is measured and not
+//               users, load, measure }              only predicted
+//                                       served      or: cancelled, or error
 //   cancel    { runId }                 cancelled, if that run was in progress
 //   read      { runId, name, text }     described   a calibration file; or: error
 //   describe  { runId, calibration }    described   a calibration of this page's
@@ -27,7 +30,7 @@
 
 import init, { Engine, GpuEngine } from "../../pkg-gpu/batchscope.js";
 
-/** @import { ErrorReport, FromGpu, CalibrateProgress, GpuProgress, ToGpu, TraceFile, Scenario } from "../types.js" */
+/** @import { ErrorReport, FromGpu, CalibrateProgress, GpuProgress, ServeProgress, ToGpu, TraceFile, Scenario } from "../types.js" */
 /** @template {ToGpu["type"]} T @typedef {Extract<ToGpu, {type: T}>} Question */
 
 /** Least time between two progress messages, ms. */
@@ -75,6 +78,9 @@ async function answer(message) {
       case "calibrate":
         await calibrate(message);
         return;
+      case "serve":
+        await serve(message);
+        return;
       case "read":
         post({ type: "described", runId, result: GpuEngine.read(message.text, message.name) });
         return;
@@ -106,7 +112,13 @@ async function answer(message) {
 
 /** The GPU, opened when it is first wanted. */
 async function opened() {
-  gpu ??= await GpuEngine.open();
+  if (gpu !== null) return gpu;
+  // Absent where a page is not secure, whatever the types say.
+  const webgpu = /** @type {GPU | undefined} */ (navigator.gpu);
+  if (webgpu === undefined) throw GpuEngine.noWebGpu();
+  const info = (await webgpu.requestAdapter({ powerPreference: "high-performance" }))?.info;
+  const name = info?.description || [info?.vendor, info?.architecture].filter((part) => part).join(" ");
+  gpu = await GpuEngine.open(name, navigator.userAgent);
   return gpu;
 }
 
@@ -133,10 +145,29 @@ async function calibrate({ runId, options }) {
   const device = await begun(runId);
   if (device === null) return;
   const report = batched(runId);
-  const result = await device.calibrate(options, navigator.userAgent, report.take);
+  const result = await device.calibrate(options, report.take);
   report.flush();
   running = null;
   post({ type: "calibrated", runId, result });
+}
+
+/** @param {Question<"serve">} message */
+async function serve({ runId, calibration, users, load, measure }) {
+  if (!measure) {
+    post({ type: "served", runId, result: GpuEngine.predict(calibration, users, load) });
+    return;
+  }
+  const device = await begun(runId);
+  if (device === null) return;
+  let told = -Infinity;
+  const result = await device.serve(calibration, users, load, (/** @type {ServeProgress} */ progress) => {
+    const now = performance.now();
+    if (now - told < PROGRESS_MS) return;
+    told = now;
+    post({ type: "serving", runId, progress });
+  });
+  running = null;
+  post({ type: "served", runId, result });
 }
 
 /** Gathers what was measured until the next message is due. @param {number} runId */
