@@ -284,7 +284,8 @@ impl Data {
     fn search(&self, mut compute: Vec<bool>) -> Option<Found> {
         let branches = compute.contains(&true);
         let mut found: Option<(Coefficients, f64, bool)> = None;
-        for robust in [huber_weight as fn(f64) -> f64, bisquare_weight] {
+        let huber: fn(f64) -> f64 = huber_weight;
+        for (robust, has_start) in [(huber, false), (bisquare_weight, true)] {
             for _ in 0..PASSES {
                 let prefill = self.varies_prefill(&compute);
                 let free = [true, true, true, prefill, branches, branches];
@@ -294,12 +295,12 @@ impl Data {
                         found.map_or(1.0, |(at, scale, _)| robust(residual(&at, p, w) / scale));
                     system.add(&Self::columns(p, of, prefill), p.seconds, w * trust);
                 }
-                let mut at = match (system.solve_nonnegative(free), found) {
-                    (Some(solution), _) => solution.at,
+                let mut at = match system.solve_nonnegative(free) {
+                    Some(solution) => solution.at,
                     // The bisquare gave up all points that determine a coefficient; Huber's loss
                     // keeps every point, and its minimum stands.
-                    (None, Some(_)) if robust(BISQUARE) == 0.0 => break,
-                    (None, _) => return None,
+                    None if has_start => break,
+                    None => return None,
                 };
                 if !prefill {
                     at[3] = at[1];
