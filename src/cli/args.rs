@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use super::serve::ServeArgs;
 use super::studies::StudyCommand;
 use crate::Error;
 use crate::latency::architecture::{Architecture, Precision};
@@ -47,6 +48,8 @@ pub enum Command {
     Fit(FitArgs),
     /// Print the step times that data sheets allow a model at best.
     Roofline(RooflineArgs),
+    /// Users against a server with continuous joining: what they get, from a calibration.
+    Serve(Box<ServeArgs>),
 }
 
 #[derive(Subcommand)]
@@ -269,11 +272,13 @@ pub struct RooflineArgs {
 /// Longest context of `roofline`, tokens.
 pub const MAX_CONTEXT: u32 = 10_000_000;
 
-fn model(name: &str) -> Result<Architecture, String> {
+/// A model by its name.
+pub fn model(name: &str) -> Result<Architecture, String> {
     Architecture::preset(name).ok_or_else(|| Architecture::PRESETS.join(", "))
 }
 
-fn card(name: &str) -> Result<Card, String> {
+/// A data sheet by its name.
+pub fn card(name: &str) -> Result<Card, String> {
     Card::preset(name).ok_or_else(|| Card::PRESETS.join(", "))
 }
 

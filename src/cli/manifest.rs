@@ -2,13 +2,15 @@
 //! remove those that it no longer writes, and no other study mixes its files with them.
 
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::path::{Component, Path};
 use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
 
-use super::files;
-use crate::Error;
+use super::{files, interrupt};
+use crate::study::document::File;
+use crate::{Error, report};
 
 pub const NAME: &str = "files.json";
 
@@ -19,6 +21,9 @@ pub struct Manifest {
     study: String,
     files: BTreeSet<String>,
 }
+
+/// A file that comes after the documents: its name, and what writes it.
+pub type Last<'a> = (&'a str, &'a dyn Fn(&mut dyn Write) -> io::Result<()>);
 
 impl Manifest {
     /// The folder's, or an empty one.
@@ -59,15 +64,46 @@ impl Manifest {
         }
     }
 
+    /// Writes documents, then the last file, and removes what an earlier run wrote beside them: each
+    /// file is whole or absent. The result says how many files there are.
+    pub fn write_all(
+        &self,
+        folder: &Path,
+        documents: &[File],
+        last: Option<Last<'_>>,
+    ) -> Result<u64, Error> {
+        let mut contents = Vec::new();
+        for document in documents {
+            contents.extend(report::bytes(document)?);
+            interrupt::check()?;
+        }
+        let mut names: BTreeSet<String> = contents
+            .iter()
+            .map(|(name, _)| String::from(name.as_str()))
+            .collect();
+        names.extend(last.map(|(name, _)| name.to_owned()));
+        self.announce(folder, &names)?;
+        for (name, bytes) in contents {
+            files::write(&folder.join(name), |file| file.write_all(&bytes))?;
+        }
+        if let Some((name, fill)) = last {
+            files::write(&folder.join(name), fill)?;
+        }
+        // The manifest is one more.
+        let written = names.len() as u64 + 1;
+        self.settle(folder, names)?;
+        Ok(written)
+    }
+
     /// Adds the names of files that will be written; before that, so that a run that ends in the
     /// middle leaves none unnamed.
-    pub fn announce(&self, folder: &Path, names: &BTreeSet<String>) -> Result<(), Error> {
+    fn announce(&self, folder: &Path, names: &BTreeSet<String>) -> Result<(), Error> {
         self.with(self.files.union(names).cloned().collect())
             .write(folder)
     }
 
     /// Removes what an earlier run wrote and this one, of the files `names`, did not.
-    pub fn settle(&self, folder: &Path, names: BTreeSet<String>) -> Result<(), Error> {
+    fn settle(&self, folder: &Path, names: BTreeSet<String>) -> Result<(), Error> {
         for name in self.files.difference(&names) {
             let path = folder.join(name);
             match fs::remove_file(&path) {

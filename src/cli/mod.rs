@@ -12,6 +12,7 @@ mod pool;
 mod reproduce;
 mod roofline;
 mod run;
+mod serve;
 mod studies;
 mod study;
 mod sweep;
@@ -56,6 +57,7 @@ pub fn main() -> ExitCode {
         Command::Sweep(args) => sweep::sweep(args),
         Command::Fit(args) => fit::fit(args),
         Command::Roofline(args) => roofline::roofline(&args),
+        Command::Serve(args) => serve::serve(*args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

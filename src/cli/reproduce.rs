@@ -147,7 +147,7 @@ fn compare(plan: &Plan, trace: &Trace, jobs: usize) -> Result<Vec<Comparison>, E
     // The longest first, so that no thread is left with one at the end.
     order.sort_by_key(|&i| std::cmp::Reverse(plan.rows[i].scenario.workload.limit));
     let mut judged = vec![Vec::new(); plan.rows.len()];
-    let bar = study::new_bar(order.len());
+    let bar = study::new_bar(order.len(), "runs");
     let ended = pool::each(
         jobs,
         order.into_iter(),

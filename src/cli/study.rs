@@ -1,20 +1,19 @@
 //! `batchscope study`: runs a study's scenarios on threads, keeps a journal, writes its files.
 
+use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::path::Path;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::journal::{self, Header, Journal};
-use super::manifest::Manifest;
+use super::manifest::{Last, Manifest};
 use super::studies::{Common, Print, StudyCommand};
 use super::traces::Traces;
 use super::{files, interrupt, pool, run, table};
 use crate::metrics::{Summary, digest};
-use crate::report;
 use crate::scenario::Source;
 use crate::sim;
 use crate::study::document::{Content, File};
@@ -203,7 +202,7 @@ fn run_all(
         .collect();
     // The longest first, so that no thread is left with one at the end.
     missing.sort_by_key(|&i| std::cmp::Reverse(scenarios[i].workload.limit.unwrap_or(u32::MAX)));
-    let bar = new_bar(missing.len());
+    let bar = new_bar(missing.len(), "runs");
     let ended = pool::each(
         common.jobs.unwrap_or_else(pool::default_jobs),
         missing.iter().copied(),
@@ -227,13 +226,16 @@ fn run_all(
     Ok(outcomes.into_iter().flatten().collect())
 }
 
-pub fn new_bar(runs: usize) -> ProgressBar {
+/// `what`: what is counted, in the plural.
+pub fn new_bar(count: usize, what: &str) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let bar = ProgressBar::new(runs as u64);
-    // The template is a constant that indicatif accepts; were it not, the default bar would do.
-    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos} of {len} runs, {eta} left") {
+    let bar = ProgressBar::new(count as u64);
+    // The template is one that indicatif accepts; were it not, the default bar would do.
+    if let Ok(style) = ProgressStyle::with_template(&format!(
+        "{{bar:40}} {{pos}} of {{len}} {what}, {{eta}} left"
+    )) {
         bar.set_style(style);
     }
     bar
@@ -391,46 +393,23 @@ fn emit(scenarios: &[Scenario]) -> Result<(), Error> {
     })
 }
 
-/// Each file is whole or absent; the outcomes, which say that all is there, come after the
-/// documents. What an earlier run wrote beside them is removed. The result says how many files
-/// there are.
+/// The documents, and after them the outcomes, which say that all is there; how many files there are.
 fn write_all(
     folder: &Path,
     documents: &[File],
     execution: &Execution,
     manifest: &Manifest,
 ) -> Result<u64, Error> {
-    const OUTCOMES: &str = "outcomes.jsonl";
-    let mut contents = Vec::new();
-    for document in documents {
-        contents.extend(report::bytes(document)?);
-        interrupt::check()?;
-    }
-    let mut names: BTreeSet<String> = contents
-        .iter()
-        .map(|(name, _)| String::from(name.as_str()))
-        .collect();
+    let outcomes = |file: &mut dyn Write| {
+        for outcome in execution.outcomes() {
+            serde_json::to_writer(&mut *file, outcome)?;
+            file.write_all(b"\n")?;
+        }
+        Ok(())
+    };
     let has_outcomes = execution.outcomes().next().is_some();
-    if has_outcomes {
-        names.insert(OUTCOMES.to_owned());
-    }
-    manifest.announce(folder, &names)?;
-    for (name, bytes) in contents {
-        files::write(&folder.join(name), |file| file.write_all(&bytes))?;
-    }
-    if has_outcomes {
-        files::write(&folder.join(OUTCOMES), |file| {
-            for outcome in execution.outcomes() {
-                serde_json::to_writer(&mut *file, outcome)?;
-                file.write_all(b"\n")?;
-            }
-            Ok(())
-        })?;
-    }
-    // The manifest is one more.
-    let written = names.len() as u64 + 1;
-    manifest.settle(folder, names)?;
-    Ok(written)
+    let last: Option<Last<'_>> = has_outcomes.then_some(("outcomes.jsonl", &outcomes));
+    manifest.write_all(folder, documents, last)
 }
 
 /// The document that was asked for, and where the rest is.

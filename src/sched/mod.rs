@@ -8,6 +8,7 @@ pub mod bins;
 pub mod controller;
 mod dynamic;
 mod full_bins;
+pub mod joining;
 pub mod memory;
 mod queues;
 mod static_fifo;

@@ -21,6 +21,7 @@ pub mod published_values;
 pub mod reproduce;
 pub mod saturation;
 pub mod server;
+pub mod serving;
 pub mod stress_v2;
 mod text;
 pub mod three_step;

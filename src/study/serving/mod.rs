@@ -1,0 +1,499 @@
+//! Users against a server with continuous joining: what a load gets, predicted from a step latency
+//! or measured on a device, by the same definitions (docs/MODEL.md, "Serving users: measured and
+//! predicted").
+//!
+//! [`predict`] serves a load in simulated time; a real device leaves the same [`Record`]. [`Served`]
+//! makes figures of either, [`files`] sets the two side by side and hands them to the study
+//! `saturation`.
+
+mod pictures;
+mod report;
+mod tables;
+
+use serde::{Deserialize, Serialize};
+
+use super::document::{Content, File};
+use super::saturation::ceilings::ModelSize;
+use super::saturation::points::{Level, Times};
+use super::saturation::{self, Measured, Settings};
+use crate::Error;
+use crate::latency::architecture::{Architecture, Precision};
+use crate::latency::calibration::Calibration;
+use crate::latency::roofline::{self, Card, Hardware, Stored};
+use crate::latency::step::{Compute, Step};
+use crate::quantiles::Histogram;
+use crate::sched::joining::{Joining, Load, Next, Record, Work};
+
+/// Serves a load in simulated time, each step as long as the model says. Pure; what happened, to the
+/// last token.
+///
+/// Errors: a load out of range; a model that gives a step no time, or no finite one.
+pub fn predict(load: &Load, model: &Step) -> Result<Record, Error> {
+    let mut joining = Joining::new(load)?;
+    let mut now_s = 0.0;
+    loop {
+        match joining.next(now_s) {
+            Next::Step { work, .. } => {
+                now_s += step_s(model, work)?;
+                joining.ended(now_s);
+            }
+            Next::Wait(until_s) => now_s = until_s,
+            Next::Done => return Ok(joining.record()),
+        }
+    }
+}
+
+fn step_s(model: &Step, work: Work) -> Result<f64, Error> {
+    let Work {
+        sequences,
+        context,
+        prefill,
+    } = work;
+    let step_s = model.step_s(f64::from(sequences), f64::from(context), f64::from(prefill));
+    if (1e-9..=1e6).contains(&step_s) {
+        return Ok(step_s);
+    }
+    Err(Error::BadField {
+        field: "fit.model".to_owned(),
+        value: format!(
+            "{step_s} s for a step of {sequences} sequences with {context} tokens of context and \
+             {prefill} prompt tokens"
+        ),
+        allowed: "coefficients that give every step 1e-9 to 1e6 s".to_owned(),
+    })
+}
+
+/// What a load got.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(rename = "ServedLoad"))]
+pub struct Served {
+    pub load: Load,
+    /// As the study `saturation` reads it: throughput, TTFT, latency, rate of a request.
+    pub level: Level,
+    /// Between two tokens of one request, all such gaps together, ms; without values where outputs
+    /// have one token.
+    pub tbt_ms: Times,
+    /// From sending to the step that takes up the prompt, ms.
+    pub queueing_ms: Times,
+    /// Of a step, ms.
+    pub step_ms: Times,
+    pub steps: u32,
+    /// Time in steps, s; the rest of the level's duration nobody had anything to ask.
+    pub busy_s: f64,
+    /// Decoding sequences of a step, mean.
+    pub sequences: f64,
+    /// Their contexts together, tokens, mean.
+    pub context: f64,
+    /// Prompt tokens of a step, mean.
+    pub prefill: f64,
+}
+
+impl Served {
+    /// Figures of a load that was served to the end, whoever served it.
+    pub fn of(load: &Load, record: &Record) -> Served {
+        let ms = |later: f64, earlier: f64| ((later - earlier) * 1e3).max(0.0);
+        let output = f64::from(load.output_tokens);
+        let (mut ttft, mut latency, mut rate) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut tbt, mut queueing) = (Vec::new(), Vec::new());
+        let mut end_s: f64 = 0.0;
+        for request in &record.requests {
+            queueing.extend(
+                request
+                    .joined_s
+                    .map(|joined_s| ms(joined_s, request.sent_s)),
+            );
+            if let (Some(&first), Some(&last)) = (request.tokens_s.first(), request.tokens_s.last())
+            {
+                ttft.push(ms(first, request.sent_s));
+                latency.push(ms(last, request.sent_s));
+                if last > request.sent_s {
+                    rate.push(output / (last - request.sent_s));
+                }
+                end_s = end_s.max(last);
+            }
+            let later = request.tokens_s.iter().skip(1);
+            tbt.extend(request.tokens_s.iter().zip(later).map(|(&a, &b)| ms(b, a)));
+        }
+        let begin_s = record.requests.first().map_or(0.0, |first| first.sent_s);
+        let duration_s = end_s - begin_s;
+        let steps: Vec<f64> = record
+            .steps
+            .iter()
+            .map(|step| ms(step.ended_s, step.began_s))
+            .collect();
+        let mean = |of: fn(&Work) -> u32| {
+            let sum: f64 = record.steps.iter().map(|s| f64::from(of(&s.work))).sum();
+            sum / record.steps.len().max(1) as f64
+        };
+        let rate = times(&rate);
+        Served {
+            load: *load,
+            level: Level {
+                users: load.users,
+                tok_s: latency.len() as f64 * output / duration_s,
+                requests: Some(load.requests()),
+                successful: Some(latency.len() as u32),
+                duration_s: Some(duration_s),
+                ttft_ms: times(&ttft),
+                latency_ms: times(&latency),
+                request_tok_s: rate.avg,
+                request_tok_s_p50: rate.p50,
+                power_w: None,
+                tokens_per_request: Some(output),
+            },
+            tbt_ms: times(&tbt),
+            queueing_ms: times(&queueing),
+            step_ms: times(&steps),
+            steps: record.steps.len() as u32,
+            busy_s: record.steps.iter().map(|s| s.ended_s - s.began_s).sum(),
+            sequences: mean(|work| work.sequences),
+            context: mean(|work| work.context),
+            prefill: mean(|work| work.prefill),
+        }
+    }
+}
+
+/// Mean and percentiles (docs/MODEL.md, "Quantiles"); without values where there is none.
+fn times(values: &[f64]) -> Times {
+    if values.is_empty() {
+        return Times::default();
+    }
+    let mut all = Histogram::keeping_all();
+    all.add_all(values);
+    let [p50, p95, p99] = match all.quantiles([0.5, 0.95, 0.99]) {
+        Ok(quantiles) => quantiles,
+        Err(mut selection) => {
+            selection.add_all(values);
+            selection.finish()
+        }
+    };
+    Times {
+        avg: Some(all.mean()),
+        p50: Some(p50),
+        p95: Some(p95),
+        p99: Some(p99),
+    }
+}
+
+/// The middle of the values; `None` where there are none.
+fn median(values: &mut [f64]) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    let above = *values.get(middle)?;
+    match values.get(middle.wrapping_sub(1)) {
+        Some(below) if values.len().is_multiple_of(2) => Some((below + above) / 2.0),
+        _ => Some(above),
+    }
+}
+
+/// Relative errors of a step latency at steps that a device took: (model - measured)/measured.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+pub struct StepErrors {
+    /// Median over the steps, sign kept: whether the model is early or late on the whole.
+    pub median: f64,
+    /// Median of the sizes.
+    pub median_size: f64,
+    /// 95 % of the sizes are no greater.
+    pub p95_size: f64,
+}
+
+impl StepErrors {
+    /// `None` where no step took any time.
+    ///
+    /// Errors: as of [`predict`].
+    pub fn of(record: &Record, model: &Step) -> Result<Option<StepErrors>, Error> {
+        let mut errors = Vec::with_capacity(record.steps.len());
+        for step in &record.steps {
+            let measured_s = step.ended_s - step.began_s;
+            if measured_s > 0.0 {
+                errors.push((step_s(model, step.work)? - measured_s) / measured_s);
+            }
+        }
+        let sizes: Vec<f64> = errors.iter().map(|e| e.abs()).collect();
+        let sizes = times(&sizes);
+        let Some(median) = median(&mut errors) else {
+            return Ok(None);
+        };
+        Ok(sizes
+            .p50
+            .zip(sizes.p95)
+            .map(|(median_size, p95_size)| StepErrors {
+                median,
+                median_size,
+                p95_size,
+            }))
+    }
+}
+
+/// One load, predicted and where a device served it too, measured.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(rename = "ServedComparison"))]
+pub struct Comparison {
+    pub predicted: Served,
+    pub measured: Option<Served>,
+    /// Of the model at the steps that were measured: the part of the difference that is not of
+    /// queueing.
+    pub step_errors: Option<StepErrors>,
+}
+
+impl Comparison {
+    /// Predicts a load, and makes figures of what a device took for it.
+    ///
+    /// Errors: as of [`predict`].
+    pub fn of(load: &Load, model: &Step, measured: Option<&Record>) -> Result<Comparison, Error> {
+        Ok(Comparison {
+            predicted: Served::of(load, &predict(load, model)?),
+            measured: measured.map(|record| Served::of(load, record)),
+            step_errors: match measured {
+                Some(record) => StepErrors::of(record, model)?,
+                None => None,
+            },
+        })
+    }
+
+    /// Measured where it was, else predicted.
+    pub fn best(&self) -> &Served {
+        self.measured.as_ref().unwrap_or(&self.predicted)
+    }
+}
+
+/// Loads that differ in users alone. A user's requests and think times are the same at every level.
+///
+/// Errors: no level, one that is there twice, or as of [`Load::check`].
+pub fn levels(users: &[u32], load: &Load) -> Result<Vec<Load>, Error> {
+    super::check::counts("load.users", users, crate::sched::joining::MAX_SEQUENCES)?;
+    let loads: Vec<Load> = users.iter().map(|&users| Load { users, ..*load }).collect();
+    for load in &loads {
+        load.check()?;
+    }
+    Ok(loads)
+}
+
+/// Where a step latency comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Origin {
+    /// Fitted to measurements.
+    Calibration,
+    /// The same on a software adapter or with a made-up model: says nothing of any GPU.
+    Demonstration,
+    /// What the data sheet allows at best.
+    DataSheet,
+}
+
+/// What serves: a decoder on a GPU, as far as figures need it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stack {
+    pub gpu: String,
+    pub architecture: Architecture,
+    pub precision: Precision,
+    /// The work of a step on the GPU.
+    pub model: Step,
+    /// What each step costs besides: one submission and the wait for it, s. A calibration leaves it
+    /// out of its fit, and a server, which needs a step's tokens before the next, pays it every time.
+    pub submission_s: f64,
+    pub origin: Origin,
+    /// Median relative errors of a calibration, at points held out of its fit and of whole steps.
+    pub errors: Option<[f64; 2]>,
+    /// What a reader of the calibration must know, a sentence each.
+    pub warnings: Vec<String>,
+    /// Read bandwidth of the GPU, of which MBU is a share, bytes/s: measured, or the data sheet's.
+    pub read_bytes_per_s: f64,
+    /// Its data sheet, for MFU and ceilings.
+    pub hardware: Option<Hardware>,
+}
+
+impl From<&Calibration> for Stack {
+    /// With the data sheet of the adapter, where that is known by name.
+    fn from(calibration: &Calibration) -> Stack {
+        Stack {
+            gpu: calibration.adapter.name.clone(),
+            architecture: calibration.model.architecture.clone(),
+            precision: calibration.model.precision,
+            model: calibration.fit.model,
+            submission_s: calibration.launch.submission.value,
+            origin: if calibration.demonstration {
+                Origin::Demonstration
+            } else {
+                Origin::Calibration
+            },
+            errors: Some([
+                calibration.fit.held_out_median,
+                calibration.check_median_error,
+            ]),
+            warnings: calibration
+                .warnings
+                .iter()
+                .map(|warning| warning.message.clone())
+                .collect(),
+            read_bytes_per_s: calibration.bandwidth.read.value,
+            hardware: Card::of_adapter(&calibration.adapter.name).map(|card| card.hardware),
+        }
+    }
+}
+
+impl Stack {
+    /// A GPU as good as its data sheet, by the roofline of a model.
+    pub fn of_data_sheet(
+        hardware: Hardware,
+        architecture: Architecture,
+        precision: Precision,
+    ) -> Stack {
+        Stack {
+            gpu: hardware.name.clone(),
+            model: Stored::new(&architecture, precision).roofline(&hardware),
+            architecture,
+            precision,
+            submission_s: 0.0,
+            origin: Origin::DataSheet,
+            errors: None,
+            warnings: Vec::new(),
+            read_bytes_per_s: hardware.bandwidth_bytes_per_s,
+            hardware: Some(hardware),
+        }
+    }
+
+    /// "qwen3-1.7b (f16) on NVIDIA H100".
+    pub fn name(&self) -> String {
+        format!(
+            "{} ({}) on {}",
+            self.architecture.name,
+            self.precision.name(),
+            self.gpu
+        )
+    }
+
+    /// A step as a server takes it, from submission to its tokens.
+    pub fn step(&self) -> Step {
+        let model = self.model;
+        Step {
+            c0_s: model.c0_s + self.submission_s,
+            compute: model.compute.map(|compute| Compute {
+                d0_s: compute.d0_s + self.submission_s,
+                ..compute
+            }),
+            ..model
+        }
+    }
+
+    /// What the steps of a level asked for on average; of steps it is linear, so that the average
+    /// step has it.
+    fn work(&self, served: &Served) -> roofline::Work {
+        Stored::new(&self.architecture, self.precision).work(
+            served.sequences,
+            served.context,
+            served.prefill,
+        )
+    }
+
+    /// Model bandwidth utilisation while the GPU was at work, fraction of 1: weights, keys and values
+    /// over [`Stack::read_bytes_per_s`].
+    pub fn mbu(&self, served: &Served) -> f64 {
+        let steps = f64::from(served.steps);
+        self.work(served).bytes * steps / served.busy_s / self.read_bytes_per_s
+    }
+
+    /// Model FLOP/s utilisation while the GPU was at work, fraction of 1: of prompts and outputs,
+    /// attention included, over the data sheet's peak.
+    pub fn mfu(&self, served: &Served) -> Option<f64> {
+        let step_s = served.busy_s / f64::from(served.steps);
+        let hardware = self.hardware.as_ref()?;
+        Some(hardware.mfu(&self.work(served), step_s))
+    }
+
+    /// The study's settings for these loads.
+    fn settings(&self, load: &Load, measured: bool) -> Settings {
+        Settings {
+            name: format!(
+                "{}, {}",
+                self.name(),
+                if measured { "measured" } else { "predicted" }
+            ),
+            hardware: self.hardware.clone(),
+            model: Some(ModelSize {
+                params: self.architecture.step_weights() as f64,
+                bytes_per_param: self.precision.bytes_per_weight(),
+            }),
+            max_batch: Some(load.limits.sequences),
+            think_time_s: Some((load.think_min_s + load.think_max_s) / 2.0),
+            absent: if measured {
+                "not measured"
+            } else {
+                "not modelled"
+            },
+        }
+    }
+}
+
+/// Served loads as the study `saturation` takes them.
+pub fn measured(served: &[Served], source: &str) -> Measured {
+    Measured {
+        source: source.to_owned(),
+        levels: served.iter().map(|served| served.level.clone()).collect(),
+    }
+}
+
+/// The report on these loads alone, without the study's.
+///
+/// Errors: there are no loads.
+pub fn report(stack: &Stack, levels: &[Comparison]) -> Result<String, Error> {
+    let load = first(levels)?;
+    Ok(report::text(stack, load, levels))
+}
+
+/// `serving_report.txt`, `serving_levels.csv`, `serving.json`, the figure `serving_levels`, and where
+/// there are two levels or more the study's files (`saturation_...`): of the measured levels, or of
+/// the predicted ones where none was measured.
+///
+/// Errors: there are no loads, or as of [`saturation::files`].
+pub fn files(stack: &Stack, levels: &[Comparison]) -> Result<Vec<File>, Error> {
+    let load = first(levels)?;
+    let mut files = vec![
+        File::new(
+            "serving_report.txt",
+            Content::Text(report::text(stack, load, levels)),
+        ),
+        File::new(
+            "serving_levels.csv",
+            Content::Table(tables::levels(stack, levels)),
+        ),
+        File::new("serving.json", Content::Json(tables::json(stack, levels))),
+        File::new(
+            "serving_levels",
+            Content::Figure(pictures::levels(stack, load, levels)),
+        ),
+    ];
+    if levels.len() > 1 {
+        let measured = levels.iter().all(|level| level.measured.is_some());
+        let served = levels.iter().map(|level| {
+            let of = if measured {
+                level.best()
+            } else {
+                &level.predicted
+            };
+            of.level.clone()
+        });
+        files.extend(saturation::files(
+            served.collect(),
+            &stack.settings(load, measured),
+        )?);
+    }
+    Ok(files)
+}
+
+fn first(levels: &[Comparison]) -> Result<&Load, Error> {
+    levels
+        .first()
+        .map(|level| &level.predicted.load)
+        .ok_or_else(|| {
+            super::check::refuse(
+                "load.users",
+                "an empty list",
+                "at least one number".to_owned(),
+            )
+        })
+}

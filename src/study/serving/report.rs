@@ -1,0 +1,314 @@
+//! The report on served loads; every sentence is made from numbers.
+
+use super::tables::{MAIN, Metric, error_pct};
+use super::{Comparison, Origin, Served, Stack, median};
+use crate::sched::joining::Load;
+use crate::study::saturation::curves::MichaelisMenten;
+use crate::study::saturation::points::Level;
+use crate::study::text::{aligned, or_dash, paragraph, short};
+
+/// The whole report.
+pub(super) fn text(stack: &Stack, load: &Load, levels: &[Comparison]) -> String {
+    let title = format!("SERVING USERS: {}", stack.name());
+    let mut text = format!("{title}\n{}\n", "-".repeat(title.chars().count()));
+    text += &match stack.origin {
+        Origin::Calibration => String::new(),
+        Origin::Demonstration => paragraph(
+            "A demonstration, on a software adapter or with a made-up model: it shows how this works \
+             and says nothing of any GPU.",
+        ),
+        Origin::DataSheet => paragraph(
+            "The step latency is the roofline of the data sheet: what the hardware allows at best, \
+             which no program reaches.",
+        ),
+    };
+    text += &paragraph(&asked(load));
+    text += &paragraph(&limits(load));
+    if let Some([held_out, whole]) = stack.errors {
+        text += &paragraph(&format!(
+            "The calibration's fit is off by {:.1} % in the median at points held out of it and {:.1} % in \
+             whole steps.",
+            held_out * 100.0,
+            whole * 100.0
+        ));
+    }
+    for warning in &stack.warnings {
+        text += &paragraph(&format!("Warning: {warning}"));
+    }
+    if stack.submission_s > 0.0 {
+        text += &paragraph(&format!(
+            "A step is predicted as its work on the GPU by the fit and {} ms for its submission and the \
+             wait for its tokens.",
+            short(stack.submission_s * 1e3)
+        ));
+    }
+    text.push('\n');
+    let any_measured = levels.iter().any(|level| level.measured.is_some());
+    if any_measured {
+        for metric in &MAIN {
+            text += &compared(metric, levels);
+            text.push('\n');
+        }
+        text += &steps(levels);
+        for sentence in differences(levels) {
+            text += &paragraph(&sentence);
+        }
+    } else {
+        text += &predicted(levels);
+        text.push('\n');
+        text += &paragraph("All of this is predicted from the step latency; nothing was measured.");
+    }
+    text += &work(stack, levels);
+    text + &maxima(levels)
+}
+
+/// "Each user sends 4 requests of 64 prompt and 32 output tokens, without a pause."
+fn asked(load: &Load) -> String {
+    let (least, most) = (load.think_min_s, load.think_max_s);
+    let requests = match load.requests_per_user {
+        1 => "1 request".to_owned(),
+        n => format!("{n} requests, one after another,"),
+    };
+    let pause = if load.requests_per_user == 1 {
+        String::new()
+    } else if most == 0.0 {
+        ", without a pause after an answer".to_owned()
+    } else if least == most {
+        format!(", pausing {least} s after an answer")
+    } else {
+        format!(", pausing {least} to {most} s after an answer")
+    };
+    format!(
+        "Each user sends {requests} of {} prompt and {} output tokens{pause}.",
+        load.prompt_tokens, load.output_tokens
+    )
+}
+
+fn limits(load: &Load) -> String {
+    let limits = &load.limits;
+    let blocks = limits.kv_blocks.map_or(String::new(), |blocks| {
+        format!(
+            ", in a KV cache of {blocks} blocks of {} tokens",
+            limits.block_tokens
+        )
+    });
+    format!(
+        "The server works on up to {} sequences at once, with up to {} tokens in a step, of which up \
+         to {} may be of prompts{blocks}.",
+        limits.sequences, limits.rows, limits.prefill_rows
+    )
+}
+
+fn predicted(levels: &[Comparison]) -> String {
+    let header: Vec<&str> = std::iter::once("users")
+        .chain([
+            "tok/s",
+            "TTFT (ms)",
+            "P95",
+            "TBT (ms)",
+            "P95",
+            "latency (ms)",
+            "P95",
+        ])
+        .collect();
+    let rows: Vec<Vec<String>> = levels
+        .iter()
+        .map(|level| {
+            let served = &level.predicted;
+            std::iter::once(served.load.users.to_string())
+                .chain(
+                    MAIN.iter()
+                        .map(|metric| or_dash((metric.of)(served), short)),
+                )
+                .collect()
+        })
+        .collect();
+    aligned(&header, &rows)
+}
+
+/// One figure at every level.
+fn compared(metric: &Metric, levels: &[Comparison]) -> String {
+    let rows: Vec<Vec<String>> = levels
+        .iter()
+        .map(|level| {
+            let measured = level.measured.as_ref().and_then(metric.of);
+            let predicted = (metric.of)(&level.predicted);
+            vec![
+                users(level.predicted.load.users),
+                or_dash(measured, short),
+                or_dash(predicted, short),
+                or_dash(error_pct(predicted, measured), |e| format!("{e:+.1} %")),
+            ]
+        })
+        .collect();
+    aligned(&[metric.label, "measured", "predicted", "error"], &rows)
+}
+
+fn users(n: u32) -> String {
+    format!("{n} user{}", if n == 1 { "" } else { "s" })
+}
+
+/// Median and greatest size of a figure's errors over the levels, and where the latter is.
+fn errors(levels: &[Comparison], of: fn(&Served) -> Option<f64>) -> Option<(f64, f64, u32)> {
+    let sized: Vec<(f64, u32)> = levels
+        .iter()
+        .filter_map(|level| {
+            let measured = level.measured.as_ref().and_then(of);
+            let error = error_pct(of(&level.predicted), measured)?;
+            Some((error.abs(), level.predicted.load.users))
+        })
+        .collect();
+    let (worst, at) = sized
+        .iter()
+        .copied()
+        .reduce(|a, b| if b.0 > a.0 { b } else { a })?;
+    let mut sizes: Vec<f64> = sized.iter().map(|(size, _)| *size).collect();
+    let median = median(&mut sizes)?;
+    Some((median, worst, at))
+}
+
+/// How far the prediction is off, a sentence each.
+fn differences(levels: &[Comparison]) -> Vec<String> {
+    let mut sentences = Vec::new();
+    for (what, of) in [
+        (
+            "Throughput",
+            (|s: &Served| Some(s.level.tok_s)) as fn(&Served) -> Option<f64>,
+        ),
+        ("Mean TTFT", |s| s.level.ttft_ms.avg),
+        ("Mean TBT", |s| s.tbt_ms.avg),
+        ("Mean latency", |s| s.level.latency_ms.avg),
+    ] {
+        if let Some((median, worst, at)) = errors(levels, of) {
+            sentences.push(format!(
+                "{what} is predicted within {worst:.1} % at every level (worst at {}), {median:.1} % \
+                 in the median.",
+                users(at)
+            ));
+        }
+    }
+    sentences
+}
+
+/// The step latency against the very steps that were measured: no queueing, and no time between
+/// steps, is in these errors.
+fn steps(levels: &[Comparison]) -> String {
+    let rows: Vec<Vec<String>> = levels
+        .iter()
+        .filter_map(|level| {
+            let errors = level.step_errors?;
+            let pct = |share: f64| format!("{:.1} %", share * 100.0);
+            Some(vec![
+                users(level.predicted.load.users),
+                format!("{:+.1} %", errors.median * 100.0),
+                pct(errors.median_size),
+                pct(errors.p95_size),
+            ])
+        })
+        .collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    let header = [
+        "error of the step latency",
+        "median",
+        "size, median",
+        "size, P95",
+    ];
+    aligned(&header, &rows) + "\n"
+}
+
+/// What steps were like at the highest load, and how busy they kept the GPU.
+fn work(stack: &Stack, levels: &[Comparison]) -> String {
+    let Some(level) = levels.iter().max_by_key(|level| level.predicted.load.users) else {
+        return String::new();
+    };
+    let served = level.best();
+    let whose = match stack.origin {
+        Origin::DataSheet => "the data sheet's bandwidth",
+        _ => "the measured read bandwidth",
+    };
+    let mfu = match (stack.mfu(served), &stack.hardware) {
+        (Some(mfu), Some(hardware)) => format!(
+            " MFU is {} % of the peak of {}.",
+            short(mfu * 100.0),
+            hardware.name
+        ),
+        _ => " There is no data sheet to give an MFU by.".to_owned(),
+    };
+    let between = match served.level.duration_s {
+        Some(duration_s) if level.measured.is_some() => format!(
+            " Steps fill {:.1} % of the time.",
+            100.0 * served.busy_s / duration_s
+        ),
+        _ => String::new(),
+    };
+    paragraph(&format!(
+        "With {} a step decodes {} sequences and processes {} prompt tokens on average; MBU is {:.1} % \
+         of {whose}.{mfu}{between}",
+        users(served.load.users),
+        short(served.sequences),
+        short(served.prefill),
+        stack.mbu(served) * 100.0,
+    ))
+}
+
+/// The maximum that a Michaelis-Menten curve through either set of levels has.
+fn maxima(levels: &[Comparison]) -> String {
+    let measured: Option<Vec<Level>> = levels
+        .iter()
+        .map(|level| level.measured.as_ref().map(|served| served.level.clone()))
+        .collect();
+    let predicted: Vec<Level> = levels
+        .iter()
+        .map(|level| level.predicted.level.clone())
+        .collect();
+    let mut sentences = Vec::new();
+    for (which, levels) in [("measured", measured), ("predicted", Some(predicted))] {
+        let Some(levels) = levels.filter(|levels| levels.len() > 1) else {
+            continue;
+        };
+        sentences.push(match MichaelisMenten::fit(&levels) {
+            Ok(fit) => format!(
+                "A Michaelis-Menten curve through the {which} levels has a maximum of {} tok/s, half \
+                 of it at {} users.",
+                short(fit.v_max.value),
+                short(fit.k.value)
+            ),
+            Err(why) => format!(
+                "There is no Michaelis-Menten curve through the {which} levels: {why}."
+            ),
+        });
+    }
+    if sentences.is_empty() {
+        return paragraph("One level says nothing of saturation; --users 1,2,4,8 would.");
+    }
+    sentences.push(
+        "saturation_report.txt (--out) says whether these levels can support a maximum.".to_owned(),
+    );
+    paragraph(&sentences.join(" "))
+}
+
+/// One sentence for the figure.
+pub(super) fn caption(stack: &Stack, load: &Load, levels: &[Comparison]) -> String {
+    let count = match levels.len() {
+        1 => "1 level".to_owned(),
+        n => format!("{n} levels"),
+    };
+    let how = match errors(levels, |s| Some(s.level.tok_s)) {
+        Some((median, worst, _)) => format!(
+            "lines predicted from the step latency, dots measured; throughput is off by {median:.1} \
+             % in the median and {worst:.1} % at most"
+        ),
+        None => "predicted from the step latency, nothing measured".to_owned(),
+    };
+    let warning = match stack.origin {
+        Origin::Calibration => "",
+        Origin::Demonstration => " A demonstration: it says nothing of any GPU.",
+        Origin::DataSheet => " The step latency is the data sheet's roofline.",
+    };
+    format!(
+        "{count} of users with requests of {} prompt and {} output tokens; {how}.{warning}",
+        load.prompt_tokens, load.output_tokens
+    )
+}
