@@ -15,6 +15,8 @@ pub mod gpu_messages;
 pub mod messages;
 #[cfg(feature = "figures")]
 pub mod reproduce;
+#[cfg(feature = "gpu")]
+pub mod serving;
 #[cfg(feature = "figures")]
 pub mod studies;
 #[cfg(all(feature = "ts", feature = "figures"))]

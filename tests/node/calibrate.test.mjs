@@ -22,10 +22,9 @@ initSync({ module: readFileSync(join(ROOT, "pkg-gpu/batchscope_bg.wasm")) });
 /** What the e2e tests' double measures. @type {Calibration} */
 const CALIBRATION = await (async () => {
   Object.assign(globalThis, { BEHAVIOUR: { step: 0 } });
-  // @ts-expect-error: the double has no types.
   const double = await import("../e2e/gpu-double.js");
   const gpu = await double.GpuEngine.open();
-  const [, model] = double.GpuEngine.models();
+  const [, model = assert.fail("no model")] = double.GpuEngine.models();
   const described = await gpu.calibrate({ architecture: model.architecture, precision: "f16", quick: false, seed: 1 }, () => {});
   return described.calibration;
 })();
