@@ -274,7 +274,13 @@ median_error: number, worst_error: number,
 /**
  * Those batches: sizes from 1 to this, and lengths (prompt + output) from and to these, tokens.
  */
-max_batch: number, lengths: [number, number], };
+max_batch: number, lengths: [number, number], 
+/**
+ * A decoding step of one sequence in the middle of its output, s. In the form it takes
+ * `linear.beta_s_per_token`, which is less the longer prompts are, because there a prompt token
+ * costs as much as an output token.
+ */
+step_s: number, };
 
 /**
  * A closed loop: a fixed number of users, each sending its requests one after another. All send
@@ -527,7 +533,7 @@ export type Format = "burstgpt" | "azure" | "mooncake" | "csv" | "jsonl";
 /**
  * From the worker to the page.
  */
-export type FromGpu = { "type": "ready", models: Array<GpuModel>, } | { "type": "opened", runId: number, adapter: Adapter, } | { "type": "planned", runId: number, plan: CalibratePlan, } | { "type": "progress", runId: number, progress: GpuProgress, } | { "type": "calibrated", runId: number, result: Described, } | { "type": "described", runId: number, result: Described, } | { "type": "derived", runId: number, derived: Derived, } | { "type": "ranged", runId: number, ranges: Array<PolicyRange>, } | { "type": "cancelled", runId: number, } | { "type": "error", runId: number, error: ErrorReport, } | { "type": "crashed", runId: number, message: string, };
+export type FromGpu = { "type": "ready", models: Array<GpuModel>, } | { "type": "opened", runId: number, adapter: Adapter, } | { "type": "planned", runId: number, plan: CalibratePlan, } | { "type": "progress", runId: number, progress: GpuProgress, } | { "type": "calibrated", runId: number, result: Described, } | { "type": "serving", runId: number, progress: ServeProgress, } | { "type": "served", runId: number, result: ServedLevels, } | { "type": "described", runId: number, result: Described, } | { "type": "derived", runId: number, derived: Derived, } | { "type": "ranged", runId: number, ranges: Array<PolicyRange>, } | { "type": "cancelled", runId: number, } | { "type": "error", runId: number, error: ErrorReport, } | { "type": "crashed", runId: number, message: string, };
 
 /**
  * From the coordinator to the page.
@@ -1275,9 +1281,169 @@ max_batch: number, bins: Bins, memory_bound: MemoryBound, controller: Controller
 export type SeriesColumns = { t_s: Float64Array, waiting_mean: Float64Array, waiting_max: Float64Array, batch_mean: Float64Array, batch_max: Float64Array, busy_gpus: Float64Array, };
 
 /**
+ * What a step can hold, and what the KV cache can.
+ */
+export type ServeLimits = { 
+/**
+ * Sequences at work at once, each in a slot of its own.
+ */
+sequences: number, 
+/**
+ * Rows of a step: tokens that go through the decoder together.
+ */
+rows: number, 
+/**
+ * Rows of a step that may be prompt tokens: fewer keep the others' tokens coming, more answer
+ * sooner for the first time.
+ */
+prefill_rows: number, 
+/**
+ * Blocks of the KV cache; `None` where there are enough for every slot.
+ */
+kv_blocks: number | null, 
+/**
+ * Tokens of a block.
+ */
+block_tokens: number, };
+
+/**
+ * Users who wait for each answer before they send the next request, and the server's limits.
+ */
+export type ServeLoad = { users: number, requests_per_user: number, 
+/**
+ * Of every request.
+ */
+prompt_tokens: number, 
+/**
+ * Of every request.
+ */
+output_tokens: number, 
+/**
+ * Shortest pause between an answer and the next request, s.
+ */
+think_min_s: number, 
+/**
+ * Longest, s.
+ */
+think_max_s: number, 
+/**
+ * Of the think times.
+ */
+seed: number, limits: ServeLimits, };
+
+/**
+ * How far serving is.
+ */
+export type ServeProgress = { 
+/**
+ * Which level, from 0, of how many.
+ */
+level: number, levels: number, users: number, 
+/**
+ * Requests of this level that are answered, of how many.
+ */
+answered: number, requests: number, 
+/**
+ * Output tokens of this level so far.
+ */
+tokens: number, 
+/**
+ * Since the level began, s; 0 while it is warmed up.
+ */
+elapsed_s: number, };
+
+/**
  * Which bin is served when a GPU is free.
  */
 export type Served = "round-robin" | "longest-queue";
+
+/**
+ * One load, predicted and where a device served it too, measured.
+ */
+export type ServedComparison = { predicted: ServedLoad, measured: ServedLoad | null, 
+/**
+ * Of the model at the steps that were measured: the part of the difference that is not of
+ * queueing.
+ */
+step_errors: StepErrors | null, };
+
+/**
+ * A text file.
+ */
+export type ServedFile = { name: string, text: string, };
+
+/**
+ * One number of users.
+ */
+export type ServedLevel = { comparison: ServedComparison, 
+/**
+ * Of what was measured, else of what is predicted.
+ */
+mbu: number, 
+/**
+ * Where the data sheet is known.
+ */
+mfu: number | null, };
+
+/**
+ * A load at several numbers of users.
+ */
+export type ServedLevels = { 
+/**
+ * By rising users.
+ */
+levels: Array<ServedLevel>, 
+/**
+ * For people, with the maximum that the saturation study's curves find.
+ */
+report: string, 
+/**
+ * The report and the tables, as `batchscope serve --out` writes them.
+ */
+files: Array<ServedFile>, 
+/**
+ * The maximum of the curve u/(K + u) through the levels, output tokens/s, where they determine
+ * one.
+ */
+most: number | null, };
+
+/**
+ * What a load got.
+ */
+export type ServedLoad = { load: ServeLoad, 
+/**
+ * As the study `saturation` reads it: throughput, TTFT, latency, rate of a request.
+ */
+level: Level, 
+/**
+ * Between two tokens of one request, all such gaps together, ms; without values where outputs
+ * have one token.
+ */
+tbt_ms: Times, 
+/**
+ * From sending to the step that takes up the prompt, ms.
+ */
+queueing_ms: Times, 
+/**
+ * Of a step, ms.
+ */
+step_ms: Times, steps: number, 
+/**
+ * Time in steps, s; the rest of the level's duration nobody had anything to ask.
+ */
+busy_s: number, 
+/**
+ * Decoding sequences of a step, mean.
+ */
+sequences: number, 
+/**
+ * Their contexts together, tokens, mean.
+ */
+context: number, 
+/**
+ * Prompt tokens of a step, mean.
+ */
+prefill: number, };
 
 /**
  * The parts of a scenario that describe a server.
@@ -1384,6 +1550,23 @@ prefix_hit_ratio: number | null, models: Array<LabelCount>, log_types: Array<Lab
  * What runs.
  */
 export type Step = "grid" | "methods" | "all";
+
+/**
+ * Relative errors of a step latency at steps that a device took: (model - measured)/measured.
+ */
+export type StepErrors = { 
+/**
+ * Median over the steps, sign kept: whether the model is early or late on the whole.
+ */
+median: number, 
+/**
+ * Median of the sizes.
+ */
+median_size: number, 
+/**
+ * 95 % of the sizes are no greater.
+ */
+p95_size: number, };
 
 /**
  * `t_step(b, C, p) = c2 C + max(c0 + c1 b + c3 p, compute)` for a step that decodes one token of each
@@ -1586,7 +1769,7 @@ export type Times = { avg: number | null, p50: number | null, p95: number | null
 /**
  * From the page to the worker.
  */
-export type ToGpu = { "type": "open", runId: number, } | { "type": "plan", runId: number, options: CalibrateOptions, } | { "type": "calibrate", runId: number, options: CalibrateOptions, } | { "type": "cancel", runId: number, } | { "type": "read", runId: number, name: string, text: string, } | { "type": "describe", runId: number, calibration: Calibration, } | { "type": "derive", runId: number, calibration: Calibration, scenario: Scenario, policies: Array<Policy>, file: TraceFile | null, } | { "type": "range", runId: number, summaries: Array<Summary>, file: TraceFile | null, error: number, };
+export type ToGpu = { "type": "open", runId: number, } | { "type": "plan", runId: number, options: CalibrateOptions, } | { "type": "calibrate", runId: number, options: CalibrateOptions, } | { "type": "serve", runId: number, calibration: Calibration, users: Array<number>, load: Partial<ServeLoad>, measure: boolean, } | { "type": "cancel", runId: number, } | { "type": "read", runId: number, name: string, text: string, } | { "type": "describe", runId: number, calibration: Calibration, } | { "type": "derive", runId: number, calibration: Calibration, scenario: Scenario, policies: Array<Policy>, file: TraceFile | null, } | { "type": "range", runId: number, summaries: Array<Summary>, file: TraceFile | null, error: number, };
 
 /**
  * From the page to the coordinator.

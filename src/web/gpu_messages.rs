@@ -5,12 +5,14 @@ use ts_rs::TS;
 
 use super::gpu::{Derived, Described, GpuModel};
 use super::messages::TraceFile;
+use super::serving::ServedLevels;
 use crate::error::ErrorReport;
-use crate::gpu::{Options, Plan};
+use crate::gpu::{Options, Plan, serve};
 use crate::latency::calibration::{Adapter, Calibration, Check, KernelTime, Point};
 use crate::metrics::Summary;
 use crate::scenario::Scenario;
 use crate::sched::Policy;
+use crate::sched::joining::Load;
 use crate::study::calibrated::ErrorRange;
 
 /// From the page to the worker.
@@ -36,6 +38,15 @@ pub enum ToGpu {
     Calibrate {
         run_id: u32,
         options: Options,
+    },
+    /// Simulated users, as many at each level as `users` says: measured, or only predicted.
+    Serve {
+        run_id: u32,
+        calibration: Calibration,
+        users: Vec<u32>,
+        #[ts(type = "Partial<ServeLoad>")]
+        load: Load,
+        measure: bool,
     },
     Cancel {
         run_id: u32,
@@ -100,6 +111,14 @@ pub enum FromGpu {
     Calibrated {
         run_id: u32,
         result: Described,
+    },
+    Serving {
+        run_id: u32,
+        progress: serve::Progress,
+    },
+    Served {
+        run_id: u32,
+        result: ServedLevels,
     },
     Described {
         run_id: u32,

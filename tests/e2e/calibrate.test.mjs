@@ -272,6 +272,36 @@ test("a saved calibration opens again, and two are compared", async () => {
   await page.close();
 });
 
+test("simulated users are served, with the prediction beside what was measured", async () => {
+  const { page, complaints } = await open({ step: 60 });
+  await calibrate(page);
+  await page.fill("#serve-users", "1, 1");
+  await page.click("#serve-run");
+  assert.match(await page.locator("#serve-problem").innerText(), /different whole numbers from 1 to 64/);
+  await page.fill("#serve-users", "16 4, 1");
+  await page.click("#serve-run");
+  await says(page, "#serve-progress", /of .* answered/);
+  assert.equal(await page.isDisabled("#calibrate-run"), true);
+  await says(page, "#serve-status", /^Served/);
+  assert.equal(await page.isDisabled("#calibrate-run"), false);
+  assert.equal(await page.locator("#served tbody tr").count(), 3);
+  assert.match(await page.locator("#served tbody tr").first().innerText(), /^1\t13.ms \/ 12\.4.ms/);
+  assert.equal(await page.locator("#serve-results .mark.measured").count(), 6);
+  assert.match(await page.locator("#serve-results figcaption").first().innerText(), /16 users together get .*ends at 4,200 tokens\/s/);
+  assert.deepEqual(await plain.axe(page), []);
+  const { name } = await download(page, () => page.getByRole("button", { name: "serving_levels.csv" }).click());
+  assert.equal(name, "serving_levels.csv");
+
+  await page.click("#serve-predict");
+  await says(page, "#serve-status", /nothing was measured/);
+  assert.equal(await page.locator("#serve-results .mark.measured").count(), 0);
+  await page.click("#serve-run");
+  await page.click("#serve-cancel");
+  await says(page, "#serve-status", /^Cancelled/);
+  assert.deepEqual(grave(complaints), []);
+  await page.close();
+});
+
 test("the view fits a phone, in the dark too", async () => {
   const { page } = await open();
   await page.setViewportSize({ width: 360, height: 740 });

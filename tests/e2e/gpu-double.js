@@ -66,6 +66,20 @@ const describe = (c) => ({
   ],
 });
 
+const served = (users, load, measured) => {
+  const times = (p50) => ({ avg: p50, p50, p95: 1.3 * p50, p99: 1.5 * p50 });
+  const one = (n, factor) => {
+    const tbt = 1e3 * factor * step(MODEL, n, 80 * n);
+    return { load: { ...load, users: n }, level: { users: n, tok_s: (1e3 * n) / tbt, ttft_ms: times(2 * tbt) }, tbt_ms: times(tbt), queueing_ms: times(0), step_ms: times(tbt), steps: 64, busy_s: 1, sequences: n, context: 80 * n, prefill: 0 };
+  };
+  return {
+    levels: users.map((n) => ({ comparison: { predicted: one(n, 1), measured: measured ? one(n, 1.05) : null, step_errors: measured ? { median: -0.04, median_size: 0.04, p95_size: 0.09 } : null }, mbu: 0.6, mfu: null })),
+    report: "SERVING USERS: a double",
+    files: [{ name: "serving_levels.csv", text: "users\n1\n" }],
+    most: 4200,
+  };
+};
+
 class GpuEngine {
   #cancelled = false;
   static async open() {
@@ -104,6 +118,18 @@ class GpuEngine {
       if (BEHAVIOUR.fails && i === 3) throw refusal(BEHAVIOUR.fails, "the double fails");
     }
     return describe(calibration(options));
+  }
+  async serve(c, users, load, progress) {
+    this.#cancelled = false;
+    for (const [level, n] of users.entries()) {
+      await pause(BEHAVIOUR.step ?? 5);
+      if (this.#cancelled) throw refusal("interrupted", "interrupted");
+      progress({ level, levels: users.length, users: n, answered: 1, requests: n * load.requests_per_user, tokens: 32, elapsed_s: 0.1 });
+    }
+    return served(users, load, true);
+  }
+  static predict(c, users, load) {
+    return served(users, load, false);
   }
   destroy() {}
   free() {}

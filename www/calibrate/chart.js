@@ -155,15 +155,22 @@ export function chart(words, xAxis, yTick) {
     at = to;
     point();
     clearTimeout(timer);
-    // Its place stays when it is hidden: what stands below must not move under a pointer.
+    // It keeps its place when it is hidden: what stands below must not move under a pointer.
     readout.classList.toggle("off", to === null);
-    if (picture === null || picture.stops.length === 0) return;
-    const { where, values } = picture.read(to ?? picture.stops.length - 1);
-    readout.replaceChildren(el("span", {}, where), ...values.map(({ kind, text: value }) => el("span", { class: "value" }, sign(kind), value)));
-    if (to === null || !announce) return;
+    if (to === null) return;
+    const spoken = show(to);
+    if (!announce) return;
     timer = setTimeout(() => {
-      live.textContent = `${where}: ${values.map(({ text: value }) => value).join(", ")}`;
+      live.textContent = spoken;
     }, ANNOUNCE_MS);
+  }
+
+  /** Puts a stop's reading into its place; what it says, for the ear. @param {number} stop */
+  function show(stop) {
+    if (picture === null) return "";
+    const { where, values } = picture.read(stop);
+    readout.replaceChildren(el("span", {}, where), ...values.map(({ kind, text: value }) => el("span", { class: "value" }, sign(kind), value)));
+    return `${where}: ${values.map(({ text: value }) => value).join(", ")}`;
   }
 
   body.addEventListener("keydown", (event) => {
@@ -207,7 +214,9 @@ export function chart(words, xAxis, yTick) {
       sentence.textContent = next.sentence;
       legend.textContent = next.legend ?? "";
       draw();
-      move(at !== null && at < next.stops.length ? at : null, false);
+      if (at !== null && at >= next.stops.length) at = null;
+      if (next.stops.length > 0) show(at ?? next.stops.length - 1);
+      move(at, false);
       fill();
     },
   };

@@ -274,6 +274,9 @@ export const FIGURE = {
   predicted: "predicted",
 };
 
+/** @param {number} users */
+const usersAt = (users) => `${count(users)} ${users === 1 ? "user" : "users"}`;
+
 export const SERVE = {
   title: "Serve simulated users",
   help: "The whole decoder serves users who each wait for an answer before they ask again; requests join and leave at every step. What they get is measured, and what the fitted model predicts for the same load stands beside it.",
@@ -294,8 +297,8 @@ export const SERVE = {
   head: ["Users", "TTFT, P50", "Time between tokens, P50", "Time between tokens, P95", "Output, tok/s", "MBU", "MFU"],
   report: "The report, with the fit of the saturation study",
   /** @type {(users: number, answered: number, requests: number, tokens: number) => string} */
-  at: (users, answered, requests, tokens) => `${SERVE.usersAt(users)}: ${count(answered)} of ${count(requests)} answered, ${count(tokens)} tokens`,
-  usersAt: /** @param {number} users */ (users) => `${count(users)} ${users === 1 ? "user" : "users"}`,
+  at: (users, answered, requests, tokens) => `${usersAt(users)}: ${count(answered)} of ${count(requests)} answered, ${count(tokens)} tokens`,
+  usersAt,
   /** @type {(levels: number, users: number) => string} */
   badUsers: (levels, users) => `Users are up to ${levels} different whole numbers from 1 to ${users}, with commas between them.`,
   badNumbers: "Requests, prompt and output are whole numbers from 1 to 8,192.",
@@ -305,7 +308,7 @@ export const SERVE = {
     if (last === undefined) return "";
     const best = last.measured ?? last.predicted;
     const ceiling = most === null ? "" : ` The curve u/(K + u) through the levels ends at ${number(most)} tokens/s.`;
-    return `${SERVE.usersAt(best.load.users)} together get ${number(best.level.tok_s)} tokens/s${last.measured === null ? ", predicted" : ""}.${ceiling}`;
+    return `${usersAt(best.load.users)} together get ${number(best.level.tok_s)} tokens/s${last.measured === null ? ", predicted" : ""}.${ceiling}`;
   },
   /** @param {ServedLevels["levels"]} levels */
   errorSentence: (levels) => {
