@@ -95,7 +95,7 @@ test("from the button to re-drawn charts, and a link that says whose GPU it was"
   await ready(page);
   await page.focus("#calibrate-run");
   await page.keyboard.press("Enter");
-  await page.waitForSelector("#calibrate-results .mark.measured", WAIT);
+  await page.waitForSelector("#calibrate-results .plane .mark.measured", WAIT);
   assert.equal(await page.evaluate(() => document.activeElement?.id), "calibrate-cancel");
   assert.equal(await page.locator("#use-gpu").count(), 0);
   await page.waitForSelector("#use-gpu", WAIT);
@@ -127,6 +127,7 @@ test("from the button to re-drawn charts, and a link that says whose GPU it was"
 
   // The same link in a fresh tab: the same picture, and the same line.
   const other = await plain.newPage(null);
+  await serveDouble(other.page);
   await other.page.goto(`${plain.url}/${address}`);
   await says(other.page, "#whose-gpu", /Double 9000.*87\.0.% to 93\.0.%/);
   assert.equal(await other.page.locator("#finding").innerText(), finding);
@@ -156,7 +157,7 @@ test("a run that is cancelled ends within 300 ms, and the button is there again"
   const { page, complaints } = await open({ step: 100 });
   await ready(page);
   await page.click("#calibrate-run");
-  await page.waitForSelector("#calibrate-results .mark.measured", WAIT);
+  await page.waitForSelector("#calibrate-results .plane .mark.measured", WAIT);
   const took = await cancelled(page, /^Cancelled\. Nothing/);
   assert.ok(took < 300, `${took} ms`);
   await calibrate(page);
@@ -229,7 +230,7 @@ test("a tab that was hidden and a battery are warned of, in the saved file too",
   await says(page, "#calibrate-notices", /runs on its battery/);
   await ready(page);
   await page.click("#calibrate-run");
-  await page.waitForSelector("#calibrate-results .mark.measured", WAIT);
+  await page.waitForSelector("#calibrate-results .plane .mark.measured", WAIT);
   await page.evaluate(() => {
     Object.defineProperty(document, "hidden", { value: true, configurable: true });
     document.dispatchEvent(new Event("visibilitychange"));
@@ -286,7 +287,7 @@ test("simulated users are served, with the prediction beside what was measured",
   assert.equal(await page.isDisabled("#calibrate-run"), false);
   assert.equal(await page.locator("#served tbody tr").count(), 3);
   assert.match(await page.locator("#served tbody tr").first().innerText(), /^1\t13.ms \/ 12\.4.ms/);
-  assert.equal(await page.locator("#serve-results .mark.measured").count(), 6);
+  assert.equal(await page.locator("#serve-results .plane .mark.measured").count(), 6);
   assert.match(await page.locator("#serve-results figcaption").first().innerText(), /16 users together get .*ends at 4,200 tokens\/s/);
   assert.deepEqual(await plain.axe(page), []);
   const { name } = await download(page, () => page.getByRole("button", { name: "serving_levels.csv" }).click());
@@ -294,7 +295,7 @@ test("simulated users are served, with the prediction beside what was measured",
 
   await page.click("#serve-predict");
   await says(page, "#serve-status", /nothing was measured/);
-  assert.equal(await page.locator("#serve-results .mark.measured").count(), 0);
+  assert.equal(await page.locator("#serve-results .plane .mark.measured").count(), 0);
   await page.click("#serve-run");
   await page.click("#serve-cancel");
   await says(page, "#serve-status", /^Cancelled/);
@@ -340,12 +341,12 @@ test("on a software adapter, from the button to re-drawn charts, as a demonstrat
   assert.equal(await page.inputValue("#gpu-model"), "demo");
   await page.selectOption("#gpu-length", "quick");
   await page.click("#calibrate-run");
-  await page.waitForSelector("#calibrate-results .mark.measured", { timeout: 120_000 });
+  await page.waitForSelector("#calibrate-results .plane .mark.measured", { timeout: 120_000 });
   await page.waitForSelector("#use-gpu", { timeout: 240_000 });
   assert.equal(await page.locator(".demonstration").innerText(), "Demonstration");
   assert.match(await page.locator(".warnings").innerText(), /software/i);
-  assert.ok((await page.locator("#calibrate-results .mark.measured").count()) > 5);
-  assert.ok((await page.locator("#calibrate-results .mark.check").count()) > 1);
+  assert.ok((await page.locator("#calibrate-results .plane .mark.measured").count()) > 5);
+  assert.ok((await page.locator("#calibrate-results .plane .mark.check").count()) > 1);
   assert.deepEqual(await software.axe(page), []);
 
   // What is saved is what the command line reads: the other way round is tested there.

@@ -69,8 +69,8 @@ export function adapterRows(a) {
   /** @type {[string, string][]} */
   const rows = [
     ["Adapter", a.software ? `${a.name || "not named"} (software: a processor plays the GPU)` : a.name || "not named by the browser"],
-    ["Reached through", a.driver === "" ? a.backend : `${a.backend}, ${a.driver}`],
-    ["Features", features.join(", ")],
+    ["Reached through", [a.backend === "BrowserWebGpu" ? "WebGPU" : a.backend, a.driver].filter((part) => part !== "").join(", ")],
+    ["Features in use", features.join(", ")],
     ["Limits", `buffers up to ${bytesOf(a.max_buffer_bytes)}, of which a kernel sees ${bytesOf(a.max_binding_bytes)}`],
   ];
   return rows;
