@@ -108,21 +108,24 @@ fn gemv_and_gemm() {
                 let matrix = fill::matrix(precision, rows, width, random.bits());
                 let x = random.values((width * columns) as usize);
                 let twin = gemv::gemv(&matrix, &x);
-                let got = pollster::block_on(gpu::gemv(&device, &matrix, &x, columns)).unwrap();
-                let tolerance = if precision == Precision::F32 {
-                    SINGLE
-                } else {
-                    HALF
-                };
-                close(
-                    &got,
-                    &twin,
-                    tolerance,
-                    &format!(
-                        "{precision:?} {rows}x{width} n={columns} {:?}",
-                        device.flavour()
-                    ),
-                );
+                for wide in [gemv::Wide::Tiles, gemv::Wide::Eights] {
+                    let got =
+                        pollster::block_on(gpu::gemv(&device, &matrix, &x, columns, wide)).unwrap();
+                    let tolerance = if precision == Precision::F32 {
+                        SINGLE
+                    } else {
+                        HALF
+                    };
+                    close(
+                        &got,
+                        &twin,
+                        tolerance,
+                        &format!(
+                            "{precision:?} {rows}x{width} n={columns} {wide:?} {:?}",
+                            device.flavour()
+                        ),
+                    );
+                }
             }
         }
     }

@@ -1,6 +1,8 @@
 //! The command line: arguments in, tables, JSON and whole files out. No logic of the simulator's.
 
 mod args;
+#[cfg(feature = "gpu")]
+mod calibrate;
 mod calibrated;
 mod capacity;
 mod files;
@@ -32,6 +34,7 @@ const MISMATCH: u8 = 1;
 const BAD_SETTING: u8 = 2;
 const BAD_DATA: u8 = 3;
 const BAD_FILE: u8 = 4;
+#[cfg(feature = "gpu")]
 const NO_GPU: u8 = 5;
 const INTERRUPTED: u8 = 130;
 
@@ -58,6 +61,8 @@ pub fn main() -> ExitCode {
         Command::Fit(args) => fit::fit(args),
         Command::Roofline(args) => roofline::roofline(&args),
         Command::Serve(args) => serve::serve(*args),
+        #[cfg(feature = "gpu")]
+        Command::Calibrate(args) => calibrate::calibrate(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

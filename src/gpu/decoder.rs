@@ -201,8 +201,8 @@ pub(super) struct Product {
     precision: Precision,
     width: u32,
     chunks: Vec<Chunk>,
-    /// Compiled when first needed, by class of columns: GEMV's, then the tiles'.
-    kernels: [OnceCell<Kernel>; 7],
+    /// Compiled when first needed, by class of columns, and by who serves many.
+    kernels: [[OnceCell<Kernel>; gemv::CLASSES]; 2],
 }
 
 struct Chunk {
@@ -277,8 +277,13 @@ impl Product {
                 ));
             }
             device.run(&fills).await?;
-            let (source, workgroups) =
-                gemv::for_columns(device.flavour(), precision, height, width, 1);
+            let (source, workgroups) = gemv::for_columns(
+                device.flavour(),
+                precision,
+                [height, width],
+                1,
+                gemv::Wide::Tiles,
+            );
             let shape = device.uniform(&gemv::shape(precision, height, width, rows, first));
             let bound = device.dispatch(
                 &source,
@@ -303,27 +308,28 @@ impl Product {
         }))
     }
 
-    /// The dispatches for so many columns.
+    /// The dispatches for so many columns, by the kernel that is faster on this device.
     pub(super) fn over(&self, columns: u32) -> impl Iterator<Item = Dispatch> + '_ {
-        let class = gemv::COLUMNS
-            .into_iter()
-            .chain(gemv::TILES)
-            .position(|most| columns <= most)
-            .unwrap_or(self.kernels.len() - 1);
-        let kernel = self.kernels[class].get_or_init(|| {
-            let (source, _) = gemv::for_columns(
-                self.device.flavour(),
-                self.precision,
-                1,
-                self.width,
-                columns,
-            );
-            self.device.kernel(&source)
-        });
+        self.by(columns, self.device.wide(columns))
+    }
+
+    /// The same by one of the kernels for many columns.
+    pub(super) fn by(&self, columns: u32, wide: gemv::Wide) -> impl Iterator<Item = Dispatch> + '_ {
+        let kernel = self.kernels[usize::from(wide == gemv::Wide::Eights)][gemv::class(columns)]
+            .get_or_init(|| {
+                let (source, _) = gemv::for_columns(
+                    self.device.flavour(),
+                    self.precision,
+                    [1, self.width],
+                    columns,
+                    wide,
+                );
+                self.device.kernel(&source)
+            });
         self.chunks.iter().map(move |chunk| {
             chunk
                 .bound
-                .by(kernel, gemv::workgroups(chunk.rows, columns))
+                .by(kernel, gemv::workgroups(chunk.rows, columns, wide))
         })
     }
 
@@ -574,6 +580,38 @@ impl Decoder {
         step
     }
 
+    /// Each kind of matrix with its bytes, and its dispatches layer by layer.
+    pub(super) fn products(&self, columns: u32) -> Vec<(String, f64, Vec<Vec<Dispatch>>)> {
+        let precision = self.config.precision;
+        let each = |of: fn(&Layer) -> &Product| {
+            let products: Vec<&Product> = self.layers.iter().map(of).collect();
+            products
+        };
+        let a = &self.config.architecture;
+        let kinds = [
+            (a.qkv(), a.hidden, each(|l| &l.qkv)),
+            (a.hidden, a.heads * a.head_size, each(|l| &l.output)),
+            (2 * a.mlp, a.hidden, each(|l| &l.gate_up)),
+            (a.hidden, a.mlp, each(|l| &l.down)),
+            (a.vocabulary, a.hidden, vec![&self.head]),
+        ];
+        kinds
+            .into_iter()
+            .map(|(rows, width, products)| {
+                (
+                    format!("gemv-{} {rows}x{width}", precision.name()),
+                    f64::from(rows) * f64::from(width) * precision.bytes_per_weight(),
+                    products.iter().map(|p| p.over(columns).collect()).collect(),
+                )
+            })
+            .collect()
+    }
+
+    /// The widest matrix of every layer: where most of the time goes.
+    pub(super) fn widest(&self) -> impl Iterator<Item = &Product> {
+        self.layers.iter().map(|layer| &layer.gate_up)
+    }
+
     fn embedding(&self) -> Vec<Dispatch> {
         let over = |d: &Dispatch| d.over([self.laid.rows, 1, 1]);
         self.embeds.iter().map(over).collect()
@@ -651,6 +689,18 @@ impl Layer {
         ) else {
             return Ok(None);
         };
+        // Contexts that nobody processed are attended to when steps are timed: random ones.
+        let words = (cache_bytes / 4) as u32;
+        let [x, y] = spread(words.div_ceil(fill::WORKGROUP));
+        let random = [&keys, &values].map(|buffer| {
+            let shape = fill::shape(words, number, 1.0 / 1024.0, u32::MAX, u32::MAX, 0);
+            device.dispatch(
+                &fill::source(device.flavour(), fill::Kind::Weights(Precision::F16)),
+                &[buffer, &device.uniform(&shape)],
+                [x, y, 1],
+            )
+        });
+        device.run(&random).await?;
         let sides = [
             (&s.normed, &s.qkv),
             (&s.attended, &s.branch),

@@ -3,7 +3,7 @@
 //! Whatever goes wrong on the device comes back as an [`Error::Gpu`] from the next thing that waits for
 //! it; a lost device stays lost.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,6 +13,7 @@ use futures_channel::oneshot;
 use web_time::Instant;
 use wgpu::util::{BufferInitDescriptor, DeviceExt};
 
+use super::kernels::gemv::{COLUMNS, TILES, Wide, class};
 use super::kernels::{Bind, Flavour, Source};
 use crate::error::Error;
 use crate::latency::calibration::Adapter;
@@ -27,6 +28,8 @@ pub struct Device {
     pipelines: RefCell<BTreeMap<String, Rc<wgpu::ComputePipeline>>>,
     /// One for each signature: kernels with equal bindings share bind groups.
     layouts: RefCell<Vec<(Vec<Bind>, Rc<wgpu::BindGroupLayout>)>>,
+    /// Which kernel multiplies more columns than a GEMV has, by size.
+    wide: Cell<[Wide; TILES.len()]>,
     problems: Arc<Problems>,
     /// A word that every submission copies and reads, so that the end is the end of all its work.
     end: wgpu::Buffer,
@@ -277,6 +280,7 @@ impl Device {
             queue,
             pipelines: RefCell::default(),
             layouts: RefCell::default(),
+            wide: Cell::new([Wide::Tiles; TILES.len()]),
             problems,
         }
     }
@@ -287,6 +291,17 @@ impl Device {
 
     pub fn flavour(&self) -> Flavour {
         self.flavour
+    }
+
+    /// Which kernel serves so many columns.
+    pub fn wide(&self, columns: u32) -> Wide {
+        let size = class(columns).saturating_sub(COLUMNS.len());
+        self.wide.get()[size]
+    }
+
+    /// Chooses the kernels for many columns, for 16, 32 and 64 or more.
+    pub fn choose(&self, wide: [Wide; TILES.len()]) {
+        self.wide.set(wide);
     }
 
     /// Uses less than the device has: to test every variant on it.
@@ -363,6 +378,9 @@ impl Device {
         buffer: &wgpu::Buffer,
         count: usize,
     ) -> Result<Vec<T>, Error> {
+        if count == 0 {
+            return Ok(Vec::new());
+        }
         let bytes = ((count * size_of::<T>()) as u64).next_multiple_of(4);
         let copy = self.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("read"),

@@ -136,15 +136,16 @@ pub async fn gemv(
     matrix: &weights::Matrix,
     x: &[f64],
     columns: u32,
+    wide: gemv::Wide,
 ) -> Result<Vec<f32>, Error> {
     let count = (columns * matrix.rows) as usize;
     let y = poison(device, count);
     let (source, workgroups) = gemv::for_columns(
         device.flavour(),
         matrix.precision,
-        matrix.rows,
-        matrix.width,
+        [matrix.rows, matrix.width],
         columns,
+        wide,
     );
     let run = device.dispatch(
         &source,

@@ -1,6 +1,5 @@
 //! Attention over the paged cache in two passes: splits of a context, then all of them together.
 
-use super::gemv::lanes;
 use super::rope_append::Cache;
 use super::{BLOCK, Bind, Flavour, SPLIT, Source, Text};
 
@@ -9,16 +8,16 @@ pub const WORKGROUP: u32 = 128;
 
 /// The first pass, for `group` query heads to a head of keys.
 pub fn split(flavour: Flavour, head_size: u32, group: u32) -> Source {
-    let mut text = Text::new(flavour)
+    let text = Text::new(flavour)
         .set("WORKGROUP", WORKGROUP)
         .set("HEAD", head_size)
         .set("GROUP", group)
         .set("BLOCK", BLOCK)
-        .set("SPLIT", SPLIT);
-    text.lanes = true;
+        .set("SPLIT", SPLIT)
+        .set("FOUR", 4);
     Source {
-        name: format!("attention-split-{head_size}-{group}{}", lanes(flavour)),
-        wgsl: text.of(&[text.reductions(), include_str!("attention_split.wgsl")]),
+        name: format!("attention-split-{head_size}-{group}"),
+        wgsl: text.of(&[include_str!("attention_split.wgsl")]),
         entry: "attention_split",
         bindings: &[
             Bind::Read,

@@ -23,98 +23,112 @@ struct Shape {
 const EIGHTS = HEAD / 8u;
 // Tokens whose values are added up at the same time.
 const ABREAST = WORKGROUP / EIGHTS;
+// Threads that share a query head's softmax.
+const SHARE = WORKGROUP / GROUP;
 
 var<workgroup> asked: array<vec4<f32>, GROUP * HEAD / 4u>;
-var<workgroup> weight: array<f32, GROUP * WORKGROUP>;
-var<workgroup> block_of: array<u32, WORKGROUP / BLOCK>;
+// Scores, then weights.
+var<workgroup> weight: array<f32, GROUP * SPLIT>;
+var<workgroup> part: array<f32, WORKGROUP>;
 var<workgroup> gathered: array<f32, WORKGROUP * 8>;
 
 @compute @workgroup_size(WORKGROUP)
 fn attention_split(
   @builtin(local_invocation_index) index: u32,
   @builtin(workgroup_id) group: vec3<u32>,
-  LANE_ARGUMENTS
 ) {
   let item = items[group.x];
   let kv_head = group.y;
   let row = rows[2u * item.x];
-  // A token sees itself and what was before it.
-  let context = row.y + 1u;
   let begin = item.y * SPLIT;
-  let end = min(begin + SPLIT, context);
+  // A token sees itself and what was before it.
+  let tokens = min(SPLIT, row.y + 1u - begin);
+  let table = row.x * shape.slot_blocks + begin / BLOCK;
 
   let first_query = (item.x * shape.heads + kv_head * GROUP) * (HEAD / 4u);
   for (var i = index; i < GROUP * HEAD / 4u; i += WORKGROUP) {
     asked[i] = queries[first_query + i];
   }
+  workgroupBarrier();
 
-  var greatest: array<f32, GROUP>;
-  var total: array<f32, GROUP>;
-  var low: array<vec4<f32>, GROUP>;
-  var high: array<vec4<f32>, GROUP>;
-  for (var g = 0u; g < GROUP; g += 1u) {
-    greatest[g] = LEAST;
+  // Scores: a thread has a token.
+  for (var token = index; token < tokens; token += WORKGROUP) {
+    var score: array<f32, GROUP>;
+    UNROLL(g, GROUP) {
+      score[g] = 0.0;
+    }
+    let block = tables[table + token / BLOCK];
+    let origin = (block * shape.kv_heads + kv_head) * EIGHTS * BLOCK + token % BLOCK;
+    for (var c = 0u; c < EIGHTS; c += 1u) {
+      let packed = keys[origin + c * BLOCK];
+      let k_low = vec4<f32>(unpack2x16float(packed.x), unpack2x16float(packed.y));
+      let k_high = vec4<f32>(unpack2x16float(packed.z), unpack2x16float(packed.w));
+      UNROLL(g, GROUP) {
+        let q = g * (HEAD / 4u) + c * 2u;
+        score[g] += dot(k_low, asked[q]) + dot(k_high, asked[q + 1u]);
+      }
+    }
+    UNROLL(g, GROUP) {
+      weight[g * SPLIT + token] = score[g];
+    }
   }
+  workgroupBarrier();
+
+  // Softmax: each query head's threads find its greatest score, then the sum of its weights. Few
+  // barriers for all heads at once, where a reduction a head would take many.
+  let head = index / SHARE;
+  let mine = index % SHARE;
+  var greatest = LEAST;
+  for (var token = mine; token < tokens; token += SHARE) {
+    greatest = max(greatest, weight[head * SPLIT + token]);
+  }
+  part[index] = greatest;
+  workgroupBarrier();
+  for (var i = 0u; i < SHARE; i += 1u) {
+    greatest = max(greatest, part[head * SHARE + i]);
+  }
+  var total = 0.0;
+  for (var token = mine; token < tokens; token += SHARE) {
+    let w = exp(weight[head * SPLIT + token] - greatest);
+    weight[head * SPLIT + token] = w;
+    total += w;
+  }
+  workgroupBarrier();
+  part[index] = total;
+  workgroupBarrier();
+  if (mine == 0u) {
+    total = 0.0;
+    for (var i = 0u; i < SHARE; i += 1u) {
+      total += part[head * SHARE + i];
+    }
+    let to = (group.x * shape.heads + kv_head * GROUP + head) * (HEAD + 2u) + HEAD;
+    partial[to] = greatest;
+    partial[to + 1u] = total;
+  }
+
+  // Values: a thread has eight values of every ABREAST-th token.
   let eighth = index % EIGHTS;
   let abreast = index / EIGHTS;
-
-  // The same number of turns for every thread, also where a split is not full.
-  for (var tile = 0u; tile < SPLIT; tile += WORKGROUP) {
-    workgroupBarrier();
-    if (index < WORKGROUP / BLOCK) {
-      let at = min(begin + tile + index * BLOCK, context - 1u);
-      block_of[index] = tables[row.x * shape.slot_blocks + at / BLOCK];
-    }
-    workgroupBarrier();
-
-    // Scores: a thread has a token.
-    let token = begin + tile + index;
-    var score: array<f32, GROUP>;
-    if (token < end) {
-      let block = block_of[index / BLOCK];
-      let origin = (block * shape.kv_heads + kv_head) * EIGHTS * BLOCK + index % BLOCK;
-      for (var c = 0u; c < EIGHTS; c += 1u) {
-        let packed = keys[origin + c * BLOCK];
-        let k_low = vec4<f32>(unpack2x16float(packed.x), unpack2x16float(packed.y));
-        let k_high = vec4<f32>(unpack2x16float(packed.z), unpack2x16float(packed.w));
-        for (var g = 0u; g < GROUP; g += 1u) {
-          let q = g * (HEAD / 4u) + c * 2u;
-          score[g] += dot(k_low, asked[q]) + dot(k_high, asked[q + 1u]);
-        }
-      }
-    }
-    // Softmax as it goes: what was summed so far shrinks when a greater score comes.
-    for (var g = 0u; g < GROUP; g += 1u) {
-      let mine = select(LEAST, score[g], token < end);
-      let most = max(greatest[g], reduce_max(mine, LANE));
-      let shrink = exp(greatest[g] - most);
-      greatest[g] = most;
-      let w = select(0.0, exp(mine - most), token < end);
-      weight[g * WORKGROUP + index] = w;
-      total[g] = total[g] * shrink + reduce_add(w, LANE);
-      low[g] *= shrink;
-      high[g] *= shrink;
-    }
-    workgroupBarrier();
-    // Values: a thread has eight values of every ABREAST-th token.
-    for (var t = abreast; t < WORKGROUP; t += ABREAST) {
-      if (begin + tile + t < end) {
-        let block = block_of[t / BLOCK];
-        let packed = values[((block * shape.kv_heads + kv_head) * BLOCK + t % BLOCK) * EIGHTS + eighth];
-        let v_low = vec4<f32>(unpack2x16float(packed.x), unpack2x16float(packed.y));
-        let v_high = vec4<f32>(unpack2x16float(packed.z), unpack2x16float(packed.w));
-        for (var g = 0u; g < GROUP; g += 1u) {
-          let w = weight[g * WORKGROUP + t];
-          low[g] += w * v_low;
-          high[g] += w * v_high;
-        }
-      }
+  var low: array<vec4<f32>, GROUP>;
+  var high: array<vec4<f32>, GROUP>;
+  UNROLL(g, GROUP) {
+    low[g] = vec4<f32>(0.0);
+    high[g] = vec4<f32>(0.0);
+  }
+  for (var token = abreast; token < tokens; token += ABREAST) {
+    let block = tables[table + token / BLOCK];
+    let packed = values[((block * shape.kv_heads + kv_head) * BLOCK + token % BLOCK) * EIGHTS + eighth];
+    let v_low = vec4<f32>(unpack2x16float(packed.x), unpack2x16float(packed.y));
+    let v_high = vec4<f32>(unpack2x16float(packed.z), unpack2x16float(packed.w));
+    UNROLL(g, GROUP) {
+      let w = weight[g * SPLIT + token];
+      low[g] += w * v_low;
+      high[g] += w * v_high;
     }
   }
-
-  for (var g = 0u; g < GROUP; g += 1u) {
+  UNROLL(g, GROUP) {
     workgroupBarrier();
-    for (var j = 0u; j < 4u; j += 1u) {
+    UNROLL(j, FOUR) {
       gathered[abreast * HEAD + eighth * 8u + j] = low[g][j];
       gathered[abreast * HEAD + eighth * 8u + 4u + j] = high[g][j];
     }
@@ -126,10 +140,6 @@ fn attention_split(
         sum += gathered[a * HEAD + d];
       }
       partial[to + d] = sum;
-    }
-    if (index == 0u) {
-      partial[to + HEAD] = greatest[g];
-      partial[to + HEAD + 1u] = total[g];
     }
   }
 }

@@ -16,8 +16,6 @@ struct Shape {
 
 const DEPTH = 32u;
 const TALL = 32u;
-// Columns of one thread; each has four rows.
-const WIDE = TILE / 16u;
 // Vectors of a row in a tile.
 const VECTORS = DEPTH / EACH;
 
@@ -43,10 +41,10 @@ fn gemm(
       // Rows are padded to whole blocks of 32 weights: a tile never reaches into the next row.
       let packed = weights[at];
       let scale = scale_of(at);
-      for (var e = 0u; e < EACH / 4u; e += 1u) {
+      for (var e = 0u; e < FOURS; e += 1u) {
         let four_weights = scale * part(packed, e);
         let k = (i % VECTORS) * EACH + e * 4u;
-        for (var j = 0u; j < 4u; j += 1u) {
+        UNROLL(j, FOUR) {
           w_tile[(k + j) * TALL + row] = four_weights[j];
         }
       }
@@ -59,7 +57,7 @@ fn gemm(
       if (left + column < count.x && origin < shape.x_stride) {
         xs = x[(left + column) * shape.x_stride + origin];
       }
-      for (var j = 0u; j < 4u; j += 1u) {
+      UNROLL(j, FOUR) {
         x_tile[(k * 4u + j) * TILE + column] = xs[j];
       }
     }
@@ -67,15 +65,15 @@ fn gemm(
     for (var k = 0u; k < DEPTH; k += 1u) {
       let w = k * TALL + four * 4u;
       let ws = vec4<f32>(w_tile[w], w_tile[w + 1u], w_tile[w + 2u], w_tile[w + 3u]);
-      for (var c = 0u; c < WIDE; c += 1u) {
+      UNROLL(c, WIDE) {
         sums[c] += ws * x_tile[k * TILE + c * 16u + across];
       }
     }
     workgroupBarrier();
   }
-  for (var c = 0u; c < WIDE; c += 1u) {
+  UNROLL(c, WIDE) {
     let column = left + c * 16u + across;
-    for (var j = 0u; j < 4u; j += 1u) {
+    UNROLL(j, FOUR) {
       let row = first + four * 4u + j;
       if (row < shape.rows && column < count.x) {
         y[column * shape.y_stride + shape.y_first + row] = sums[c][j];

@@ -44,6 +44,8 @@ pub fn source(flavour: Flavour, precision: Precision, width: u32, columns: u32) 
         .set("WORKGROUP", workgroup)
         .set("ROWS", rows(columns))
         .set("COLUMNS", columns)
+        .set("SUMS", rows(columns) * columns)
+        .set("FOURS", per_vector(precision) / 4)
         .flag("TAIL", tail);
     let end = if flavour.subgroups {
         include_str!("gemv_subgroup.wgsl")
@@ -66,7 +68,13 @@ pub fn source(flavour: Flavour, precision: Precision, width: u32, columns: u32) 
 /// The variant for tiles of `tile` columns (one of [`TILES`]).
 pub fn tiled(flavour: Flavour, precision: Precision, tile: u32) -> Source {
     let (text, file) = unpacking(Text::new(flavour), precision);
-    let text = text.set("WORKGROUP", 128).set("TILE", tile);
+    let text = text
+        .set("WORKGROUP", 128)
+        .set("TILE", tile)
+        // Columns of one thread; each has four rows.
+        .set("WIDE", tile / 16)
+        .set("FOUR", 4)
+        .set("FOURS", per_vector(precision) / 4);
     Source {
         name: format!("gemm-{}-{tile}", weights::name(flavour, precision)),
         wgsl: text.of(&[file, include_str!("gemm.wgsl")]),
@@ -75,38 +83,52 @@ pub fn tiled(flavour: Flavour, precision: Precision, tile: u32) -> Source {
     }
 }
 
-/// The variant for so many columns and its workgroups.
+/// Which of the two files serves more columns than [`COLUMNS`] has: tiles read the weights once for all
+/// of them; several GEMVs of eight columns each read them again, from a cache if there is a large one.
+/// Which is faster depends on the device: it is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wide {
+    Tiles,
+    Eights,
+}
+
+/// The number of variants that [`class`] tells apart.
+pub const CLASSES: usize = COLUMNS.len() + TILES.len();
+
+/// Which variant serves so many columns: the GEMVs, then the tiles.
+pub fn class(columns: u32) -> usize {
+    COLUMNS
+        .into_iter()
+        .chain(TILES)
+        .position(|most| columns <= most)
+        .unwrap_or(CLASSES - 1)
+}
+
+/// The variant for so many columns and its workgroups for a matrix of `height` rows.
 pub fn for_columns(
     flavour: Flavour,
     precision: Precision,
-    height: u32,
-    width: u32,
+    [height, width]: [u32; 2],
     columns: u32,
+    wide: Wide,
 ) -> (Source, [u32; 3]) {
-    let source = match COLUMNS.into_iter().find(|&most| columns <= most) {
-        Some(most) => source(flavour, precision, width, most),
-        None => tiled(flavour, precision, tile(columns)),
+    let source = match (class(columns).checked_sub(COLUMNS.len()), wide) {
+        (None, _) => source(flavour, precision, width, COLUMNS[class(columns)]),
+        (Some(_), Wide::Eights) => source(flavour, precision, width, 8),
+        (Some(tile), Wide::Tiles) => tiled(flavour, precision, TILES[tile]),
     };
-    (source, workgroups(height, columns))
+    (source, workgroups(height, columns, wide))
 }
 
 /// The workgroups for a matrix of `height` rows and so many columns, in three dimensions.
-pub fn workgroups(height: u32, columns: u32) -> [u32; 3] {
-    match COLUMNS.into_iter().find(|&most| columns <= most) {
-        Some(most) => {
-            let [x, y] = super::spread(height.div_ceil(rows(most)));
-            [x, y, 1]
-        }
-        None => {
-            let [x, y] = super::spread(height.div_ceil(TILE_ROWS));
-            [x, y, columns.div_ceil(tile(columns))]
-        }
-    }
-}
-
-fn tile(columns: u32) -> u32 {
-    let fits = TILES.into_iter().find(|&tile| columns <= tile);
-    fits.unwrap_or(TILES[TILES.len() - 1])
+pub fn workgroups(height: u32, columns: u32, wide: Wide) -> [u32; 3] {
+    let (tall, across) = match (class(columns).checked_sub(COLUMNS.len()), wide) {
+        (None, _) => (rows(COLUMNS[class(columns)]), 1),
+        (Some(_), Wide::Eights) => (rows(8), columns.div_ceil(8)),
+        (Some(tile), Wide::Tiles) => (TILE_ROWS, columns.div_ceil(TILES[tile])),
+    };
+    let [x, y] = super::spread(height.div_ceil(tall));
+    [x, y, across]
 }
 
 pub(super) fn lanes(flavour: Flavour) -> &'static str {

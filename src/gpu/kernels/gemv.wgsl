@@ -1,4 +1,4 @@
-// y = W x for up to COLUMNS columns at once. A workgroup has ROWS rows of W and walks along them; what
+// y = W x for COLUMNS columns at a time. A workgroup has ROWS rows of W and walks along them; what
 // it reads of x serves all of them. Each thread reads 16 bytes of every row at a time, neighbours read
 // neighbouring bytes, and all sums stay in registers until the end.
 
@@ -19,8 +19,6 @@ struct Shape {
 // How many columns there are, in its first element.
 @group(0) @binding(5) var<uniform> count: vec4<u32>;
 
-const SUMS = ROWS * COLUMNS;
-
 @compute @workgroup_size(WORKGROUP)
 fn gemv(
   @builtin(local_invocation_index) index: u32,
@@ -33,34 +31,36 @@ fn gemv(
     return;
   }
   var sums: array<f32, SUMS>;
+  UNROLL(s, SUMS) { sums[s] = 0.0; }
   // A row behind the last is read in its place, and not written.
   var bases: array<u32, ROWS>;
-  for (var r = 0u; r < ROWS; r += 1u) {
+  UNROLL(r, ROWS) {
     bases[r] = min(first + r, shape.rows - 1u) * shape.w_stride;
   }
   for (var v = index; v < shape.w_stride; v += WORKGROUP) {
     var packed: array<Packed, ROWS>;
-    for (var r = 0u; r < ROWS; r += 1u) {
+    UNROLL(r, ROWS) {
       packed[r] = weights[bases[r] + v];
     }
     var parts: array<f32, SUMS>;
-    for (var e = 0u; e < EACH / 4u; e += 1u) {
-      let k = v * (EACH / 4u) + e;
-      for (var c = 0u; c < COLUMNS; c += 1u) {
-        let xs = read_x(c, k);
-        for (var r = 0u; r < ROWS; r += 1u) {
+    UNROLL(s, SUMS) { parts[s] = 0.0; }
+    for (var e = 0u; e < FOURS; e += 1u) {
+      let k = v * FOURS + e;
+      UNROLL(c, COLUMNS) {
+        let xs = read_x(group.z * COLUMNS + c, k);
+        UNROLL(r, ROWS) {
           parts[r * COLUMNS + c] += dot(part(packed[r], e), xs);
         }
       }
     }
-    for (var r = 0u; r < ROWS; r += 1u) {
+    UNROLL(r, ROWS) {
       let scale = scale_of(bases[r] + v);
-      for (var c = 0u; c < COLUMNS; c += 1u) {
+      UNROLL(c, COLUMNS) {
         sums[r * COLUMNS + c] += scale * parts[r * COLUMNS + c];
       }
     }
   }
-  finish(sums, first, index LANE_VALUES);
+  finish(sums, first, group.z * COLUMNS, index LANE_VALUES);
 }
 
 fn read_x(column: u32, k: u32) -> vec4<f32> {
@@ -72,9 +72,9 @@ fn read_x(column: u32, k: u32) -> vec4<f32> {
   return x[c * shape.x_stride + k];
 }
 
-fn write_y(sum: u32, first: u32, value: f32) {
+fn write_y(sum: u32, first: u32, left: u32, value: f32) {
   let row = first + sum / COLUMNS;
-  let column = sum % COLUMNS;
+  let column = left + sum % COLUMNS;
   if (row < shape.rows && column < count.x) {
     y[column * shape.y_stride + shape.y_first + row] = value;
   }

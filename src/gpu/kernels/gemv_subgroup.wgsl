@@ -2,12 +2,10 @@
 
 var<workgroup> shared_sums: array<f32, SUMS * WORKGROUP / 4>;
 
-fn finish(sums: array<f32, SUMS>, first: u32, index: u32, lane: u32, size: u32) {
-  // By value: arrays behind a parameter cannot be indexed by a variable everywhere.
-  var all = sums;
+fn finish(sums: array<f32, SUMS>, first: u32, left: u32, index: u32, lane: u32, size: u32) {
   let groups = (WORKGROUP + size - 1u) / size;
-  for (var s = 0u; s < SUMS; s += 1u) {
-    let part = subgroupAdd(all[s]);
+  UNROLL(s, SUMS) {
+    let part = subgroupAdd(sums[s]);
     if (lane == 0u) {
       shared_sums[s * groups + index / size] = part;
     }
@@ -18,6 +16,6 @@ fn finish(sums: array<f32, SUMS>, first: u32, index: u32, lane: u32, size: u32) 
     for (var g = 0u; g < groups; g += 1u) {
       sum += shared_sums[s * groups + g];
     }
-    write_y(s, first, sum);
+    write_y(s, first, left, sum);
   }
 }

@@ -6,10 +6,9 @@ var<workgroup> segments: array<f32, WORKGROUP>;
 
 const SEGMENTS = WORKGROUP / SUMS;
 
-fn finish(sums: array<f32, SUMS>, first: u32, index: u32) {
-  var all = sums;
-  for (var s = 0u; s < SUMS; s += 1u) {
-    shared_sums[s * WORKGROUP + index] = all[s];
+fn finish(sums: array<f32, SUMS>, first: u32, left: u32, index: u32) {
+  UNROLL(s, SUMS) {
+    shared_sums[s * WORKGROUP + index] = sums[s];
   }
   workgroupBarrier();
   let s = index / SEGMENTS;
@@ -24,6 +23,6 @@ fn finish(sums: array<f32, SUMS>, first: u32, index: u32) {
     for (var i = 0u; i < SEGMENTS; i += 1u) {
       sum += segments[index * SEGMENTS + i];
     }
-    write_y(index, first, sum);
+    write_y(index, first, left, sum);
   }
 }

@@ -121,9 +121,43 @@ impl Text {
         } else {
             ("", "", "Lane(index, 0u, 1u)")
         };
-        text.replace("LANE_ARGUMENTS", arguments)
+        let text = text
+            .replace("LANE_ARGUMENTS", arguments)
             .replace(" LANE_VALUES", values)
-            .replace("LANE)", &format!("{lane})"))
+            .replace("LANE)", &format!("{lane})"));
+        self.unrolled(&text)
+    }
+
+    /// Writes out every `UNROLL(i, COUNT) { ... }` COUNT times, `i` replaced by 0u, 1u and so on: with
+    /// constant places small arrays become registers also where a compiler does not unroll loops.
+    fn unrolled(&self, text: &str) -> String {
+        const MARK: &str = "UNROLL(";
+        let Some(start) = text.find(MARK) else {
+            return text.to_owned();
+        };
+        let (before, rest) = text.split_at(start);
+        let parts = rest[MARK.len()..].split_once(')').and_then(|(head, rest)| {
+            let (name, count) = head.split_once(", ")?;
+            let count = self.constants.iter().find(|(known, _)| *known == count)?;
+            let count: u32 = count.1.trim_end_matches('u').parse().ok()?;
+            Some((name, count, rest))
+        });
+        // A text that is wrong stays as it is; no compiler takes it, and a test tries every text.
+        let Some((name, count, rest)) = parts else {
+            return text.to_owned();
+        };
+        let mut depth = 0;
+        let end = rest.char_indices().find_map(|(at, c)| {
+            depth += i32::from(c == '{') - i32::from(c == '}');
+            (c == '}' && depth == 0).then_some(at + 1)
+        });
+        let (body, after) = rest.split_at(end.unwrap_or(rest.len()));
+        let mut out = before.to_owned();
+        for i in 0..count {
+            out.push_str(&with_word(body, name, &format!("{i}u")));
+        }
+        out.push_str(after);
+        self.unrolled(&out)
     }
 
     /// The reductions over a workgroup that this flavour uses.
@@ -134,6 +168,23 @@ impl Text {
             include_str!("reduce_workgroup.wgsl")
         }
     }
+}
+
+/// `text` with every `word` in it, as a word of its own, replaced.
+fn with_word(text: &str, word: &str, by: &str) -> String {
+    let part = |c: char| c.is_alphanumeric() || c == '_';
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(word) {
+        let whole = !rest[..at].ends_with(part) && !rest[at + word.len()..].starts_with(part)
+            // A field of something is another name.
+            && !rest[..at].ends_with('.');
+        out.push_str(&rest[..at]);
+        out.push_str(if whole { by } else { word });
+        rest = &rest[at + word.len()..];
+    }
+    out.push_str(rest);
+    out
 }
 
 /// Tokens of a block of the paged KV cache.
