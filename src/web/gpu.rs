@@ -11,7 +11,7 @@ use super::{Engine, failure, plain, read, read_scenario};
 use crate::error::Error;
 use crate::gpu::{Cancel, Gpu, Options, Progress};
 use crate::latency::architecture::Architecture;
-use crate::latency::calibration::{Adapter, Calibration};
+use crate::latency::calibration::Calibration;
 use crate::latency::roofline::{Card, Stored};
 use crate::latency::step::Step;
 use crate::latency::{ClosedForm, Latency};
@@ -36,7 +36,6 @@ const PLACES: [(u32, u32); 6] = [
 #[wasm_bindgen]
 pub struct GpuEngine {
     pub(super) gpu: Gpu,
-    adapter: Adapter,
     /// Of the run in progress.
     pub(super) cancel: RefCell<Cancel>,
 }
@@ -106,16 +105,10 @@ impl GpuEngine {
     /// Asks the browser for a GPU and opens it. `name` and `user_agent` are what the browser says of
     /// the GPU and of itself.
     pub async fn open(name: String, user_agent: String) -> Result<GpuEngine, JsValue> {
-        let gpu = Gpu::open(None).await.map_err(|e| failure(&e))?;
-        let mut adapter = gpu.adapter().clone();
-        // Browsers give the driver's name to few pages.
-        if adapter.name.is_empty() {
-            adapter.name = name;
-        }
-        adapter.user_agent = Some(user_agent);
         Ok(GpuEngine {
-            gpu,
-            adapter,
+            gpu: Gpu::open_in(name, user_agent)
+                .await
+                .map_err(|e| failure(&e))?,
             cancel: RefCell::new(Cancel::new()),
         })
     }
@@ -159,7 +152,7 @@ impl GpuEngine {
 
     #[wasm_bindgen(unchecked_return_type = "Adapter")]
     pub fn adapter(&self) -> Result<JsValue, JsValue> {
-        plain(&self.adapter)
+        plain(self.gpu.adapter())
     }
 
     /// What would run, for how long and in how much memory.
@@ -190,12 +183,11 @@ impl GpuEngine {
                 cancel.cancel();
             }
         };
-        let mut calibration = self
+        let calibration = self
             .gpu
             .calibrate(&options, &cancel, &mut report)
             .await
             .map_err(|e| failure(&e))?;
-        calibration.adapter = self.adapter.clone();
         describe(calibration)
     }
 

@@ -5,7 +5,7 @@ import { el, save } from "../dom.js";
 import { count, duration, number, percent, withUnit } from "../format.js";
 import { chart, sheet } from "./chart.js";
 import { drawable, residuals, steps } from "./pictures.js";
-import { COMPARE, FIGURE, RESULT, bandwidth, bytesOf, signed, whose } from "./words.js";
+import { COMPARE, FIGURE, RESULT, bandwidth, bytesOf, sentence, signed, whose } from "./words.js";
 
 /** @import { Calibration, Described, Estimate, Point, StepLatency } from "../types.js" */
 
@@ -80,7 +80,7 @@ const at = (described, sequences, context) => described.places[index(described, 
 /** @type {(described: Described, on: {use: (described: Described) => void}) => HTMLElement[]} */
 function summary(described, on) {
   const { calibration: c, text } = described;
-  const warnings = c.warnings.map(({ code, message }) => el("li", { "data-code": code }, message));
+  const warnings = c.warnings.map(({ code, message }) => el("li", { "data-code": code }, sentence(message)));
   const file = `batchscope-calibration-${c.model.architecture.name}-${c.model.precision}.json`;
   return [
     ...(c.demonstration ? [el("p", { class: "demonstration" }, RESULT.demonstration)] : []),
@@ -185,7 +185,7 @@ function device(c) {
   rows.push(row(words.dispatch, c.launch.dispatch, duration), row(words.submission, c.launch.submission, duration));
   if (c.drift !== null) rows.push([words.drift, percent(c.drift), "", ""]);
   if (c.layers !== null) {
-    rows.push([words.perLayer, duration(c.layers.per_layer_s), "", ""], [words.nonlinearity, percent(c.layers.nonlinearity), "", ""]);
+    rows.push([words.perLayer, duration(c.layers.per_layer_s), "", ""], [words.nonlinearity, signed(c.layers.nonlinearity), "", ""]);
   }
   return part(words.title, sheet(words.title, words.head, rows, true));
 }

@@ -149,8 +149,11 @@ export const WARNING = {
   software: "This is a software adapter: a processor plays the GPU. A calibration of it is a demonstration and says nothing of any GPU.",
 };
 
-/** @param {string} text */
-const sentence = (text) => (/[.!?]$/.test(text) ? text : `${text}.`);
+/** The module's words as a sentence. @param {string} text */
+export function sentence(text) {
+  const upper = text.charAt(0).toUpperCase() + text.slice(1);
+  return /[.!?]$/.test(upper) ? upper : `${upper}.`;
+}
 
 /** The calibrated thing in a few words. @param {Calibration} c */
 export const whose = (c) => `${c.adapter.name || "unnamed adapter"}, ${modelName(c.model.architecture.name)}, ${c.model.precision}`;
@@ -167,7 +170,7 @@ export const RESULT = {
       ? `No whole step was run; points held out of the fit were met within ${percent(c.fit.held_out_median)} (median) and ${percent(c.fit.held_out_worst)} (worst).`
       : `Whole steps that the fit had not seen took what it predicts within ${percent(c.check_median_error)} (median) and ${percent(c.check_worst_error)} (worst).`,
   when: /** @param {Calibration} c */ (c) =>
-    `Measured ${c.measured_at.replace("T", " ").replace("Z", " UTC")} in ${duration(c.took_s)}${c.model.quick ? ", quick" : ""}, ${count(c.model.layers_resident)} of ${count(c.model.architecture.layers)} layers in memory, program version ${c.program}${c.commit === null ? "" : `, commit ${c.commit}`}.`,
+    `Measured ${c.measured_at.replace("T", " ").replace("Z", " UTC")} in ${duration(c.took_s)}${c.model.quick ? ", quick" : ""}, ${count(c.model.layers_resident)} of ${count(c.model.architecture.layers)} layers in memory, by ${c.program}${c.commit === null ? "" : `, commit ${c.commit}`}.`,
   use: "Use my GPU",
   useOf: /** @param {string} name */ (name) => `Use ${name}`,
   useHelp: "Re-runs every chart of the simulator with this latency model; the address then carries its coefficients.",
