@@ -342,7 +342,7 @@ test("on a software adapter, from the button to re-drawn charts, as a demonstrat
   await page.selectOption("#gpu-length", "quick");
   await page.click("#calibrate-run");
   await page.waitForSelector("#calibrate-results .plane .mark.measured", { timeout: 120_000 });
-  await page.waitForSelector("#use-gpu", { timeout: 240_000 });
+  await page.waitForSelector("#use-gpu", { timeout: 480_000 });
   assert.equal(await page.locator(".demonstration").innerText(), "Demonstration");
   assert.match(await page.locator(".warnings").innerText(), /software/i);
   assert.ok((await page.locator("#calibrate-results .plane .mark.measured").count()) > 5);

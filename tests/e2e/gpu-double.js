@@ -43,7 +43,7 @@ const KERNELS = ["gemv-f16 6144x2048", "gemv-f16 2048x6144", "gemv-f16 151936x20
 KERNELS.push({ name: "attention", columns: 8, context: 4096, bytes: 134e6, seconds: estimate(0.6e-3, "s"), share_of_read: 0.74 });
 
 const calibration = (options) => ({
-  kind: "batchscope-calibration", version: 1, program: "0.1.0", commit: null, measured_at: "2026-11-25T20:15:00Z", adapter,
+  kind: "batchscope-calibration", version: 1, program: "batchscope 0.1.0", commit: null, measured_at: "2026-11-25T20:15:00Z", adapter,
   model: { architecture: options.architecture, precision: options.precision, layers_resident: 20, quick: options.quick },
   bandwidth: { read: estimate(302e9, "B/s"), working_set_bytes: 5e8, by_timestamps: 305e9 },
   launch: { dispatch: estimate(2.4e-6, "s"), submission: estimate(0.31e-3, "s") },

@@ -183,7 +183,7 @@ function device(c) {
   const rows = [row(words.read, c.bandwidth.read, bandwidth)];
   if (c.bandwidth.by_timestamps !== null) rows.push([words.byTimestamps, bandwidth(c.bandwidth.by_timestamps), "", ""]);
   rows.push(row(words.dispatch, c.launch.dispatch, duration), row(words.submission, c.launch.submission, duration));
-  if (c.drift !== null) rows.push([words.drift, percent(c.drift), "", ""]);
+  if (c.drift !== null) rows.push([words.drift, signed(c.drift), "", ""]);
   if (c.layers !== null) {
     rows.push([words.perLayer, duration(c.layers.per_layer_s), "", ""], [words.nonlinearity, signed(c.layers.nonlinearity), "", ""]);
   }
