@@ -247,7 +247,19 @@ fn a_device_is_measured_beside_the_prediction() {
         assert!(level["step_errors"]["p95_size"].as_f64().unwrap() > 0.0);
     }
     let study = fs::read_to_string(out.join("saturation_report.txt")).unwrap();
-    assert!(study.contains(", measured"), "{study}");
+    assert!(
+        study.contains(&format!("{}, measured", adapter.name)),
+        "{study}"
+    );
+
+    // On another GPU than the calibration's, and said so.
+    let output = with(&saved(&folder), &["--adapter", "0"]);
+    let report = String::from_utf8(output.stdout).unwrap().replace('\n', " ");
+    let words = "predicted by a calibration of a made-up GPU";
+    assert!(
+        report.contains(&adapter.name) && report.contains(words),
+        "{report}"
+    );
 }
 
 fn names(folder: &Path) -> Vec<String> {

@@ -219,6 +219,7 @@ fn a_step_without_time_is_refused() {
 fn stack() -> Stack {
     Stack {
         gpu: "a GPU".to_owned(),
+        measured_on: None,
         architecture: Architecture::preset("qwen3-0.6b").unwrap(),
         precision: Precision::F16,
         model: STEP,

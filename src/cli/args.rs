@@ -46,13 +46,13 @@ pub enum Command {
     Sweep(SweepArgs),
     /// Fit the closed-batch latency model to a grid of measured batch times.
     Fit(FitArgs),
+    /// Measure this machine's GPU with a real decoder and fit a latency model to it.
+    #[cfg(feature = "gpu")]
+    Calibrate(CalibrateArgs),
     /// Print the step times that data sheets allow a model at best.
     Roofline(RooflineArgs),
     /// Users against a server with continuous joining: what they get, from a calibration.
     Serve(Box<ServeArgs>),
-    /// Measure this machine's GPU with a real decoder and fit a latency model to it.
-    #[cfg(feature = "gpu")]
-    Calibrate(CalibrateArgs),
 }
 
 #[derive(Subcommand)]
@@ -245,6 +245,39 @@ pub struct FitArgs {
     pub json: bool,
 }
 
+#[cfg(feature = "gpu")]
+#[derive(Parser)]
+pub struct CalibrateArgs {
+    /// The model whose shapes are measured: demo (small, for software adapters), qwen3-0.6b,
+    /// llama-3.2-1b, qwen3-1.7b, qwen3-4b, qwen3-8b or llama-3.1-8b; weights are random.
+    #[arg(long, value_name = "MODEL", default_value = "qwen3-1.7b", value_parser = model)]
+    pub model: Architecture,
+    /// How the weights are stored.
+    #[arg(long, value_name = "P", default_value = "f16")]
+    pub precision: PrecisionArg,
+    /// Fewer sizes and shorter repetitions: about 10 s on a GPU.
+    #[arg(long)]
+    pub quick: bool,
+    /// Which adapter, as `batchscope adapters` numbers them; default: the first.
+    #[arg(long, value_name = "N", value_parser = adapter)]
+    pub adapter: Option<usize>,
+    /// Write the calibration as JSON, for `--latency` of other commands and for the page.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Print the calibration as JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Seed of the random weights.
+    #[arg(long, value_name = "N", default_value_t = 42, value_parser = count(0, u32::MAX))]
+    pub seed: u32,
+}
+
+#[cfg(feature = "gpu")]
+fn adapter(text: &str) -> Result<usize, String> {
+    text.parse()
+        .map_err(|_| "a number that `batchscope adapters` lists".to_owned())
+}
+
 #[derive(Parser)]
 pub struct RooflineArgs {
     /// The model; default: the calibration's.
@@ -283,39 +316,6 @@ pub fn model(name: &str) -> Result<Architecture, String> {
 /// A data sheet by its name.
 pub fn card(name: &str) -> Result<Card, String> {
     Card::preset(name).ok_or_else(|| Card::PRESETS.join(", "))
-}
-
-#[cfg(feature = "gpu")]
-#[derive(Parser)]
-pub struct CalibrateArgs {
-    /// The model whose shapes are measured: demo (small, for software adapters), qwen3-0.6b,
-    /// llama-3.2-1b, qwen3-1.7b, qwen3-4b, qwen3-8b or llama-3.1-8b; weights are random.
-    #[arg(long, value_name = "MODEL", default_value = "qwen3-1.7b")]
-    pub model: String,
-    /// How the weights are stored.
-    #[arg(long, value_name = "TYPE", default_value = "f16")]
-    pub weights: WeightsArg,
-    /// Fewer sizes and shorter repetitions: about 10 s on a GPU.
-    #[arg(long)]
-    pub quick: bool,
-    /// Which adapter, as `batchscope adapters` numbers them; default: the first.
-    #[arg(long, value_name = "N", value_parser = adapter)]
-    pub adapter: Option<usize>,
-    /// Write the calibration as JSON, for `--latency` of other commands and for the page.
-    #[arg(long, value_name = "FILE")]
-    pub out: Option<PathBuf>,
-    /// Print the calibration as JSON.
-    #[arg(long)]
-    pub json: bool,
-    /// Seed of the random weights.
-    #[arg(long, value_name = "N", default_value_t = 42, value_parser = count(0, u32::MAX))]
-    pub seed: u32,
-}
-
-#[cfg(feature = "gpu")]
-fn adapter(text: &str) -> Result<usize, String> {
-    text.parse()
-        .map_err(|_| "a number that `batchscope adapters` lists".to_owned())
 }
 
 /// Most threads of any command.
@@ -501,27 +501,6 @@ mod tests {
         for preset in PresetArg::value_variants() {
             let name = preset.to_possible_value().unwrap().get_name().to_owned();
             assert_eq!(preset.0.name(), name);
-        }
-    }
-}
-
-#[cfg(feature = "gpu")]
-#[derive(Clone, Copy, ValueEnum)]
-pub enum WeightsArg {
-    F32,
-    F16,
-    Int8,
-    Int4,
-}
-
-#[cfg(feature = "gpu")]
-impl From<WeightsArg> for Precision {
-    fn from(arg: WeightsArg) -> Self {
-        match arg {
-            WeightsArg::F32 => Precision::F32,
-            WeightsArg::F16 => Precision::F16,
-            WeightsArg::Int8 => Precision::Int8,
-            WeightsArg::Int4 => Precision::Int4,
         }
     }
 }

@@ -8,20 +8,11 @@ use super::args::CalibrateArgs;
 use super::{files, interrupt};
 use crate::Error;
 use crate::gpu::{Cancel, Gpu, Options, Progress};
-use crate::latency::architecture::Architecture;
 
 pub fn calibrate(args: CalibrateArgs) -> Result<(), Error> {
-    let architecture = Architecture::preset(&args.model).ok_or_else(|| Error::BadArgument {
-        argument: "--model".to_owned(),
-        problem: format!(
-            "\"{}\" is no model here; allowed is one of {}",
-            args.model,
-            Architecture::PRESETS.join(", ")
-        ),
-    })?;
     let options = Options {
-        architecture,
-        precision: args.weights.into(),
+        architecture: args.model,
+        precision: args.precision.0,
         quick: args.quick,
         seed: args.seed,
     };

@@ -59,10 +59,10 @@ pub fn main() -> ExitCode {
         Command::Reproduce(args) => reproduce::reproduce(args),
         Command::Sweep(args) => sweep::sweep(args),
         Command::Fit(args) => fit::fit(args),
-        Command::Roofline(args) => roofline::roofline(&args),
-        Command::Serve(args) => serve::serve(*args),
         #[cfg(feature = "gpu")]
         Command::Calibrate(args) => calibrate::calibrate(args),
+        Command::Roofline(args) => roofline::roofline(&args),
+        Command::Serve(args) => serve::serve(*args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

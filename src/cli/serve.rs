@@ -15,7 +15,7 @@ use super::study;
 use super::{calibrated, files, interrupt, table};
 use crate::Error;
 #[cfg(feature = "gpu")]
-use crate::gpu;
+use crate::gpu::{Device, adapters, serve as on_device};
 use crate::latency::architecture::Architecture;
 use crate::latency::roofline::{Card, Hardware};
 use crate::sched::joining::{Limits, Load, MAX_ROWS, MAX_SEQUENCES, Record};
@@ -118,12 +118,12 @@ impl ServeArgs {
 
 pub fn serve(args: ServeArgs) -> Result<(), Error> {
     let loads = serving::levels(&args.users, &args.load())?;
-    let stack = stack(&args)?;
+    let mut stack = stack(&args)?;
     // A folder that is refused is refused before anything runs.
     if let Some(folder) = &args.out {
         Manifest::read(folder, NAME)?;
     }
-    let measured = measured(&args, &stack, &loads)?;
+    let measured = measured(&args, &mut stack, &loads)?;
     let mut levels = Vec::with_capacity(loads.len());
     for (i, load) in loads.iter().enumerate() {
         levels.push(Comparison::of(load, &stack.step(), measured.get(i))?);
@@ -167,16 +167,18 @@ fn stack(args: &ServeArgs) -> Result<Stack, Error> {
 
 /// What a device took for each of the loads; nothing where none was asked to.
 #[cfg(feature = "gpu")]
-fn measured(args: &ServeArgs, stack: &Stack, loads: &[Load]) -> Result<Vec<Record>, Error> {
+fn measured(args: &ServeArgs, stack: &mut Stack, loads: &[Load]) -> Result<Vec<Record>, Error> {
     if !args.measure {
         return Ok(Vec::new());
     }
     let number = match args.adapter {
         Some(number) => number,
-        None => adapter_of(stack)?,
+        None => adapter_of(&stack.gpu)?,
     };
-    let device = Rc::new(pollster::block_on(gpu::Device::open(Some(number)))?);
-    let mut decoder = pollster::block_on(gpu::serve::decoder(
+    let device = Rc::new(pollster::block_on(Device::open(Some(number)))?);
+    let name = &device.adapter().name;
+    stack.measured_on = (*name != stack.gpu).then(|| name.clone());
+    let mut decoder = pollster::block_on(on_device::decoder(
         device,
         &stack.architecture,
         stack.precision,
@@ -185,13 +187,13 @@ fn measured(args: &ServeArgs, stack: &Stack, loads: &[Load]) -> Result<Vec<Recor
     let all: u32 = loads.iter().map(Load::requests).sum();
     let bar = study::new_bar(all as usize, "requests");
     let mut before = 0;
-    let mut progress = |progress: gpu::serve::Progress| {
+    let mut progress = |progress: on_device::Progress| {
         if progress.elapsed_s == 0.0 {
             before = bar.position();
         }
         bar.set_position(before + u64::from(progress.answered));
     };
-    let records = pollster::block_on(gpu::serve::serve(
+    let records = pollster::block_on(on_device::serve(
         &mut decoder,
         loads,
         &interrupt::requested,
@@ -202,22 +204,21 @@ fn measured(args: &ServeArgs, stack: &Stack, loads: &[Load]) -> Result<Vec<Recor
 }
 
 #[cfg(not(feature = "gpu"))]
-fn measured(_: &ServeArgs, _: &Stack, _: &[Load]) -> Result<Vec<Record>, Error> {
+fn measured(_: &ServeArgs, _: &mut Stack, _: &[Load]) -> Result<Vec<Record>, Error> {
     Ok(Vec::new())
 }
 
 /// The adapter with the calibration's name.
 #[cfg(feature = "gpu")]
-fn adapter_of(stack: &Stack) -> Result<usize, Error> {
-    let adapters = pollster::block_on(gpu::adapters());
-    let found = adapters.iter().position(|a| a.name == stack.gpu);
+fn adapter_of(gpu: &str) -> Result<usize, Error> {
+    let adapters = pollster::block_on(adapters());
+    let found = adapters.iter().position(|a| a.name == gpu);
     found.ok_or_else(|| {
         let here: Vec<&str> = adapters.iter().map(|a| a.name.as_str()).collect();
         Error::Contradiction {
             what: "--measure".to_owned(),
             why: format!(
-                "the calibration is of {}, and here is {}; --adapter N serves on another all the same",
-                stack.gpu,
+                "the calibration is of {gpu}, and here is {}; --adapter N serves on another all the same",
                 if here.is_empty() {
                     "no adapter".to_owned()
                 } else {

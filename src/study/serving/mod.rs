@@ -288,7 +288,10 @@ pub enum Origin {
 /// What serves: a decoder on a GPU, as far as figures need it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stack {
+    /// Whose step latency predicts.
     pub gpu: String,
+    /// Which GPU served, where it has another name.
+    pub measured_on: Option<String>,
     pub architecture: Architecture,
     pub precision: Precision,
     /// The work of a step on the GPU.
@@ -312,6 +315,7 @@ impl From<&Calibration> for Stack {
     fn from(calibration: &Calibration) -> Stack {
         Stack {
             gpu: calibration.adapter.name.clone(),
+            measured_on: None,
             architecture: calibration.model.architecture.clone(),
             precision: calibration.model.precision,
             model: calibration.fit.model,
@@ -345,6 +349,7 @@ impl Stack {
     ) -> Stack {
         Stack {
             gpu: hardware.name.clone(),
+            measured_on: None,
             model: Stored::new(&architecture, precision).roofline(&hardware),
             architecture,
             precision,
@@ -359,12 +364,12 @@ impl Stack {
 
     /// "qwen3-1.7b (f16) on NVIDIA H100".
     pub fn name(&self) -> String {
-        format!(
-            "{} ({}) on {}",
-            self.architecture.name,
-            self.precision.name(),
-            self.gpu
-        )
+        self.named(&self.gpu)
+    }
+
+    fn named(&self, gpu: &str) -> String {
+        let (model, precision) = (&self.architecture.name, self.precision.name());
+        format!("{model} ({precision}) on {gpu}")
     }
 
     /// A step as a server takes it, from submission to its tokens.
@@ -408,11 +413,11 @@ impl Stack {
     /// The study's settings for these loads.
     fn settings(&self, load: &Load, measured: bool) -> Settings {
         Settings {
-            name: format!(
-                "{}, {}",
-                self.name(),
-                if measured { "measured" } else { "predicted" }
-            ),
+            name: match (measured, &self.measured_on) {
+                (true, Some(gpu)) => format!("{}, measured", self.named(gpu)),
+                (true, None) => format!("{}, measured", self.name()),
+                (false, _) => format!("{}, predicted", self.name()),
+            },
             hardware: self.hardware.clone(),
             model: Some(ModelSize {
                 params: self.architecture.step_weights() as f64,

@@ -24,6 +24,12 @@ pub(super) fn text(stack: &Stack, load: &Load, levels: &[Comparison]) -> String 
     };
     text += &paragraph(&asked(load));
     text += &paragraph(&limits(load));
+    if let Some(other) = &stack.measured_on {
+        text += &paragraph(&format!(
+            "Measured on {other}, predicted by a calibration of {}: what differs may be the GPU.",
+            stack.gpu
+        ));
+    }
     if let Some([held_out, whole]) = stack.errors {
         text += &paragraph(&format!(
             "The calibration's fit is off by {:.1} % in the median at points held out of it and {:.1} % in \

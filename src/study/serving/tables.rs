@@ -127,6 +127,7 @@ pub(super) fn levels(stack: &Stack, levels: &[Comparison]) -> Table {
 pub(super) fn json(stack: &Stack, levels: &[Comparison]) -> Value {
     json!({
         "gpu": stack.gpu,
+        "measured_on": stack.measured_on,
         "architecture": stack.architecture,
         "precision": stack.precision,
         "origin": stack.origin,
