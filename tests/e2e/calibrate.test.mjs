@@ -161,6 +161,12 @@ test("a run that is cancelled ends within 300 ms, and the button is there again"
   const took = await cancelled(page, /^Cancelled\. Nothing/);
   assert.ok(took < 300, `${took} ms`);
   await calibrate(page);
+  // A run that is cancelled leaves the result before it.
+  const finding = await page.locator("#calibrate-results .finding").innerText();
+  await page.click("#calibrate-run");
+  await page.waitForSelector("#calibrate-results .plane .mark.measured", WAIT);
+  await cancelled(page, /^Cancelled/);
+  assert.equal(await page.locator("#calibrate-results .finding").innerText(), finding);
   assert.deepEqual(grave(complaints), []);
   await page.close();
 });
@@ -356,6 +362,16 @@ test("on a software adapter, from the button to re-drawn charts, as a demonstrat
   assert.match(saved.adapter.user_agent, /Chrome/);
   await page.setInputFiles("#calibration-file", { name: "again.json", mimeType: "application/json", buffer: Buffer.from(text) });
   await says(page, "#calibrate-status", /^Opened again\.json/);
+
+  // The whole decoder serves, and the prediction stands beside it.
+  await page.fill("#serve-users", "1, 2");
+  await page.fill("#serve-requests", "1");
+  await page.fill("#serve-prompt", "8");
+  await page.fill("#serve-output", "3");
+  await page.click("#serve-run");
+  await says(page, "#serve-status", /^Served/);
+  assert.equal(await page.locator("#served tbody tr").count(), 2);
+  assert.match(await page.locator("#serve-results pre").innerText(), /demonstration/);
 
   const before = await page.locator("#finding").textContent();
   await page.click("#use-gpu");

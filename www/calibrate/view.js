@@ -223,8 +223,8 @@ export function calibrateView(host, on) {
     const wanted = options();
     if (wanted === null || stage !== "ready") return;
     for (const kind of ["run", "file", "hidden"]) alerts.clear(kind);
-    shown = null;
-    second = null;
+    // It stands again if this run leaves nothing.
+    const former = shown;
     shownResults.clear();
     hiddenIn = new Set();
     at = "open";
@@ -258,6 +258,7 @@ export function calibrateView(host, on) {
     );
     at = "";
     if (ended.type === "calibrated") {
+      second = null;
       const result = await warned(ended.result, battery || (await onBattery()));
       status.textContent = STATUS.done(result.calibration.took_s);
       showResult(result);
@@ -265,6 +266,7 @@ export function calibrateView(host, on) {
       return;
     }
     shownResults.clear();
+    if (former !== null) showResult(former);
     become("ready");
     if (ended.type === "cancelled") {
       status.textContent = ended.forced ? STATUS.forced : STATUS.cancelled;

@@ -110,7 +110,7 @@ export const STATUS = {
   },
   spoken: /** @type {(done: number, stage: string) => string} */ (done, stage) => `${Math.floor(done * 100)} %, ${STATUS.stages[stage] ?? stage}`,
   started: "Started.",
-  cancelled: "Cancelled. Nothing was kept.",
+  cancelled: "Cancelled. Nothing of it was kept.",
   forced: "Cancelled. The driver did not answer in time, so the measurement was cut off; the GPU is opened afresh when you measure again.",
   done: /** @param {number} seconds */ (seconds) => `Done in ${duration(seconds)}.`,
   opened: /** @param {string} name */ (name) => `Opened ${name}.`,
