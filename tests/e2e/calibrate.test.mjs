@@ -347,7 +347,7 @@ test("on a software adapter, from the button to re-drawn charts, as a demonstrat
   assert.equal(await page.inputValue("#gpu-model"), "demo");
   await page.selectOption("#gpu-length", "quick");
   await page.click("#calibrate-run");
-  await page.waitForSelector("#calibrate-results .plane .mark.measured", { timeout: 120_000 });
+  await page.waitForSelector("#calibrate-results .plane .mark.measured", { timeout: 300_000 });
   await page.waitForSelector("#use-gpu", { timeout: 480_000 });
   assert.equal(await page.locator(".demonstration").innerText(), "Demonstration");
   assert.match(await page.locator(".warnings").innerText(), /software/i);
