@@ -267,6 +267,9 @@ pub struct CalibrateArgs {
     /// Print the calibration as JSON.
     #[arg(long)]
     pub json: bool,
+    /// Put no more than so many GB of layers into the GPU's memory; times of the rest are extrapolated.
+    #[arg(long, value_name = "GB", value_parser = number(1e-6, 1e6))]
+    pub memory: Option<f64>,
     /// Seed of the random weights.
     #[arg(long, value_name = "N", default_value_t = 42, value_parser = count(0, u32::MAX))]
     pub seed: u32,

@@ -1,13 +1,16 @@
 //! `batchscope calibrate`.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::args::CalibrateArgs;
+use super::table::{new_table, percent, short};
 use super::{files, interrupt};
 use crate::Error;
 use crate::gpu::{Cancel, Gpu, Options, Progress};
+use crate::latency::calibration::Calibration;
 
 pub fn calibrate(args: CalibrateArgs) -> Result<(), Error> {
     let options = Options {
@@ -15,26 +18,19 @@ pub fn calibrate(args: CalibrateArgs) -> Result<(), Error> {
         precision: args.precision.0,
         quick: args.quick,
         seed: args.seed,
+        most_bytes: args.memory.map(|gb| (gb * 1e9) as u64),
     };
-    let cancel = Cancel::new();
-    let watched = cancel.clone();
-    // Ctrl-C reaches the work at its next submission.
-    std::thread::spawn(move || {
-        while !interrupt::requested() {
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        watched.cancel();
-    });
+    let cancel = cancelled_by_interrupt();
     let gpu = pollster::block_on(Gpu::open(args.adapter))?;
-    let adapter = gpu.adapter();
+    let plan = gpu.plan(&options);
     eprintln!(
-        "{} ({}): {} in {}, {:.1} GB; takes about {:.0} s on a GPU",
-        adapter.name,
-        adapter.backend,
+        "{} ({}): {} in {}, {:.1} GB of its memory, about {:.0} s",
+        gpu.adapter().name,
+        gpu.adapter().backend,
         options.architecture.name,
         options.precision.name(),
-        gpu.plan(&options).bytes as f64 / 1e9,
-        gpu.plan(&options).seconds
+        plan.bytes as f64 / 1e9,
+        plan.seconds
     );
     let bar = ProgressBar::new(1000);
     // The template is a constant that indicatif accepts; were it not, the default bar would do.
@@ -45,12 +41,138 @@ pub fn calibrate(args: CalibrateArgs) -> Result<(), Error> {
         bar.set_position((progress.done * 1000.0) as u64);
         bar.set_message(progress.what);
     };
-    let calibration = pollster::block_on(gpu.calibrate(&options, &cancel, &mut listener));
+    let calibrated = pollster::block_on(gpu.calibrate(&options, &cancel, &mut listener));
     bar.finish_and_clear();
-    let calibration = calibration?;
-    let text = serde_json::to_string_pretty(&calibration).unwrap_or_default();
+    let calibration = calibrated?;
+    let json = calibration.to_json()?;
     if let Some(out) = &args.out {
-        files::write(out, |output| output.write_all(text.as_bytes()))?;
+        files::write(out, |output| writeln!(output, "{json}"))?;
     }
-    files::print(|output| writeln!(output, "{text}"))
+    let text = if args.json {
+        json + "\n"
+    } else {
+        report(&calibration)
+    };
+    files::print(|output| output.write_all(text.as_bytes()))
+}
+
+/// Ctrl-C reaches work on a device at its next submission.
+pub fn cancelled_by_interrupt() -> Cancel {
+    const LOOK: Duration = Duration::from_millis(20);
+    let cancel = Cancel::new();
+    let watched = cancel.clone();
+    std::thread::spawn(move || {
+        while !interrupt::requested() {
+            std::thread::sleep(LOOK);
+        }
+        watched.cancel();
+    });
+    cancel
+}
+
+/// Everything that a person looks at first.
+fn report(c: &Calibration) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let mut say = |line: String| {
+        let _ = writeln!(text, "{line}");
+    };
+    say(format!(
+        "{} ({}{}), {} in {}, {} of {} layers in memory, measured in {:.0} s",
+        c.adapter.name,
+        c.adapter.backend,
+        if c.adapter.driver.is_empty() {
+            String::new()
+        } else {
+            format!(", {}", c.adapter.driver)
+        },
+        c.model.architecture.name,
+        c.model.precision.name(),
+        c.model.layers_resident,
+        c.model.architecture.layers,
+        c.took_s
+    ));
+    for warning in &c.warnings {
+        say(format!("warning: {} [{}]", warning.message, warning.code));
+    }
+    say(format!(
+        "\nreads {} GB/s; a dispatch costs {} us, a submission and its wait {} us",
+        short(c.bandwidth.read.value / 1e9),
+        short(c.launch.dispatch.value * 1e6),
+        short(c.launch.submission.value * 1e6)
+    ));
+
+    let mut kernels = new_table(&["kernel", "columns", "context", "us", "GB/s", "of read"]);
+    for k in &c.kernels {
+        kernels.add_row([
+            k.name.clone(),
+            k.columns.to_string(),
+            k.context.map_or_else(|| "-".to_owned(), |n| n.to_string()),
+            short(k.seconds.value * 1e6),
+            short(k.bytes / k.seconds.value / 1e9),
+            percent(k.share_of_read),
+        ]);
+    }
+    say(format!("\n{kernels}"));
+
+    let mut fit = new_table(&["t_step(b, C, p)", "value", "95 % from", "to"]);
+    let m = &c.fit.model;
+    let names = [
+        ("c0, a step (ms)", m.c0_s, 1e3),
+        ("c1, a sequence (us)", m.c1_s_per_sequence, 1e6),
+        ("c2, a token of context (ns)", m.c2_s_per_context_token, 1e9),
+        ("c3, a prompt token (us)", m.c3_s_per_prefill_token, 1e6),
+    ];
+    for ((name, value, unit), interval) in names.into_iter().zip(c.fit.intervals) {
+        let end = |i: usize| interval.map_or_else(|| "-".to_owned(), |ends| short(ends[i] * unit));
+        fit.add_row([name.to_owned(), short(value * unit), end(0), end(1)]);
+    }
+    if let Some(compute) = m.compute {
+        for (name, value, unit) in [
+            ("d0, a step that computes (ms)", compute.d0_s, 1e3),
+            ("d1, a token of it (us)", compute.d1_s_per_token, 1e6),
+        ] {
+            let none = || "-".to_owned();
+            fit.add_row([name.to_owned(), short(value * unit), none(), none()]);
+        }
+    }
+    say(format!("\n{fit}"));
+    say(format!(
+        "\nR2 {:.5} over {} points; {} held out: median error {}, worst {}",
+        c.fit.r2,
+        c.fit.fitted,
+        c.fit.held_out,
+        percent(c.fit.held_out_median),
+        percent(c.fit.held_out_worst)
+    ));
+
+    let mut checks = new_table(&[
+        "whole step",
+        "context",
+        "prompt",
+        "measured, ms",
+        "predicted",
+        "error",
+    ]);
+    for check in &c.checks {
+        checks.add_row([
+            format!("{} sequences", check.sequences),
+            check.context.to_string(),
+            check.prefill.to_string(),
+            short(check.measured_s * 1e3),
+            short(check.predicted_s * 1e3),
+            percent(check.error),
+        ]);
+    }
+    say(format!("\n{checks}"));
+    say(format!(
+        "\nwhole steps: median error {}, worst {}; the first measurement, repeated: {}",
+        percent(c.check_median_error),
+        percent(c.check_worst_error),
+        c.drift.map_or_else(
+            || "not measured".to_owned(),
+            |drift| format!("{:+.1} %", 100.0 * drift)
+        )
+    ));
+    text
 }

@@ -31,13 +31,18 @@ pub struct Options {
     /// Fewer sizes, fewer and shorter repetitions.
     pub quick: bool,
     pub seed: u32,
+    /// Bytes of layers after which no further one is put into the GPU's memory; absent: as many as
+    /// it holds.
+    #[serde(default)]
+    #[cfg_attr(feature = "ts", ts(optional, type = "number"))]
+    pub most_bytes: Option<u64>,
 }
 
 /// What would run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(rename = "CalibratePlan"))]
 pub struct Plan {
-    /// About how long, s, on a GPU.
+    /// About how long, s.
     pub seconds: f64,
     /// GPU memory, if all layers fit.
     #[cfg_attr(feature = "ts", ts(type = "number"))]
@@ -101,14 +106,19 @@ pub fn config(options: &Options) -> Config {
         pool_tokens: pool_tokens(options),
         seed: options.seed,
         temperature: 1.0,
-        most_bytes: None,
+        most_bytes: options.most_bytes,
     }
 }
 
 /// What would run, for how long, in how much memory.
-pub fn plan(options: &Options) -> Plan {
+pub fn plan(device: &Device, options: &Options) -> Plan {
     Plan {
-        seconds: if options.quick { 10.0 } else { 40.0 },
+        seconds: match (device.adapter().software, options.quick) {
+            // By the weights that a processor gets through.
+            (true, _) => 10.0 + options.architecture.step_weights() as f64 / 2e6,
+            (false, true) => 10.0,
+            (false, false) => 40.0,
+        },
         bytes: config(options).bytes(),
         layers: options.architecture.layers,
         steps: STAGES
@@ -167,6 +177,32 @@ const QUICK: Grid = Grid {
     checks: &[(1, 0.5, 0), (6, 0.5, 0), (20, 0.3, 0), (40, 0.7, 0)],
     columns: &[1],
 };
+
+/// For processors that play a GPU: they have no bandwidth to spare, and take seconds for many columns.
+const DEMONSTRATION: Grid = Grid {
+    batches: &[1, 16, 4, 8, 2],
+    shares: &[0.1, 1.0],
+    prefills: &[(1, 8), (4, 8), (2, 16)],
+    checks: &[
+        (1, 0.5, 0),
+        (3, 0.6, 0),
+        (6, 0.3, 0),
+        (12, 0.7, 0),
+        (2, 0.4, 8),
+    ],
+    columns: &[1],
+};
+
+/// The sizes for a device.
+fn grid(device: &Device, options: &Options) -> &'static Grid {
+    if device.adapter().software {
+        &DEMONSTRATION
+    } else if options.quick {
+        &QUICK
+    } else {
+        &FULL
+    }
+}
 
 /// A step of a size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -289,7 +325,7 @@ pub async fn calibrate(
     cancel: &Cancel,
     listener: Listener<'_>,
 ) -> Result<Calibration, Error> {
-    let grid = if options.quick { &QUICK } else { &FULL };
+    let grid = grid(device, options);
     let idle_bytes = device.filled(&[0u32; 16]);
     let idle = device.dispatch(
         &fill::source(device.flavour(), fill::Kind::Scales),
@@ -332,7 +368,7 @@ pub async fn calibrate(
         );
     }
 
-    tune(&mut run, &mut decoder).await?;
+    tune(&mut run, &mut decoder, grid).await?;
 
     run.say(1, "streaming reads".to_owned(), 0.0);
     let bandwidth = read_bandwidth(&run).await?;
@@ -493,9 +529,22 @@ fn judge(
 }
 
 /// Chooses who multiplies many columns: whoever is faster here.
-async fn tune(run: &mut Run<'_>, decoder: &mut Decoder) -> Result<(), Error> {
+async fn tune(run: &mut Run<'_>, decoder: &mut Decoder, grid: &Grid) -> Result<(), Error> {
+    let decoding = grid.batches.iter().copied();
+    let most = grid
+        .prefills
+        .iter()
+        .map(|&(b, p)| b + p)
+        .chain(decoding)
+        .max();
     let mut chosen = [Wide::Tiles; TILES.len()];
+    let mut before = 0;
     for (i, (columns, choice)) in TILES.into_iter().zip(&mut chosen).enumerate() {
+        // Sizes that nothing asks for are not worth the time.
+        if most <= Some(before) {
+            break;
+        }
+        before = columns;
         run.say(
             0,
             format!("the faster kernel for {columns} columns"),
@@ -1045,12 +1094,13 @@ mod tests {
     fn every_size_fits_the_cache_and_no_check_is_a_point() {
         for name in Architecture::PRESETS {
             for precision in Precision::ALL {
-                for (quick, grid) in [(false, &FULL), (true, &QUICK)] {
+                for (quick, grid) in [(false, &FULL), (true, &QUICK), (true, &DEMONSTRATION)] {
                     let options = Options {
                         architecture: Architecture::preset(name).unwrap(),
                         precision,
                         quick,
                         seed: 1,
+                        most_bytes: None,
                     };
                     let pool = pool_tokens(&options);
                     let decoding = grid

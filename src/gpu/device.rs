@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use futures_channel::oneshot;
 use web_time::Instant;
-use wgpu::util::{BufferInitDescriptor, DeviceExt};
 
 use super::kernels::gemv::{COLUMNS, TILES, Wide, class};
 use super::kernels::{Bind, Flavour, Source};
@@ -367,11 +366,15 @@ impl Device {
 
     /// A uniform with these words.
     pub fn uniform(&self, words: &[u32]) -> wgpu::Buffer {
-        self.device.create_buffer_init(&BufferInitDescriptor {
+        // Not mapped at creation: that panics on a device that is lost.
+        let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
             label: None,
-            contents: bytemuck::cast_slice(words),
+            size: words.len() as u64 * 4,
             usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
-        })
+            mapped_at_creation: false,
+        });
+        self.write(&buffer, words);
+        buffer
     }
 
     /// Overwrites the beginning of a buffer, before whatever is submitted next.

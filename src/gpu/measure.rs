@@ -178,13 +178,6 @@ impl Measure<'_> {
             let work_s = (took.0 - self.timing.submission_s).max(0.1 * took.0);
             let enough = work_s >= 0.25 * self.budget.wanted_s || count >= 1 << 16;
             if runs >= WARM_UPS && (enough || work_s > 0.5 * self.budget.longest_s) {
-                if std::env::var_os("BSDBG").is_some() {
-                    eprintln!(
-                        "{:>9.1} us x{count} runs {runs}  {}",
-                        1e6 * work_s / f64::from(count),
-                        job.what
-                    );
-                }
                 return Ok(work_s / f64::from(count));
             }
             if runs >= 2 && !enough {

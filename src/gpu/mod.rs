@@ -84,7 +84,7 @@ impl Gpu {
 
     /// What a calibration would do.
     pub fn plan(&self, options: &Options) -> Plan {
-        calibrate::plan(options)
+        calibrate::plan(&self.device, options)
     }
 
     /// Measures, fits and checks.

@@ -49,7 +49,7 @@ impl Architecture {
         // layers, hidden, heads, kv_heads, head_size, mlp, vocabulary, tied
         let (numbers, tied, qwen, source) = match name {
             "demo" => (
-                [4, 256, 4, 2, 64, 768, 4096],
+                [4, 256, 4, 2, 64, 768, 2048],
                 true,
                 true,
                 "made up, for demonstrations on software adapters",
