@@ -148,14 +148,19 @@ export type CalibrateOptions = { architecture: Architecture, precision: Precisio
 /**
  * Fewer sizes, fewer and shorter repetitions.
  */
-quick: boolean, seed: number, };
+quick: boolean, seed: number, 
+/**
+ * Bytes of layers after which no further one is put into the GPU's memory; absent: as many as
+ * it holds.
+ */
+most_bytes?: number, };
 
 /**
  * What would run.
  */
 export type CalibratePlan = { 
 /**
- * About how long, s, on a GPU.
+ * About how long, s.
  */
 seconds: number, 
 /**
