@@ -240,7 +240,7 @@ impl Engine {
         error: f64,
     ) -> Result<JsValue, JsValue> {
         let summary: Summary = read(summary, "summary")?;
-        let range = calibrated::error_range(&self.trace, &summary, error, &mut crate::simulate)
+        let range = calibrated::error_range(&self.trace, &summary, error, &crate::simulate)
             .map_err(|e| failure(&e))?;
         plain(&range)
     }
