@@ -6,11 +6,10 @@ mod gpu;
 
 use std::rc::Rc;
 
-use batchscope::gpu::Device;
+use batchscope::gpu::check::Part;
 use batchscope::gpu::decoder::{Config, Decoder, Row};
-use batchscope::gpu::twin::Twin;
 use batchscope::latency::architecture::{Architecture, Precision};
-use gpu::{close, devices};
+use gpu::{agree, agrees, devices};
 
 fn tiny(precision: Precision, qk_norm: bool) -> Config {
     Config {
@@ -37,18 +36,6 @@ fn tiny(precision: Precision, qk_norm: bool) -> Config {
     }
 }
 
-fn prompt(slot: u32, tokens: std::ops::Range<u32>, last: bool) -> Vec<Row> {
-    let end = tokens.end - 1;
-    tokens
-        .map(|position| Row {
-            slot,
-            position,
-            token: Some((slot * 97 + position * 31) % 301),
-            sample: last && position == end,
-        })
-        .collect()
-}
-
 fn decode(slot: u32, position: u32) -> Row {
     Row {
         slot,
@@ -58,70 +45,24 @@ fn decode(slot: u32, position: u32) -> Row {
     }
 }
 
-/// Runs the same steps on both; the twin goes on from the tokens of the device.
-fn compare(device: Device, config: Config) {
-    let what = format!(
-        "{} {:?} {:?}",
-        device.adapter().name,
-        device.flavour(),
-        config.precision
-    );
-    let mut decoder = pollster::block_on(Decoder::new(Rc::new(device), config.clone())).unwrap();
-    assert_eq!(decoder.layers(), config.architecture.layers);
-    let mut twin = Twin::new(config.clone(), decoder.layers(), 4);
-    // Block by block in turn, so that no sequence lies in one piece.
-    for tokens in [20, 40, 60] {
-        for slot in 0..4 {
-            assert!(decoder.reserve(slot, tokens));
-        }
-    }
-    let mut steps = vec![
-        [prompt(0, 0..5, true), prompt(1, 0..20, false)].concat(),
-        [
-            vec![decode(0, 5)],
-            prompt(1, 20..37, true),
-            prompt(3, 0..1, true),
-        ]
-        .concat(),
-    ];
-    for step in 0..12 {
-        steps.push(vec![
-            decode(1, 37 + step),
-            decode(3, 1 + step),
-            decode(0, 6 + step),
-        ]);
-    }
-    let vocabulary = config.architecture.vocabulary as usize;
-    for (number, rows) in steps.iter().enumerate() {
-        let (tokens, _) = pollster::block_on(decoder.step(rows)).unwrap();
-        let logits = pollster::block_on(decoder.logits()).unwrap();
-        let twins = twin.step(rows);
-        assert_eq!(tokens.len(), twins.len());
-        let sampled: Vec<&Row> = rows.iter().filter(|row| row.sample).collect();
-        for (i, (expected, token)) in twins.iter().enumerate() {
-            let got = &logits[i * vocabulary..][..vocabulary];
-            close(got, expected, 1e-2, &format!("{what}, step {number}"));
-            let gap = expected[*token as usize] - expected[tokens[i] as usize];
-            assert!(gap < 1e-2, "{what}, step {number}: {gap}");
-            twin.follow(sampled[i].slot, tokens[i]);
-        }
-    }
+#[test]
+fn logits_agree_with_the_twins_in_f32() {
+    agree(Part::Decoder(Precision::F32));
 }
 
 #[test]
-fn logits_agree_with_the_twins() {
-    for (i, device) in devices().into_iter().enumerate() {
-        let precision = Precision::ALL[i % 4];
-        compare(device, tiny(precision, i % 2 == 0));
-    }
-    for device in devices().into_iter().take(1) {
-        let number = Some(0);
-        drop(device);
-        for precision in Precision::ALL {
-            let device = pollster::block_on(Device::open(number)).unwrap();
-            compare(device, tiny(precision, true));
-        }
-    }
+fn logits_agree_with_the_twins_in_f16() {
+    agree(Part::Decoder(Precision::F16));
+}
+
+#[test]
+fn logits_agree_with_the_twins_in_int8() {
+    agree(Part::Decoder(Precision::Int8));
+}
+
+#[test]
+fn logits_agree_with_the_twins_in_int4() {
+    agree(Part::Decoder(Precision::Int4));
 }
 
 #[test]
@@ -130,7 +71,7 @@ fn matrices_in_several_buffers_are_the_same_matrices() {
         for mut device in devices().into_iter().take(1) {
             // Some forty rows a buffer, and the cache in one.
             device.restrict_binding(8192);
-            compare(device, tiny(precision, false));
+            agrees(device, Part::Decoder(precision));
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::trace::{Failed, Format, predict};
 #[command(
     version,
     about = "Replay LLM-serving requests through batching schedulers and see what a GPU fleet can promise.",
-    after_help = "Exit codes: 0 done, 1 a published figure was not met, 2 a setting is wrong, 3 the data is wrong, 4 a file cannot be read or written, 130 interrupted.",
+    after_help = "Exit codes: 0 done, 1 a published figure was not met, 2 a setting is wrong, 3 the data is wrong, 4 a file cannot be read or written, 5 no GPU that works, 130 interrupted.",
     subcommand_required = true,
     arg_required_else_help = true
 )]
@@ -46,6 +46,9 @@ pub enum Command {
     Sweep(SweepArgs),
     /// Fit the closed-batch latency model to a grid of measured batch times.
     Fit(FitArgs),
+    /// List this machine's GPUs, and check what they compute.
+    #[cfg(feature = "gpu")]
+    Adapters(AdaptersArgs),
     /// Measure this machine's GPU with a real decoder and fit a latency model to it.
     #[cfg(feature = "gpu")]
     Calibrate(CalibrateArgs),
@@ -241,6 +244,25 @@ pub struct SweepArgs {
 pub struct FitArgs {
     /// CSV with batch_size, max_seq_len and mean_latency_sec.
     pub grid: PathBuf,
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[cfg(feature = "gpu")]
+#[derive(Parser)]
+pub struct AdaptersArgs {
+    /// Only this one, by its number.
+    #[arg(long, value_name = "N", value_parser = adapter)]
+    pub adapter: Option<usize>,
+    /// Run every kernel on it and compare with the same computed in double precision.
+    #[arg(long)]
+    pub check: bool,
+    /// Check more sizes, and the variants that the adapter would not use too.
+    #[arg(long, requires = "check")]
+    pub full: bool,
+    /// Seed of the check's random numbers.
+    #[arg(long, value_name = "N", requires = "check", default_value_t = 42, value_parser = count(0, u32::MAX))]
+    pub seed: u32,
     #[arg(long)]
     pub json: bool,
 }

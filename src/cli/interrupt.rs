@@ -32,3 +32,19 @@ pub fn check() -> Result<(), Error> {
         Ok(())
     }
 }
+
+/// A wish to stop that comes true with Ctrl-C, for work that waits for a GPU.
+#[cfg(feature = "gpu")]
+pub fn cancel() -> crate::gpu::Cancel {
+    /// Well below what a person notices.
+    const LOOK: std::time::Duration = std::time::Duration::from_millis(20);
+    let cancel = crate::gpu::Cancel::new();
+    let wish = cancel.clone();
+    std::thread::spawn(move || {
+        while !requested() {
+            std::thread::sleep(LOOK);
+        }
+        wish.cancel();
+    });
+    cancel
+}

@@ -1,5 +1,7 @@
 //! The command line: arguments in, tables, JSON and whole files out. No logic of the simulator's.
 
+#[cfg(feature = "gpu")]
+mod adapters;
 mod args;
 #[cfg(feature = "gpu")]
 mod calibrate;
@@ -59,6 +61,8 @@ pub fn main() -> ExitCode {
         Command::Reproduce(args) => reproduce::reproduce(args),
         Command::Sweep(args) => sweep::sweep(args),
         Command::Fit(args) => fit::fit(args),
+        #[cfg(feature = "gpu")]
+        Command::Adapters(args) => adapters::adapters(args),
         #[cfg(feature = "gpu")]
         Command::Calibrate(args) => calibrate::calibrate(args),
         Command::Roofline(args) => roofline::roofline(&args),

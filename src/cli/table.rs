@@ -2,6 +2,10 @@
 
 use comfy_table::{CellAlignment, LineStyle, Table, presets};
 
+#[cfg(feature = "gpu")]
+use crate::gpu::check::Checked;
+#[cfg(feature = "gpu")]
+use crate::latency::calibration::Adapter;
 use crate::latency::fit::Fit;
 use crate::metrics::Summary;
 use crate::metrics::honest::Distribution;
@@ -64,6 +68,66 @@ pub fn turned(table: &document::Table) -> String {
     let mut out = new_table(&header.iter().map(String::as_str).collect::<Vec<_>>());
     for i in 1..table.columns.len() {
         out.add_row(line(i));
+    }
+    format!("{out}\n")
+}
+
+/// The table of `batchscope adapters`: a column for each, by its number.
+#[cfg(feature = "gpu")]
+pub fn adapters(list: &[(usize, Adapter)]) -> String {
+    let numbers: Vec<String> = list.iter().map(|(number, _)| number.to_string()).collect();
+    let mut header = vec!["adapter"];
+    header.extend(numbers.iter().map(String::as_str));
+    let mut out = new_table(&header);
+    fn yes(is: bool) -> String {
+        if is { "yes" } else { "no" }.to_owned()
+    }
+    type Property = fn(&Adapter) -> String;
+    let lines: [(&str, Property); 9] = [
+        ("name", |a| a.name.clone()),
+        ("kind", |a| {
+            if a.software { "software" } else { "GPU" }.to_owned()
+        }),
+        ("backend", |a| a.backend.clone()),
+        ("driver", |a| a.driver.clone()),
+        ("subgroups", |a| {
+            match (a.subgroups, a.subgroup_min, a.subgroup_max) {
+                (false, ..) => "no".to_owned(),
+                (true, min, max) if min == max => format!("of {min}"),
+                (true, min, max) => format!("of {min} to {max}"),
+            }
+        }),
+        ("f16", |a| yes(a.shader_f16)),
+        ("timestamps", |a| yes(a.timestamps)),
+        ("largest buffer (GB)", |a| {
+            short(a.max_buffer_bytes as f64 / 1e9)
+        }),
+        ("seen at once (GB)", |a| {
+            short(a.max_binding_bytes as f64 / 1e9)
+        }),
+    ];
+    for (name, value) in lines {
+        let values = list.iter().map(|(_, adapter)| value(adapter));
+        out.add_row(std::iter::once(name.to_owned()).chain(values));
+    }
+    format!("{out}\n")
+}
+
+/// The table of `batchscope adapters --check`.
+#[cfg(feature = "gpu")]
+pub fn checked(list: &[Checked]) -> String {
+    let mut out = new_table(&["kernel", "cases", "worst error", "allowed"]);
+    for one in list {
+        let error = |error: f64| match error {
+            0.0 => "0".to_owned(),
+            error => format!("{error:.1e}"),
+        };
+        out.add_row([
+            one.kernel.clone(),
+            one.cases.to_string(),
+            error(one.worst_error),
+            error(one.tolerance),
+        ]);
     }
     format!("{out}\n")
 }

@@ -197,16 +197,7 @@ impl Device {
         let adapter = adapters
             .into_iter()
             .nth(number.unwrap_or(0))
-            .ok_or_else(|| match number {
-                Some(number) if count > 0 => gpu_error(
-                    "no-adapter",
-                    format!(
-                        "there is no adapter {number}; allowed is 0 to {} (`batchscope adapters` lists them)",
-                        count - 1
-                    ),
-                ),
-                _ => gpu_error("no-adapter", no_adapter()),
-            })?;
+            .ok_or_else(|| missing(number, count))?;
         let description = describe(&adapter);
         let features = adapter.features()
             & (wgpu::Features::SUBGROUP
@@ -698,6 +689,18 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Wait for a browser's answer before it is hurried.
 #[cfg(target_arch = "wasm32")]
 const HURRY_MS: u32 = 20;
+
+/// What to say where an adapter is not there, of `count` that are.
+pub(crate) fn missing(number: Option<usize>, count: usize) -> Error {
+    let problem = match number {
+        Some(number) if count > 0 => format!(
+            "there is no adapter {number}; allowed is 0 to {} (`batchscope adapters` lists them)",
+            count - 1
+        ),
+        _ => no_adapter().to_owned(),
+    };
+    gpu_error("no-adapter", problem)
+}
 
 fn no_adapter() -> &'static str {
     if cfg!(target_arch = "wasm32") {

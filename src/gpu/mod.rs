@@ -6,6 +6,7 @@
 //! `pollster` blocks on it.
 
 pub mod calibrate;
+pub mod check;
 pub mod decoder;
 mod device;
 pub mod estimator;
@@ -19,6 +20,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use calibrate::{Listener, Options, Plan, Progress};
+#[cfg(feature = "cli")]
+pub(crate) use device::missing;
 pub use device::{Device, Dispatch, Kernel, Took, adapters};
 
 use crate::error::Error;
@@ -97,6 +100,18 @@ impl Gpu {
         listener: Listener<'_>,
     ) -> Result<Calibration, Error> {
         calibrate::calibrate(&self.device, options, cancel, listener).await
+    }
+
+    /// Every kernel against its twin on this device.
+    ///
+    /// Errors: as [`check::kernels`].
+    pub async fn self_check(
+        &self,
+        seed: u32,
+        effort: check::Effort,
+        cancel: &Cancel,
+    ) -> Result<Vec<check::Checked>, Error> {
+        check::kernels(&self.device, seed, effort, cancel).await
     }
 
     /// Ends the device and frees its memory.

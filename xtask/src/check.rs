@@ -37,7 +37,7 @@ pub fn check(tools: &Tools) -> Result<()> {
                 "--package",
                 "batchscope",
                 "--features",
-                "cli,ts,web",
+                "cli,ts,web,gpu",
                 "--all-targets",
             ],
         )
@@ -50,29 +50,29 @@ pub fn check(tools: &Tools) -> Result<()> {
         )
         .run(),
     );
-    let web = [
-        "--package",
-        "batchscope",
-        "--lib",
-        "--no-default-features",
-        "--features",
-        "web",
-    ];
-    match tools.wasm {
-        WasmToolchain::Installed => {
-            note(
-                clippy(
-                    "Lints: the product in the browser",
-                    &[&web[..], &["--target", WASM]].concat(),
-                )
-                .run(),
-            );
-        }
-        // Debian's compiler comes without clippy. The bindings compile natively too, which shows
-        // all but code that is for wasm only.
-        WasmToolchain::Debian { .. } => {
-            note(clippy("Lints: the product's browser part, compiled natively", &web).run());
-        }
+    for features in ["web", "web,gpu"] {
+        let web = [
+            "--package",
+            "batchscope",
+            "--lib",
+            "--no-default-features",
+            "--features",
+            features,
+        ];
+        note(match tools.wasm {
+            WasmToolchain::Installed => clippy(
+                &format!("Lints: the product in the browser ({features})"),
+                &[&web[..], &["--target", WASM]].concat(),
+            )
+            .run(),
+            // Debian's compiler comes without clippy. The bindings compile natively too, which shows
+            // all but code that is for wasm only.
+            WasmToolchain::Debian { .. } => clippy(
+                &format!("Lints: the product's browser part ({features}), compiled natively"),
+                &web,
+            )
+            .run(),
+        });
     }
     // The page's types include those of the generated bindings.
     match site::bindings(&tools.wasm, Effort::Full) {

@@ -29,6 +29,11 @@ const WASM_FIX: &str = "Fix: with network access run `rustup target add wasm32-u
 const CHROMIUM_FIX: &str = "Fix: install Chromium or Chrome (on Debian: `sudo apt-get install chromium`), \
     or set BATCHSCOPE_CHROMIUM to the path of its program. Then rerun.";
 
+/// Vulkan's loader and Mesa's drivers, among them lavapipe, which makes a GPU of the processor.
+const DEBIAN_VULKAN: [&str; 2] = ["libvulkan1", "mesa-vulkan-drivers"];
+const VULKAN_FIX: &str = "GPU tests are skipped. To run them, install Vulkan's loader and a driver (on Debian: \
+    `sudo apt-get install libvulkan1 mesa-vulkan-drivers`).";
+
 /// What the machine is being prepared for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
 pub enum Need {
@@ -36,7 +41,7 @@ pub enum Need {
     Serve,
     /// Checking sources: as `serve`, and the packages of the development tools.
     Check,
-    /// Everything: as `check`, and a Chromium.
+    /// Everything: as `check`, a Chromium, and a Vulkan driver.
     Test,
 }
 
@@ -114,6 +119,16 @@ pub fn ensure(need: Need) -> Result<Tools> {
         }
     }
 
+    let vulkan = need != Need::Test || has_vulkan();
+    if !vulkan {
+        println!(
+            "  install  Debian's packages {}, to test GPU kernels (in software, where there is no GPU)",
+            DEBIAN_VULKAN.join(", ")
+        );
+    } else if need == Need::Test && cfg!(target_os = "linux") {
+        println!("  present  a Vulkan driver");
+    }
+
     let mut apt = Apt::default();
     let wasm = match wasm {
         Some(found) => found,
@@ -127,6 +142,10 @@ pub fn ensure(need: Need) -> Result<Tools> {
         (Need::Test, Some(found)) => Some(found),
         (Need::Test, None) => Some(install_chromium(&mut apt)?),
     };
+    if !vulkan && let Err(error) = apt.install("Installing a Vulkan driver", &DEBIAN_VULKAN) {
+        // No failure: the tests that need it say so and are skipped.
+        println!("   No Vulkan driver: {error:#}. {VULKAN_FIX}");
+    }
     Ok(Tools { wasm, chromium })
 }
 
@@ -367,6 +386,60 @@ fn install_chromium(apt: &mut Apt) -> Result<PathBuf> {
     }
 }
 
+// ---- Vulkan ------------------------------------------------------------------------------------
+
+/// Whether GPU tests find a driver, as far as can be seen without starting one. Systems other than
+/// Linux have an interface of their own for GPUs.
+fn has_vulkan() -> bool {
+    if !cfg!(target_os = "linux") {
+        return true;
+    }
+    let named = ["VK_DRIVER_FILES", "VK_ICD_FILENAMES", "VK_ADD_DRIVER_FILES"];
+    let has_driver = named.iter().any(|name| env::var_os(name).is_some())
+        || ["/etc", "/usr/share", "/usr/local/share"]
+            .iter()
+            .any(|folder| holds(&Path::new(folder).join("vulkan/icd.d"), ".json"));
+    has_driver && has_vulkan_loader()
+}
+
+fn has_vulkan_loader() -> bool {
+    const LOADER: &str = "libvulkan.so.1";
+    // Where the linker's list cannot be asked (ldconfig is not everywhere, or not on everybody's PATH)
+    // the usual folders are looked into.
+    let listed = ["ldconfig", "/sbin/ldconfig"].iter().any(|program| {
+        Step::new("asking for the installed libraries", program)
+            .args(["-p"])
+            .read()
+            .is_ok_and(|list| list.contains(LOADER))
+    });
+    listed
+        || ["/usr/lib", "/usr/lib64", "/usr/local/lib"]
+            .iter()
+            .any(|folder| holds(Path::new(folder), LOADER))
+}
+
+/// Whether a folder has a file whose name ends so.
+fn holds(folder: &Path, end: &str) -> bool {
+    fs::read_dir(folder).is_ok_and(|files| {
+        files
+            .flatten()
+            .any(|file| file.file_name().to_string_lossy().ends_with(end))
+    })
+}
+
+/// The description of the Vulkan driver in software, SwiftShader, that browsers of Chromium's family
+/// bring along.
+pub fn browser_driver(chromium: &Path) -> Option<PathBuf> {
+    // What is on PATH may be a link, or a script that starts the browser in a folder of its own.
+    let program = chromium.canonicalize().ok()?;
+    let beside = program.parent()?;
+    let name = program.file_name()?;
+    [beside.to_owned(), beside.join("../lib").join(name)]
+        .iter()
+        .map(|folder| folder.join("vk_swiftshader_icd.json"))
+        .find_map(|file| file.canonicalize().ok())
+}
+
 // ---- Debian's packages -------------------------------------------------------------------------
 
 /// Installs Debian packages, refreshing the lists once per run.
@@ -446,6 +519,29 @@ mod tests {
             names(Need::Test),
             ["node_modules/tool", "node_modules/uplot"]
         );
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_browsers_driver_is_found_beside_it() -> Result<()> {
+        let root = sh::root().join("target/xtask/driver-test");
+        let (bin, lib) = (root.join("bin"), root.join("lib/chromium"));
+        for folder in [&bin, &lib] {
+            fs::create_dir_all(folder)?;
+        }
+        let (script, browser) = (bin.join("chromium"), lib.join("chromium"));
+        for program in [&script, &browser] {
+            fs::write(program, "")?;
+        }
+        assert_eq!(browser_driver(&script), None);
+        let driver = lib.join("vk_swiftshader_icd.json");
+        fs::write(&driver, "{}")?;
+        let driver = Some(driver.canonicalize()?);
+        assert_eq!(browser_driver(&script), driver);
+        assert_eq!(browser_driver(&browser), driver);
+        assert_eq!(browser_driver(&root.join("absent")), None);
+        fs::remove_dir_all(&root)?;
+        Ok(())
     }
 
     #[test]

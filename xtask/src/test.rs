@@ -82,7 +82,7 @@ pub fn test() -> Tally {
             return sum;
         }
     };
-    add("Rust tests of the product", product());
+    add("Rust tests of the product", product(&tools));
     add("documentation examples", examples());
     add("Rust tests of the helper", helper());
     match stage(&tools) {
@@ -103,24 +103,62 @@ pub fn test() -> Tally {
 // dependencies and compile those once more.
 
 /// The product with its every native feature.
-const PRODUCT: [&str; 4] = ["--package", "batchscope", "--features", "cli,ts,web"];
+const PRODUCT: [&str; 4] = ["--package", "batchscope", "--features", "cli,ts,web,gpu"];
 
-fn product() -> Result<Tally> {
-    rust("Rust tests of the product", &PRODUCT, None)
+fn product(tools: &Tools) -> Result<Tally> {
+    let step = Step::new("Rust tests of the product", sh::cargo());
+    rust(with_drivers(step, tools)?, &PRODUCT, None)
+}
+
+/// GPU tests run on every Vulkan driver there is. The software one that comes with the browser is an
+/// other than Mesa's, with other sizes of subgroups and buffers, and is not where drivers are looked for.
+fn with_drivers(mut step: Step, tools: &Tools) -> Result<Step> {
+    // What the person has set is what they want to test.
+    let is_set = |name| env::var_os(name).is_some();
+    if !DRIVER_SETTINGS.into_iter().any(is_set)
+        && let Some(driver) = tools.chromium.as_deref().and_then(setup::browser_driver)
+    {
+        step = step.env("VK_ADD_DRIVER_FILES", driver);
+    }
+    // Mesa prints a complaint for every device where there is none.
+    if cfg!(target_os = "linux") && !is_set(RUNTIME_DIR) {
+        step = step.passing_env(RUNTIME_DIR, private_folder()?);
+    }
+    Ok(step)
+}
+
+/// By which a person chooses drivers (the first is today's name, the second yesterday's).
+const DRIVER_SETTINGS: [&str; 3] = ["VK_DRIVER_FILES", "VK_ICD_FILENAMES", "VK_ADD_DRIVER_FILES"];
+const RUNTIME_DIR: &str = "XDG_RUNTIME_DIR";
+
+/// A fresh folder that nobody else may look into, as programs expect of this variable.
+fn private_folder() -> Result<PathBuf> {
+    let parent = sh::root().join("target/xtask");
+    fs::create_dir_all(&parent).with_context(|| format!("creating {}", parent.display()))?;
+    let folder = parent.join("runtime");
+    if folder.exists() {
+        fs::remove_dir_all(&folder).with_context(|| format!("removing {}", folder.display()))?;
+    }
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder
+        .create(&folder)
+        .with_context(|| format!("creating {}", folder.display()))?;
+    Ok(folder)
 }
 
 fn helper() -> Result<Tally> {
     // The profile by which `cargo xtask` has just been compiled: nothing is compiled twice.
     rust(
-        "Rust tests of the helper",
+        Step::new("Rust tests of the helper", sh::cargo()),
         &["--package", "xtask"],
         Some("tool"),
     )
 }
 
 /// Runs a package's tests with nextest where it is installed, else with cargo's own runner.
-fn rust(name: &str, package: &[&str], profile: Option<&str>) -> Result<Tally> {
-    let step = Step::new(name, sh::cargo());
+fn rust(step: Step, package: &[&str], profile: Option<&str>) -> Result<Tally> {
     let (step, count): (_, fn(&str) -> Option<Tally>) = if find_program("cargo-nextest").is_some() {
         let profile = profile.map(|profile| ["--cargo-profile", profile]);
         (

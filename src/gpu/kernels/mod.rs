@@ -43,6 +43,17 @@ impl Flavour {
     ];
 }
 
+impl std::fmt::Display for Flavour {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.write_str(match (self.subgroups, self.f16) {
+            (false, false) => "without subgroups and f16",
+            (true, false) => "with subgroups",
+            (false, true) => "with f16",
+            (true, true) => "with subgroups and f16",
+        })
+    }
+}
+
 /// How a kernel uses one of its bindings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bind {
