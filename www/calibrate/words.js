@@ -149,11 +149,8 @@ export const WARNING = {
   software: "This is a software adapter: a processor plays the GPU. A calibration of it is a demonstration and says nothing of any GPU.",
 };
 
-/** The module's words as a sentence. @param {string} text */
-export function sentence(text) {
-  const upper = text.charAt(0).toUpperCase() + text.slice(1);
-  return /[.!?]$/.test(upper) ? upper : `${upper}.`;
-}
+/** The module's words as a sentence; they may begin with a name. @param {string} text */
+export const sentence = (text) => (/[.!?]$/.test(text) ? text : `${text}.`);
 
 /** The calibrated thing in a few words. @param {Calibration} c */
 export const whose = (c) => `${c.adapter.name || "unnamed adapter"}, ${modelName(c.model.architecture.name)}, ${c.model.precision}`;
