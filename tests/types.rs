@@ -1,5 +1,5 @@
 //! The TypeScript declarations and the defaults that the page is checked and written against come
-//! from the Rust types. `BATCHSCOPE_UPDATE=1 cargo test --features web,ts,figures --test types` rewrites
+//! from the Rust types. `BATCHSCOPE_UPDATE=1 cargo test --features web,ts,figures,gpu --test types` rewrites
 //! the tracked files; without it a stale one fails.
 
 use std::collections::BTreeMap;
@@ -7,7 +7,9 @@ use std::fs;
 use std::path::Path;
 
 use batchscope::error::ErrorReport;
+use batchscope::gpu::Progress;
 use batchscope::scenario::{Preset, Scenario};
+use batchscope::web::gpu_messages::{FromGpu, ToGpu};
 use batchscope::web::messages::{FromWorker, RequestColumns, ToWorker};
 use batchscope::web::study_messages::{FromStudies, StudyFile, ToStudies};
 use ts_rs::{Config, TS, TypeVisitor};
@@ -27,11 +29,15 @@ impl Declarations<'_> {
             return;
         }
         let name = T::ident(self.config);
-        if self.found.contains_key(&name) {
-            return;
-        }
         let docs = T::docs().unwrap_or_default();
         let declaration = format!("{docs}export {}\n", T::decl(self.config));
+        if let Some(found) = self.found.get(&name) {
+            assert!(
+                *found == declaration,
+                "two types are called {name}; give one another name with #[ts(rename)]"
+            );
+            return;
+        }
         self.found.insert(name, declaration);
         T::visit_dependencies(self);
     }
@@ -59,6 +65,9 @@ fn declarations_are_current() {
     declarations.add::<ToStudies>();
     declarations.add::<FromStudies>();
     declarations.add::<StudyFile>();
+    declarations.add::<ToGpu>();
+    declarations.add::<FromGpu>();
+    declarations.add::<Progress>();
     let text: Vec<String> = declarations.found.into_values().collect();
     compare("www/types.d.ts", &format!("{MARK}\n{}", text.join("\n")));
 }
@@ -88,6 +97,6 @@ fn compare(file: &str, wanted: &str) {
     let found = fs::read_to_string(&path).unwrap_or_default();
     assert!(
         found == wanted,
-        "{file} is stale; run `BATCHSCOPE_UPDATE=1 cargo test --features web,ts,figures --test types`"
+        "{file} is stale; run `BATCHSCOPE_UPDATE=1 cargo test --features web,ts,figures,gpu --test types`"
     );
 }

@@ -2,8 +2,7 @@
 //
 //   a control, a link, a file  ->  state  ->  engine.run  ->  results  ->  figures, tables, words
 //
-// The address also says which view is shown: this one, or the studies, which are loaded when they
-// are opened.
+// The address also says which view is shown: this one, or one that is loaded when it is opened.
 //
 // The last finished picture stays until the next is complete; it is marked stale when that takes
 // longer than a glance.
@@ -85,6 +84,8 @@ let engine;
 function apply(next, settled) {
   if (!dragging) before = picture;
   dragging = !settled;
+  // Another latency model is not of that GPU any more.
+  if (!same(next.scenario.latency, state.scenario.latency)) delete next.gpu;
   state = next;
   if (settled) remember();
   showState();
@@ -124,8 +125,9 @@ function withPreset(preset, kept) {
 
 /** Takes view and state from the address bar. */
 function readHash() {
-  if (/^#studies$|[#&]study=/.test(location.hash)) {
-    void openStudies();
+  const later = laterView();
+  if (later !== null) {
+    void open(later);
     return;
   }
   showView("simulator");
@@ -157,63 +159,91 @@ function chooseFile(chosen) {
   }
   state = next;
   toSimulator.href = toHash(state) || "#";
-  void studies?.then((opened) => opened.choose(chosen));
+  void made.studies?.then((opened) => opened.choose(chosen));
 }
 
 // ---- Views -------------------------------------------------------------------------------------
 
-/** @typedef {"simulator" | "studies"} View */
+/** What makes the views that are loaded when they are opened; each is named as its element and folder. */
+const make = {
+  studies: async () => {
+    const [{ studiesView }] = await Promise.all([import("./studies/view.js"), style("studies")]);
+    return studiesView(byId("studies"), {
+      choose: (files) => tracePanel.take(files),
+      moved: (hash) => {
+        links.studies.href = hash;
+      },
+    });
+  },
+  calibrate: async () => {
+    const [{ calibrateView }] = await Promise.all([import("./calibrate/view.js"), style("calibrate")]);
+    return calibrateView(byId("calibrate"), {
+      now: () => ({ state, file }),
+      use: (latency, gpu) => {
+        state = { ...withPath(state, "latency", latency), gpu };
+        showView("simulator");
+        apply(state, true);
+        findingLine.focus();
+      },
+    });
+  },
+};
+/** @typedef {keyof typeof make} Later */
+/** Those that were opened. @type {{[K in Later]?: ReturnType<(typeof make)[K]>}} */
+const made = {};
 
-/** @type {View} */
+/** @type {"simulator" | Later} */
 let view = "simulator";
-/** The Studies view, once it was opened. @type {Promise<ReturnType<typeof import("./studies/view.js").studiesView>> | null} */
-let studies = null;
 const toSimulator = byId("to-simulator", HTMLAnchorElement);
-const toStudies = byId("to-studies", HTMLAnchorElement);
+const links = {
+  simulator: toSimulator,
+  studies: byId("to-studies", HTMLAnchorElement),
+  calibrate: byId("to-calibrate", HTMLAnchorElement),
+};
 const title = document.title;
 
-/** @param {View} next */
+/** Which of the later views the address names. @returns {Later | null} */
+function laterView() {
+  const { hash } = location;
+  return hash === "#calibrate" ? "calibrate" : /^#studies$|[#&]study=/.test(hash) ? "studies" : null;
+}
+
+/** @param {typeof view} next */
 function showView(next) {
   view = next;
   for (const part of document.querySelectorAll("[data-view]")) part.toggleAttribute("hidden", part.getAttribute("data-view") !== next);
-  for (const [name, link] of /** @type {const} */ ([["simulator", toSimulator], ["studies", toStudies]])) {
+  for (const [name, link] of Object.entries(links)) {
     if (name === next) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
   document.title = title;
 }
 
-async function openStudies() {
-  const wasOpen = view === "studies";
-  showView("studies");
-  studies ??= loadStudies();
+/** @param {Later} name */
+async function open(name) {
+  const wasOpen = view === name;
+  showView(name);
   try {
-    const opened = await studies;
+    const opened = await (made[name] ??= /** @type {any} */ (make[name]()));
     await opened.show(file);
-    if (view !== "studies") return;
+    if (view !== name) return;
     document.title = opened.title;
     if (!wasOpen) opened.focus();
   } catch (failed) {
-    studies = null;
-    byId("studies").replaceChildren(el("p", { class: "notice", role: "alert" }, NOTICE.noStudies(String(failed))));
+    delete made[name];
+    byId(name).replaceChildren(el("p", { class: "notice", role: "alert" }, NOTICE.notLoaded(String(failed))));
   }
 }
 
-async function loadStudies() {
-  const style = el("link", { rel: "stylesheet", href: new URL("./studies/style.css", import.meta.url).href });
-  // The view is laid out once its style is there.
-  const styled = new Promise((resolve, reject) => {
-    style.addEventListener("load", resolve);
-    style.addEventListener("error", () => reject(new Error(style.href)));
+/** The style of a view: it is laid out once that is there. @param {Later} name */
+function style(name) {
+  const link = el("link", { rel: "stylesheet", href: new URL(`./${name}/style.css`, import.meta.url).href });
+  const there = new Promise((resolve, reject) => {
+    link.addEventListener("load", resolve);
+    link.addEventListener("error", () => reject(new Error(link.href)));
   });
-  document.head.append(style);
-  const [{ studiesView }] = await Promise.all([import("./studies/view.js"), styled]);
-  return studiesView(byId("studies"), {
-    choose: (files) => tracePanel.take(files),
-    moved: (hash) => {
-      toStudies.href = hash;
-    },
-  });
+  document.head.append(link);
+  return there;
 }
 
 // ---- Runs --------------------------------------------------------------------------------------
@@ -250,6 +280,12 @@ function receive(reply) {
       picture = coming;
       paint();
       settle();
+      // Whose GPU it is, and its error bar, are that view's to say.
+      if (state.gpu !== undefined) made.calibrate ??= make.calibrate();
+      void made.calibrate?.then(
+        (opened) => opened.painted(good.state, picture, file),
+        (failed) => alerts.show("gpu", NOTICE.notLoaded(String(failed))),
+      );
       alerts.clear("error");
       page.dataset["painted"] = String(reply.runId);
       return;
@@ -395,7 +431,7 @@ addEventListener("afterprint", () => {
 });
 // Also fires for back and forward, since all that differs is the hash.
 addEventListener("popstate", () => {
-  const anchor = location.hash !== "" && location.hash !== "#studies" && !location.hash.includes("=");
+  const anchor = location.hash !== "" && laterView() === null && !location.hash.includes("=");
   if (!anchor) readHash();
 });
 

@@ -102,6 +102,7 @@ DEFAULT_SCENARIO.fleet.gpus = 16;
  * @typedef {object} State
  * @property {Scenario} scenario
  * @property {Policy[]} shown in the order of the page, never empty
+ * @property {string} [gpu] the measured GPU whose latency this is, as calibrate/line.js writes it
  */
 
 /** @returns {State} */
@@ -173,6 +174,7 @@ export function toHash(state) {
     if (NOT_IN_HASH.has(path) || !DEFAULT_LEAVES.has(path)) continue;
     if (!same(value, DEFAULT_LEAVES.get(path))) parts.push(`${path}=${encode(value)}`);
   }
+  if (state.gpu !== undefined) parts.push(`gpu=${encodeURIComponent(state.gpu)}`);
   if (state.shown.length < POLICIES.length) parts.push(`show=${state.shown.join(",")}`);
   return parts.length === 0 ? "" : `#${[`v=${DEFAULT_SCENARIO.version}`, ...parts].join("&")}`;
 }
@@ -204,6 +206,8 @@ export function fromHash(hash) {
     if (key === "v") continue;
     if (key === "file") {
       file = shorten(text);
+    } else if (key === "gpu") {
+      state.gpu = text;
     } else if (key === "show") {
       const shown = POLICIES.filter((policy) => text.split(",").includes(policy));
       if (shown.length > 0) state.shown = shown;

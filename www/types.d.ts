@@ -1,6 +1,72 @@
 // Generated from the Rust types by tests/types.rs; do not edit.
 
 /**
+ * The device and what it can do, as its driver says.
+ */
+export type Adapter = { name: string, 
+/**
+ * Vulkan, Metal, Dx12 or BrowserWebGpu.
+ */
+backend: string, 
+/**
+ * Driver and its version; empty where a browser hides it.
+ */
+driver: string, 
+/**
+ * The browser, where one measured.
+ */
+user_agent: string | null, 
+/**
+ * Whether a processor plays the GPU.
+ */
+software: boolean, subgroups: boolean, subgroup_min: number, subgroup_max: number, shader_f16: boolean, timestamps: boolean, 
+/**
+ * Longest buffer and longest part of one that a kernel can see, bytes.
+ */
+max_buffer_bytes: number, max_binding_bytes: number, };
+
+/**
+ * A dense decoder of the Llama family: grouped-query attention, SiLU-gated MLP, RMSNorm.
+ */
+export type Architecture = { name: string, layers: number, 
+/**
+ * Width of the residual stream.
+ */
+hidden: number, 
+/**
+ * Query heads.
+ */
+heads: number, 
+/**
+ * Key and value heads; `heads / kv_heads` query heads share one.
+ */
+kv_heads: number, head_size: number, 
+/**
+ * Inner width of the MLP.
+ */
+mlp: number, vocabulary: number, 
+/**
+ * Whether queries and keys are normalised head by head (Qwen3).
+ */
+qk_norm: boolean, 
+/**
+ * Whether the embeddings are the LM head's weights too.
+ */
+tied: boolean, 
+/**
+ * Base of the rotary embedding.
+ */
+rope_theta: number, 
+/**
+ * Added to the mean square under RMSNorm's root.
+ */
+norm_epsilon: number, 
+/**
+ * Where the numbers come from.
+ */
+source: string, };
+
+/**
  * How requests arrive; rates are requests/s, the first arrival is one gap after time 0.
  */
 export type Arrivals = { "poisson": { rate: number, } } | { "gamma": { rate: number, cv: number, } } | { "on-off": { on_rate: number, off_rate: number, mean_on_s: number, mean_off_s: number, } } | { "diurnal": { mean_rate: number, peak_to_valley: number, period_s: number, peak_at_s: number, } };
@@ -21,6 +87,23 @@ request: number | null,
  * Both.
  */
 joint: number | null, };
+
+/**
+ * Streaming reads.
+ */
+export type Bandwidth = { 
+/**
+ * By wall clock, bytes/s.
+ */
+read: Estimate, 
+/**
+ * Bytes that were cycled through.
+ */
+working_set_bytes: number, 
+/**
+ * The same by timestamps, bytes/s, where the device has them and they make sense.
+ */
+by_timestamps: number | null, };
 
 /**
  * How requests are sorted into bins.
@@ -59,9 +142,150 @@ below_range_to_last: boolean, };
 export type Boundaries = "equal-mass-outputs" | "equal-mass-predictions" | "equal-width" | "fixed" | "exponential-optimal";
 
 /**
+ * What to calibrate.
+ */
+export type CalibrateOptions = { architecture: Architecture, precision: Precision, 
+/**
+ * Fewer sizes, fewer and shorter repetitions.
+ */
+quick: boolean, seed: number, 
+/**
+ * Bytes of layers after which no further one is put into the GPU's memory; absent: as many as
+ * it holds.
+ */
+most_bytes?: number, };
+
+/**
+ * What would run.
+ */
+export type CalibratePlan = { 
+/**
+ * About how long, s.
+ */
+seconds: number, 
+/**
+ * GPU memory, if all layers fit.
+ */
+bytes: number, layers: number, 
+/**
+ * The stages in their order.
+ */
+steps: Array<string>, };
+
+/**
+ * What a calibration is busy with, and what it has just found.
+ */
+export type CalibrateProgress = { 
+/**
+ * build, verify, read, kernels, points, checks, layers or drift.
+ */
+stage: string, 
+/**
+ * What is measured now.
+ */
+what: string, 
+/**
+ * From 0 to 1.
+ */
+done: number, kernel: KernelTime | null, point: Point | null, check: Check | null, };
+
+/**
+ * A whole calibration.
+ */
+export type Calibration = { 
+/**
+ * [`KIND`].
+ */
+kind: string, version: number, 
+/**
+ * Version of the program, and the commit it was built from where that is known.
+ */
+program: string, commit: string | null, 
+/**
+ * When it was measured, UTC, as in 2026-11-25T20:15:00Z.
+ */
+measured_at: string, adapter: Adapter, model: MeasuredModel, bandwidth: Bandwidth, launch: Launch, kernels: Array<KernelTime>, 
+/**
+ * What the fit was made from, and the points held out of it.
+ */
+points: Array<Point>, fit: Fit, 
+/**
+ * Whole steps at points that the fit has not seen.
+ */
+checks: Array<Check>, 
+/**
+ * Median and greatest relative error of the checks.
+ */
+check_median_error: number, check_worst_error: number, 
+/**
+ * Of the first measurement and of its repetition at the end, in proportion: above 0.1 the GPU's
+ * clock was not steady.
+ */
+drift: number | null, 
+/**
+ * How whole steps grow with the number of layers.
+ */
+layers: LayerScaling | null, warnings: Array<Warning>, 
+/**
+ * Measured on a software adapter or with a made-up model: shows how it works, and says nothing
+ * of any GPU.
+ */
+demonstration: boolean, 
+/**
+ * Wall-clock time of the whole calibration, s.
+ */
+took_s: number, };
+
+/**
+ * A data sheet that is known by name.
+ */
+export type Card = { 
+/**
+ * As on the command line.
+ */
+key: string, hardware: Hardware, 
+/**
+ * bytes, at 1e9 a GB.
+ */
+memory_bytes: number, };
+
+/**
  * The latency distribution: `fraction[i]` of the requests took less than `latency_s[i]`.
  */
 export type CdfColumns = { latency_s: Float64Array, fraction: Float64Array, };
+
+/**
+ * A whole step, measured and predicted.
+ */
+export type Check = { sequences: number, context: number, prefill: number, 
+/**
+ * Extrapolated by layer count where not all layers were resident.
+ */
+measured_s: number, mad_s: number, predicted_s: number, 
+/**
+ * (predicted - measured)/measured.
+ */
+error: number, };
+
+/**
+ * A [`Step`] in the closed-batch form, and how far that form is from the steps.
+ */
+export type ClosedForm = { linear: Linear, 
+/**
+ * Median and greatest error of `linear` against the sum over steps, in proportion, over the
+ * batches that it was derived from.
+ */
+median_error: number, worst_error: number, 
+/**
+ * Those batches: sizes from 1 to this, and lengths (prompt + output) from and to these, tokens.
+ */
+max_batch: number, lengths: [number, number], 
+/**
+ * A decoding step of one sequence in the middle of its output, s. In the form it takes
+ * `linear.beta_s_per_token`, which is less the longer prompts are, because there a prompt token
+ * costs as much as an output token.
+ */
+step_s: number, };
 
 /**
  * A closed loop: a fixed number of users, each sending its requests one after another. All send
@@ -78,13 +302,26 @@ think_min_s: number,
 think_max_s: number, };
 
 /**
+ * `d0 + d1 (b + p)`: the weights' part of a step once arithmetic bounds it.
+ */
+export type Compute = { 
+/**
+ * s.
+ */
+d0_s: number, 
+/**
+ * Per token of the step, decoded or of a prompt, s.
+ */
+d1_s_per_token: number, };
+
+/**
  * Settings of the study.
  */
 export type Contract = { 
 /**
  * What runs; without meaning for a measured report.
  */
-workloads: Array<Workload>, 
+workloads: Array<ContractWorkload>, 
 /**
  * What it runs on.
  */
@@ -93,6 +330,11 @@ server: Server, seed: number,
  * A measured report to judge instead of running anything.
  */
 measured: Measured | null, };
+
+/**
+ * A workload of the contract: requests of one length, one after another or all at once.
+ */
+export type ContractWorkload = "short" | "long" | "stress" | "contract-long";
 
 /**
  * The controller's variant and every constant.
@@ -137,14 +379,100 @@ at_least_running: boolean,
 band_from_delta: boolean, };
 
 /**
+ * What a GPU's data sheet allows the calibrated model at best.
+ */
+export type DataSheet = { card: Card, 
+/**
+ * Whether it is the measured GPU's own.
+ */
+own: boolean, 
+/**
+ * Times of [`Described::places`], s.
+ */
+seconds: Array<number>, 
+/**
+ * Of the measured GPU's own sheet, at the same places: the share of its peak bandwidth and
+ * arithmetic that the fitted times amount to.
+ */
+mbu: Array<number> | null, mfu: Array<number> | null, };
+
+/**
+ * A latency model for a trace's lengths.
+ */
+export type Derived = { latency: Latency, form: ClosedForm, };
+
+/**
+ * A calibration with what its fit says.
+ */
+export type Described = { calibration: Calibration, 
+/**
+ * The file, as the command line writes it.
+ */
+text: string, 
+/**
+ * How far off the fitted times typically are, in proportion.
+ */
+error: number, 
+/**
+ * The fit's time at each of the calibration's points, s.
+ */
+predicted: Array<number>, 
+/**
+ * The fit at the same places for every calibration.
+ */
+places: Array<Place>, 
+/**
+ * The same steps by data sheets.
+ */
+sheets: Array<DataSheet>, };
+
+/**
  * A distribution over requests. Quantiles interpolate linearly between order statistics.
  */
 export type Distribution = { count: number, mean: number, p50: number, p90: number, p95: number, p99: number, max: number, };
 
 /**
+ * The main figures of a run within the error of its step times.
+ */
+export type ErrorRange = { 
+/**
+ * By how much the steps are faster and slower, in proportion.
+ */
+error: number, 
+/**
+ * Share of the requests that met both SLAs.
+ */
+joint: Moved, 
+/**
+ * E2E latency, s.
+ */
+e2e_p95_s: Moved, 
+/**
+ * Requests that met both SLAs, per second.
+ */
+goodput_requests_per_s: Moved, };
+
+/**
  * An [`Error`] as plain data.
  */
 export type ErrorReport = { code: string, message: string, file: string | null, row: number | null, field: string | null, };
+
+/**
+ * A number that was measured several times.
+ */
+export type Estimate = { value: number, unit: string, 
+/**
+ * Median absolute deviation of the single estimates, same unit.
+ */
+mad: number, 
+/**
+ * How many samples.
+ */
+n: number, 
+/**
+ * Every sample: repeats within one submission, seconds.
+ */
+samples: Array<[number, number]>, };
 
 /**
  * What to do with failed requests (0 output tokens).
@@ -177,6 +505,27 @@ export type FileReport = { name: string, bytes: number,
 sha256: string, rows: number, recognised: Recognised, };
 
 /**
+ * The fitted step latency and how well it holds.
+ */
+export type Fit = { model: StepLatency, 
+/**
+ * 95 % intervals of c0, c1, c2, c3; null where nothing determines the coefficient.
+ */
+intervals: [[number, number] | null, [number, number] | null, [number, number] | null, [number, number] | null], 
+/**
+ * Coefficient of determination over the fitted points.
+ */
+r2: number, 
+/**
+ * Relative errors of the points that were held out.
+ */
+held_out_median: number, held_out_worst: number, 
+/**
+ * Points fitted and held out.
+ */
+fitted: number, held_out: number, };
+
+/**
  * The GPUs: equal, each serving one batch at a time.
  */
 export type Fleet = { gpus: number, };
@@ -187,6 +536,11 @@ export type Fleet = { gpus: number, };
 export type Format = "burstgpt" | "azure" | "mooncake" | "csv" | "jsonl";
 
 /**
+ * From the worker to the page.
+ */
+export type FromGpu = { "type": "ready", models: Array<GpuModel>, } | { "type": "opened", runId: number, adapter: Adapter, } | { "type": "planned", runId: number, plan: CalibratePlan, } | { "type": "progress", runId: number, progress: GpuProgress, } | { "type": "calibrated", runId: number, result: Described, } | { "type": "serving", runId: number, progress: ServeProgress, } | { "type": "served", runId: number, result: ServedLevels, } | { "type": "described", runId: number, result: Described, } | { "type": "derived", runId: number, derived: Derived, } | { "type": "ranged", runId: number, ranges: Array<PolicyRange>, } | { "type": "cancelled", runId: number, } | { "type": "error", runId: number, error: ErrorReport, } | { "type": "crashed", runId: number, message: string, };
+
+/**
  * From the coordinator to the page.
  */
 export type FromStudies = { "type": "ready", studies: Array<StudyInfo>, } | { "type": "planned", runId: number, runs: number, requests: number, } | { "type": "progress", runId: number, progress: StudyProgress, } | { "type": "said", runId: number, sentence: string, } | { "type": "done", runId: number, result: StudyResult, } | { "type": "recognised", runId: number, recognised: RecognisedFile, } | { "type": "reproduced", runId: number, result: ReproduceResult, } | { "type": "cancelled", runId: number, } | { "type": "error", runId: number, error: ErrorReport, } | { "type": "zip", runId: number, blob: Blob, } | { "type": "crashed", runId: number, message: string, };
@@ -195,6 +549,24 @@ export type FromStudies = { "type": "ready", studies: Array<StudyInfo>, } | { "t
  * From the worker to the page.
  */
 export type FromWorker = { "type": "ready", version: string, } | { "type": "trace", runId: number, trace: TraceInfo, } | { "type": "progress", runId: number, stage: Stage, done: number, } | { "type": "result", runId: number, result: RunResult, } | { "type": "done", runId: number, elapsedMs: number, } | { "type": "cancelled", runId: number, } | { "type": "error", runId: number, policy: Policy | null, error: ErrorReport, } | { "type": "csv", runId: number, policy: Policy, blob: Blob, } | { "type": "digests", runId: number, policy: Policy, digests: { [key in string]: string }, } | { "type": "seed", runId: number, seed: number, } | { "type": "crashed", runId: number, message: string, };
+
+/**
+ * A model that can be run.
+ */
+export type GpuModel = { architecture: Architecture, 
+/**
+ * Weights that a step reads.
+ */
+weights: number, };
+
+/**
+ * What a calibration is at, and what it measured since the last message.
+ */
+export type GpuProgress = { stage: string, what: string, 
+/**
+ * Of the whole calibration, from 0 to 1.
+ */
+done: number, kernels: Array<KernelTime>, points: Array<Point>, checks: Array<Check>, };
 
 /**
  * An accelerator, or several as one.
@@ -313,6 +685,31 @@ prediction: Prediction | null,
 not_modelled: Array<string>, };
 
 /**
+ * One kernel at one shape.
+ */
+export type KernelTime = { 
+/**
+ * As in `gemv-f16 6144x2048`.
+ */
+name: string, 
+/**
+ * Columns (sequences) at once.
+ */
+columns: number, 
+/**
+ * Context of each, where it matters, tokens.
+ */
+context: number | null, 
+/**
+ * Bytes that must be read at least once.
+ */
+bytes: number, seconds: Estimate, 
+/**
+ * `bytes / seconds` over the measured read bandwidth.
+ */
+share_of_read: number, };
+
+/**
  * What a prediction is made of.
  */
 export type Kind = "published" | "oracle" | "noisy" | "prompt-only";
@@ -326,6 +723,40 @@ export type LabelCount = { name: string, requests: number, };
  * A latency model and its coefficients.
  */
 export type Latency = { "linear": Linear };
+
+/**
+ * What it costs to ask for work.
+ */
+export type Launch = { 
+/**
+ * One more dispatch within a pass, s.
+ */
+dispatch: Estimate, 
+/**
+ * One submission and the wait for it, s.
+ */
+submission: Estimate, };
+
+/**
+ * Whole steps with fewer layers.
+ */
+export type LayerScaling = { 
+/**
+ * Layer count and seconds of a step, with growing count.
+ */
+counts: Array<[number, number]>, 
+/**
+ * Per layer, by the first two counts, s.
+ */
+per_layer_s: number, 
+/**
+ * How far the last count is from the line through the first two, in proportion.
+ */
+nonlinearity: number, 
+/**
+ * Whether the steps of all layers were extrapolated.
+ */
+extrapolated: boolean, };
 
 /**
  * Published figures that a file is too short for.
@@ -431,6 +862,19 @@ export type MeasuredLevels = {
 source: string, levels: Array<Level>, };
 
 /**
+ * What ran.
+ */
+export type MeasuredModel = { architecture: Architecture, precision: Precision, 
+/**
+ * Layers that were in the device's memory; times of more are extrapolated by layer count.
+ */
+layers_resident: number, 
+/**
+ * Whether `--quick` was asked for.
+ */
+quick: boolean, };
+
+/**
  * The GPU's memory as the scheduler knows it.
  */
 export type Memory = { 
@@ -495,6 +939,11 @@ export type Metric = "requests" | "successful" | "failed" | "error_rate" | "conc
  */
 export type ModelSize = { params: number, bytes_per_param: number, };
 
+/**
+ * A figure as simulated, with all steps faster, and with all steps slower.
+ */
+export type Moved = { at: number | null, faster: number | null, slower: number | null, };
+
 export type NamedBlob = { name: string, blob: Blob, };
 
 /**
@@ -531,9 +980,53 @@ shortest_s: number, longest_s: number,
 exponential_bin_counts: Array<number>, };
 
 /**
+ * A step that is asked of every calibration.
+ */
+export type Place = { sequences: number, 
+/**
+ * Of each sequence, tokens.
+ */
+context: number, seconds: number, };
+
+/**
+ * A step's time, composed of its kernels' times.
+ */
+export type Point = { 
+/**
+ * Decoding sequences.
+ */
+sequences: number, 
+/**
+ * Their contexts together, tokens.
+ */
+context: number, 
+/**
+ * Prompt tokens processed besides.
+ */
+prefill: number, seconds: number, 
+/**
+ * Median absolute deviation of `seconds`.
+ */
+mad_s: number, 
+/**
+ * Not used by the fit; its error is judged here.
+ */
+held_out: boolean, };
+
+/**
  * Which scheduler forms the batches.
  */
 export type Policy = "static-fifo" | "dynamic" | "multi-bin" | "multi-bin-dynamic";
+
+/**
+ * The figures of one scheduler at both ends of an error.
+ */
+export type PolicyRange = { policy: Policy, range: ErrorRange, };
+
+/**
+ * How weights are stored.
+ */
+export type Precision = "f32" | "f16" | "int8" | "int4";
 
 /**
  * How good the predictor was.
@@ -793,9 +1286,169 @@ max_batch: number, bins: Bins, memory_bound: MemoryBound, controller: Controller
 export type SeriesColumns = { t_s: Float64Array, waiting_mean: Float64Array, waiting_max: Float64Array, batch_mean: Float64Array, batch_max: Float64Array, busy_gpus: Float64Array, };
 
 /**
+ * What a step can hold, and what the KV cache can.
+ */
+export type ServeLimits = { 
+/**
+ * Sequences at work at once, each in a slot of its own.
+ */
+sequences: number, 
+/**
+ * Rows of a step: tokens that go through the decoder together.
+ */
+rows: number, 
+/**
+ * Rows of a step that may be prompt tokens: fewer keep the others' tokens coming, more answer
+ * sooner for the first time.
+ */
+prefill_rows: number, 
+/**
+ * Blocks of the KV cache; `None` where there are enough for every slot.
+ */
+kv_blocks: number | null, 
+/**
+ * Tokens of a block.
+ */
+block_tokens: number, };
+
+/**
+ * Users who wait for each answer before they send the next request, and the server's limits.
+ */
+export type ServeLoad = { users: number, requests_per_user: number, 
+/**
+ * Of every request.
+ */
+prompt_tokens: number, 
+/**
+ * Of every request.
+ */
+output_tokens: number, 
+/**
+ * Shortest pause between an answer and the next request, s.
+ */
+think_min_s: number, 
+/**
+ * Longest, s.
+ */
+think_max_s: number, 
+/**
+ * Of the think times.
+ */
+seed: number, limits: ServeLimits, };
+
+/**
+ * How far serving is.
+ */
+export type ServeProgress = { 
+/**
+ * Which level, from 0, of how many.
+ */
+level: number, levels: number, users: number, 
+/**
+ * Requests of this level that are answered, of how many.
+ */
+answered: number, requests: number, 
+/**
+ * Output tokens of this level so far.
+ */
+tokens: number, 
+/**
+ * Since the level began, s; 0 while it is warmed up.
+ */
+elapsed_s: number, };
+
+/**
  * Which bin is served when a GPU is free.
  */
 export type Served = "round-robin" | "longest-queue";
+
+/**
+ * One load, predicted and where a device served it too, measured.
+ */
+export type ServedComparison = { predicted: ServedLoad, measured: ServedLoad | null, 
+/**
+ * Of the model at the steps that were measured: the part of the difference that is not of
+ * queueing.
+ */
+step_errors: StepErrors | null, };
+
+/**
+ * A text file.
+ */
+export type ServedFile = { name: string, text: string, };
+
+/**
+ * One number of users.
+ */
+export type ServedLevel = { comparison: ServedComparison, 
+/**
+ * Of what was measured, else of what is predicted.
+ */
+mbu: number, 
+/**
+ * Where the data sheet is known.
+ */
+mfu: number | null, };
+
+/**
+ * A load at several numbers of users.
+ */
+export type ServedLevels = { 
+/**
+ * By rising users.
+ */
+levels: Array<ServedLevel>, 
+/**
+ * For people, with the maximum that the saturation study's curves find.
+ */
+report: string, 
+/**
+ * The report and the tables, as `batchscope serve --out` writes them.
+ */
+files: Array<ServedFile>, 
+/**
+ * The maximum of the curve u/(K + u) through the levels, output tokens/s, where they determine
+ * one.
+ */
+most: number | null, };
+
+/**
+ * What a load got.
+ */
+export type ServedLoad = { load: ServeLoad, 
+/**
+ * As the study `saturation` reads it: throughput, TTFT, latency, rate of a request.
+ */
+level: Level, 
+/**
+ * Between two tokens of one request, all such gaps together, ms; without values where outputs
+ * have one token.
+ */
+tbt_ms: Times, 
+/**
+ * From sending to the step that takes up the prompt, ms.
+ */
+queueing_ms: Times, 
+/**
+ * Of a step, ms.
+ */
+step_ms: Times, steps: number, 
+/**
+ * Time in steps, s; the rest of the level's duration nobody had anything to ask.
+ */
+busy_s: number, 
+/**
+ * Decoding sequences of a step, mean.
+ */
+sequences: number, 
+/**
+ * Their contexts together, tokens, mean.
+ */
+context: number, 
+/**
+ * Prompt tokens of a step, mean.
+ */
+prefill: number, };
 
 /**
  * The parts of a scenario that describe a server.
@@ -902,6 +1555,50 @@ prefix_hit_ratio: number | null, models: Array<LabelCount>, log_types: Array<Lab
  * What runs.
  */
 export type Step = "grid" | "methods" | "all";
+
+/**
+ * Relative errors of a step latency at steps that a device took: (model - measured)/measured.
+ */
+export type StepErrors = { 
+/**
+ * Median over the steps, sign kept: whether the model is early or late on the whole.
+ */
+median: number, 
+/**
+ * Median of the sizes.
+ */
+median_size: number, 
+/**
+ * 95 % of the sizes are no greater.
+ */
+p95_size: number, };
+
+/**
+ * `t_step(b, C, p) = c2 C + max(c0 + c1 b + c3 p, compute)` for a step that decodes one token of each
+ * of `b` sequences whose contexts have `C` tokens together, and processes `p` prompt tokens
+ * (docs/MODEL.md, "Step latency").
+ */
+export type StepLatency = { 
+/**
+ * What every step costs: the weights are read once, s.
+ */
+c0_s: number, 
+/**
+ * Per decoding sequence, s.
+ */
+c1_s_per_sequence: number, 
+/**
+ * Per token of context whose keys and values are read, s.
+ */
+c2_s_per_context_token: number, 
+/**
+ * Per prompt token, s.
+ */
+c3_s_per_prefill_token: number, 
+/**
+ * The branch that arithmetic bounds, where the measurements show one.
+ */
+compute: Compute | null, };
 
 /**
  * Which steps to run.
@@ -1075,6 +1772,11 @@ export type Ties = "fixed" | "published-heap";
 export type Times = { avg: number | null, p50: number | null, p95: number | null, p99: number | null, };
 
 /**
+ * From the page to the worker.
+ */
+export type ToGpu = { "type": "open", runId: number, } | { "type": "plan", runId: number, options: CalibrateOptions, } | { "type": "calibrate", runId: number, options: CalibrateOptions, } | { "type": "serve", runId: number, calibration: Calibration, users: Array<number>, load: Partial<ServeLoad>, measure: boolean, } | { "type": "cancel", runId: number, } | { "type": "read", runId: number, name: string, text: string, } | { "type": "describe", runId: number, calibration: Calibration, } | { "type": "derive", runId: number, calibration: Calibration, scenario: Scenario, policies: Array<Policy>, file: TraceFile | null, } | { "type": "range", runId: number, summaries: Array<Summary>, file: TraceFile | null, error: number, };
+
+/**
  * From the page to the coordinator.
  */
 export type ToStudies = { "type": "list", } | { "type": "plan", runId: number, job: StudyJob, } | { "type": "run", runId: number, job: StudyJob, 
@@ -1133,6 +1835,17 @@ export type Utilization = { mean: number, min: number, max: number, per_gpu: Arr
  * Which published controller.
  */
 export type Variant = "off" | "nov24" | "nov29" | "paper";
+
+/**
+ * Something that a reader must know before trusting the numbers.
+ */
+export type Warning = { 
+/**
+ * Stable: software-adapter, made-up-model, drift, fewer-layers, no-f16, no-timestamps,
+ * timestamps-disagree, nonlinear-layers, poor-fit, poor-check; from the page besides hidden-page,
+ * on-battery.
+ */
+code: string, message: string, };
 
 /**
  * What a run takes from the trace and how fast it arrives.

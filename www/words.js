@@ -172,7 +172,7 @@ export const NOTICE = {
     `The simulator stopped unexpectedly (${message}). It was started afresh; the picture shown is the last finished one.`,
   noWorker:
     "This browser cannot run the simulator (module workers and WebAssembly are needed). Any current Firefox, Chrome, Edge or Safari can.",
-  noStudies: /** @param {string} why */ (why) => `The studies could not be loaded (${why}). Reload the page to try again.`,
+  notLoaded: /** @param {string} why */ (why) => `This view could not be loaded (${why}). Reload the page to try again.`,
   tooManyFiles: "One trace at a time: the first of the dropped files is read.",
   notAFile: "What was dropped is not a file.",
 };

@@ -279,6 +279,14 @@ impl Device {
         &self.adapter
     }
 
+    /// What a browser says of the adapter and of itself: the driver's name it gives to few pages.
+    pub fn seen_by(&mut self, name: String, user_agent: String) {
+        if self.adapter.name.is_empty() {
+            self.adapter.name = name;
+        }
+        self.adapter.user_agent = Some(user_agent);
+    }
+
     pub fn flavour(&self) -> Flavour {
         self.flavour
     }

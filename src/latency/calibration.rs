@@ -82,7 +82,7 @@ pub struct Adapter {
 /// What ran.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(rename = "MeasuredModel"))]
 pub struct Measured {
     pub architecture: Architecture,
     pub precision: Precision,
@@ -223,7 +223,8 @@ pub struct LayerScaling {
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct Warning {
     /// Stable: software-adapter, made-up-model, drift, fewer-layers, no-f16, no-timestamps,
-    /// timestamps-disagree, nonlinear-layers, poor-fit, poor-check.
+    /// timestamps-disagree, nonlinear-layers, poor-fit, poor-check; from the page besides hidden-page,
+    /// on-battery.
     pub code: String,
     pub message: String,
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// (docs/MODEL.md, "Step latency").
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(rename = "StepLatency"))]
 pub struct Step {
     /// What every step costs: the weights are read once, s.
     pub c0_s: f64,

@@ -7,10 +7,16 @@
 
 mod blob;
 mod columns;
+#[cfg(feature = "gpu")]
+pub mod gpu;
+#[cfg(all(feature = "ts", feature = "gpu"))]
+pub mod gpu_messages;
 #[cfg(feature = "ts")]
 pub mod messages;
 #[cfg(feature = "figures")]
 pub mod reproduce;
+#[cfg(feature = "gpu")]
+pub mod serving;
 #[cfg(feature = "figures")]
 pub mod studies;
 #[cfg(all(feature = "ts", feature = "figures"))]
@@ -227,6 +233,21 @@ fn read_scenario(value: &JsValue) -> Result<Scenario, JsValue> {
     })?;
     scenario.validate().map_err(|e| failure(&e))?;
     Ok(scenario)
+}
+
+/// A plain object as a value of the core; the error names the field.
+#[cfg(any(feature = "figures", feature = "gpu"))]
+fn read<T: serde::de::DeserializeOwned>(value: JsValue, what: &str) -> Result<T, JsValue> {
+    let reader = serde_wasm_bindgen::Deserializer::from(value);
+    serde_path_to_error::deserialize(reader).map_err(|e| {
+        failure(&Error::BadScenario {
+            file: what.to_owned(),
+            line: 0,
+            column: 0,
+            field: e.path().to_string(),
+            problem: e.inner().to_string(),
+        })
+    })
 }
 
 /// A plain object, with `null` for what is absent.

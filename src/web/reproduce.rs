@@ -7,7 +7,8 @@ use js_sys::Uint8Array;
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
 
-use super::studies::{FileErratum, StudyEngine, read};
+use super::read;
+use super::studies::{FileErratum, StudyEngine};
 use super::{blob, failure, plain};
 use crate::error::{Error, printable};
 use crate::metrics::{Summary, digest::Hashing};

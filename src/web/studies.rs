@@ -4,11 +4,10 @@
 
 use js_sys::{Array, Uint8Array};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use wasm_bindgen::prelude::*;
 
 use super::reproduce::Reproduction;
-use super::{columns, failure, plain};
+use super::{columns, failure, plain, read};
 use crate::error::{Error, printable};
 use crate::metrics::Summary;
 use crate::report;
@@ -248,20 +247,6 @@ fn preview(file: &[u8]) -> Vec<Vec<String>> {
         .map_while(Result::ok)
         .map(|record| record.iter().map(str::to_owned).collect())
         .collect()
-}
-
-/// A plain object as a value of the core; the error names the field.
-pub(super) fn read<T: DeserializeOwned>(value: JsValue, what: &str) -> Result<T, JsValue> {
-    let reader = serde_wasm_bindgen::Deserializer::from(value);
-    serde_path_to_error::deserialize(reader).map_err(|e| {
-        failure(&Error::BadScenario {
-            file: what.to_owned(),
-            line: 0,
-            column: 0,
-            field: e.path().to_string(),
-            problem: e.inner().to_string(),
-        })
-    })
 }
 
 fn not_opened() -> JsValue {

@@ -161,6 +161,7 @@ try {
   const bytes = sizes(join(ROOT, "target/site"));
   rows.push({ id: "page_bytes", what: "all files of the page, gzip, without traces and studies", measured: bytes.page / 1000, unit: "kB", bar: 300, sense: "<=", absolute: null });
   rows.push({ id: "studies_bytes", what: "what the studies add once they are opened, gzip", measured: bytes.studies / 1000, unit: "kB", bar: null, sense: "<=", absolute: null });
+  rows.push({ id: "calibrate_bytes", what: "what the calibration adds once it is opened, gzip", measured: bytes.calibrate / 1000, unit: "kB", bar: null, sense: "<=", absolute: null });
 
   const threeStep = await study(harness, "three-step");
   rows.push({ id: "three_step_chromium", what: "three-step as published in Chromium, button to files", measured: threeStep?.seconds ?? null, unit: "s", bar: 8, sense: "<=", absolute: null });

@@ -18,7 +18,7 @@ for (const [path, type] of [
   ["pkg/batchscope.js", "text/javascript; charset=utf-8"],
   ["pkg/batchscope_bg.wasm", "application/wasm"],
   ["vendor/uPlot.esm.js", "text/javascript; charset=utf-8"],
-  ["vendor/uPlot.min.css", "text/css; charset=utf-8"],
+  ["www/style.css", "text/css; charset=utf-8"],
   ["build.json", "application/json"],
 ]) {
   test(`/${path} is served as ${type}`, async () => {

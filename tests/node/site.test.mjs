@@ -45,7 +45,7 @@ test("the site says which version it is", async () => {
   assert.ok(info.commit === null || /^[0-9a-f]{12,}$/.test(info.commit));
 });
 
-for (const folder of ["pkg", "pkg-studies"]) {
+for (const folder of ["pkg", "pkg-studies", "pkg-gpu"]) {
   test(`the bindings in ${folder} need nothing of a bundler and load in Node.js too`, async () => {
     const bindings = await import(join(SITE, folder, "batchscope.js"));
     const wasm = await readFile(join(SITE, folder, "batchscope_bg.wasm"));
@@ -54,19 +54,25 @@ for (const folder of ["pkg", "pkg-studies"]) {
   });
 }
 
-test("the page stays small: what is loaded before the studies are opened", () => {
-  const { page, studies } = files(SITE);
+test("the page stays small: what is loaded before another view is opened", () => {
+  const { page, studies, calibrate } = files(SITE);
   const sum = [...page.values()].reduce((a, b) => a + b, 0);
   assert.ok(sum <= 300_000, `${sum} bytes with gzip: ${JSON.stringify([...page])}`);
   assert.ok(page.has("pkg/batchscope_bg.wasm") && page.has("www/page.js"));
   assert.ok(studies.has("pkg-studies/batchscope_bg.wasm") && studies.has("www/studies/view.js"));
+  assert.ok(calibrate.has("pkg-gpu/batchscope_bg.wasm") && calibrate.has("www/calibrate/view.js"));
 });
 
-test("only the door to the studies loads anything of theirs", async () => {
-  for (const file of await textFiles()) {
-    if (/^(www\/studies|vendor\/fflate|pkg-studies)\//.test(file)) continue;
-    const text = await readFile(join(SITE, file), "utf8");
-    assert.doesNotMatch(text, /from\s*["'][^"']*(studies|fflate)/, file);
-    if (file !== "www/page.js") assert.doesNotMatch(text, /import\(["'][^"']*(studies|fflate)/, file);
-  }
-});
+for (const [view, own, named] of /** @type {const} */ ([
+  ["the studies", /^(www\/studies|vendor\/fflate|pkg-studies)\//, "studies|fflate"],
+  ["the calibration", /^(www\/calibrate|pkg-gpu)\//, "calibrate|pkg-gpu"],
+])) {
+  test(`only the door to ${view} loads anything of it`, async () => {
+    for (const file of await textFiles()) {
+      if (own.test(file)) continue;
+      const text = await readFile(join(SITE, file), "utf8");
+      assert.doesNotMatch(text, new RegExp(`from\\s*["'][^"']*(${named})`), file);
+      if (file !== "www/page.js") assert.doesNotMatch(text, new RegExp(`import\\(["'][^"']*(${named})`), file);
+    }
+  });
+}

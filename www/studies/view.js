@@ -315,7 +315,7 @@ export function studiesView(host, on) {
     },
     (/** @type {Error} */ failed) => {
       loading.remove();
-      alerts.show("load", NOTICE.noStudies(failed.message));
+      alerts.show("load", NOTICE.notLoaded(failed.message));
     },
   );
 

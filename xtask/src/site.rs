@@ -46,7 +46,7 @@ pub enum Effort {
     Dev,
 }
 
-/// One of the page's two wasm modules: the same crate with other features.
+/// One of the page's wasm modules: the same crate with other features.
 #[derive(Clone, Copy, Debug)]
 struct Module {
     /// The folder of its bindings, in the repository and in the site.
@@ -56,9 +56,9 @@ struct Module {
     profile: &'static str,
 }
 
-/// The first is loaded with the page, so its size counts; the second when the studies are opened,
-/// so its speed does.
-const MODULES: [Module; 2] = [
+/// The first is loaded with the page, so its size counts; the others when the studies or the
+/// calibration are opened, so their speed does.
+const MODULES: [Module; 3] = [
     Module {
         folder: "pkg",
         features: "web",
@@ -67,6 +67,11 @@ const MODULES: [Module; 2] = [
     Module {
         folder: "pkg-studies",
         features: "web,figures",
+        profile: "web-fast",
+    },
+    Module {
+        folder: "pkg-gpu",
+        features: "web,gpu",
         profile: "web-fast",
     },
 ];
@@ -97,7 +102,7 @@ fn refuse_strangers(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Brings `pkg/` and `pkg-studies/` (wasm and its JavaScript and TypeScript bindings) and `vendor/` up
+/// Brings the folders of [`MODULES`] (wasm and its JavaScript and TypeScript bindings) and `vendor/` up
 /// to date.
 ///
 /// All lie in the root, untracked, so that the page's sources and the type checker see the same
@@ -234,7 +239,6 @@ fn vendor() -> Result<()> {
         to.join("uPlot.esm.js"),
         format!("{text}\nexport default uPlot;\n"),
     )?;
-    copy(&from.join("dist/uPlot.min.css"), &to.join("uPlot.min.css"))?;
     copy(&from.join("LICENSE"), &to.join("uPlot.LICENSE"))?;
     // The type checker looks for declarations beside the module, under the module's name. The
     // package's own describe the CommonJS file, whose export has another form.
@@ -269,14 +273,14 @@ fn assemble(dir: &Path) -> Result<()> {
         !name.starts_with('.') && !name.ends_with(".d.ts")
     };
     copy_tree(&root.join("www"), &site.join("www"), served)?;
-    minify(&site.join("www"))?;
+    minify(&site.join("www"), Names::Kept)?;
     for module in MODULES {
         copy_tree(&root.join(module.folder), &site.join(module.folder), served)?;
-        minify(&site.join(module.folder))?;
+        minify(&site.join(module.folder), Names::Shortened)?;
     }
     copy_tree(&root.join("vendor"), &site.join("vendor"), served)?;
     // What loads fflate loads nothing else of it: minified, it is a third.
-    minify(&site.join("vendor/fflate"))?;
+    minify(&site.join("vendor/fflate"), Names::Kept)?;
     // The studies link to it.
     fs::create_dir_all(site.join("docs")).context("creating the site's docs")?;
     copy(&root.join("docs/ERRATA.md"), &site.join("docs/ERRATA.md"))?;
@@ -289,11 +293,21 @@ fn assemble(dir: &Path) -> Result<()> {
     fresh.commit()
 }
 
+/// What becomes of names inside a module; those that it exports always stay.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Names {
+    /// So that an error a reader reports can be understood.
+    Kept,
+    /// Of generated code, which nobody reads.
+    Shortened,
+}
+
 /// Takes comments and spaces out of a folder's modules and styles.
-fn minify(folder: &Path) -> Result<()> {
+fn minify(folder: &Path, names: Names) -> Result<()> {
     Step::new("Minifying the page", "node")
         .args([sh::root().join("xtask/minify.mjs")])
         .args([folder])
+        .args((names == Names::Shortened).then_some("--short-names"))
         .run()
 }
 

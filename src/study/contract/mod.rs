@@ -60,7 +60,7 @@ pub struct Measured {
 /// A workload of the contract: requests of one length, one after another or all at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(rename = "ContractWorkload"))]
 pub enum Workload {
     /// 5 requests of 128 prompt and 128 output tokens, one after another.
     Short,
