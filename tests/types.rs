@@ -8,6 +8,7 @@ use std::path::Path;
 
 use batchscope::error::ErrorReport;
 use batchscope::gpu::Progress;
+use batchscope::gpu::check::Checked;
 use batchscope::scenario::{Preset, Scenario};
 use batchscope::web::gpu_messages::{FromGpu, ToGpu};
 use batchscope::web::messages::{FromWorker, RequestColumns, ToWorker};
@@ -65,6 +66,7 @@ fn declarations_are_current() {
     declarations.add::<ToStudies>();
     declarations.add::<FromStudies>();
     declarations.add::<StudyFile>();
+    declarations.add::<Checked>();
     declarations.add::<ToGpu>();
     declarations.add::<FromGpu>();
     declarations.add::<Progress>();

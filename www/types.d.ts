@@ -268,6 +268,24 @@ measured_s: number, mad_s: number, predicted_s: number,
 error: number, };
 
 /**
+ * What came out for one kernel.
+ */
+export type Checked = { 
+/**
+ * As in "gemv int4".
+ */
+kernel: string, cases: number, 
+/**
+ * The greatest difference to the twin, in proportion to the twin's largest value; of sampling, how
+ * far the drawn token's score was below the greatest.
+ */
+worst_error: number, 
+/**
+ * What it may be at most; 0 where every bit has to be the twin's.
+ */
+tolerance: number, };
+
+/**
  * A [`Step`] in the closed-batch form, and how far that form is from the steps.
  */
 export type ClosedForm = { linear: Linear, 

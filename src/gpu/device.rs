@@ -6,6 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -50,6 +51,8 @@ struct Timestamps {
 struct Problems {
     lost: Mutex<Option<String>>,
     error: Mutex<Option<Error>>,
+    /// Whether the device was ended by us.
+    ended: AtomicBool,
 }
 
 impl Problems {
@@ -162,16 +165,21 @@ async fn found(instance: &wgpu::Instance) -> Vec<wgpu::Adapter> {
         .collect()
 }
 
+/// Whether a name is that of a processor in the part of a GPU.
+fn plays_a_gpu(name: &str) -> bool {
+    let name = name.to_lowercase();
+    ["swiftshader", "llvmpipe", "lavapipe", "basic render"]
+        .iter()
+        .any(|known| name.contains(known))
+}
+
 fn describe(adapter: &wgpu::Adapter) -> Adapter {
     let info = adapter.get_info();
     let features = adapter.features();
     let limits = adapter.limits();
     let driver = format!("{} {}", info.driver, info.driver_info);
     Adapter {
-        software: info.device_type == wgpu::DeviceType::Cpu
-            || ["swiftshader", "llvmpipe", "lavapipe", "basic render"]
-                .iter()
-                .any(|name| info.name.to_lowercase().contains(name)),
+        software: info.device_type == wgpu::DeviceType::Cpu || plays_a_gpu(&info.name),
         backend: format!("{:?}", info.backend),
         driver: driver.trim().to_owned(),
         user_agent: None,
@@ -229,8 +237,9 @@ impl Device {
         }));
         let noted = problems.clone();
         device.set_device_lost_callback(move |reason, message| {
-            // Destroyed on purpose: nothing was lost.
-            if reason != wgpu::DeviceLostReason::Destroyed {
+            // Destroyed on purpose by us: nothing was lost.
+            let by_us = noted.ended.load(Ordering::Relaxed);
+            if reason != wgpu::DeviceLostReason::Destroyed || !by_us {
                 let why = if message.is_empty() {
                     "the driver gave no reason".to_owned()
                 } else {
@@ -280,11 +289,14 @@ impl Device {
     }
 
     /// What a browser says of the adapter and of itself: the driver's name it gives to few pages.
-    pub fn seen_by(&mut self, name: String, user_agent: String) {
+    pub fn seen_by(&mut self, name: String, user_agent: String, subgroups: bool) {
         if self.adapter.name.is_empty() {
             self.adapter.name = name;
         }
+        self.adapter.software |= plays_a_gpu(&self.adapter.name);
         self.adapter.user_agent = Some(user_agent);
+        self.adapter.subgroups |= subgroups;
+        self.flavour.subgroups = self.adapter.subgroups && self.adapter.subgroup_min >= 4;
     }
 
     pub fn flavour(&self) -> Flavour {
@@ -317,6 +329,7 @@ impl Device {
 
     /// Ends the device and frees all that it holds; what still waits for it gets an error.
     pub fn destroy(&self) {
+        self.problems.ended.store(true, Ordering::Relaxed);
         self.device.destroy();
     }
 

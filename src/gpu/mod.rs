@@ -69,9 +69,9 @@ impl Gpu {
     /// The same in a browser, which names an adapter in its own way and has a name itself.
     ///
     /// Errors: as [`Gpu::open`].
-    pub async fn open_in(name: String, user_agent: String) -> Result<Gpu, Error> {
+    pub async fn open_in(name: String, user_agent: String, subgroups: bool) -> Result<Gpu, Error> {
         let mut device = Device::open(None).await?;
-        device.seen_by(name, user_agent);
+        device.seen_by(name, user_agent, subgroups);
         Ok(Gpu {
             device: Rc::new(device),
         })

@@ -9,6 +9,7 @@ use wasm_bindgen::prelude::*;
 
 use super::{Engine, failure, plain, read, read_scenario};
 use crate::error::Error;
+use crate::gpu::check::Effort;
 use crate::gpu::{Cancel, Gpu, Options, Progress};
 use crate::latency::architecture::Architecture;
 use crate::latency::calibration::Calibration;
@@ -20,7 +21,7 @@ use crate::sched::Policy;
 use crate::study::calibrated;
 
 #[wasm_bindgen(typescript_custom_section)]
-const TYPES: &str = r#"import type { Adapter, Calibration, Derived, Described, ErrorRange, ErrorReport, CalibrateProgress, GpuModel, CalibrateOptions, CalibratePlan, Policy } from "../www/types.js";"#;
+const TYPES: &str = r#"import type { Adapter, Calibration, Checked, Derived, Described, ErrorRange, ErrorReport, CalibrateProgress, GpuModel, CalibrateOptions, CalibratePlan, Policy } from "../www/types.js";"#;
 
 /// Sequences and context of each, in tokens, of the steps that every calibration is asked for.
 const PLACES: [(u32, u32); 6] = [
@@ -103,14 +104,27 @@ pub struct Derived {
 #[wasm_bindgen]
 impl GpuEngine {
     /// Asks the browser for a GPU and opens it. `name` and `user_agent` are what the browser says of
-    /// the GPU and of itself.
-    pub async fn open(name: String, user_agent: String) -> Result<GpuEngine, JsValue> {
+    /// the GPU and of itself; `subgroups`, whether the device that it gives has them.
+    pub async fn open(
+        name: String,
+        user_agent: String,
+        subgroups: bool,
+    ) -> Result<GpuEngine, JsValue> {
         Ok(GpuEngine {
-            gpu: Gpu::open_in(name, user_agent)
+            gpu: Gpu::open_in(name, user_agent, subgroups)
                 .await
                 .map_err(|e| failure(&e))?,
             cancel: RefCell::new(Cancel::new()),
         })
+    }
+
+    /// Every kernel on this GPU against its twin on the processor; `full` with all sizes.
+    #[wasm_bindgen(unchecked_return_type = "Checked[]")]
+    pub async fn check(&self, seed: u32, full: bool) -> Result<JsValue, JsValue> {
+        let effort = if full { Effort::Full } else { Effort::Quick };
+        let cancel = self.cancel.borrow().clone();
+        let checked = self.gpu.self_check(seed, effort, &cancel).await;
+        plain(&checked.map_err(|e| failure(&e))?)
     }
 
     /// What a browser without WebGPU is answered, as [`GpuEngine::open`] fails.

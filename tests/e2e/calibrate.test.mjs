@@ -340,6 +340,39 @@ async function beforeWorker(page, line) {
   });
 }
 
+for (const subgroups of [false, true]) {
+  test(`every kernel agrees with its twin in the browser, ${subgroups ? "by subgroups" : "in workgroup memory"}`, { timeout: 480_000 }, async () => {
+    const { page, complaints } = await software.newPage(null);
+    await page.goto(`${software.url}/#calibrate`);
+    await ready(page);
+    const checked = await page.evaluate(async (bySubgroups) => {
+      if (bySubgroups) {
+        // As the view's worker does.
+        const { requestDevice } = GPUAdapter.prototype;
+        GPUAdapter.prototype.requestDevice = function (descriptor = {}) {
+          return requestDevice.call(this, { ...descriptor, requiredFeatures: [...(descriptor.requiredFeatures ?? []), "subgroups"] });
+        };
+      }
+      // The page's own module: a path of the site, not of this file.
+      const module = "/pkg-gpu/batchscope.js";
+      const { default: init, GpuEngine } = await import(module);
+      await init();
+      const gpu = await GpuEngine.open("", navigator.userAgent, bySubgroups);
+      return { adapter: gpu.adapter(), checked: await gpu.check(7, true) };
+    }, subgroups);
+    assert.equal(checked.adapter.subgroups, subgroups);
+    const kernels = checked.checked.map((/** @type {{kernel: string}} */ { kernel }) => kernel);
+    for (const kernel of ["gemv f32", "gemv f16", "gemv int8", "gemv int4", "rms norm", "rope append", "attention", "silu gate", "sample"]) {
+      assert.ok(kernels.some((/** @type {string} */ name) => name.startsWith(kernel)), `${kernel} in ${kernels.join(", ")}`);
+    }
+    for (const { kernel, cases, worst_error, tolerance } of checked.checked) {
+      assert.ok(cases > 0 && worst_error <= tolerance, `${kernel}: ${worst_error} of ${tolerance}`);
+    }
+    assert.deepEqual(grave(complaints), []);
+    await page.close();
+  });
+}
+
 test("on a software adapter, from the button to re-drawn charts, as a demonstration throughout", async () => {
   const { page, complaints } = await openReal();
   await ready(page);

@@ -116,11 +116,24 @@ async function opened() {
   // Absent where a page is not secure, whatever the types say.
   const webgpu = /** @type {GPU | undefined} */ (navigator.gpu);
   if (webgpu === undefined) throw GpuEngine.noWebGpu();
-  const info = (await webgpu.requestAdapter({ powerPreference: "high-performance" }))?.info;
+  const adapter = await webgpu.requestAdapter({ powerPreference: "high-performance" });
+  const info = adapter?.info;
   const name = info?.description || [info?.vendor, info?.architecture].filter((part) => part).join(" ");
-  gpu = await GpuEngine.open(name, navigator.userAgent);
+  const subgroups = adapter?.features.has("subgroups") ?? false;
+  if (subgroups) askForSubgroups();
+  gpu = await GpuEngine.open(name, navigator.userAgent, subgroups);
   return gpu;
 }
+
+/** wgpu has no name for the browsers' subgroups and so cannot ask for them: they come with its request. */
+let askForSubgroups = () => {
+  const { requestDevice } = GPUAdapter.prototype;
+  GPUAdapter.prototype.requestDevice = function (descriptor = {}) {
+    const features = new Set(descriptor.requiredFeatures).add("subgroups");
+    return requestDevice.call(this, { ...descriptor, requiredFeatures: features });
+  };
+  askForSubgroups = () => {};
+};
 
 /** The GPU for a run; null where the run was cancelled before it began. @param {number} runId */
 async function begun(runId) {
