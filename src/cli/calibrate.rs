@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::args::CalibrateArgs;
-use super::table::{new_table, percent, short};
+use super::table::{counted, new_table, percent, short};
 use super::{files, interrupt};
 use crate::Error;
 use crate::gpu::{Gpu, Options, Progress};
@@ -23,12 +23,12 @@ pub fn calibrate(args: CalibrateArgs) -> Result<(), Error> {
     let gpu = pollster::block_on(Gpu::open(args.adapter))?;
     let plan = gpu.plan(&options);
     eprintln!(
-        "{} ({}): {} in {}, {:.1} GB of its memory, about {:.0} s",
+        "{} ({}): {} in {}, {} GB of its memory, about {:.0} s",
         gpu.adapter().name,
         gpu.adapter().backend,
         options.architecture.name,
         options.precision.name(),
-        plan.bytes as f64 / 1e9,
+        short(plan.bytes as f64 / 1e9),
         plan.seconds
     );
     let bar = ProgressBar::new(1000);
@@ -141,7 +141,7 @@ fn report(c: &Calibration) -> String {
     ]);
     for check in &c.checks {
         checks.add_row([
-            format!("{} sequences", check.sequences),
+            counted(check.sequences, "sequence"),
             check.context.to_string(),
             check.prefill.to_string(),
             short(check.measured_s * 1e3),

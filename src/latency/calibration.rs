@@ -137,7 +137,8 @@ pub struct Launch {
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct KernelTime {
-    /// As in `gemv-f16 6144x2048`.
+    /// As in `gemv-f16 6144x2048` (rows and width of the matrix) and `attention 16/8x128` (query heads,
+    /// heads of keys, and their size).
     pub name: String,
     /// Columns (sequences) at once.
     pub columns: u32,

@@ -346,5 +346,5 @@ export const LINE = {
     `Within that error ${name} keeps both promises for ${joint} of requests, and its P95 latency is ${p95}.`,
   failed: /** @param {string} why */ (why) => `The error bar could not be worked out: ${why}`,
   closedForm: /** @type {(median: number, worst: number) => string} */ (median, worst) =>
-    `Batches here start and end together. Their closed form differs from the exact sum over the fitted steps by ${percent(median)} (median), by ${percent(worst)} at worst.`,
+    `Batches here start and end together. Their closed form differs from the exact sum over the fitted steps by ${percent(median)} (median), by ${percent(worst)} at worst. Its coefficients are those for the mean lengths of the trace that was at hand then: for another trace, use the GPU again.`,
 };

@@ -130,7 +130,7 @@ let askForSubgroups = () => {
   const { requestDevice } = GPUAdapter.prototype;
   GPUAdapter.prototype.requestDevice = function (descriptor = {}) {
     const features = new Set(descriptor.requiredFeatures).add("subgroups");
-    return requestDevice.call(this, { ...descriptor, requiredFeatures: features });
+    return requestDevice.call(this, { ...descriptor, requiredFeatures: [...features] });
   };
   askForSubgroups = () => {};
 };

@@ -1,19 +1,6 @@
 // Y = W X for more columns than a GEMV keeps in registers: tiles of 32 rows and TILE columns go through
 // workgroup memory, 32 weights of each row at a time, so that W is read once per tile of columns.
 
-struct Shape {
-  rows: u32,
-  x_stride: u32,
-  w_stride: u32,
-  y_stride: u32,
-  y_first: u32,
-}
-
-@group(0) @binding(2) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;
-@group(0) @binding(4) var<uniform> shape: Shape;
-@group(0) @binding(5) var<uniform> count: vec4<u32>;
-
 const DEPTH = 32u;
 const TALL = 32u;
 // Vectors of a row in a tile.

@@ -59,7 +59,12 @@ pub fn source(flavour: Flavour, precision: Precision, width: u32, columns: u32) 
             if tail { "-tail" } else { "" },
             lanes(flavour),
         ),
-        wgsl: text.of(&[file, include_str!("gemv.wgsl"), end]),
+        wgsl: text.of(&[
+            file,
+            include_str!("product.wgsl"),
+            include_str!("gemv.wgsl"),
+            end,
+        ]),
         entry: "gemv",
         bindings: BINDINGS,
     }
@@ -77,7 +82,11 @@ pub fn tiled(flavour: Flavour, precision: Precision, tile: u32) -> Source {
         .set("FOURS", per_vector(precision) / 4);
     Source {
         name: format!("gemm-{}-{tile}", weights::name(flavour, precision)),
-        wgsl: text.of(&[file, include_str!("gemm.wgsl")]),
+        wgsl: text.of(&[
+            file,
+            include_str!("product.wgsl"),
+            include_str!("gemm.wgsl"),
+        ]),
         entry: "gemm",
         bindings: BINDINGS,
     }
