@@ -96,6 +96,20 @@ fn another_version_or_kind_is_refused_in_words() {
 }
 
 #[test]
+fn what_was_measured_on_a_processor_says_that_it_is_a_demonstration() {
+    let mut calibration = calibration();
+    calibration.adapter.software = true;
+    calibration.demonstration = false;
+    let error = calibration.to_json().unwrap_err().to_string();
+    assert!(
+        error.contains("field demonstration: it is false"),
+        "{error}"
+    );
+    calibration.demonstration = true;
+    assert!(calibration.to_json().is_ok());
+}
+
+#[test]
 fn every_refusal_names_the_field() {
     for (pointer, value, field, words) in [
         (
@@ -182,6 +196,30 @@ fn every_refusal_names_the_field() {
             Some(json!(0)),
             "model.architecture.layers",
             "0 is not allowed",
+        ),
+        (
+            "/launch/submission/value",
+            Some(json!(-0.05)),
+            "launch.submission.value",
+            "-0.05 is not allowed",
+        ),
+        (
+            "/fit/fitted",
+            Some(json!(0)),
+            "fit.fitted",
+            "0 is not allowed",
+        ),
+        (
+            "/fit/held_out_median",
+            Some(json!(50.0)),
+            "fit.held_out_median",
+            "50 is not allowed",
+        ),
+        (
+            "/adapter/name",
+            Some(json!("\u{1b}[31mred")),
+            "adapter.name",
+            "without control characters",
         ),
         (
             "/took_s",

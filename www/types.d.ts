@@ -707,7 +707,8 @@ not_modelled: Array<string>, };
  */
 export type KernelTime = { 
 /**
- * As in `gemv-f16 6144x2048`.
+ * As in `gemv-f16 6144x2048` (rows and width of the matrix) and `attention 16/8x128` (query heads,
+ * heads of keys, and their size).
  */
 name: string, 
 /**

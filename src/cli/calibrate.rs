@@ -10,6 +10,7 @@ use super::{files, interrupt};
 use crate::Error;
 use crate::gpu::{Gpu, Options, Progress};
 use crate::latency::calibration::Calibration;
+use crate::latency::roofline::Stored;
 
 pub fn calibrate(args: CalibrateArgs) -> Result<(), Error> {
     let options = Options {
@@ -19,6 +20,17 @@ pub fn calibrate(args: CalibrateArgs) -> Result<(), Error> {
         seed: args.seed,
         most_bytes: args.memory.map(|gb| (gb * 1e9) as u64),
     };
+    if let Some(gb) = args.memory.filter(|gb| !(1e-6..=1e6).contains(gb)) {
+        return Err(Error::BadField {
+            field: "memory".to_owned(),
+            value: gb.to_string(),
+            allowed: "1e-6 to 1e6 GB".to_owned(),
+        });
+    }
+    // What cannot be written is known before anything is measured.
+    if let Some(out) = &args.out {
+        files::check_place(out)?;
+    }
     let cancel = interrupt::cancel();
     let gpu = pollster::block_on(Gpu::open(args.adapter))?;
     let plan = gpu.plan(&options);
@@ -44,15 +56,18 @@ pub fn calibrate(args: CalibrateArgs) -> Result<(), Error> {
     bar.finish_and_clear();
     let calibration = calibrated?;
     let json = calibration.to_json()?;
-    if let Some(out) = &args.out {
-        files::write(out, |output| writeln!(output, "{json}"))?;
-    }
-    let text = if args.json {
-        json + "\n"
+    // Should the file fail after all, the measurement is not lost.
+    let written = match &args.out {
+        Some(out) => files::write(out, |output| output.write_all(json.as_bytes())),
+        None => Ok(()),
+    };
+    let text = if args.json || written.is_err() {
+        json
     } else {
         report(&calibration)
     };
-    files::print(|output| output.write_all(text.as_bytes()))
+    files::print(|output| output.write_all(text.as_bytes()))?;
+    written
 }
 
 /// Everything that a person looks at first.
@@ -138,8 +153,12 @@ fn report(c: &Calibration) -> String {
         "measured, ms",
         "predicted",
         "error",
+        "of read",
     ]);
+    let stored = Stored::new(&c.model.architecture, c.model.precision);
     for check in &c.checks {
+        let [b, context, prompt] = [check.sequences, check.context, check.prefill].map(f64::from);
+        let bytes = stored.work(b, context, prompt).bytes;
         checks.add_row([
             counted(check.sequences, "sequence"),
             check.context.to_string(),
@@ -147,6 +166,7 @@ fn report(c: &Calibration) -> String {
             short(check.measured_s * 1e3),
             short(check.predicted_s * 1e3),
             percent(check.error),
+            percent(bytes / check.measured_s / c.bandwidth.read.value),
         ]);
     }
     say(format!("\n{checks}"));

@@ -118,6 +118,25 @@ pub fn write(
     Ok(())
 }
 
+/// Refuses a place where [`write`] could not put a file, before anything is worked out for it.
+pub fn check_place(path: &Path) -> Result<(), Error> {
+    let failed = |e: io::Error| problem("write", path, &e);
+    if path == Path::new("-") {
+        return Ok(());
+    }
+    match std::fs::metadata(path) {
+        Ok(found) if found.is_dir() => Err(failed(io::ErrorKind::IsADirectory.into())),
+        // Devices and pipes are written to as they are.
+        Ok(found) if !found.is_file() => Ok(()),
+        _ => match path.parent() {
+            Some(parent) if parent != Path::new("") => new_file_beside(parent),
+            _ => new_file_beside(Path::new(".")),
+        }
+        .map(drop)
+        .map_err(failed),
+    }
+}
+
 /// Whether two paths are one file, as far as that can be known before they are written.
 pub fn same_file(a: &Path, b: &Path) -> bool {
     let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());

@@ -17,7 +17,7 @@ use crate::Error;
 #[cfg(feature = "gpu")]
 use crate::gpu::{Device, adapters, serve as on_device};
 use crate::latency::architecture::Architecture;
-use crate::latency::roofline::{Card, Hardware};
+use crate::latency::roofline::{Card, Hardware, Stored};
 use crate::sched::joining::{Limits, Load, MAX_ROWS, MAX_SEQUENCES, Record};
 use crate::study::document::{Content, File};
 use crate::study::serving::{self, Comparison, Stack};
@@ -41,7 +41,8 @@ pub struct ServeArgs {
     precision: Option<PrecisionArg>,
     /// Serve the load on the calibrated GPU as well, with a real decoder of random weights.
     #[cfg(feature = "gpu")]
-    #[arg(long, requires = "latency", conflicts_with = "block_tokens")]
+    // clap forgets what is required where it contradicts what is there: hence the second.
+    #[arg(long, requires = "latency", conflicts_with_all = ["block_tokens", "hardware"])]
     measure: bool,
     /// Which adapter, as `batchscope adapters` numbers them; default: the one of the calibration.
     #[cfg(feature = "gpu")]
@@ -123,6 +124,7 @@ pub fn serve(args: ServeArgs) -> Result<(), Error> {
     if let Some(folder) = &args.out {
         Manifest::read(folder, NAME)?;
     }
+    too_large(&args, &loads);
     let measured = measured(&args, &mut stack, &loads)?;
     let mut levels = Vec::with_capacity(loads.len());
     for (i, load) in loads.iter().enumerate() {
@@ -135,6 +137,29 @@ pub fn serve(args: ServeArgs) -> Result<(), Error> {
         None => None,
     };
     print(&documents, args.json, written)
+}
+
+/// Says where a data sheet's memory does not hold the model and the load.
+fn too_large(args: &ServeArgs, loads: &[Load]) {
+    let (Some(card), Some(model)) = (&args.hardware, &args.model) else {
+        return;
+    };
+    let precision = args.precision.map(|p| p.0).unwrap_or_default();
+    let stored = Stored::new(model, precision);
+    let tokens = loads.iter().map(Load::cache_tokens).max().unwrap_or(0);
+    let (weights, cache) = (
+        stored.weight_bytes(),
+        f64::from(tokens) * stored.token_bytes(),
+    );
+    if weights + cache > card.memory_bytes {
+        let [weights, cache, memory] =
+            [weights, cache, card.memory_bytes].map(|bytes| table::short(bytes / 1e9));
+        eprintln!(
+            "batchscope: {} has {memory} GB, and this needs {weights} GB for the weights and {cache} GB for \
+             keys and values: no such server exists, the figures are of one with memory enough",
+            card.hardware.name
+        );
+    }
 }
 
 /// What serves.

@@ -116,8 +116,8 @@ pub fn config(options: &Options) -> Config {
 pub fn plan(device: &Device, options: &Options) -> Plan {
     Plan {
         seconds: match (device.adapter().software, options.quick) {
-            // By the weights that a processor gets through.
-            (true, _) => 10.0 + options.architecture.step_weights() as f64 / 2e6,
+            // By the weights that a processor gets through; drivers differ by a factor of five.
+            (true, _) => 25.0 + options.architecture.step_weights() as f64 / 1e6,
             (false, true) => 10.0,
             (false, false) => 40.0,
         },
@@ -406,11 +406,16 @@ pub async fn calibrate(
     let checks = checks(&mut run, &mut decoder, grid, &fit).await?;
     let layers = layer_scaling(&mut run, &mut decoder).await?;
     if let Some(layers) = layers.as_ref().filter(|l| l.nonlinearity.abs() > 0.1) {
+        let so = if layers.extrapolated {
+            "extrapolated times are that uncertain"
+        } else {
+            "something disturbed the measurement, or a cache holds a part of the model"
+        };
         warn(
             &mut warnings,
             "nonlinear-layers",
             format!(
-                "steps do not grow in proportion to their layers (off by {:.0} %); extrapolated times are that uncertain",
+                "steps do not grow in proportion to their layers (off by {:.0} %); {so}",
                 100.0 * layers.nonlinearity.abs()
             ),
         );

@@ -374,12 +374,22 @@ impl Decoder {
     ) -> Result<Decoder, Error> {
         let a = config.architecture.clone();
         let shared = Shared::new(&device, &config);
+        let (limited, layer_bytes) = (config.most_bytes, config.layer_bytes());
         let no_memory = || {
-            gpu_error(
-                "out-of-gpu-memory",
-                "the GPU's memory does not hold two layers of this model; choose a smaller model or \
-                 fewer bits per weight",
-            )
+            let why = match limited {
+                Some(most) => format!(
+                    "{} GB hold less than two layers of this model, {} GB each; allow more, or choose \
+                     a smaller model or fewer bits per weight",
+                    most as f64 / 1e9,
+                    layer_bytes as f64 / 1e9
+                ),
+                None => {
+                    "the GPU's memory does not hold two layers of this model; choose a smaller \
+                         model or fewer bits per weight"
+                        .to_owned()
+                }
+            };
+            gpu_error("out-of-gpu-memory", why)
         };
         let head = Product::new(
             &device,

@@ -48,7 +48,7 @@ const calibration = (options) => ({
   bandwidth: { read: estimate(302e9, "B/s"), working_set_bytes: 5e8, by_timestamps: 305e9 },
   launch: { dispatch: estimate(2.4e-6, "s"), submission: estimate(0.31e-3, "s") },
   kernels: KERNELS, points: POINTS,
-  fit: { model: MODEL, intervals: [[0.0060, 0.0062], [0.000_08, 0.0001], [3.9e-8, 4.3e-8], null], r2: 0.9987, held_out_median: 0.018, held_out_worst: 0.032, fitted: 18, held_out: 5 },
+  fit: { model: MODEL, intervals: [[0.0060, 0.0062], [0.000_08, 0.0001], [3.9e-8, 4.3e-8], null], r2: 0.9987, held_out_median: 0.018, held_out_worst: 0.032, fitted: POINTS.filter((p) => !p.held_out).length, held_out: POINTS.filter((p) => p.held_out).length },
   checks: CHECKS, check_median_error: 0.039, check_worst_error: 0.057, drift: 0.02,
   layers: { counts: [[7, 0.0021], [14, 0.0036], [20, 0.0049]], per_layer_s: 0.000_22, nonlinearity: 0.01, extrapolated: true },
   warnings: [{ code: "fewer-layers", message: "20 of 28 layers fit into the GPU's memory; times of all are extrapolated by layer count" }],

@@ -12,6 +12,9 @@ const MOST: f64 = 1e18;
 /// No coefficient of a step that anybody waits for is longer, s.
 const MOST_STEP_S: f64 = 1e3;
 
+/// The preset of [`Architecture`](crate::latency::architecture::Architecture) that is no real model.
+const MADE_UP: &str = "demo";
+
 /// What a document says of itself.
 #[derive(Deserialize)]
 struct Head {
@@ -28,6 +31,8 @@ impl Calibration {
     /// Errors: [`Error::BadCalibration`] for text that is not JSON or no calibration, another
     /// version, an unknown or missing field, and a number outside its range, each by name.
     pub fn from_json(text: &str, file: &str) -> Result<Calibration, Error> {
+        // Editors of some systems put a mark in front.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let head: Option<Head> = serde_json::from_str(text).ok();
         if let Some(head) = head {
             if head.kind != KIND {
@@ -67,7 +72,11 @@ impl Calibration {
                 line: e.line(),
                 column: e.column(),
                 field,
-                problem: json::problem(e, whole),
+                problem: if whole {
+                    json::problem(e, whole)
+                } else {
+                    format!("this is no calibration file: {}", json::problem(e, whole))
+                },
             }
         };
         let calibration = read.map_err(|e| {
@@ -100,10 +109,12 @@ impl Calibration {
             if (low..=high).contains(&value) {
                 return Ok(());
             }
-            let allowed = match (low == -high, high < MOST) {
-                (true, _) => "a finite number".to_owned(),
-                (_, false) => format!("{low} or more"),
-                _ => format!("{low} to {high}"),
+            let allowed = match (low == high, low == -high, high < MOST || value > high) {
+                (true, _, _) => format!("{low}"),
+                (_, true, _) => "a finite number".to_owned(),
+                (_, _, false) => format!("{low} or more"),
+                _ if high < MOST => format!("{low} to {high}"),
+                _ => format!("{low} to {high:e}"),
             };
             let problem = format!("{value} is not allowed; allowed is {allowed}");
             Err(refuse(file, field, problem))
@@ -117,7 +128,7 @@ impl Calibration {
             number(field, f64::from(value), f64::from(low), f64::from(high))
         };
         let estimate = |field: &str, e: &Estimate| {
-            any(&format!("{field}.value"), e.value)?;
+            not_negative(&format!("{field}.value"), e.value)?;
             not_negative(&format!("{field}.mad"), e.mad)?;
             for (i, [repeats, took]) in e.samples.iter().enumerate() {
                 not_negative(&format!("{field}.samples[{i}][0]"), *repeats)?;
@@ -125,6 +136,48 @@ impl Calibration {
             }
             Ok(())
         };
+
+        // Names and sentences are shown as they are, in terminals too.
+        for (field, text) in [
+            ("program", &self.program),
+            ("measured_at", &self.measured_at),
+            ("adapter.name", &self.adapter.name),
+            ("adapter.backend", &self.adapter.backend),
+            ("adapter.driver", &self.adapter.driver),
+            ("model.architecture.name", &self.model.architecture.name),
+            ("model.architecture.source", &self.model.architecture.source),
+        ]
+        .into_iter()
+        .chain(self.commit.iter().map(|text| ("commit", text)))
+        .chain(
+            self.adapter
+                .user_agent
+                .iter()
+                .map(|text| ("adapter.user_agent", text)),
+        )
+        .chain(self.kernels.iter().map(|k| ("kernels", &k.name)))
+        .chain(
+            self.warnings
+                .iter()
+                .flat_map(|w| [("warnings", &w.code), ("warnings", &w.message)]),
+        ) {
+            if text.chars().any(char::is_control) {
+                let shown = printable(text.as_bytes());
+                let problem = format!(
+                    "\"{shown}\" is not allowed; allowed is text without control characters"
+                );
+                return Err(refuse(file, field, problem));
+            }
+        }
+        let software = self.adapter.software || self.model.architecture.name == MADE_UP;
+        if software && !self.demonstration {
+            return Err(refuse(
+                file,
+                "demonstration",
+                "it is false, and a software adapter or a made-up model measured it; allowed is true"
+                    .to_owned(),
+            ));
+        }
 
         let a = &self.model.architecture;
         for (field, value, most) in [
@@ -164,6 +217,12 @@ impl Calibration {
         }
         estimate("launch.dispatch", &self.launch.dispatch)?;
         estimate("launch.submission", &self.launch.submission)?;
+        for (field, value) in [
+            ("launch.dispatch.value", self.launch.dispatch.value),
+            ("launch.submission.value", self.launch.submission.value),
+        ] {
+            number(field, value, 0.0, MOST_STEP_S)?;
+        }
         for (i, kernel) in self.kernels.iter().enumerate() {
             not_negative(&format!("kernels[{i}].bytes"), kernel.bytes)?;
             estimate(&format!("kernels[{i}].seconds"), &kernel.seconds)?;
@@ -201,6 +260,31 @@ impl Calibration {
         number("fit.r2", self.fit.r2, -1e6, 1.0)?;
         share("fit.held_out_median", self.fit.held_out_median)?;
         share("fit.held_out_worst", self.fit.held_out_worst)?;
+        let held_out = self.points.iter().filter(|p| p.held_out).count() as f64;
+        let fitted = self.points.len() as f64 - held_out;
+        for (field, value, least, most) in [
+            ("fit.fitted", f64::from(self.fit.fitted), fitted, fitted),
+            (
+                "fit.held_out",
+                f64::from(self.fit.held_out),
+                held_out,
+                held_out,
+            ),
+            (
+                "fit.held_out_median",
+                self.fit.held_out_median,
+                0.0,
+                self.fit.held_out_worst,
+            ),
+            (
+                "check_median_error",
+                self.check_median_error,
+                0.0,
+                self.check_worst_error,
+            ),
+        ] {
+            number(field, value, least, most)?;
+        }
 
         for (i, check) in self.checks.iter().enumerate() {
             seconds(&format!("checks[{i}].measured_s"), check.measured_s)?;
