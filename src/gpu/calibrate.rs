@@ -12,7 +12,7 @@ use super::decoder::{Config, Decoder, MOST_ROWS, Product, Row, SLOTS};
 use super::device::{Device, Dispatch, gpu_error};
 use super::estimator::{Budget, Timing, median};
 use super::kernels::gemv::{TILES, Wide};
-use super::kernels::{fill, read, spread};
+use super::kernels::{BLOCK, fill, read, spread};
 use super::measure::{Job, Measure, Timed};
 use crate::error::Error;
 use crate::latency::architecture::{Architecture, Precision};
@@ -130,6 +130,9 @@ pub fn plan(device: &Device, options: &Options) -> Plan {
     }
 }
 
+/// Longest context of a sequence, tokens.
+const LONGEST: u32 = 8192;
+
 /// The sizes at which steps are measured.
 struct Grid {
     /// Decoding sequences, in the order in which they are measured: neighbours apart.
@@ -216,13 +219,15 @@ struct Size {
 }
 
 impl Size {
-    /// A share of the cache's tokens for each of `sequences`; room for a prompt is left.
+    /// A share of the longest context that the cache holds for each of `sequences`, up to
+    /// [`LONGEST`]; room for a prompt is left.
     fn new(sequences: u32, share: f64, prefill: u32, pool: u32) -> Size {
-        let room = f64::from(pool - 2 * MOST_ROWS) * share / f64::from(sequences);
+        let each = f64::from(pool - 2 * MOST_ROWS) / f64::from(sequences);
+        let room = each.min(f64::from(LONGEST)) * share;
         Size {
             sequences,
             // Whole blocks for everybody.
-            context: (room as u32 / 16 * 16).clamp(16, 8192),
+            context: (room as u32 / BLOCK * BLOCK).max(BLOCK),
             prefill,
         }
     }
@@ -1098,7 +1103,7 @@ mod tests {
     fn calendar_times() {
         assert_eq!(utc(0), "1970-01-01T00:00:00Z");
         assert_eq!(utc(951_782_400), "2000-02-29T00:00:00Z");
-        assert_eq!(utc(1_795_651_322), "2026-11-26T01:22:02Z");
+        assert_eq!(utc(1_795_651_322), "2026-11-26T00:02:02Z");
     }
 
     #[test]
@@ -1131,9 +1136,9 @@ mod tests {
                         assert!(!points.contains(&check), "{name}: {check:?}");
                     }
                     for size in points.iter().copied().chain(checks) {
-                        let blocks =
-                            size.sequences * size.context.div_ceil(16) + size.prefill.div_ceil(16);
-                        assert!(blocks <= pool / 16, "{name}: {size:?} of {pool}");
+                        let blocks = size.sequences * size.context.div_ceil(BLOCK)
+                            + size.prefill.div_ceil(BLOCK);
+                        assert!(blocks <= pool / BLOCK, "{name}: {size:?} of {pool}");
                         assert!(size.sequences + size.prefill <= MOST_ROWS);
                         assert!(size.sequences + u32::from(size.prefill > 0) <= SLOTS);
                     }
