@@ -205,7 +205,7 @@ const title = document.title;
 /** Which of the later views the address names. @returns {Later | null} */
 function laterView() {
   const { hash } = location;
-  return hash === "#calibrate" ? "calibrate" : /^#studies$|[#&]study=/.test(hash) ? "studies" : null;
+  return /^#calibrate\b/.test(hash) ? "calibrate" : /^#studies$|[#&]study=/.test(hash) ? "studies" : null;
 }
 
 /** @param {typeof view} next */
