@@ -6,11 +6,12 @@
 use std::{
     fs::File,
     io,
-    net::{SocketAddr, TcpListener},
+    net::{SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::Arc,
     thread,
+    time::Duration,
 };
 
 use anyhow::{Context, Result, bail};
@@ -18,6 +19,10 @@ use tiny_http::{Header, Method, Request, Response, Server, StatusCode};
 
 /// Threads that answer. A browser opens six connections to one host; a second tab may be open.
 const THREADS: usize = 12;
+/// How often the server knocks at its own door. tiny_http gives a connection to a waiting thread, and
+/// of two that come at once both to the same one; the second then waits until the first is closed,
+/// which browsers do after minutes. The next connection frees it: this is that connection.
+const KNOCK: Duration = Duration::from_millis(100);
 
 /// Takes `port` (0: any free one). Done before a build, so that a taken port is known at once and not
 /// after minutes.
@@ -41,6 +46,8 @@ pub struct Site {
     server: Arc<Server>,
     dir: Arc<PathBuf>,
     url: String,
+    /// Where this machine reaches it.
+    address: SocketAddr,
 }
 
 impl Site {
@@ -59,6 +66,11 @@ impl Site {
             server: Arc::new(server),
             dir: Arc::new(dir.to_path_buf()),
             url: url(address),
+            address: if address.ip().is_unspecified() {
+                SocketAddr::from(([127, 0, 0, 1], address.port()))
+            } else {
+                address
+            },
         })
     }
 
@@ -78,6 +90,14 @@ impl Site {
                 }
             });
         }
+        let address = self.address;
+        thread::spawn(move || {
+            loop {
+                thread::sleep(KNOCK);
+                // Closed again at once; nobody answers where the server has ended.
+                drop(TcpStream::connect_timeout(&address, KNOCK));
+            }
+        });
     }
 
     /// Answers until the process is ended.
