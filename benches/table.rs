@@ -9,11 +9,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use batchscope::latency::Linear;
-use batchscope::scenario::{Scenario, Source};
+use batchscope::latency::architecture::{Architecture, Precision};
+use batchscope::latency::roofline::Card;
+use batchscope::scenario::{Engine, Scenario, Source, put_on_hardware};
 use batchscope::sched::Policy;
-use batchscope::trace::synth::Synthetic;
+use batchscope::sim::Run;
+use batchscope::trace::synth::{Arrivals, Lengths, Shape, Synthetic};
 use batchscope::{Trace, simulate};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Counts what is allocated, so that "memory beyond the trace" is a measurement.
 struct Counting;
@@ -203,11 +206,133 @@ fn main() {
         "absolute": format!("{:.0} ns to {:.0} ns", small * 1e9, large * 1e9),
     }));
 
+    continuous(&mut rows);
+
     let text = serde_json::to_string_pretty(&rows).expect("plain data");
     match json_file {
         Some(path) => std::fs::write(path, text).expect("the bench file can be written"),
         None => println!("{text}"),
     }
+}
+
+/// Poisson arrivals at 20/s, log-normal lengths with these means and a sigma of 1.
+fn lognormal(requests: u32, prompt: f64, output: f64) -> Trace {
+    // The mean of a log-normal is its median times exp(sigma^2/2).
+    let median = |mean: f64| mean / 0.5f64.exp();
+    let synthetic = Synthetic {
+        requests,
+        shape: Shape::Custom {
+            arrivals: Arrivals::Poisson { rate: 20.0 },
+            prompt: Lengths::Lognormal {
+                median: median(prompt),
+                sigma: 1.0,
+            },
+            output: Lengths::Lognormal {
+                median: median(output),
+                sigma: 1.0,
+            },
+            failed_share: 0.0,
+        },
+    };
+    synthetic.generate(42).expect("the shape is in range")
+}
+
+/// Llama-3.1-8B on H100s, as vLLM serves it.
+fn on_h100(gpus: u32) -> Scenario {
+    let mut scenario = Scenario::default();
+    scenario.fleet.gpus = gpus;
+    let model = Architecture::preset("llama-3.1-8b").expect("a preset");
+    let card = Card::preset("h100").expect("a preset");
+    put_on_hardware(&mut scenario, &model, Precision::F16, &card, 1, 0.9);
+    scenario
+}
+
+/// The rows of continuous batching.
+fn continuous(rows: &mut Vec<Value>) {
+    let seconds = |id: &str, what: &str, measured: f64, bar: f64| {
+        json!({
+            "id": id, "what": what, "measured": measured, "unit": "s", "bar": bar, "sense": "<=",
+            "seconds": measured,
+        })
+    };
+    let trace = lognormal(100_000, 695.0, 240.0);
+    let peers = on_h100(1);
+    rows.push(seconds(
+        "continuous_peers",
+        "continuous batching, the peers' workload (20/s, 695 in, 240 out, 1 replica), 100 K requests, native",
+        least_s(5, || simulate(&trace, &peers).map(|o| o.summary)),
+        0.2,
+    ));
+    drop(trace);
+
+    let trace = synthetic(1_000_000);
+    let mut fleet = on_h100(16);
+    fleet.workload.time_scale = 200.0;
+    rows.push(seconds(
+        "continuous_fleet",
+        "continuous batching, burstgpt-like at 200 times its speed, 16 replicas, 1 M requests, native",
+        least_s(2, || simulate(&trace, &fleet).map(|o| o.summary)),
+        1.5,
+    ));
+    LIVE.store(0, Ordering::Relaxed);
+    PEAK.store(0, Ordering::Relaxed);
+    let outcome = simulate(&trace, &fleet);
+    let peak = PEAK.load(Ordering::Relaxed) as f64 / trace.len() as f64;
+    drop(black_box(outcome));
+    rows.push(json!({
+        "id": "continuous_memory", "what": "memory beyond the trace, the same run, at its peak",
+        "measured": peak, "unit": "bytes a request", "bar": 160.0, "sense": "<=",
+    }));
+    drop(trace);
+
+    let trace = lognormal(100_000, 695.0, 1000.0);
+    rows.push(seconds(
+        "continuous_saturated",
+        "continuous batching, saturated, outputs of 1,000 tokens, 1 replica, 100 K requests, native",
+        least_s(3, || simulate(&trace, &peers).map(|o| o.summary)),
+        0.5,
+    ));
+    drop(trace);
+
+    // Few seats and long outputs: what the closed form is for.
+    let trace = lognormal(20_000, 695.0, 4000.0);
+    let mut seats = on_h100(1);
+    if let Engine::Continuous(server) = &mut seats.engine {
+        server.max_sequences = 16;
+    }
+    let every_step = || {
+        let mut run = match Run::new(&trace, &seats) {
+            Ok(Run::Continuous(run)) => run,
+            _ => unreachable!("the scenario is in range and continuous"),
+        };
+        run.step_by_step();
+        while !run.advance(&trace, u64::MAX) {}
+        run.finish()
+    };
+    let jumps = || {
+        let mut run = Run::new(&trace, &seats).expect("the scenario is in range");
+        while !run.advance(&trace, u64::MAX) {}
+        run.finish()
+    };
+    let (slow, quick) = (least_s(2, every_step), least_s(5, jumps));
+    rows.push(json!({
+        "id": "continuous_closed_form",
+        "what": "every step by itself against the closed form, saturated, 16 seats, outputs of 4,000 tokens",
+        "measured": slow / quick, "unit": "x", "bar": 10.0, "sense": ">=",
+        "absolute": format!("{} and {}", ms(slow), ms(quick)),
+    }));
+    drop(trace);
+
+    let per_request = |requests: u32, repeats: usize| {
+        let trace = lognormal(requests, 695.0, 240.0);
+        least_s(repeats, || simulate(&trace, &peers).map(|o| o.summary)) / f64::from(requests)
+    };
+    let (small, large) = (per_request(10_000, 41), per_request(3_000_000, 1));
+    rows.push(json!({
+        "id": "continuous_scaling", "what": "continuous batching, time per request, 10 K to 3 M requests",
+        "measured": large / small, "unit": "x", "bar": 1.5, "sense": "<=",
+        "absolute": format!("{:.0} ns to {:.0} ns", small * 1e9, large * 1e9),
+    }));
 }
 
 fn ms(seconds: f64) -> String {

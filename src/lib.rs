@@ -11,12 +11,12 @@
 //! | [`quantiles`] | exact order statistics of a stream, without sorting it |
 //! | [`trace`] | requests in: the columnar [`Trace`], a reader per format, generators, predictors |
 //! | [`least_squares`] | Levenberg-Marquardt in three parameters, linear models in any number, Student's t |
-//! | [`latency`] | how long work takes: the published linear model, the step of a real server, rooflines, fits |
-//! | [`sched`] | who runs next and with whom: policies, bins, memory bound, SLA controller, continuous joining |
+//! | [`latency`] | how long work takes: the published linear model, the step of a real server, tables, kernel profiles, rooflines, fits |
+//! | [`sched`] | who runs next and with whom: policies, bins, memory bound, SLA controller; queues, paged cache and routers of continuous batching |
 //! | [`scenario`] | the complete description of one run, its defaults, validation and presets |
-//! | [`sim`] | the clock: fleet and event order, the closed-batch engine |
-//! | [`metrics`] | what happened: percentiles, SLA, throughput, utilisation, down-sampled figures |
-//! | [`study`] | many runs: the published studies, sweeps, searches, served users; files as plain data |
+//! | [`sim`] | the clock: fleet and event order, the closed-batch and the continuous engine |
+//! | [`metrics`] | what happened: percentiles, SLA, throughput, utilisation, intervals, down-sampled figures |
+//! | [`study`] | many runs: the published studies, sweeps, searches, served users, validation; files as plain data |
 //! | [`report`] | a study's files as bytes: CSV, Markdown, SVG, PNG |
 //! | `gpu` | the reader's GPU: kernels, a decoder, measurements; leaves a calibration |
 //! | `web`, `cli` | the two doors; mechanical, no logic |

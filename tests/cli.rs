@@ -51,6 +51,197 @@ fn parsed(output: &Output) -> Value {
     serde_json::from_str(done(output)).unwrap()
 }
 
+#[test]
+fn two_scenarios_are_compared_on_the_same_seeds() {
+    let folder = TempDir::new().unwrap();
+    let file = |name: &str, change: Value| -> String {
+        let mut scenario =
+            json!({ "trace": { "synthetic": { "requests": 400 } }, "fleet": { "gpus": 2 } });
+        for (key, value) in change.as_object().unwrap() {
+            scenario[key] = value.clone();
+        }
+        let path = folder.path().join(name);
+        std::fs::write(&path, scenario.to_string()).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let busy = json!({ "time_scale": 40 });
+    let fifo = file(
+        "a.json",
+        json!({ "workload": busy, "scheduler": { "policy": "static-fifo" } }),
+    );
+    let bins = file(
+        "b.json",
+        json!({ "workload": busy, "scheduler": { "policy": "multi-bin-dynamic" } }),
+    );
+    let of = |found: &Value, figure: &str| -> Value {
+        let all = found["differences"].as_array().unwrap();
+        all.iter().find(|d| d["figure"] == figure).unwrap().clone()
+    };
+
+    let found = parsed(&run(&[
+        "compare",
+        &fifo,
+        &bins,
+        "--replications",
+        "6",
+        "--json",
+    ]));
+    assert_eq!(found["seeds"], json!([42, 43, 44, 45, 46, 47]));
+    let latency = of(&found, "honest.e2e_s.mean");
+    let number = |name: &str| latency[name].as_f64().unwrap();
+    assert!((number("b") - number("a") - number("difference")).abs() < 1e-9);
+    assert!(number("low") < number("difference") && number("difference") < number("high"));
+    // One seed of it is the run itself.
+    let single = parsed(&run(&[
+        "compare",
+        &fifo,
+        &bins,
+        "--replications",
+        "1",
+        "--json",
+    ]));
+    let alone = parsed(&run(&["run", &bins, "--json"]));
+    assert_eq!(
+        of(&single, "honest.e2e_s.mean")["b"],
+        alone["honest"]["e2e_s"]["mean"]
+    );
+    assert_eq!(of(&single, "honest.e2e_s.mean")["low"], Value::Null);
+    // However many threads.
+    let threads = parsed(&run(&[
+        "compare",
+        &fifo,
+        &bins,
+        "--replications",
+        "6",
+        "--json",
+        "--jobs",
+        "1",
+    ]));
+    assert_eq!(found, threads);
+
+    let same = run(&["compare", &fifo, &fifo, "--replications", "3"]);
+    let table = done(&same);
+    assert!(
+        table.contains("Seeds 42 to 44, the same in both"),
+        "{table}"
+    );
+    assert!(table.contains("no difference shown"), "{table}");
+    assert!(!table.contains("no interval"), "{table}");
+
+    let served = file(
+        "c.json",
+        json!({ "workload": busy, "engine": { "continuous": {} } }),
+    );
+    let csv = folder.path().join("all.csv");
+    let out = run(&[
+        "compare",
+        &fifo,
+        &served,
+        "--replications",
+        "3",
+        "--out",
+        csv.to_str().unwrap(),
+    ]);
+    assert!(done(&out).contains("TTFT, P99"));
+    let rows = std::fs::read_to_string(&csv).unwrap();
+    assert!(
+        rows.starts_with("figure,a,b,difference,low,high\n"),
+        "{rows}"
+    );
+    // What only one of the two has cannot be compared.
+    assert!(!rows.contains("continuous."), "{rows}");
+
+    let other = file(
+        "d.json",
+        json!({ "trace": { "synthetic": { "requests": 300 } } }),
+    );
+    refused(
+        &run(&["compare", &fifo, &other]),
+        2,
+        "contradiction",
+        &["different traces", "--trace"],
+    );
+    refused(
+        &run(&["compare", "-", "-"]),
+        2,
+        "contradiction",
+        &["standard input"],
+    );
+    refused(
+        &run(&["compare", &fifo, &bins, "--replications", "0"]),
+        2,
+        "bad-field",
+        &["replications", "from 1 to 1000"],
+    );
+}
+
+#[test]
+fn a_step_is_fitted_to_measurements_and_served_with() {
+    let folder = TempDir::new().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (csv, step, residuals) = (path("steps.csv"), path("step.json"), path("residuals.csv"));
+    let mut rows = "batch,context,prefill,time_ms\n".to_owned();
+    for b in [1, 4, 16, 64] {
+        for each in [100, 1000] {
+            for p in [0, 512] {
+                let time =
+                    8.0 + 0.03 * f64::from(b) + 1e-4 * f64::from(b * each) + 0.02 * f64::from(p);
+                rows += &format!("{b},{},{p},{time}\n", b * each);
+            }
+        }
+    }
+    std::fs::write(&csv, rows).unwrap();
+    let fit = run(&[
+        "latency",
+        "fit",
+        &csv,
+        "--out",
+        &step,
+        "--residuals",
+        &residuals,
+    ]);
+    let printed = done(&fit);
+    for words in ["c0 (ms)", "8.000", "30.00", "0.1000", "20.00", "held out"] {
+        assert!(printed.contains(words), "{words}: {printed}");
+    }
+    let lines = std::fs::read_to_string(&residuals).unwrap();
+    assert!(
+        lines.starts_with(
+            "file,what,sequences,context,prefill,measured_ms,fitted_ms,error,held_out\n"
+        )
+    );
+    assert_eq!(lines.lines().count(), 17);
+    let served = parsed(&run(&[
+        "run",
+        "--step-latency",
+        &step,
+        "--limit",
+        "200",
+        "--json",
+    ]));
+    let tbt = served["continuous"]["tbt_ms"]["p50"].as_f64().unwrap();
+    assert!((8.0..9.0).contains(&tbt), "{tbt}");
+
+    std::fs::write(
+        &csv,
+        "batch,context,prefill,time_ms\n1,100,0,8\n2,200,0,8.1\n",
+    )
+    .unwrap();
+    refused(
+        &run(&["latency", "fit", &csv]),
+        3,
+        "no-fit",
+        &["steps.csv", "held out"],
+    );
+    std::fs::write(&csv, "{}").unwrap();
+    refused(
+        &run(&["latency", "fit", &csv]),
+        3,
+        "unknown-format",
+        &["guidellm"],
+    );
+}
+
 /// Asserts an exit code, an error code and every word of the message.
 fn refused(output: &Output, exit: i32, code: &str, words: &[&str]) {
     let message = text(&output.stderr);

@@ -55,6 +55,7 @@ fn calibration() -> Calibration {
                 c1_s_per_sequence: 0.001,
                 c2_s_per_context_token: 0.0,
                 c3_s_per_prefill_token: 1e-4,
+                c4_s_per_prefill_pair: 0.0,
                 compute: None,
             },
             intervals: [None; 4],

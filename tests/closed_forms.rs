@@ -117,7 +117,7 @@ fn saturated(lengths: &[f64], bins: u32, batch: u32, boundaries: Boundaries) -> 
     scheduler.bins.last_upper = 4_000_000;
     let outcome = simulate(&trace, &scenario).unwrap();
     // Saturated: the GPU never paused.
-    let utilization = outcome.summary.published.gpu_utilization_mean;
+    let utilization = outcome.summary.published().gpu_utilization_mean;
     assert!((utilization - 1.0).abs() < 1e-9, "{utilization}");
     outcome
 }
@@ -496,7 +496,7 @@ fn one_user_without_a_pause_is_served_in_sequence() {
             assert_eq!(outcome.requests.arrivals(&trace).of(i), end, "request {i}");
             end += f64::from(output) * TOKEN.beta_s_per_token;
         }
-        assert_eq!(outcome.summary.published.makespan_s, end);
+        assert_eq!(outcome.summary.published().makespan_s, end);
         assert_eq!(outcome.summary.honest.queueing_s.unwrap().max, 0.0);
         let inside = outcome.summary.honest.mean_in_system;
         assert!((inside - 1.0).abs() < 1e-12, "{inside}");
@@ -534,7 +534,7 @@ fn users_who_never_wait_send_once_a_cycle() {
         assert_eq!(b.start[i], (i as u32 / n) as f64 * cycle, "batch {i}");
     }
     // X = N / (R + Z) over full cycles: the last one lacks its pause.
-    let makespan = outcome.summary.published.makespan_s;
+    let makespan = outcome.summary.published().makespan_s;
     assert_eq!(makespan, f64::from(each) * cycle - think);
     let x = f64::from(n * each) / (makespan + think);
     assert!((x - f64::from(n) / cycle).abs() < 1e-12, "{x}");

@@ -64,7 +64,7 @@ fn every_published_figure_of_the_400_row_head() {
     for group in ["linear_model_v2", "decode_feedback_v2", "fallback_model"] {
         for row in golden[group]["rows"].as_array().unwrap() {
             let outcome = simulate(&trace, &scenario(group, &golden, row)).unwrap();
-            let p = &outcome.summary.published;
+            let p = outcome.summary.published();
             for (name, got) in [
                 ("tok_viol", p.token_violations as f64),
                 ("req_viol", p.request_violations as f64),
@@ -120,5 +120,8 @@ fn the_first_row_alone() {
         ..Trace::default()
     };
     let outcome = simulate(&trace, &Preset::StressV2.scenario()).unwrap();
-    assert_eq!(outcome.summary.published.max_tbt_ms, 159.623_961_041_665_9);
+    assert_eq!(
+        outcome.summary.published().max_tbt_ms,
+        159.623_961_041_665_9
+    );
 }

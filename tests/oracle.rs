@@ -862,7 +862,13 @@ fn distribution(figures: &mut Figures, name: &str, values: &[f64]) {
     let mut put = |key: &str, value: f64| figures.insert(format!("{name}.{key}"), Some(value));
     put("count", values.len() as f64);
     put("mean", values.iter().sum::<f64>() / values.len() as f64);
-    for (key, q) in [("p50", 0.5), ("p90", 0.9), ("p95", 0.95), ("p99", 0.99)] {
+    for (key, q) in [
+        ("p50", 0.5),
+        ("p90", 0.9),
+        ("p95", 0.95),
+        ("p99", 0.99),
+        ("p999", 0.999),
+    ] {
         put(key, percentile(values, q));
     }
     put("max", percentile(values, 1.0));
@@ -1029,6 +1035,9 @@ fn honest(s: &Scenario, truth: &Truth) -> Figures {
         ("sla.token", share(met_token)),
         ("sla.request", share(met_request)),
         ("sla.joint", share(met_both)),
+        // Of closed batches nothing is promised about the first token.
+        ("sla.ttft", None),
+        ("makespan_s", Some(makespan)),
         ("goodput_requests_per_s", Some(met_both / makespan)),
         ("offered_requests_per_s", per_span(n)),
         ("served_requests_per_s", Some(n / makespan)),

@@ -336,7 +336,7 @@ proptest! {
         let series = figures::series(&trace, &outcome, buckets);
         let requests = served(&trace, &outcome);
         let waited: f64 = requests.iter().map(|r| r.start - r.arrival).sum();
-        let makespan = outcome.summary.published.makespan_s;
+        let makespan = outcome.summary.published().makespan_s;
         let area = series.waiting_mean.iter().sum::<f64>() * makespan / buckets as f64;
         prop_assert!(near(area, waited, makespan), "{} {}", area, waited);
         prop_assert!(series.waiting_max.iter().all(|&most| most <= f64::from(closed_loop.users)));
@@ -365,7 +365,7 @@ proptest! {
             at = time;
         }
         prop_assert_eq!(inside, 0.0);
-        prop_assert_eq!(at, outcome.summary.published.makespan_s);
+        prop_assert_eq!(at, outcome.summary.published().makespan_s);
         let got = outcome.summary.honest.mean_in_system;
         prop_assert!(near(got, area / at, area / at), "{} {}", got, area / at);
     }
@@ -451,7 +451,7 @@ proptest! {
         let scaled = |times: &[f64]| times.iter().map(|t| t * factor).collect::<Vec<_>>();
         prop_assert_eq!(scaled(&before.batches.start), after.batches.start);
         prop_assert_eq!(scaled(&before.batches.service), after.batches.service);
-        let (b, a) = (&before.summary.published, &after.summary.published);
+        let (b, a) = (before.summary.published(), after.summary.published());
         prop_assert_eq!(b.token_violations, a.token_violations);
         prop_assert_eq!(b.request_violations, a.request_violations);
         prop_assert_eq!(
@@ -516,7 +516,7 @@ proptest! {
         rows::batches_csv(&outcome, &mut text).unwrap();
         let batches = columns(std::str::from_utf8(&text).unwrap());
         prop_assert_eq!(batches["size"].iter().flatten().sum::<f64>(), n as f64);
-        prop_assert_eq!(batches["batch"].len() as u64, outcome.summary.published.batches);
+        prop_assert_eq!(batches["batch"].len() as u64, outcome.summary.published().batches);
     }
 
     #[test]
@@ -527,7 +527,7 @@ proptest! {
     ) {
         let Some(outcome) = run(&trace, &scenario) else { return Ok(()) };
         let series = figures::series(&trace, &outcome, buckets);
-        let makespan = outcome.summary.published.makespan_s;
+        let makespan = outcome.summary.published().makespan_s;
         let width = makespan / buckets as f64;
         prop_assert_eq!(series.t_s.len(), buckets);
         let served = served(&trace, &outcome);
@@ -645,7 +645,7 @@ fn quantiles_of_a_long_run_are_those_of_its_sorted_rows() {
             }
         }
         let all: Vec<f64> = table["latency_s"].iter().flatten().copied().collect();
-        let published = &outcome.summary.published;
+        let published = outcome.summary.published();
         for (q, got) in [
             (0.5, published.p50_latency_s),
             (0.95, published.p95_latency_s),

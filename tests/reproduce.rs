@@ -191,7 +191,7 @@ fn a_figure_agrees_within_half_its_last_digit() {
     let trace = made_up(60);
     let exact = value(&line(50, "dynamic,1,1", "makespan_s", "1"));
     let outcome = simulate(&trace, &exact.scenario).unwrap().summary;
-    let seconds = outcome.published.makespan_s;
+    let seconds = outcome.published().makespan_s;
     // One step of the last digit either way is outside, the rounded number is inside.
     for digits in 0..4usize {
         let step = 10f64.powi(-(digits as i32));
@@ -354,13 +354,13 @@ fn a_comparison_shows_two_digits_more_than_were_printed() {
         .unwrap()
         .summary;
     let judged = judge(&row.rows[0], &outcome);
-    let latency = outcome.published.avg_latency_s;
+    let latency = outcome.published().avg_latency_s;
     assert_eq!(judged[0].simulated_text(), format!("{latency:.3}"));
     assert_eq!(
         judged[0].difference_text(),
         format!("{:+.3}", latency - 1.5)
     );
-    let batches = outcome.published.batches;
+    let batches = outcome.published().batches;
     assert_eq!(judged[1].simulated_text(), batches.to_string());
     assert_eq!(
         judged[0].run_name(),

@@ -22,6 +22,7 @@ const STEP: Step = Step {
     c1_s_per_sequence: 0.001,
     c2_s_per_context_token: 2e-5,
     c3_s_per_prefill_token: 1e-4,
+    c4_s_per_prefill_pair: 0.0,
     compute: None,
 };
 
@@ -29,6 +30,7 @@ const STEP: Step = Step {
 const FLAT: Step = Step {
     c2_s_per_context_token: 0.0,
     c3_s_per_prefill_token: 0.0,
+    c4_s_per_prefill_pair: 0.0,
     ..STEP
 };
 
@@ -239,6 +241,7 @@ fn device(load: &Load, slower: f64) -> Record {
         c1_s_per_sequence: STEP.c1_s_per_sequence * slower,
         c2_s_per_context_token: STEP.c2_s_per_context_token * slower,
         c3_s_per_prefill_token: STEP.c3_s_per_prefill_token * slower,
+        c4_s_per_prefill_pair: 0.0,
         compute: None,
     };
     predict(load, &model).unwrap()

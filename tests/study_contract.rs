@@ -13,7 +13,7 @@ use batchscope::study::server::Server;
 use batchscope::study::{Execution, Study};
 use batchscope::{Error, Scenario, report};
 use serde_json::{Value, json};
-use support::studies::{all_but_figures, outcome, same_as_golden};
+use support::studies::{all_but_figures, outcome, run, same_as_golden};
 
 mod support;
 
@@ -31,6 +31,14 @@ fn files(contract: Contract) -> Result<Vec<File>, Error> {
         execution.take(outcomes)?;
     }
     execution.files()
+}
+
+/// The study on closed batches, of which nobody knows what fails and what a cache finds.
+fn closed() -> Contract {
+    Contract {
+        server: Server::default(),
+        ..Contract::default()
+    }
 }
 
 fn text(files: &[File]) -> &str {
@@ -56,7 +64,7 @@ fn json_of(files: &[File]) -> &Value {
 fn judged(sample: &Measured) -> Value {
     let contract = Contract {
         measured: Some(sample.clone()),
-        ..Contract::default()
+        ..closed()
     };
     json_of(&files(contract).unwrap()).clone()
 }
@@ -80,23 +88,58 @@ fn compare(folder: &str, files: &[File]) {
 fn the_files_of_a_simulated_contract() {
     let contract = Contract {
         workloads: vec![Workload::Short, Workload::Stress],
-        ..Contract::default()
+        ..closed()
     };
     compare("simulated", &files(contract).unwrap());
+}
+
+#[test]
+fn the_files_of_the_usual_server() {
+    compare("continuous", &files(Contract::default()).unwrap());
+}
+
+#[test]
+fn every_metric_of_the_published_report_is_simulated() {
+    let published = published_sample();
+    let files = files(Contract::default()).unwrap();
+    let workloads = json_of(&files)["workloads"].as_array().unwrap();
+    assert_eq!(workloads.len(), Workload::ALL.len());
+    let printed: BTreeSet<Metric> = published
+        .samples
+        .iter()
+        .flat_map(|sample| sample.values.keys().copied())
+        .collect();
+    assert!(printed.contains(&Metric::SpeculativeAcceptRate) && printed.len() > 15);
+    for row in workloads {
+        for metric in &printed {
+            assert!(row[metric.name()].is_number(), "{metric:?}: {row}");
+        }
+        // What stands in the cache is never more than at the peak.
+        let number = |metric: Metric| row[metric.name()].as_f64().unwrap();
+        assert!(number(Metric::MemoryAvgMb) <= number(Metric::MemoryPeakMb));
+        assert_eq!(number(Metric::Failed), 0.0);
+        let rate = number(Metric::SpeculativeAcceptRate);
+        // Of three proposed tokens 0.7, 0.7^2 and 0.7^3 are accepted on average.
+        assert!((rate - (0.7 + 0.49 + 0.343) / 3.0).abs() < 0.1, "{rate}");
+    }
+    for verdict in json_of(&files)["verdicts"].as_array().unwrap() {
+        let words = verdict["verdict"].as_str().unwrap();
+        assert!(!words.contains("cannot be judged"), "{verdict}");
+    }
 }
 
 #[test]
 fn the_files_of_the_published_sample() {
     let contract = Contract {
         measured: Some(published_sample()),
-        ..Contract::default()
+        ..closed()
     };
     compare("measured", &files(contract).unwrap());
 }
 
 #[test]
 fn simulated_values_are_those_of_the_closed_forms() {
-    let files = files(Contract::default()).unwrap();
+    let files = files(closed()).unwrap();
     let Latency::Linear(model) = Latency::default();
     let (alpha, beta) = (model.alpha_s, model.beta_s_per_token);
     let workloads = json_of(&files)["workloads"].as_array().unwrap();
@@ -139,7 +182,7 @@ fn simulated_values_are_those_of_the_closed_forms() {
 
 #[test]
 fn what_the_engine_does_not_know_is_never_a_number() {
-    let files = files(Contract::default()).unwrap();
+    let files = files(closed()).unwrap();
     for row in json_of(&files)["workloads"].as_array().unwrap() {
         for name in [
             "successful",
@@ -173,7 +216,7 @@ fn fast() -> Server {
 fn a_contract_with_unknown_lines_cannot_be_met() {
     let contract = Contract {
         server: fast(),
-        ..Contract::default()
+        ..closed()
     };
     let files = files(contract).unwrap();
     for (year, unknown) in json_of(&files)["years"]
@@ -200,7 +243,7 @@ fn a_server_without_room_for_one_request_fails_all() {
     let contract = Contract {
         workloads: vec![Workload::Short, Workload::ContractLong],
         server,
-        ..Contract::default()
+        ..closed()
     };
     let files = files(contract).unwrap();
     let report = json_of(&files);
@@ -377,7 +420,7 @@ fn a_good_measured_report_meets_year_1_and_nothing_is_found() {
 
 #[test]
 fn a_simulated_report_reads_back_as_a_measured_one() {
-    let files = files(Contract::default()).unwrap();
+    let files = files(closed()).unwrap();
     let simulated = json_of(&files).clone();
     for name in ["contract_report.json", "contract_report.csv"] {
         let file = files.iter().find(|f| f.name == name).unwrap();
@@ -407,7 +450,7 @@ fn a_simulated_report_reads_back_as_a_measured_one() {
 fn the_figure_holds_every_judged_value_beside_its_threshold() {
     let contract = Contract {
         measured: Some(published_sample()),
-        ..Contract::default()
+        ..closed()
     };
     let files = files(contract).unwrap();
     let figure = files.iter().find_map(|file| match &file.content {
@@ -545,20 +588,17 @@ fn settings_out_of_range_are_refused_by_name() {
     };
     let none = Contract {
         workloads: Vec::new(),
-        ..Contract::default()
+        ..closed()
     };
     assert_eq!(field(none), "contract.workloads");
     let twice = Contract {
         workloads: vec![Workload::Short, Workload::Short],
-        ..Contract::default()
+        ..closed()
     };
     assert_eq!(field(twice), "contract.workloads");
     let mut server = Server::default();
     server.fleet.gpus = 0;
-    let no_gpu = Contract {
-        server,
-        ..Contract::default()
-    };
+    let no_gpu = Contract { server, ..closed() };
     assert_eq!(field(no_gpu), "fleet.gpus");
     let negative = Contract {
         measured: Some(Measured {
@@ -568,14 +608,14 @@ fn settings_out_of_range_are_refused_by_name() {
                 values: [(Metric::TtftAvgMs, -1.0)].into(),
             }],
         }),
-        ..Contract::default()
+        ..closed()
     };
     let nothing = Contract {
         measured: Some(Measured {
             source: "here".to_owned(),
             samples: Vec::new(),
         }),
-        ..Contract::default()
+        ..closed()
     };
     assert_eq!(field(nothing), "contract.measured.samples");
     assert_eq!(
@@ -588,7 +628,7 @@ fn settings_out_of_range_are_refused_by_name() {
 fn settings_survive_json() {
     let study = Study::Contract(Contract {
         measured: Some(published_sample()),
-        ..Contract::default()
+        ..closed()
     });
     let text = serde_json::to_string(&study).unwrap();
     assert_eq!(serde_json::from_str::<Study>(&text).unwrap(), study);
@@ -600,7 +640,7 @@ fn every_policy_serves_the_contract() {
         let text = json!({ "scheduler": { "policy": policy } }).to_string();
         let contract = Contract {
             server: Server::from(Scenario::from_json(&text, "here").unwrap()),
-            ..Contract::default()
+            ..closed()
         };
         let files = files(contract).unwrap();
         assert_eq!(json_of(&files)["workloads"][2]["requests"], 10);
@@ -641,7 +681,14 @@ mod command_line {
     fn prints_what_is_asked_for_and_writes_everything() {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("out");
-        let report = printed(&["--workload", "short,stress", "--out", out.to_str().unwrap()]);
+        let report = printed(&[
+            "--engine",
+            "closed",
+            "--workload",
+            "short,stress",
+            "--out",
+            out.to_str().unwrap(),
+        ]);
         assert!(report.starts_with("# Contract report\n"));
         for name in [
             "contract_report.md",
@@ -652,11 +699,29 @@ mod command_line {
             let wanted = fs::read(golden("simulated").join(name)).unwrap();
             assert_eq!(fs::read(out.join(name)).unwrap(), wanted, "{name}");
         }
-        let again = printed(&["--workload", "short,stress", "--print", "json"]);
+        let again = printed(&[
+            "--engine",
+            "closed",
+            "--workload",
+            "short,stress",
+            "--print",
+            "json",
+        ]);
         let wanted = fs::read_to_string(golden("simulated/contract_report.json")).unwrap();
         assert_eq!(again, wanted);
-        let table = printed(&["--workload", "short", "--print", "table"]);
+        let table = printed(&[
+            "--engine",
+            "closed",
+            "--workload",
+            "short",
+            "--print",
+            "table",
+        ]);
         assert!(table.contains("ttft_avg_ms") && table.contains("not modelled"));
+        // Continuous batching, unless told otherwise.
+        let usual = printed(&["--print", "json"]);
+        let wanted = fs::read_to_string(golden("continuous/contract_report.json")).unwrap();
+        assert_eq!(usual, wanted);
     }
 
     #[test]
@@ -709,5 +774,54 @@ mod command_line {
             assert_eq!(output.status.code(), Some(exit), "{message}");
             assert!(message.contains(words), "{message}");
         }
+    }
+}
+
+#[test]
+fn with_continuous_batching_every_metric_is_simulated() {
+    use batchscope::scenario::Engine;
+    let text = r#"{"fleet": {"gpus": 1},
+        "memory": {"capacity_gb": 24, "model_gb": 16, "kv_gb_per_token": 0.000131072, "margin_gb": 0},
+        "engine": {"continuous": {"kv": {"prefix": {"reuse": "own", "eviction_s": 0.001}},
+            "speculative": {"draft_tokens": 3, "acceptance": [0.7]}}}}"#;
+    let scenario = Scenario::from_json(text, "server").unwrap();
+    assert!(matches!(scenario.engine, Engine::Continuous(_)));
+    let study = Contract {
+        server: scenario.into(),
+        ..closed()
+    };
+    let execution = run(Study::Contract(study));
+    let files = execution.files().unwrap();
+    let json = files
+        .iter()
+        .find(|f| f.name == "contract_report.json")
+        .unwrap();
+    let Content::Json(report) = &json.content else {
+        panic!("the report is JSON");
+    };
+    let report = report.to_string();
+    // Every line of the published report.
+    for metric in [
+        "ttft_avg_ms",
+        "ttft_p50_ms",
+        "ttft_p95_ms",
+        "ttft_p99_ms",
+        "tbt_avg_ms",
+        "tpot_avg_ms",
+        "throughput_tokens_per_s",
+        "memory_peak_mb",
+        "memory_avg_mb",
+        "error_rate",
+        "kv_tokens",
+        "kv_bytes",
+        "prefix_hit_rate",
+        "evictions",
+        "eviction_ms",
+        "speculative_accept_rate",
+    ] {
+        assert!(
+            report.contains(&format!("\"{metric}\":")),
+            "{metric} is not in {report}"
+        );
     }
 }

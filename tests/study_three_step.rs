@@ -69,7 +69,7 @@ fn the_published_settings_make_34_runs() {
         let mut summary = some.clone();
         summary.scenario = scenario.clone();
         let gpus = f64::from(scenario.fleet.gpus);
-        summary.published.capacity_qps_under_sla = 100.0 - (gpus - 16.0).abs();
+        summary.published.as_mut().unwrap().capacity_qps_under_sla = 100.0 - (gpus - 16.0).abs();
         summary
     };
     execution
@@ -192,7 +192,7 @@ fn the_deadline_and_the_pace_are_what_was_asked_for() {
     let (files, loose) = one(study(5.0, false));
     assert_eq!(loose.scenario.scheduler.controller.target_s, Some(5.0));
     assert_eq!(loose.scenario.sla.request_s, 5.0);
-    let late = |s: &Summary| s.published.token_violations;
+    let late = |s: &Summary| s.published().token_violations;
     assert!(
         late(&loose) < late(&strict),
         "{} {}",
@@ -251,8 +251,9 @@ fn findings_follow_the_numbers() {
     };
     // Capacity in proportion to the fleet; violations fall with K.
     let growing = report(|s| {
-        s.published.capacity_qps_under_sla = f64::from(s.scenario.fleet.gpus);
-        s.published.token_violations = 100 - u64::from(s.scenario.scheduler.bins.count);
+        s.published.as_mut().unwrap().capacity_qps_under_sla = f64::from(s.scenario.fleet.gpus);
+        s.published.as_mut().unwrap().token_violations =
+            100 - u64::from(s.scenario.scheduler.bins.count);
     });
     for line in [
         "GPU scaling does not saturate up to 100 GPUs",
@@ -265,12 +266,13 @@ fn findings_follow_the_numbers() {
     }
     // The other way round.
     let falling = report(|s| {
-        s.published.capacity_qps_under_sla = if s.scenario.scheduler.bins.count == 1 {
-            1.0
-        } else {
-            4.0
-        };
-        s.published.token_violations = u64::from(s.scenario.scheduler.bins.count);
+        s.published.as_mut().unwrap().capacity_qps_under_sla =
+            if s.scenario.scheduler.bins.count == 1 {
+                1.0
+            } else {
+                4.0
+            };
+        s.published.as_mut().unwrap().token_violations = u64::from(s.scenario.scheduler.bins.count);
     });
     for line in [
         "GPU scaling saturates at ~1 GPU (4.00 QPS with 2 GPUs)",

@@ -9,9 +9,15 @@ use std::path::Path;
 use batchscope::error::ErrorReport;
 use batchscope::gpu::Progress;
 use batchscope::gpu::check::Checked;
+use batchscope::latency::architecture::{Architecture, Precision};
+use batchscope::latency::roofline::Card;
 use batchscope::scenario::{Preset, Scenario};
+use batchscope::sched::continuous::Server;
 use batchscope::web::gpu_messages::{FromGpu, ToGpu};
-use batchscope::web::messages::{FromWorker, RequestColumns, ToWorker};
+use batchscope::web::lab_messages::{FromLab, ToLab};
+use batchscope::web::messages::{
+    BatchColumns, ControllerColumns, Cost, FromWorker, RequestColumns, ToWorker,
+};
 use batchscope::web::study_messages::{FromStudies, StudyFile, ToStudies};
 use ts_rs::{Config, TS, TypeVisitor};
 
@@ -62,10 +68,15 @@ fn declarations_are_current() {
     declarations.add::<ToWorker>();
     declarations.add::<FromWorker>();
     declarations.add::<RequestColumns>();
+    declarations.add::<BatchColumns>();
+    declarations.add::<ControllerColumns>();
+    declarations.add::<Cost>();
     declarations.add::<ErrorReport>();
     declarations.add::<ToStudies>();
     declarations.add::<FromStudies>();
     declarations.add::<StudyFile>();
+    declarations.add::<ToLab>();
+    declarations.add::<FromLab>();
     declarations.add::<Checked>();
     declarations.add::<ToGpu>();
     declarations.add::<FromGpu>();
@@ -88,6 +99,38 @@ fn defaults_are_current() {
         Scenario::default().to_json(),
     );
     compare("www/defaults.js", &text);
+}
+
+#[test]
+fn the_laboratorys_defaults_are_current() {
+    let models: Vec<_> = Architecture::PRESETS
+        .into_iter()
+        .filter(|&name| name != "demo")
+        .collect();
+    let hardware: BTreeMap<_, _> = Card::all()
+        .into_iter()
+        .map(|card| {
+            (
+                card.key,
+                format!("{}, {} GB", card.hardware.name, card.memory_bytes / 1e9),
+            )
+        })
+        .collect();
+    let json = |value| serde_json::to_string_pretty(&value).unwrap_or_default();
+    let text = format!(
+        "{MARK}\n/** @import {{ ContinuousServer }} from \"../types.js\" */\n\n\
+         /** @type {{ContinuousServer}} */\nexport const DEFAULT_SERVER = {};\n\n\
+         export const MODELS = {};\n\n\
+         /** By rising bandwidth. */\nexport const HARDWARE = {};\n\n\
+         /** @type {{Record<string, string>}} */\nexport const HARDWARE_NAME = {};\n\n\
+         export const PRECISIONS = {};\n",
+        serde_json::to_string_pretty(&Server::default()).unwrap_or_default(),
+        json(serde_json::json!(models)),
+        json(serde_json::json!(Card::PRESETS)),
+        json(serde_json::json!(hardware)),
+        json(serde_json::json!(Precision::ALL.map(Precision::name))),
+    );
+    compare("www/lab/defaults.js", &text);
 }
 
 fn compare(file: &str, wanted: &str) {

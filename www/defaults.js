@@ -71,6 +71,7 @@ export const DEFAULT_SCENARIO = {
       "band_from_delta": false
     }
   },
+  "engine": "closed",
   "fleet": {
     "gpus": 4
   },
@@ -92,6 +93,7 @@ export const DEFAULT_SCENARIO = {
   "sla": {
     "token_ms": 30.0,
     "request_s": 20.0,
+    "ttft_s": null,
     "published_token_rule": "batch-tbt"
   },
   "seed": 42
@@ -167,6 +169,7 @@ export const PRESETS = {
         "band_from_delta": false
       }
     },
+    "engine": "closed",
     "fleet": {
       "gpus": 4
     },
@@ -188,6 +191,7 @@ export const PRESETS = {
     "sla": {
       "token_ms": 30.0,
       "request_s": 20.0,
+      "ttft_s": null,
       "published_token_rule": "batch-tbt"
     },
     "seed": 42
@@ -260,6 +264,7 @@ export const PRESETS = {
         "band_from_delta": false
       }
     },
+    "engine": "closed",
     "fleet": {
       "gpus": 4
     },
@@ -281,6 +286,7 @@ export const PRESETS = {
     "sla": {
       "token_ms": 1000.0,
       "request_s": 1.0,
+      "ttft_s": null,
       "published_token_rule": "end-to-end"
     },
     "seed": 42
@@ -353,6 +359,7 @@ export const PRESETS = {
         "band_from_delta": false
       }
     },
+    "engine": "closed",
     "fleet": {
       "gpus": 4
     },
@@ -374,6 +381,7 @@ export const PRESETS = {
     "sla": {
       "token_ms": 50.0,
       "request_s": 10.0,
+      "ttft_s": null,
       "published_token_rule": "batch-tbt"
     },
     "seed": 42

@@ -1,4 +1,5 @@
-// The page's side of the worker: starts it, asks it, and starts a fresh one when it crashes.
+// The page's side of a worker that simulates: starts it, asks it, and starts a fresh one when it
+// crashes.
 
 /** @import { FromWorker, Policy, Scenario, ToWorker, TraceFile } from "./types.js" */
 /** @typedef {Extract<FromWorker, {type: "trace" | "progress" | "result" | "done" | "error"}>} RunReply */
@@ -11,33 +12,48 @@
  */
 
 /**
+ * @template Reply
  * @typedef {object} Listener
- * @property {(reply: RunReply) => void} reply of the newest run only
+ * @property {(reply: Reply) => void} reply of the newest run only
  * @property {(message: string, again: boolean) => void} crashed `again`: the same run crashed
  *   twice and is not tried a third time
  */
 
-export class Engine {
-  /** @type {Listener} */
+/** What every worker says, whatever else it does. @typedef {{type: string, runId?: number}} Message */
+
+/**
+ * @template {{file: TraceFile | null}} RunJob what a run is of
+ * @template {Message} From what the worker says
+ * @template {From} Reply what it says of a run
+ * @template To what it is told
+ */
+export class Desk {
+  /** @type {Listener<Reply>} */
   #listener;
+  /** @type {() => Worker} */
+  #open;
   /** @type {Worker} */
   #worker;
   #lastId = 0;
-  /** The newest run, for a fresh worker to repeat. @type {{runId: number, job: Job, tries: number} | null} */
+  /** The newest run, for a fresh worker to repeat. @type {{runId: number, job: RunJob, tries: number} | null} */
   #current = null;
   #reading = false;
   /** Starts in a row that never got ready; after two there is no point in a third. */
   #failedStarts = 0;
-  /** Questions that wait for their answer. @type {Map<number, (reply: FromWorker) => void>} */
+  /** Questions that wait for their answer. @type {Map<number, (reply: From | {type: "cancelled"}) => void>} */
   #questions = new Map();
 
-  /** @param {Listener} listener */
-  constructor(listener) {
+  /**
+   * @param {Listener<Reply>} listener
+   * @param {() => Worker} open
+   */
+  constructor(listener, open) {
     this.#listener = listener;
+    this.#open = open;
     this.#worker = this.#start();
   }
 
-  /** Starts a run; an older one is cancelled. @param {Job} job */
+  /** Starts a run; an older one is cancelled. @param {RunJob} job */
   run(job) {
     this.#lastId += 1;
     const before = this.#current;
@@ -48,22 +64,14 @@ export class Engine {
     return this.#lastId;
   }
 
-  /** Every request of a scheduler's last run. @param {Policy} policy @returns {Promise<Blob>} */
-  async csv(policy) {
-    const reply = await this.#ask((runId) => ({ type: "csv", runId, policy }));
-    if (reply.type !== "csv") throw new Error(reply.type === "error" ? reply.error.message : reply.type);
-    return reply.blob;
+  /** Ends the worker; nothing can be asked after that. */
+  end() {
+    this.#current = null;
+    this.#worker.terminate();
   }
 
-  /** @returns {Promise<number>} */
-  async seed() {
-    const reply = await this.#ask((runId) => ({ type: "seed", runId }));
-    if (reply.type !== "seed") throw new Error(reply.type);
-    return reply.seed;
-  }
-
-  /** @param {(runId: number) => ToWorker} question @returns {Promise<FromWorker>} */
-  #ask(question) {
+  /** Asks beside the runs. @param {(runId: number) => To} question @returns {Promise<From | {type: "cancelled"}>} */
+  ask(question) {
     this.#lastId += 1;
     const runId = this.#lastId;
     return new Promise((resolve) => {
@@ -72,7 +80,7 @@ export class Engine {
     });
   }
 
-  /** @param {ToWorker} message */
+  /** @param {unknown} message */
   #post(message) {
     this.#worker.postMessage(message);
   }
@@ -84,7 +92,7 @@ export class Engine {
   }
 
   #start() {
-    const worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
+    const worker = this.#open();
     worker.addEventListener("message", (event) => {
       if (worker === this.#worker) this.#receive(event.data);
     });
@@ -98,7 +106,7 @@ export class Engine {
   #restart() {
     this.#worker.terminate();
     this.#reading = false;
-    for (const [runId, resolve] of this.#questions) resolve({ type: "cancelled", runId });
+    for (const resolve of this.#questions.values()) resolve({ type: "cancelled" });
     this.#questions.clear();
     this.#worker = this.#start();
   }
@@ -114,7 +122,7 @@ export class Engine {
     this.#send();
   }
 
-  /** @param {FromWorker} reply */
+  /** @param {any} reply From, which TypeScript cannot tell apart by `type` while it is a parameter */
   #receive(reply) {
     if (reply.type === "ready") {
       this.#failedStarts = 0;
@@ -140,5 +148,33 @@ export class Engine {
       case "error":
         this.#listener.reply(reply);
     }
+  }
+}
+
+/** The simulator's worker. @extends {Desk<Job, FromWorker, RunReply, ToWorker>} */
+export class Engine extends Desk {
+  /** @param {Listener<RunReply>} listener */
+  constructor(listener) {
+    super(listener, () => new Worker(new URL("./worker.js", import.meta.url), { type: "module" }));
+  }
+
+  /** Every request of a scheduler's last run. @param {Policy} policy @returns {Promise<Blob>} */
+  async csv(policy) {
+    const reply = await this.ask((runId) => ({ type: "csv", runId, policy }));
+    if (reply.type !== "csv") throw new Error(reply.type === "error" ? reply.error.message : reply.type);
+    return reply.blob;
+  }
+
+  /** Batches and requests of a scheduler's last run; null where a newer run took its place. @param {Policy} policy */
+  async timeline(policy) {
+    const reply = await this.ask((runId) => ({ type: "timeline", runId, policy }));
+    return reply.type === "timeline" ? reply : null;
+  }
+
+  /** @returns {Promise<number>} */
+  async seed() {
+    const reply = await this.ask((runId) => ({ type: "seed", runId }));
+    if (reply.type !== "seed") throw new Error(reply.type);
+    return reply.seed;
   }
 }

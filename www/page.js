@@ -1,12 +1,14 @@
-// The page: holds the state, asks the engine, draws what comes back.
+// The page: which view is shown, and the simulator's: its state, its engine, what comes back.
 //
 //   a control, a link, a file  ->  state  ->  engine.run  ->  results  ->  figures, tables, words
 //
-// The address also says which view is shown: this one, or one that is loaded when it is opened.
+// The address says which view it is: the article (none of the others), the simulator (#v=…), or one that
+// is loaded when it is opened.
 //
 // The last finished picture stays until the next is complete; it is marked stale when that takes
 // longer than a glance.
 
+import { articleView } from "./article/view.js";
 import { attainment } from "./charts/attainment.js";
 import { batch, cdf, queue } from "./charts/curves.js";
 import { gpus } from "./charts/gpus.js";
@@ -19,8 +21,8 @@ import { notices } from "./panels/notices.js";
 import { schedulers } from "./panels/schedulers.js";
 import { summaryCsv, summaryJson, tables } from "./panels/table.js";
 import { trace } from "./panels/trace.js";
-import { defaultState, fromHash, getPath, same, toHash, withPath } from "./state.js";
-import { CHOICE, NOTICE, UI, errorSentence, finding } from "./words.js";
+import { CONTROLS, defaultState, fromHash, getPath, same, toHash, withPath } from "./state.js";
+import { CHOICE, CONTROL, GROUP, NOTICE, UI, errorSentence, finding } from "./words.js";
 
 /** @import { ErrorReport, RunResult, Scenario, TraceFile, TraceInfo } from "./types.js" */
 /** @import { RunReply } from "./engine.js" */
@@ -54,14 +56,45 @@ const progress = byId("progress", HTMLProgressElement);
 const progressText = byId("progress-text");
 const presetSelect = byId("preset", HTMLSelectElement);
 
-const figures = [
-  attainment(byId("attainment")),
-  cdf(byId("cdf")),
-  queue(byId("queue")),
-  batch(byId("batch")),
-  gpus(byId("gpus")),
-];
+const latencies = cdf(byId("cdf"));
+const overTime = [queue(byId("queue")), batch(byId("batch"))];
+const figures = [attainment(byId("attainment")), latencies, ...overTime, gpus(byId("gpus"))];
 const summaryTables = tables(byId("tables"));
+/** What looks closer at a run, once one of its parts was opened. @type {ReturnType<typeof makeCloser> | null} */
+let closer = null;
+async function makeCloser() {
+  const [{ explore }, { begin }] = await Promise.all([import("./simulator/explore.js"), import("./simulator/challenges.js"), style("simulator")]);
+  return explore({
+    ask: (policy) => simulator().timeline(policy),
+    set(gpus, bins) {
+      apply(withPath(withPath(state, "fleet.gpus", gpus), "scheduler.bins.count", bins), true);
+    },
+    mark(marked) {
+      latencies.span(marked?.latency_s ?? null);
+      for (const figure of overTime) figure.span(marked?.span_s ?? null);
+    },
+    begin(challenge) {
+      file = null;
+      apply({ ...defaultState(), scenario: begin(challenge), shown: [challenge.policy] }, true);
+    },
+  });
+}
+for (const part of document.querySelectorAll("#explore details")) {
+  part.addEventListener("toggle", () => {
+    closer ??= makeCloser();
+    void look();
+  });
+}
+
+/** Shows the last picture to what looks closer at it. */
+async function look() {
+  try {
+    (await closer)?.update({ results: picture, scenario: good.state.scenario, file: good.file });
+  } catch (failed) {
+    closer = null;
+    alerts.show("closer", NOTICE.notLoaded(String(failed)));
+  }
+}
 const tracePanel = trace(byId("trace"), {
   choose: chooseFile,
   refuse: (why) => alerts.show("trace", why === "several" ? NOTICE.tooManyFiles : NOTICE.notAFile),
@@ -69,14 +102,17 @@ const tracePanel = trace(byId("trace"), {
 const schedulerPanel = schedulers(byId("schedulers"), (shown) => apply({ ...state, shown }, true));
 const controlPanel = controls(
   byId("controls"),
+  CONTROLS,
+  { groups: GROUP, control: CONTROL, choice: CHOICE },
   (path, value, settled) => apply(withPath(state, path, value), settled),
-  () => engine.seed(),
+  () => simulator().seed(),
 );
 const rateNote = el("p", { class: "help rate" });
 byId("controls").querySelector('[data-control="timeScale"]')?.append(rateNote);
 
-/** @type {Engine} */
-let engine;
+/** Started with the first run: the article has a worker of its own. @type {Engine | null} */
+let engine = null;
+const simulator = () => (engine ??= new Engine({ reply: receive, crashed }));
 
 // ---- State -------------------------------------------------------------------------------------
 
@@ -95,13 +131,13 @@ function apply(next, settled) {
 /** Puts the state into the address bar, as a step that the back button undoes. */
 function remember() {
   const hash = toHash(state);
-  toSimulator.href = hash || "#";
+  toSimulator.href = hash;
   if (hash === location.hash) return;
-  history.pushState(null, "", hash === "" ? location.pathname + location.search : hash);
+  history.pushState(null, "", hash);
 }
 
 function showState() {
-  controlPanel.update(state);
+  controlPanel.update(state.scenario);
   schedulerPanel.update(state.shown);
   const { scenario } = state;
   const [inForce] = Object.entries(PRESETS).find(([, preset]) => same(withPreset(preset, scenario), scenario)) ?? [""];
@@ -131,7 +167,7 @@ function readHash() {
     return;
   }
   showView("simulator");
-  toSimulator.href = location.hash || "#";
+  toSimulator.href = location.hash;
   const { state: next, file: named, notices: problems } = fromHash(location.hash);
   state = next;
   if (named !== null && file?.name === named) state = withPath(state, "trace", fileSource(file));
@@ -153,25 +189,46 @@ function chooseFile(chosen) {
   alerts.clear("link");
   file = chosen;
   const next = withPath(state, "trace", chosen === null ? defaultState().scenario.trace : fileSource(chosen));
+  // The article's figures have their own requests: a file is for the simulator.
+  if (view === "article") showView("simulator");
   if (view === "simulator") {
     apply(next, true);
     return;
   }
   state = next;
-  toSimulator.href = toHash(state) || "#";
-  void made.studies?.then((opened) => opened.choose(chosen));
+  toSimulator.href = toHash(state);
+  // Only the view that is shown replays it now; the others find it when they are opened.
+  if (view === "lab") void made.lab?.then((opened) => opened.choose(chosen));
+  else void made.studies?.then((opened) => opened.choose(chosen));
 }
 
 // ---- Views -------------------------------------------------------------------------------------
 
-/** What makes the views that are loaded when they are opened; each is named as its element and folder. */
+/** What makes the other views, when they are opened first; each is named as its element and folder. */
 const make = {
+  article: async () =>
+    articleView(byId("article"), {
+      moved: (hash) => {
+        links.article.href = hash || "#";
+      },
+      notice: (text) => (text === "" ? alerts.clear("link") : alerts.show("link", text)),
+    }),
   studies: async () => {
     const [{ studiesView }] = await Promise.all([import("./studies/view.js"), style("studies")]);
     return studiesView(byId("studies"), {
       choose: (files) => tracePanel.take(files),
       moved: (hash) => {
         links.studies.href = hash;
+      },
+    });
+  },
+  lab: async () => {
+    const [{ labView }] = await Promise.all([import("./lab/view.js"), style("lab")]);
+    return labView(byId("lab"), {
+      choose: (files) => tracePanel.take(files),
+      generated: () => chooseFile(null),
+      moved: (hash) => {
+        links.lab.href = hash;
       },
     });
   },
@@ -193,19 +250,30 @@ const make = {
 const made = {};
 
 /** @type {"simulator" | Later} */
-let view = "simulator";
+let view = "article";
 const toSimulator = byId("to-simulator", HTMLAnchorElement);
 const links = {
+  article: byId("to-article", HTMLAnchorElement),
   simulator: toSimulator,
+  lab: byId("to-lab", HTMLAnchorElement),
   studies: byId("to-studies", HTMLAnchorElement),
   calibrate: byId("to-calibrate", HTMLAnchorElement),
 };
 const title = document.title;
 
-/** Which of the later views the address names. @returns {Later | null} */
+/** Which of the other views the address names; null is the simulator. @returns {Later | null} */
 function laterView() {
   const { hash } = location;
-  return /^#calibrate\b/.test(hash) ? "calibrate" : /^#studies$|[#&]study=/.test(hash) ? "studies" : null;
+  if (/^#lab\b/.test(hash)) return "lab";
+  if (/^#calibrate\b/.test(hash)) return "calibrate";
+  if (/^#studies$|[#&]study=/.test(hash)) return "studies";
+  return /^#(?!a=).*=/.test(hash) ? null : "article";
+}
+
+/** The part of the article that the address names, if it is one. */
+function anchor() {
+  const { hash } = location;
+  return hash.length > 1 && !hash.includes("=") ? document.getElementById(hash.slice(1)) : null;
 }
 
 /** @param {typeof view} next */
@@ -229,13 +297,14 @@ async function open(name) {
     if (view !== name) return;
     document.title = opened.title;
     if (!wasOpen) opened.focus();
+    if (name === "article" && !wasOpen) anchor()?.scrollIntoView();
   } catch (failed) {
     delete made[name];
     byId(name).replaceChildren(el("p", { class: "notice", role: "alert" }, NOTICE.notLoaded(String(failed))));
   }
 }
 
-/** The style of a view: it is laid out once that is there. @param {Later} name */
+/** The style in a folder: what it is of is laid out once that is there. @param {string} name */
 function style(name) {
   const link = el("link", { rel: "stylesheet", href: new URL(`./${name}/style.css`, import.meta.url).href });
   const there = new Promise((resolve, reject) => {
@@ -253,7 +322,7 @@ function run() {
   page.setAttribute("aria-busy", "true");
   clearTimeout(staleTimer);
   staleTimer = setTimeout(() => page.classList.add("stale"), STALE_MS);
-  engine.run({
+  simulator().run({
     scenario: state.scenario,
     policies: state.shown,
     file: "file" in state.scenario.trace ? file : null,
@@ -308,6 +377,7 @@ function paint() {
   findingLine.textContent = finding(picture);
   for (const figure of figures) figure.update(picture, before);
   summaryTables.update(picture);
+  void look();
   const rate = picture[0]?.summary.workload.offered_requests_per_s;
   rateNote.textContent = rate === null || rate === undefined ? "" : UI.arrivalRate(rate);
   showDownloads();
@@ -348,7 +418,7 @@ function refused(error) {
 
 /** Runs what is left after a refusal, without a step for the back button to fall into. */
 function again() {
-  history.replaceState(null, "", toHash(state) || location.pathname + location.search);
+  history.replaceState(null, "", toHash(state));
   showState();
   run();
 }
@@ -375,7 +445,7 @@ function showDownloads() {
     button(UI.downloadSummaryJson, () => save("batchscope-summary.json", summaryJson(picture), "application/json")),
     ...picture.flatMap(({ policy }) => [
       " ",
-      button(UI.downloadRequests(policy), async () => save(`batchscope-requests-${policy}.csv`, await engine.csv(policy))),
+      button(UI.downloadRequests(policy), async () => save(`batchscope-requests-${policy}.csv`, await simulator().csv(policy))),
     ]),
   );
 }
@@ -417,6 +487,7 @@ byId("copy-link").addEventListener("click", async () => {
 // ---- Surroundings ------------------------------------------------------------------------------
 
 function redraw() {
+  void closer?.then((opened) => opened.redraw());
   for (const figure of figures) figure.redraw();
 }
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
@@ -431,8 +502,9 @@ addEventListener("afterprint", () => {
 });
 // Also fires for back and forward, since all that differs is the hash.
 addEventListener("popstate", () => {
-  const anchor = location.hash !== "" && laterView() === null && !location.hash.includes("=");
-  if (!anchor) readHash();
+  const part = anchor();
+  // A heading or figure of what is shown: the browser goes there by itself.
+  if (part === null || part.closest("[data-view]") === part || part.closest("[data-view]")?.getAttribute("data-view") !== view) readHash();
 });
 
 async function showVersion() {
@@ -442,6 +514,9 @@ async function showVersion() {
   byId("version").textContent = UI.version(version, commit);
 }
 
-engine = new Engine({ reply: receive, crashed });
 readHash();
 void showVersion();
+// After the first picture: what is kept for the next visit must not hold up this one.
+if ("serviceWorker" in navigator && isSecureContext) {
+  addEventListener("load", () => void navigator.serviceWorker.register(new URL("../sw.js", import.meta.url)).catch(() => {}));
+}

@@ -13,30 +13,51 @@ import { CHOICE, CONTROL, NOTICE, UI } from "./words.js";
 export const POLICIES = ["static-fifo", "dynamic", "multi-bin", "multi-bin-dynamic"];
 
 /**
- * A number that the reader sets with a slider over `stops` or, more finely, in a box.
- * @typedef {object} NumberControl
- * @property {"number"} kind
+ * What every control has.
+ * @typedef {object} Place
  * @property {string} id
- * @property {string} path where it stands in the Scenario
+ * @property {string} path where it stands in the settings
  * @property {string} group
+ * @property {(settings: any) => boolean} [shown] where it has no meaning, it is hidden
+ */
+
+/**
+ * A number that the reader sets with a slider over `stops` or, more finely, in a box.
+ * @typedef {object} NumberOnly
+ * @property {"number"} kind
  * @property {string} unit
  * @property {number} min
  * @property {number} max
  * @property {boolean} whole
  * @property {number[]} stops what the slider offers
+ * @property {string} [empty] what it means that nothing is set (null); without it, a number must be
  */
+/** @typedef {Place & NumberOnly} NumberControl */
 
 /**
  * One of a few; for `latency` the choices are whole objects.
- * @typedef {object} ChoiceControl
+ * @typedef {object} ChoiceOnly
  * @property {"choice"} kind
- * @property {string} id
- * @property {string} path
- * @property {string} group
  * @property {Record<string, unknown>} options by key; words.js has their names
+ * @property {(value: unknown) => string | undefined} [of] the key of a value, where it is not the
+ *   option that is the same
+ * @property {boolean} [wide] the choice stands below its name
  */
+/** @typedef {Place & ChoiceOnly} ChoiceControl */
 
-/** @typedef {NumberControl | ChoiceControl} Control */
+/** Yes or no. @typedef {Place & {kind: "switch"}} SwitchControl */
+
+/**
+ * A list that is written in one line.
+ * @typedef {object} ListOnly
+ * @property {"list"} kind
+ * @property {(value: any[]) => string} write
+ * @property {(text: string) => unknown[] | undefined} read undefined where the text is no such list
+ * @property {string} allowed
+ */
+/** @typedef {Place & ListOnly} ListControl */
+
+/** @typedef {NumberControl | ChoiceControl | SwitchControl | ListControl} Control */
 
 /** @type {(a: number, b: number) => number[]} */
 const steps = (a, b) => Array.from({ length: b - a + 1 }, (_, i) => a + i);
@@ -55,7 +76,7 @@ const decades = (low, high) => {
 
 const FLEETS = [...steps(1, 8), 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 64, 80, 100, 128];
 
-/** @type {readonly Control[]} */
+/** @type {readonly (NumberControl | ChoiceControl)[]} */
 export const CONTROLS = [
   { kind: "number", id: "gpus", path: "fleet.gpus", group: "fleet", unit: UI.unit.gpus, min: 1, max: 1024, whole: true, stops: FLEETS },
   { kind: "number", id: "timeScale", path: "workload.time_scale", group: "fleet", unit: UI.unit.times, min: 1e-3, max: 1e6, whole: false, stops: decades(0.1, 20_000) },
@@ -158,7 +179,7 @@ export function leaves(object, prefix = "") {
 
 const DEFAULT_LEAVES = leaves(DEFAULT_SCENARIO);
 /** Decided by the page or by the version, never by a link. */
-const NOT_IN_HASH = new Set(["version", "trace.synthetic.shape", "workload.closed_loop"]);
+const NOT_IN_HASH = new Set(["version", "trace.synthetic.shape", "workload.closed_loop", "engine"]);
 
 /** @type {(a: unknown, b: unknown) => boolean} */
 export const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
@@ -176,7 +197,7 @@ export function toHash(state) {
   }
   if (state.gpu !== undefined) parts.push(`gpu=${encodeURIComponent(state.gpu)}`);
   if (state.shown.length < POLICIES.length) parts.push(`show=${state.shown.join(",")}`);
-  return parts.length === 0 ? "" : `#${[`v=${DEFAULT_SCENARIO.version}`, ...parts].join("&")}`;
+  return `#${[`v=${DEFAULT_SCENARIO.version}`, ...parts].join("&")}`;
 }
 
 /** @param {unknown} value */

@@ -26,6 +26,28 @@ software: boolean, subgroups: boolean, subgroup_min: number, subgroup_max: numbe
 max_buffer_bytes: number, max_binding_bytes: number, };
 
 /**
+ * Who is turned away, and who goes.
+ */
+export type Admission = { 
+/**
+ * A request joins only if the blocks of its whole prompt are free, also where it takes no more
+ * than its first chunk's (vLLM's `scheduler_reserve_full_isl`, on since 0.19).
+ */
+whole_prompt_fits: boolean, 
+/**
+ * A request that finds so many waiting at its replica is rejected; absent means nobody is.
+ */
+max_waiting: number | null, 
+/**
+ * A request that was not admitted within this time of its arrival is gone, s.
+ */
+timeout_s: number | null, 
+/**
+ * Reject a request that can never fit into the cache, instead of refusing the whole run.
+ */
+reject_too_long: boolean, };
+
+/**
  * A dense decoder of the Llama family: grouped-query attention, SiLU-gated MLP, RMSNorm.
  */
 export type Architecture = { name: string, layers: number, 
@@ -84,9 +106,23 @@ token: number | null,
  */
 request: number | null, 
 /**
- * Both.
+ * All that are promised.
  */
-joint: number | null, };
+joint: number | null, 
+/**
+ * TTFT within its SLA; absent where none is promised, and for closed batches.
+ */
+ttft: number | null, };
+
+/**
+ * Attention of one layer, a column per number: a chunk of a prompt behind a context, beside sequences that
+ * decode with a context each.
+ */
+export type AttentionProfile = { prefill_chunk: Array<number>, kv_prefill: Array<number>, n_decode: Array<number>, 
+/**
+ * Of each sequence.
+ */
+kv_decode: Array<number>, time_us: Array<number>, };
 
 /**
  * Streaming reads.
@@ -104,6 +140,11 @@ working_set_bytes: number,
  * The same by timestamps, bytes/s, where the device has them and they make sense.
  */
 by_timestamps: number | null, };
+
+/**
+ * Every batch of a run, in order of its start; `first` is where its members begin among the requests.
+ */
+export type BatchColumns = { start_s: Float64Array, end_s: Float64Array, gpu: Uint16Array, bin: Uint8Array, first: Uint32Array, size: Uint32Array, longest_total: Uint32Array, longest_output: Uint32Array, };
 
 /**
  * How requests are sorted into bins.
@@ -255,6 +296,28 @@ memory_bytes: number, };
 export type CdfColumns = { latency_s: Float64Array, fraction: Float64Array, };
 
 /**
+ * What a model asks of the hardware of a replica, and what that can do at most (docs/MODEL.md,
+ * "Roofline").
+ */
+export type Ceiling = { 
+/**
+ * Weights that a step reads, bytes.
+ */
+weight_bytes: number, 
+/**
+ * Keys and values of a token, bytes.
+ */
+token_bytes: number, 
+/**
+ * Arithmetic of a token outside attention, and of a pair of tokens in it, FLOP.
+ */
+token_flops: number, pair_flops: number, 
+/**
+ * Peaks of a replica: FLOP/s and bytes/s.
+ */
+peak_flops: number, bandwidth_bytes_per_s: number, };
+
+/**
  * A whole step, measured and predicted.
  */
 export type Check = { sequences: number, context: number, prefill: number, 
@@ -284,6 +347,11 @@ worst_error: number,
  * What it may be at most; 0 where every bit has to be the twin's.
  */
 tolerance: number, };
+
+/**
+ * One class of requests.
+ */
+export type ClassFigures = { label: string, ttft_s: Distribution, e2e_s: Distribution, };
 
 /**
  * A [`Step`] in the closed-batch form, and how far that form is from the steps.
@@ -331,6 +399,135 @@ d0_s: number,
  * Per token of the step, decoded or of a prompt, s.
  */
 d1_s_per_token: number, };
+
+/**
+ * What only continuous batching has; absent parts are not modelled in this scenario.
+ */
+export type Continuous = { 
+/**
+ * Gaps between the tokens of a request, every one, ms; quantiles to within 0.4 %.
+ */
+tbt_ms: Distribution | null, 
+/**
+ * Share of these gaps within the token SLA.
+ */
+tbt_within_sla: number | null, 
+/**
+ * Requests that found too many waiting, that can never fit into the cache, and that gave up.
+ */
+rejected: number, too_long: number, timed_out: number, steps: number, 
+/**
+ * Decoding sequences of a step, mean over the steps.
+ */
+mean_batch: number, 
+/**
+ * Prompt tokens of a step, mean over the steps.
+ */
+mean_prompt_tokens: number, 
+/**
+ * Steps beyond the measurements of the latency model.
+ */
+steps_outside: number, 
+/**
+ * Model FLOP/s and bandwidth utilisation of busy replicas; absent without `ceiling`.
+ */
+mfu: number | null, mbu: number | null, kv: KvFigures, preemptions: number, 
+/**
+ * Tokens that were in the cache when their request was preempted and not when it joined again.
+ */
+recomputed_tokens: number, swapped_blocks: number, 
+/**
+ * Time of steps that copying took, s.
+ */
+swap_s: number, prefix: PrefixFigures | null, speculative: SpeculativeFigures | null, fairness: Fairness, statistics: Statistics, };
+
+/**
+ * A server with continuous batching, and how its replicas share the requests.
+ */
+export type ContinuousServer = { 
+/**
+ * What a step does with prompts, and who may join.
+ */
+rule: StepRule, 
+/**
+ * Who of those that wait comes first.
+ */
+order: QueueOrder, 
+/**
+ * Priority lowered per second of waiting: tokens of predicted output (`sjf`), levels
+ * (`priority`), no meaning otherwise; 0 lets a request wait for ever.
+ */
+ageing_per_s: number, 
+/**
+ * Classes of requests by the trace's log type; `priority` and `edf` look here.
+ */
+classes: Array<RequestClass>, 
+/**
+ * Only requests of one bin (`scheduler.bins`, by predicted output) share a replica at a time.
+ */
+bins: boolean, 
+/**
+ * A bin keeps its replica until a request of another bin has waited so long, s.
+ */
+bin_patience_s: number, 
+/**
+ * Most requests at work on a replica.
+ */
+max_sequences: number, 
+/**
+ * Most tokens of a step, decoded and of prompts.
+ */
+max_batched_tokens: number, kv: KvCache, speculative: Speculative | null, admission: Admission, router: Router, 
+/**
+ * GPUs that work together as one replica; `fleet.gpus` is a multiple. The latency must be that of
+ * such a group.
+ */
+tensor_parallel: number, 
+/**
+ * Time of a step.
+ */
+latency: StepLatencyModel, 
+/**
+ * What the model asks of the hardware, where known: MFU and MBU are shares of it.
+ */
+ceiling: Ceiling | null, 
+/**
+ * Requests at the beginning that no figure counts.
+ */
+warmup: Warmup, };
+
+/**
+ * Settings of the study.
+ */
+export type ContinuousStudy = { 
+/**
+ * The first seed.
+ */
+seed: number, 
+/**
+ * Seeds of each run: systems are compared seed by seed.
+ */
+seeds: number, 
+/**
+ * Of each run and GPU.
+ */
+requests_per_gpu: number, 
+/**
+ * Arrivals per second and GPU.
+ */
+rates_per_gpu: Array<number>, gpu_counts: Array<number>, 
+/**
+ * Bins where they are not varied.
+ */
+bins: number, 
+/**
+ * Bins where they are, at the middle rate on the first fleet.
+ */
+bin_counts: Array<number>, 
+/**
+ * A model that [`Architecture::preset`] knows, and a card that [`Card::preset`] knows.
+ */
+model: string, hardware: string, };
 
 /**
  * Settings of the study.
@@ -397,6 +594,36 @@ at_least_running: boolean,
 band_from_delta: boolean, };
 
 /**
+ * What an SLA controller did, batch by batch.
+ */
+export type ControllerColumns = { start_s: Float64Array, low: Float64Array, high: Float64Array, allowed: Uint32Array, size: Uint32Array, tau_s: Float64Array, };
+
+/**
+ * What decoding steps cost at best.
+ */
+export type Cost = { 
+/**
+ * The whole step, s, by number of sequences.
+ */
+step_s: Float64Array, 
+/**
+ * Of it, reading the caches, s.
+ */
+cache_s: Float64Array, 
+/**
+ * Of it, reading the weights, s.
+ */
+weights_s: number, weight_bytes: number, 
+/**
+ * Keys and values of a token, bytes.
+ */
+token_bytes: number, 
+/**
+ * Of the GPU, bytes, and the share of it that a server uses.
+ */
+memory_bytes: number, memory_share: number, };
+
+/**
  * What a GPU's data sheet allows the calibrated model at best.
  */
 export type DataSheet = { card: Card, 
@@ -447,7 +674,12 @@ sheets: Array<DataSheet>, };
 /**
  * A distribution over requests. Quantiles interpolate linearly between order statistics.
  */
-export type Distribution = { count: number, mean: number, p50: number, p90: number, p95: number, p99: number, max: number, };
+export type Distribution = { count: number, mean: number, p50: number, p90: number, p95: number, p99: number, p999: number, max: number, };
+
+/**
+ * How a fleet serves.
+ */
+export type Engine = "closed" | { "continuous": ContinuousServer };
 
 /**
  * The main figures of a run within the error of its step times.
@@ -493,9 +725,28 @@ n: number,
 samples: Array<[number, number]>, };
 
 /**
+ * Which of the blocks that nobody uses goes first.
+ */
+export type Eviction = "lru" | "lfu";
+
+/**
  * What to do with failed requests (0 output tokens).
  */
 export type Failed = "drop" | "keep";
+
+/**
+ * How differently requests fare by whose they are.
+ */
+export type Fairness = { 
+/**
+ * By log type, where the trace has several.
+ */
+classes: Array<ClassFigures>, 
+/**
+ * Jain's index (Jain, Chiu and Hawe 1984) over sessions of their mean latency per output token: 1 where
+ * all fare alike, 1/n where one has it all. Absent without sessions.
+ */
+sessions_jain: number | null, };
 
 /**
  * What a batch that ended tells the controller.
@@ -559,6 +810,11 @@ export type Format = "burstgpt" | "azure" | "mooncake" | "csv" | "jsonl";
 export type FromGpu = { "type": "ready", models: Array<GpuModel>, } | { "type": "opened", runId: number, adapter: Adapter, } | { "type": "planned", runId: number, plan: CalibratePlan, } | { "type": "progress", runId: number, progress: GpuProgress, } | { "type": "calibrated", runId: number, result: Described, } | { "type": "serving", runId: number, progress: ServeProgress, } | { "type": "served", runId: number, result: ServedLevels, } | { "type": "described", runId: number, result: Described, } | { "type": "derived", runId: number, derived: Derived, } | { "type": "ranged", runId: number, ranges: Array<PolicyRange>, } | { "type": "cancelled", runId: number, } | { "type": "error", runId: number, error: ErrorReport, } | { "type": "crashed", runId: number, message: string, };
 
 /**
+ * From the worker to the page.
+ */
+export type FromLab = { "type": "ready", version: string, } | { "type": "trace", runId: number, trace: TraceInfo, } | { "type": "progress", runId: number, stage: Stage, done: number, } | { "type": "result", runId: number, result: LabResult, } | { "type": "done", runId: number, elapsedMs: number, } | { "type": "cancelled", runId: number, } | { "type": "error", runId: number, error: ErrorReport, } | { "type": "csv", runId: number, blob: Blob, } | { "type": "steps", runId: number, blob: Blob, } | { "type": "seed", runId: number, seed: number, } | { "type": "latency", runId: number, latency: StepLatencyModel, } | { "type": "crashed", runId: number, message: string, };
+
+/**
  * From the coordinator to the page.
  */
 export type FromStudies = { "type": "ready", studies: Array<StudyInfo>, } | { "type": "planned", runId: number, runs: number, requests: number, } | { "type": "progress", runId: number, progress: StudyProgress, } | { "type": "said", runId: number, sentence: string, } | { "type": "done", runId: number, result: StudyResult, } | { "type": "recognised", runId: number, recognised: RecognisedFile, } | { "type": "reproduced", runId: number, result: ReproduceResult, } | { "type": "cancelled", runId: number, } | { "type": "error", runId: number, error: ErrorReport, } | { "type": "zip", runId: number, blob: Blob, } | { "type": "crashed", runId: number, message: string, };
@@ -566,7 +822,7 @@ export type FromStudies = { "type": "ready", studies: Array<StudyInfo>, } | { "t
 /**
  * From the worker to the page.
  */
-export type FromWorker = { "type": "ready", version: string, } | { "type": "trace", runId: number, trace: TraceInfo, } | { "type": "progress", runId: number, stage: Stage, done: number, } | { "type": "result", runId: number, result: RunResult, } | { "type": "done", runId: number, elapsedMs: number, } | { "type": "cancelled", runId: number, } | { "type": "error", runId: number, policy: Policy | null, error: ErrorReport, } | { "type": "csv", runId: number, policy: Policy, blob: Blob, } | { "type": "digests", runId: number, policy: Policy, digests: { [key in string]: string }, } | { "type": "seed", runId: number, seed: number, } | { "type": "crashed", runId: number, message: string, };
+export type FromWorker = { "type": "ready", version: string, } | { "type": "trace", runId: number, trace: TraceInfo, } | { "type": "progress", runId: number, stage: Stage, done: number, } | { "type": "result", runId: number, result: RunResult, } | { "type": "done", runId: number, elapsedMs: number, } | { "type": "cancelled", runId: number, } | { "type": "error", runId: number, error: ErrorReport, } | { "type": "csv", runId: number, policy: Policy, blob: Blob, } | { "type": "digests", runId: number, policy: Policy, digests: { [key in string]: string }, } | { "type": "timeline", runId: number, policy: Policy, batches: BatchColumns, requests: RequestColumns, } | { "type": "seed", runId: number, seed: number, } | { "type": "crashed", runId: number, message: string, };
 
 /**
  * A model that can be run.
@@ -641,6 +897,10 @@ e2e_s: Distribution | null,
  */
 request_tokens_per_s: Distribution | null, sla: Attainment, 
 /**
+ * From the first arrival to the last end, s.
+ */
+makespan_s: number, 
+/**
  * Requests that met every SLA, per second of makespan.
  */
 goodput_requests_per_s: number, 
@@ -703,6 +963,37 @@ prediction: Prediction | null,
 not_modelled: Array<string>, };
 
 /**
+ * A figure and its 95 % interval.
+ */
+export type Interval = { 
+/**
+ * Its path in `honest` or `continuous`, as in "honest.ttft_s.p99".
+ */
+figure: string, value: number, low: number, high: number, };
+
+/**
+ * Times of a model's kernels on one GPU, as they were measured.
+ */
+export type KernelProfile = { 
+/**
+ * Layers of the model; attention and most dense kernels run once in each.
+ */
+layers: number, attention: AttentionProfile, 
+/**
+ * By layer name: time over tokens of the step.
+ */
+dense: { [key in string]: KernelSweep }, 
+/**
+ * By layer name: time over sequences that are sampled.
+ */
+per_sequence: { [key in string]: KernelSweep }, };
+
+/**
+ * One kernel over one count.
+ */
+export type KernelSweep = { count: Array<number>, time_us: Array<number>, };
+
+/**
  * One kernel at one shape.
  */
 export type KernelTime = { 
@@ -732,6 +1023,71 @@ share_of_read: number, };
  * What a prediction is made of.
  */
 export type Kind = "published" | "oracle" | "noisy" | "prompt-only";
+
+/**
+ * Settings of the cache.
+ */
+export type KvCache = { 
+/**
+ * Tokens of a block.
+ */
+block_tokens: number, capacity: KvCapacity, 
+/**
+ * Share of the blocks that must stay free when a request joins; not where nobody is at work.
+ */
+watermark: number, preemption: Preemption, prefix: PrefixCache, };
+
+/**
+ * How many blocks a replica has.
+ */
+export type KvCapacity = "memory" | { "blocks": number } | "unlimited";
+
+/**
+ * The KV cache of a replica.
+ */
+export type KvFigures = { 
+/**
+ * Blocks of a replica; absent where there is no limit.
+ */
+blocks: number | null, 
+/**
+ * Most blocks in use on one replica.
+ */
+peak_blocks: number, 
+/**
+ * Most tokens in the cache of one replica.
+ */
+peak_tokens: number, 
+/**
+ * Tokens in the caches of all replicas, time average over the makespan.
+ */
+mean_tokens: number, 
+/**
+ * The same in bytes, by `memory.kv_gb_per_token`.
+ */
+peak_bytes: number, mean_bytes: number, };
+
+/**
+ * One run.
+ */
+export type LabJob = { 
+/**
+ * The page's name of it.
+ */
+key: string, scenario: Scenario, 
+/**
+ * Puts a model on the GPUs first.
+ */
+on: Placement | null, };
+
+/**
+ * What a run with continuous batching left.
+ */
+export type LabResult = { key: string, summary: Summary, cdfs: ServedCdfColumns, series: ServedSeriesColumns, 
+/**
+ * Time in the simulator, without breaks, ms.
+ */
+simulated_ms: number, };
 
 /**
  * Requests with a label.
@@ -1008,6 +1364,15 @@ export type Place = { sequences: number,
 context: number, seconds: number, };
 
 /**
+ * A model on GPUs by data sheet, as `--model`, `--hardware` and `--precision` say it.
+ */
+export type Placement = { model: string, hardware: string, precision: Precision, 
+/**
+ * Share of a GPU's memory that the server may use, above 0 and at most 1.
+ */
+memory_share: number, };
+
+/**
  * A step's time, composed of its kernels' times.
  */
 export type Point = { 
@@ -1083,6 +1448,46 @@ exponent: number, scale: number,
 max_tokens: number, };
 
 /**
+ * What becomes of a request whose blocks are taken away.
+ */
+export type Preemption = "recompute" | { "swap": { 
+/**
+ * Of each direction, GB/s.
+ */
+gb_per_s: number, } };
+
+/**
+ * Which blocks are kept for prompts that begin alike.
+ */
+export type PrefixCache = { reuse: PrefixReuse, eviction: Eviction, 
+/**
+ * What the eviction of one block costs the step that needs it, s.
+ */
+eviction_s: number, };
+
+/**
+ * The prefix cache.
+ */
+export type PrefixFigures = { 
+/**
+ * Tokens found over prompt tokens looked up, when requests join for the first time.
+ */
+hit_rate: number | null, looked_up_tokens: number, found_tokens: number, 
+/**
+ * Blocks with content that were taken for something else.
+ */
+evictions: number, 
+/**
+ * What that cost, s.
+ */
+eviction_s: number, };
+
+/**
+ * What two requests can share.
+ */
+export type PrefixReuse = "off" | "own" | "hashes" | "sessions";
+
+/**
  * Published metrics of one run; the names are part of the `--json` contract.
  */
 export type Published = { token_violations: number, request_violations: number, 
@@ -1118,6 +1523,11 @@ tokens_per_s: number, requests_per_s: number,
  * Requests without token violation over the makespan.
  */
 capacity_qps_under_sla: number, };
+
+/**
+ * Who of those that wait comes first; requests that were preempted come before them.
+ */
+export type QueueOrder = "fcfs" | "sjf" | "edf" | "priority";
 
 /**
  * What a reader found and what it mended; shown to the person, never swallowed.
@@ -1225,9 +1635,31 @@ errata: Array<FileErratum>,
 figures: Array<ReproducedFigure>, };
 
 /**
+ * A class of requests.
+ */
+export type RequestClass = { 
+/**
+ * The trace's log type.
+ */
+label: string, 
+/**
+ * Lower comes first; requests of no class have 0.
+ */
+level: number, 
+/**
+ * From arrival, s; absent means the request SLA.
+ */
+deadline_s: number | null, };
+
+/**
  * Every request of a run, batch by batch; `predicted_tokens` is empty for policies without bins.
  */
 export type RequestColumns = { row: Uint32Array, arrival_s: Float64Array, start_s: Float64Array, end_s: Float64Array, prompt_tokens: Uint32Array, output_tokens: Uint32Array, predicted_tokens: Uint32Array, batch: Uint32Array, gpu: Uint32Array, };
+
+/**
+ * How arriving requests are spread over the replicas.
+ */
+export type Router = "round-robin" | "random" | "least-requests" | "least-work" | "power-of-two" | "bin-affinity" | "prefix-affinity" | "session-sticky";
 
 /**
  * One scheduler's run: its figures, ready to draw.
@@ -1237,6 +1669,15 @@ export type RunResult = { policy: Policy, summary: Summary, cdf: CdfColumns, ser
  * Time in the simulator, without figures and messages, ms.
  */
 simulated_ms: number, };
+
+/**
+ * Something that a reader must know before trusting a figure.
+ */
+export type RunWarning = { 
+/**
+ * Stable: short-run, unsettled, correlated, warm-up, outside-measurements.
+ */
+code: string, message: string, };
 
 /**
  * What is known of one workload; a metric that is not there is not modelled or was not measured.
@@ -1275,7 +1716,7 @@ measured: MeasuredLevels | null, };
 /**
  * Everything that decides a run's outcome, besides the trace's rows themselves.
  */
-export type Scenario = { version: number, trace: Source, workload: Workload, predictor: Predictor, scheduler: Scheduler, fleet: Fleet, latency: Latency, memory: Memory, sla: Sla, 
+export type Scenario = { version: number, trace: Source, workload: Workload, predictor: Predictor, scheduler: Scheduler, engine: Engine, fleet: Fleet, latency: Latency, memory: Memory, sla: Sla, 
 /**
  * Seeds every random choice: the generator's, the predictor's, the users' think times.
  */
@@ -1382,6 +1823,11 @@ elapsed_s: number, };
 export type Served = "round-robin" | "longest-queue";
 
 /**
+ * Distributions: ascending times, s, and shares below them.
+ */
+export type ServedCdfColumns = { ttft_s: Float64Array, ttft_fraction: Float64Array, latency_s: Float64Array, latency_fraction: Float64Array, tbt_s: Float64Array, tbt_fraction: Float64Array, };
+
+/**
  * One load, predicted and where a device served it too, measured.
  */
 export type ServedComparison = { predicted: ServedLoad, measured: ServedLoad | null, 
@@ -1470,9 +1916,18 @@ context: number,
 prefill: number, };
 
 /**
+ * Time averages of all replicas together.
+ */
+export type ServedSeriesColumns = { 
+/**
+ * Middle of each interval, s.
+ */
+t_s: Float64Array, waiting: Float64Array, running: Float64Array, kv_blocks: Float64Array, kv_tokens: Float64Array, busy: Float64Array, };
+
+/**
  * The parts of a scenario that describe a server.
  */
-export type Server = { predictor: Predictor, scheduler: Scheduler, fleet: Fleet, latency: Latency, memory: Memory, sla: Sla, };
+export type Server = { predictor: Predictor, scheduler: Scheduler, engine: Engine, fleet: Fleet, latency: Latency, memory: Memory, sla: Sla, };
 
 /**
  * What the generated requests look like.
@@ -1505,6 +1960,10 @@ token_ms: number,
  */
 request_s: number, 
 /**
+ * From arrival to the first token, s; absent means that nothing is promised.
+ */
+ttft_s: number | null, 
+/**
  * What counts as a token violation among the published metrics; the honest ones always use
  * each request's own time per output token.
  */
@@ -1521,9 +1980,53 @@ export type SlaMode = "strict" | "default" | "loose";
 export type Source = { "file": { name: string, format: Format | null, } } | { "synthetic": Synthetic };
 
 /**
+ * How a draft proposes and how often it is right.
+ */
+export type Speculative = { 
+/**
+ * Tokens that are proposed for each sequence in each step.
+ */
+draft_tokens: number, 
+/**
+ * Chance that a proposed token is accepted, if all before it were: of the first position, the
+ * second, ...; the last value holds for all that follow.
+ */
+acceptance: Array<number>, 
+/**
+ * Time that the draft takes for one token of all sequences, s.
+ */
+draft_s: number, 
+/**
+ * And on top for each sequence, s.
+ */
+draft_s_per_sequence: number, };
+
+/**
+ * Speculative decoding.
+ */
+export type SpeculativeFigures = { proposed: number, accepted: number, 
+/**
+ * Accepted over proposed tokens.
+ */
+accept_rate: number | null, };
+
+/**
  * What a run is busy with.
  */
 export type Stage = "reading" | "simulating";
+
+/**
+ * The statistics of a run.
+ */
+export type Statistics = { 
+/**
+ * Requests at the beginning that no figure counts.
+ */
+warmup_requests: number, 
+/**
+ * Parts of the run that the intervals come from.
+ */
+parts: number, intervals: Array<Interval>, warnings: Array<RunWarning>, };
 
 /**
  * Statistics of a trace as it stands in the file: failed requests included, time not scaled.
@@ -1593,9 +2096,9 @@ median_size: number,
 p95_size: number, };
 
 /**
- * `t_step(b, C, p) = c2 C + max(c0 + c1 b + c3 p, compute)` for a step that decodes one token of each
- * of `b` sequences whose contexts have `C` tokens together, and processes `p` prompt tokens
- * (docs/MODEL.md, "Step latency").
+ * `t_step = c2 C + c4 A + max(c0 + c1 b + c3 p, compute)` for a step that decodes one token of each
+ * of `b` sequences whose contexts have `C` tokens together, and processes `p` prompt tokens, which
+ * attend to `A` tokens together (docs/MODEL.md, "Step latency").
  */
 export type StepLatency = { 
 /**
@@ -1615,9 +2118,41 @@ c2_s_per_context_token: number,
  */
 c3_s_per_prefill_token: number, 
 /**
+ * Per pair of a prompt token and a token that it attends to, its own included, s; 0 in a
+ * calibration, which measures short prompts.
+ */
+c4_s_per_prefill_pair: number, 
+/**
  * The branch that arithmetic bounds, where the measurements show one.
  */
 compute: Compute | null, };
+
+/**
+ * A model of step times and its numbers.
+ */
+export type StepLatencyModel = { "linear": StepLatency } | { "table": StepTable } | { "profile": KernelProfile };
+
+/**
+ * How a step is put together.
+ */
+export type StepRule = "orca" | "vllm" | "sarathi" | "closed";
+
+/**
+ * Measured steps, a column per number.
+ */
+export type StepTable = { 
+/**
+ * Decoding sequences.
+ */
+sequences: Array<number>, 
+/**
+ * Their contexts together, tokens.
+ */
+context: Array<number>, 
+/**
+ * Prompt tokens processed besides.
+ */
+prefill: Array<number>, time_ms: Array<number>, };
 
 /**
  * Which steps to run.
@@ -1648,7 +2183,7 @@ optimal_gpus: number | null, optimal_bins: number | null, sla: SlaMode, };
 /**
  * A study with its settings, as `batchscope study NAME` and the page make it.
  */
-export type Study = { "stress-v2": StressV2 } | { "three-step": ThreeStep } | { "two-step": TwoStep } | { "saturation": Saturation } | { "contract": Contract } | { "paper": Paper };
+export type Study = { "stress-v2": StressV2 } | { "three-step": ThreeStep } | { "two-step": TwoStep } | { "saturation": Saturation } | { "contract": Contract } | { "paper": Paper } | { "continuous": ContinuousStudy };
 
 /**
  * A file as the module hands it out.
@@ -1741,7 +2276,15 @@ scenario: Scenario, workload: WorkloadReport,
 /**
  * The bins that were used, `[lower, upper)` in tokens; empty for policies without bins.
  */
-bins: Array<[number, number]>, published: Published, honest: Honest, };
+bins: Array<[number, number]>, 
+/**
+ * Absent with continuous batching: the studies define their figures on closed batches.
+ */
+published: Published | null, honest: Honest, 
+/**
+ * What only continuous batching has.
+ */
+continuous: Continuous | null, };
 
 /**
  * A generated trace.
@@ -1796,6 +2339,15 @@ export type Times = { avg: number | null, p50: number | null, p95: number | null
 export type ToGpu = { "type": "open", runId: number, } | { "type": "plan", runId: number, options: CalibrateOptions, } | { "type": "calibrate", runId: number, options: CalibrateOptions, } | { "type": "serve", runId: number, calibration: Calibration, users: Array<number>, load: Partial<ServeLoad>, measure: boolean, } | { "type": "cancel", runId: number, } | { "type": "read", runId: number, name: string, text: string, } | { "type": "describe", runId: number, calibration: Calibration, } | { "type": "derive", runId: number, calibration: Calibration, scenario: Scenario, policies: Array<Policy>, file: TraceFile | null, } | { "type": "range", runId: number, summaries: Array<Summary>, file: TraceFile | null, error: number, };
 
 /**
+ * From the page to the worker.
+ */
+export type ToLab = { "type": "run", runId: number, runs: Array<LabJob>, 
+/**
+ * Keys of outcomes that are still shown; the others are forgotten.
+ */
+keep: Array<string>, file: TraceFile | null, } | { "type": "cancel", runId: number, } | { "type": "csv", runId: number, run: LabJob, file: TraceFile | null, } | { "type": "steps", runId: number, run: LabJob, file: TraceFile | null, } | { "type": "seed", runId: number, } | { "type": "latency", runId: number, name: string, text: string, };
+
+/**
  * From the page to the coordinator.
  */
 export type ToStudies = { "type": "list", } | { "type": "plan", runId: number, job: StudyJob, } | { "type": "run", runId: number, job: StudyJob, 
@@ -1811,7 +2363,7 @@ runners: number, } | { "type": "cancel", runId: number, } | { "type": "zip", run
 /**
  * From the page to the worker.
  */
-export type ToWorker = { "type": "run", runId: number, scenario: Scenario, policies: Array<Policy>, file: TraceFile | null, } | { "type": "cancel", runId: number, } | { "type": "csv", runId: number, policy: Policy, } | { "type": "digests", runId: number, policy: Policy, } | { "type": "seed", runId: number, };
+export type ToWorker = { "type": "run", runId: number, scenario: Scenario, policies: Array<Policy>, file: TraceFile | null, } | { "type": "cancel", runId: number, } | { "type": "csv", runId: number, policy: Policy, } | { "type": "digests", runId: number, policy: Policy, } | { "type": "timeline", runId: number, policy: Policy, } | { "type": "seed", runId: number, };
 
 /**
  * The published definitions of a token violation.
@@ -1854,6 +2406,11 @@ export type Utilization = { mean: number, min: number, max: number, per_gpu: Arr
  * Which published controller.
  */
 export type Variant = "off" | "nov24" | "nov29" | "paper";
+
+/**
+ * Requests at the beginning that no figure counts, in twentieths of all.
+ */
+export type Warmup = "none" | "auto" | { "share": number };
 
 /**
  * Something that a reader must know before trusting the numbers.

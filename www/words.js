@@ -313,9 +313,9 @@ export const FIGURE = {
     rows: "time",
     unit: "per batch",
     sentence: /** @param {RunResult[]} results */ (results) => {
-      const [low, high] = extremes(results, (r) => r.summary.published.avg_batch);
+      const [low, high] = extremes(results, (r) => r.summary.published?.avg_batch ?? NaN);
       if (low === undefined || high === undefined) return "";
-      const mean = /** @param {RunResult} r */ (r) => number(r.summary.published.avg_batch);
+      const mean = /** @param {RunResult} r */ (r) => number(r.summary.published?.avg_batch ?? NaN);
       const waste = extremes(results, (r) => r.summary.honest.padding_waste ?? NaN);
       const least = waste[0];
       const tail =
@@ -380,7 +380,7 @@ function extremes(results, value) {
 const honest = (pick) => (result) => pick(result.summary.honest) ?? null;
 
 /** @type {(pick: (published: import("./types.js").Published) => number) => Row["value"]} */
-const published = (pick) => (result) => pick(result.summary.published);
+const published = (pick) => (result) => (result.summary.published === null ? null : pick(result.summary.published));
 
 export const TABLE = {
   metric: "Metric",

@@ -1,15 +1,20 @@
 // What a reader downloads, in bytes as a server with gzip sends them: the page, and what is loaded
-// once the studies or the calibration are opened. `node sizes.mjs SITE` prints all.
+// once the studies, the laboratory or the calibration are opened. `node sizes.mjs SITE` prints all, with
+// --list the names of the page's own files.
 
 import { readFileSync, readdirSync } from "node:fs";
 import { join, relative, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 
-/** Nothing in these folders of the site is loaded before that view is opened. */
+/** Nothing in these folders of the site is loaded before that view is opened; the laboratory takes the studies' module. */
 const LATER = {
   studies: ["pkg-studies", "www/studies", "vendor/fflate", "docs"],
+  lab: ["www/lab"],
   calibrate: ["pkg-gpu", "www/calibrate"],
+  closer: ["www/simulator"],
+  // Of the package, not of the page.
+  element: ["www/article/element.js"],
 };
 
 /** @typedef {"page" | keyof typeof LATER} Part */
@@ -20,14 +25,15 @@ const LATER = {
  * @returns {Record<Part, Map<string, number>>}
  */
 export function files(site) {
-  const parts = { page: new Map(), studies: new Map(), calibrate: new Map() };
+  const parts = /** @type {Record<Part, Map<string, number>>} */ (Object.fromEntries(["page", ...Object.keys(LATER)].map((part) => [part, new Map()])));
   for (const entry of readdirSync(site, { recursive: true, withFileTypes: true })) {
     if (!entry.isFile() || entry.name.endsWith(".d.ts")) continue;
     const path = join(entry.parentPath, entry.name);
     const name = relative(site, path).split(sep).join("/");
     /** @param {string[]} folders */
-    const within = (folders) => folders.some((folder) => name.startsWith(`${folder}/`));
-    const part = within(LATER.studies) ? "studies" : within(LATER.calibrate) ? "calibrate" : "page";
+    const within = (folders) => folders.some((folder) => name === folder || name.startsWith(`${folder}/`));
+    const later = Object.entries(LATER).find(([, folders]) => within(folders))?.[0];
+    const part = /** @type {Part} */ (later ?? "page");
     parts[part].set(name, gzipSync(readFileSync(path), { level: 9 }).length);
   }
   return parts;
@@ -35,16 +41,17 @@ export function files(site) {
 
 /** The sum of each part. @param {string} site @returns {Record<Part, number>} */
 export function sizes(site) {
-  const { page, studies, calibrate } = files(site);
   /** @param {Map<string, number>} part */
   const sum = (part) => [...part.values()].reduce((a, b) => a + b, 0);
-  return { page: sum(page), studies: sum(studies), calibrate: sum(calibrate) };
+  return /** @type {Record<Part, number>} */ (Object.fromEntries(Object.entries(files(site)).map(([name, part]) => [name, sum(part)])));
 }
 
 const [, script, site] = process.argv;
-if (script === fileURLToPath(import.meta.url) && site !== undefined) {
-  const { page, studies, calibrate } = sizes(site);
+if (script === fileURLToPath(import.meta.url) && site !== undefined && process.argv.includes("--list")) {
+  console.log(JSON.stringify([...files(site).page.keys()].sort()));
+} else if (script === fileURLToPath(import.meta.url) && site !== undefined) {
+  const { page, studies, lab, calibrate } = sizes(site);
   /** @param {number} bytes */
   const kB = (bytes) => (bytes / 1000).toFixed(1);
-  console.log(`   ${kB(page)} kB with gzip; the studies, once opened, ${kB(studies)} kB more; the calibration ${kB(calibrate)} kB more`);
+  console.log(`   ${kB(page)} kB with gzip; the studies, once opened, ${kB(studies)} kB more; the laboratory ${kB(lab)} kB beside their module; the calibration ${kB(calibrate)} kB more`);
 }

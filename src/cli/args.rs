@@ -10,9 +10,13 @@ use super::studies::StudyCommand;
 use crate::Error;
 use crate::latency::architecture::{Architecture, Precision};
 use crate::latency::roofline::Card;
-use crate::scenario::{ClosedLoop, Preset, Scenario, Source};
+use crate::scenario::{ClosedLoop, MAX_BATCH, Preset, Scenario, Source};
+use crate::sched::continuous::kv::Reuse;
+use crate::sched::continuous::router::Router;
+use crate::sched::continuous::{Order, Rule};
 use crate::sched::{Boundaries, Policy};
 use crate::study::capacity::Which;
+use crate::study::execution::MAX_REPLICATIONS;
 use crate::trace::{Failed, Format, predict};
 
 #[derive(Parser)]
@@ -42,8 +46,15 @@ pub enum Command {
     Study(Box<StudyCommand>),
     /// Check published figures against the file they were computed from.
     Reproduce(ReproduceArgs),
+    /// Run two scenarios on the same seeds and say how their figures differ, with intervals.
+    Compare(CompareArgs),
     /// Run one scenario per line of standard input; print one outcome per line, in order.
     Sweep(SweepArgs),
+    /// Make the latency of a step out of measurements or data sheets, for `--step-latency`.
+    #[command(subcommand)]
+    Latency(LatencyCommand),
+    /// Hold the simulator against theory, and against a run of a real server.
+    Validate(ValidateArgs),
     /// Fit the closed-batch latency model to a grid of measured batch times.
     Fit(FitArgs),
     /// List this machine's GPUs, and check what they compute.
@@ -56,6 +67,93 @@ pub enum Command {
     Roofline(RooflineArgs),
     /// Users against a server with continuous joining: what they get, from a calibration.
     Serve(Box<ServeArgs>),
+}
+
+#[derive(Subcommand)]
+pub enum LatencyCommand {
+    /// From kernel profiles: three CSV files.
+    Profile {
+        /// prefill_chunk, kv_prefill, n_decode, kv_decode, time_us of one layer.
+        #[arg(long, value_name = "CSV")]
+        attention: PathBuf,
+        /// layer, tokens, time_us.
+        #[arg(long, value_name = "CSV")]
+        dense: PathBuf,
+        /// layer, sequences, time_us.
+        #[arg(long, value_name = "CSV")]
+        per_sequence: PathBuf,
+        /// Layers of the model.
+        #[arg(long, value_name = "N", value_parser = count(1, 1024))]
+        layers: u32,
+    },
+    /// From measured steps: a CSV with batch, context (of all sequences), prefill and time_ms.
+    Table { csv: PathBuf },
+    /// Fit the linear step to measured steps and to results of serving benchmarks.
+    ///
+    /// A file is CSV (as for `table`), or the JSON that vllm bench serve, guidellm or aiperf leave. Several files
+    /// are fitted together: a sweep over the load, with two lengths of prompts or outputs at least.
+    Fit {
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// Write the fitted step, for --step-latency, to this file.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// Write every point with its residual as CSV.
+        #[arg(long, value_name = "FILE")]
+        residuals: Option<PathBuf>,
+        /// Print fit and points as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Parser)]
+pub struct CompareArgs {
+    /// The scenario that is compared with; "-" is standard input.
+    pub a: PathBuf,
+    /// The scenario whose figures are said to differ.
+    pub b: PathBuf,
+    /// Seeds that both run with, one after another from --seed on.
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = count(1, MAX_REPLICATIONS))]
+    pub replications: u32,
+    /// First seed; default: that of A.
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u32>,
+    /// Replay this file in both, instead of what they say.
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
+    /// Threads; default: one per core.
+    #[arg(long, value_name = "N", value_parser = jobs)]
+    pub jobs: Option<usize>,
+    /// Print every figure as JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Write every figure as CSV.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+#[derive(Parser)]
+pub struct ValidateArgs {
+    /// Folder with the log of a vLLM run and the kernel profiles of its GPU: run_requests.jsonl,
+    /// run_meta.json, run_timeseries.csv, profile_attention.csv, profile_dense.csv and
+    /// profile_per_sequence.csv.
+    #[arg(long, value_name = "DIR")]
+    pub run: Option<PathBuf>,
+    /// Measurements of Splitwise (perf_model.csv): how far a fit to three quarters of them is off on the rest.
+    #[arg(long, value_name = "CSV")]
+    pub splitwise: Option<PathBuf>,
+    /// Layers of the run's model.
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = count(1, 1024))]
+    pub layers: u32,
+    /// The run's model and GPU, for the same with a data sheet alone.
+    #[arg(long, value_name = "MODEL", default_value = "llama-3.1-8b", value_parser = model)]
+    pub model: Architecture,
+    #[arg(long, value_name = "NAME", default_value = "rtx-4090", value_parser = card)]
+    pub hardware: Card,
+    /// Write the report here instead of printing it; with --run, figure and table beside it.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
 }
 
 #[derive(Subcommand)]
@@ -100,6 +198,45 @@ pub struct ScenarioArgs {
     /// ("-" for standard input); memory stays the scenario's.
     #[arg(long, value_name = "CALIBRATION")]
     pub latency: Option<PathBuf>,
+    /// Continuous batching instead of closed batches, with this rule for a step.
+    #[arg(long, value_name = "RULE")]
+    pub rule: Option<RuleArg>,
+    /// Who of those that wait comes first, with continuous batching.
+    #[arg(long, value_name = "ORDER")]
+    pub order: Option<OrderArg>,
+    /// How requests are spread over replicas, with continuous batching.
+    #[arg(long, value_name = "ROUTER")]
+    pub router: Option<RouterArg>,
+    /// Only requests of one bin share a replica at a time, with continuous batching.
+    #[arg(long)]
+    pub share_bins: bool,
+    /// Most requests at work on a replica, with continuous batching.
+    #[arg(long, value_name = "N", value_parser = count(1, MAX_BATCH))]
+    pub max_sequences: Option<u32>,
+    /// Most tokens of a step, with continuous batching.
+    #[arg(long, value_name = "N", value_parser = count(1, 1 << 24))]
+    pub max_batched_tokens: Option<u32>,
+    /// Blocks of a replica's KV cache, with continuous batching.
+    #[arg(long, value_name = "N", value_parser = count(1, 1 << 30))]
+    pub kv_blocks: Option<u32>,
+    /// What a request can find in the prefix cache, with continuous batching.
+    #[arg(long, value_name = "WHAT")]
+    pub reuse: Option<ReuseArg>,
+    /// Continuous batching with this latency of a step, as `batchscope latency` writes it.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["latency", "model"])]
+    pub step_latency: Option<PathBuf>,
+    /// Continuous batching of this model, on --hardware: latency, memory and peaks of a data sheet.
+    #[arg(long, value_name = "MODEL", requires = "hardware", conflicts_with = "latency", value_parser = model)]
+    pub model: Option<Architecture>,
+    /// The GPU of --model.
+    #[arg(long, value_name = "NAME", requires = "model", value_parser = card)]
+    pub hardware: Option<Card>,
+    /// How the weights of --model are stored [default: f16].
+    #[arg(long, value_name = "P", requires = "model")]
+    pub precision: Option<PrecisionArg>,
+    /// GPUs that share --model as one replica [default: 1].
+    #[arg(long, value_name = "N", requires = "model", value_parser = count(1, 1024))]
+    pub tensor_parallel: Option<u32>,
     /// Failed requests (0 output tokens): leave out, or serve as the published studies did.
     #[arg(long, value_name = "WHAT")]
     pub failed: Option<FailedArg>,
@@ -159,6 +296,9 @@ pub struct RunArgs {
     /// Write a row per batch.
     #[arg(long, value_name = "FILE")]
     pub batches_csv: Option<PathBuf>,
+    /// Write the steps of continuous batching for a trace viewer (Perfetto, chrome://tracing).
+    #[arg(long, value_name = "FILE")]
+    pub chrome_trace: Option<PathBuf>,
 }
 
 #[derive(Parser)]
@@ -484,6 +624,34 @@ choice!(PolicyArg, Policy, [
     Policy::MultiBin => "multi-bin", "the paper: bins that wait for a full batch";
     Policy::MultiBinDynamic => "multi-bin-dynamic", "bins, each with its own batch size";
 ]);
+choice!(RuleArg, Rule, [
+    Rule::Orca => "orca", "prompts first and whole, decoding beside them";
+    Rule::Vllm => "vllm", "vLLM v1: running requests first, prompts in chunks";
+    Rule::Sarathi => "sarathi", "the same, and a prompt has its blocks before it begins";
+    Rule::Closed => "closed", "closed batches on the same clock: nobody joins before all have left";
+]);
+choice!(OrderArg, Order, [
+    Order::Fcfs => "fcfs", "in order of arrival";
+    Order::Sjf => "sjf", "the shortest predicted output";
+    Order::Edf => "edf", "the earliest deadline";
+    Order::Priority => "priority", "the lowest level of its class";
+]);
+choice!(RouterArg, Router, [
+    Router::RoundRobin => "round-robin", "one after the other";
+    Router::Random => "random", "any";
+    Router::LeastRequests => "least-requests", "the fewest requests";
+    Router::LeastWork => "least-work", "the fewest prompt and predicted tokens";
+    Router::PowerOfTwo => "power-of-two", "of two at random the one with fewer requests";
+    Router::BinAffinity => "bin-affinity", "each bin has replicas of its own";
+    Router::PrefixAffinity => "prefix-affinity", "the one with most of the prompt in its cache";
+    Router::SessionSticky => "session-sticky", "a session stays where it is";
+]);
+choice!(ReuseArg, Reuse, [
+    Reuse::Off => "off", "nothing";
+    Reuse::Own => "own", "a preempted request what it had";
+    Reuse::Hashes => "hashes", "and prompts the blocks whose hashes the trace gives";
+    Reuse::Sessions => "sessions", "and a request what the one before it in its session left";
+]);
 choice!(BoundariesArg, Boundaries, [
     Boundaries::EqualMassOutputs => "equal-mass-outputs", "quantiles of the true outputs";
     Boundaries::EqualMassPredictions => "equal-mass-predictions", "quantiles of the predictions";
@@ -520,6 +688,10 @@ mod tests {
         check(|a: &FailedArg| a.0);
         check(|a: &PolicyArg| a.0);
         check(|a: &WhichArg| a.0);
+        check(|a: &RuleArg| a.0);
+        check(|a: &OrderArg| a.0);
+        check(|a: &RouterArg| a.0);
+        check(|a: &ReuseArg| a.0);
         check(|a: &BoundariesArg| a.0);
         check(|a: &PredictorArg| a.0);
         check(|a: &PrecisionArg| a.0);

@@ -7,9 +7,10 @@ use serde::Serialize;
 use super::args::ScenarioArgs;
 use super::table::{self, percent, short};
 use super::{files, run};
-use crate::latency::ClosedForm;
 use crate::latency::calibration::{Calibration, Warning};
+use crate::latency::{ClosedForm, StepLatency};
 use crate::metrics::Summary;
+use crate::scenario::Engine;
 use crate::study::calibrated::{self, ErrorRange, Moved};
 use crate::{Error, Scenario, Trace};
 
@@ -52,6 +53,12 @@ pub fn put_on(
         return Ok(None);
     };
     let calibration = read(path)?;
+    if let Engine::Continuous(server) = &mut scenario.engine {
+        // It serves step by step: no closed form, and no error of one.
+        server.latency = StepLatency::Linear(calibration.fit.model);
+        scenario.validate()?;
+        return Ok(None);
+    }
     let form = calibrated::put_on(&calibration, trace, scenario)?;
     Ok(Some(Calibrated { calibration, form }))
 }

@@ -10,7 +10,7 @@ use crate::scenario::Source;
 use crate::study::capacity::{
     Estimate, Fewest, Highest, Promise, Replication, Simulate, fewest_gpus,
 };
-use crate::study::execution::MAX_REPLICATIONS;
+use crate::study::execution::check_replications;
 use crate::{Error, Scenario};
 
 /// The answer to "how high a rate".
@@ -28,13 +28,7 @@ pub fn capacity(args: CapacityArgs) -> Result<(), Error> {
         which: args.of.0,
         share: args.attainment,
     };
-    if !(1..=MAX_REPLICATIONS).contains(&args.replications) {
-        return Err(Error::BadField {
-            field: "replications".to_owned(),
-            value: args.replications.to_string(),
-            allowed: format!("a whole number from 1 to {MAX_REPLICATIONS}"),
-        });
-    }
+    check_replications(args.replications)?;
     if args.scenario.rate.is_some() && !args.fewest_gpus {
         return Err(Error::Contradiction {
             what: "--rate".to_owned(),
@@ -80,7 +74,7 @@ pub fn capacity(args: CapacityArgs) -> Result<(), Error> {
         .as_ref()
         .map_or_else(String::new, |c| c.about(None).text(&scenario));
     let jobs = args.jobs.unwrap_or_else(pool::default_jobs);
-    let replications = each(jobs, 0..args.replications, |index| {
+    let replications = pool::in_order(jobs, 0..args.replications, |index| {
         let trace = match &shared {
             Some(trace) => trace.clone(),
             None => {
@@ -98,7 +92,7 @@ pub fn capacity(args: CapacityArgs) -> Result<(), Error> {
     let simulate: Simulate<'_> = &run::replay_quietly;
     if let (true, Some(rate)) = (args.fewest_gpus, args.scenario.rate) {
         let found = fewest_gpus(rate, promise, |gpus| {
-            each(jobs, replications.iter(), |(trace, replication)| {
+            pool::in_order(jobs, replications.iter(), |(trace, replication)| {
                 replication.attempt(trace, rate, gpus, simulate)
             })
         })?;
@@ -106,9 +100,10 @@ pub fn capacity(args: CapacityArgs) -> Result<(), Error> {
             table::fewest(f, &promise) + &note
         });
     }
-    let highest: Vec<Highest> = each(jobs, replications.iter(), |(trace, replication)| {
-        replication.highest_rate(trace, simulate)
-    })?;
+    let highest: Vec<Highest> =
+        pool::in_order(jobs, replications.iter(), |(trace, replication)| {
+            replication.highest_rate(trace, simulate)
+        })?;
     let rates: Option<Vec<f64>> = highest
         .iter()
         .map(|h| match h {
@@ -123,21 +118,6 @@ pub fn capacity(args: CapacityArgs) -> Result<(), Error> {
     show(args.json, &found, |f| {
         table::highest_rate(f.rate_per_s, &f.replications, &scenario, &promise) + &note
     })
-}
-
-/// Results in the order of the items; the first error ends the work.
-fn each<T: Send, R: Send>(
-    jobs: usize,
-    items: impl Iterator<Item = T> + Send,
-    work: impl Fn(T) -> Result<R, Error> + Sync,
-) -> Result<Vec<R>, Error> {
-    let mut results = Vec::new();
-    pool::each(jobs, items, work, |i, result| {
-        results.push((i, result?));
-        Ok(())
-    })?;
-    results.sort_by_key(|&(i, _)| i);
-    Ok(results.into_iter().map(|(_, result)| result).collect())
 }
 
 fn show<T: Serialize>(json: bool, found: &T, text: impl Fn(&T) -> String) -> Result<(), Error> {

@@ -297,17 +297,25 @@ pub fn flaw(outcome: &Summary) -> Option<String> {
     let Summary {
         scenario,
         workload: w,
-        published: p,
         honest: h,
         ..
     } = outcome;
+    let p = outcome.published();
+    let turned_away = match &outcome.continuous {
+        Some(c) => c
+            .rejected
+            .saturating_add(c.too_long)
+            .saturating_add(c.timed_out),
+        None => 0,
+    };
     if let Err(e) = scenario.validate() {
         return Some(e.to_string());
     }
     // Counts, times, shares and rates: none of them is ever below 0.
     for (name, values) in [
         ("workload", serde_json::to_value(w)),
-        ("published", serde_json::to_value(p)),
+        ("published", serde_json::to_value(&outcome.published)),
+        ("continuous", serde_json::to_value(&outcome.continuous)),
         ("honest", serde_json::to_value(h)),
     ] {
         match values {
@@ -331,8 +339,10 @@ pub fn flaw(outcome: &Summary) -> Option<String> {
             w.rows_taken,
         ),
         (
-            "honest requests + failed_replayed",
-            h.requests.checked_add(h.failed_replayed),
+            "honest requests + failed_replayed + requests turned away",
+            h.requests
+                .checked_add(h.failed_replayed)
+                .and_then(|n| n.checked_add(turned_away)),
             "rows_replayed",
             w.rows_replayed,
         ),
@@ -345,8 +355,8 @@ pub fn flaw(outcome: &Summary) -> Option<String> {
         (
             "the number of GPUs in utilization.per_gpu",
             Some(h.utilization.per_gpu.len() as u64),
-            "fleet.gpus",
-            u64::from(scenario.fleet.gpus),
+            "the scenario's number of them",
+            u64::from(scenario.replicas()),
         ),
     ];
     for (what, a, other, b) in equal {
@@ -412,7 +422,7 @@ pub fn flaw(outcome: &Summary) -> Option<String> {
             return Some(format!("{what} is {share}, above 1"));
         }
     }
-    let mut ascending = vec![
+    let published = vec![
         ("tbt", vec![p.p95_tbt_ms, p.p99_tbt_ms, p.max_tbt_ms]),
         (
             "latency",
@@ -428,6 +438,10 @@ pub fn flaw(outcome: &Summary) -> Option<String> {
             vec![f64::from(p.min_batch), p.avg_batch, f64::from(p.max_batch)],
         ),
     ];
+    let mut ascending = match &outcome.published {
+        Some(_) => published,
+        None => Vec::new(),
+    };
     for (what, distribution) in [
         ("queueing_s", h.queueing_s),
         ("ttft_s", h.ttft_s),

@@ -7,10 +7,12 @@ mod args;
 mod calibrate;
 mod calibrated;
 mod capacity;
+mod compare;
 mod files;
 mod fit;
 mod interrupt;
 mod journal;
+mod latency;
 mod manifest;
 mod pool;
 mod reproduce;
@@ -24,6 +26,7 @@ mod table;
 mod trace;
 mod traces;
 mod usage;
+mod validate;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -59,6 +62,7 @@ pub fn main() -> ExitCode {
         Command::Capacity(args) => capacity::capacity(*args),
         Command::Study(args) => study::study(*args),
         Command::Reproduce(args) => reproduce::reproduce(args),
+        Command::Compare(args) => compare::compare(args),
         Command::Sweep(args) => sweep::sweep(args),
         Command::Fit(args) => fit::fit(args),
         #[cfg(feature = "gpu")]
@@ -67,6 +71,8 @@ pub fn main() -> ExitCode {
         Command::Calibrate(args) => calibrate::calibrate(args),
         Command::Roofline(args) => roofline::roofline(&args),
         Command::Serve(args) => serve::serve(*args),
+        Command::Latency(args) => latency::latency(args),
+        Command::Validate(args) => validate::validate(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -58,6 +58,21 @@ pub fn each<T: Send, R: Send>(
     })
 }
 
+/// Results in the order of the items; the first error ends the work.
+pub fn in_order<T: Send, R: Send>(
+    jobs: usize,
+    items: impl Iterator<Item = T> + Send,
+    work: impl Fn(T) -> Result<R, Error> + Sync,
+) -> Result<Vec<R>, Error> {
+    let mut results = Vec::new();
+    each(jobs, items, work, |i, result| {
+        results.push((i, result?));
+        Ok(())
+    })?;
+    results.sort_by_key(|&(i, _)| i);
+    Ok(results.into_iter().map(|(_, result)| result).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

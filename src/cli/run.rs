@@ -8,11 +8,13 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::args::{RunArgs, ScenarioArgs};
 use super::calibrated::WithNote;
-use super::{calibrated, files, interrupt, table};
+use super::{calibrated, files, interrupt, latency, table};
 use crate::metrics::rows;
-use crate::scenario::{ClosedLoop, Source, Ties};
+use crate::scenario::{ClosedLoop, Engine, MEMORY_SHARE, Source, Ties, put_on_hardware};
+use crate::sched::continuous::kv::Capacity;
 use crate::sched::{Boundaries, Policy};
 use crate::sim::Run;
+use crate::sim::continuous::StepRow;
 use crate::trace::predict::Kind;
 use crate::{Error, Outcome, Scenario, Trace};
 
@@ -31,7 +33,7 @@ pub fn run(args: RunArgs) -> Result<(), Error> {
     if args.print_scenario {
         return print(&scenario);
     }
-    let outcome = replay(&trace, &scenario)?;
+    let (outcome, steps) = replay(&trace, &scenario, args.chrome_trace.is_some())?;
     let note = match &calibrated {
         // Digests say nothing of a calibration.
         Some(calibrated) if !args.digest => Some(calibrated.note(&trace, &outcome.summary)?),
@@ -43,6 +45,11 @@ pub fn run(args: RunArgs) -> Result<(), Error> {
     }
     if let Some(path) = &args.batches_csv {
         files::write(path, |file| rows::batches_csv(&outcome, file))?;
+    }
+    if let Some(path) = &args.chrome_trace {
+        files::write(path, |file| {
+            rows::chrome_trace(&trace, &outcome, &steps, file)
+        })?;
     }
     if args.json {
         match &note {
@@ -68,6 +75,7 @@ fn keep_apart(args: &RunArgs, trace: Option<&Path>) -> Result<(), Error> {
     let files = [
         ("--requests-csv", args.requests_csv.as_deref()),
         ("--batches-csv", args.batches_csv.as_deref()),
+        ("--chrome-trace", args.chrome_trace.as_deref()),
         ("the trace", trace),
         ("--latency", args.scenario.latency.as_deref()),
     ];
@@ -122,6 +130,7 @@ pub fn resolve(args: &ScenarioArgs) -> Result<(Scenario, Option<PathBuf>), Error
     users(args, &mut s)?;
     set(&mut s.workload.failed, args.failed.map(|a| a.0));
     set(&mut s.scheduler.policy, args.scheduler.map(|a| a.0));
+    engine(args, &mut s)?;
     set(&mut s.scheduler.bins.count, args.bins);
     set(
         &mut s.scheduler.bins.boundaries,
@@ -146,11 +155,75 @@ pub fn resolve(args: &ScenarioArgs) -> Result<(Scenario, Option<PathBuf>), Error
     Ok((s, file))
 }
 
+/// Continuous batching, where a flag asks for it.
+fn engine(args: &ScenarioArgs, s: &mut Scenario) -> Result<(), Error> {
+    if let (Some(model), Some(card)) = (&args.model, &args.hardware) {
+        let precision = args.precision.map(|p| p.0).unwrap_or_default();
+        let gpus = args.tensor_parallel.unwrap_or(1);
+        put_on_hardware(s, model, precision, card, gpus, MEMORY_SHARE);
+    }
+    let begins = args.rule.is_some() || args.step_latency.is_some();
+    if begins && s.engine == Engine::Closed {
+        s.engine = Engine::Continuous(Box::default());
+    }
+    let Engine::Continuous(server) = &mut s.engine else {
+        for (flag, given) in [
+            ("--order", args.order.is_some()),
+            ("--router", args.router.is_some()),
+            ("--share-bins", args.share_bins),
+            ("--max-sequences", args.max_sequences.is_some()),
+            ("--max-batched-tokens", args.max_batched_tokens.is_some()),
+            ("--kv-blocks", args.kv_blocks.is_some()),
+            ("--reuse", args.reuse.is_some()),
+        ] {
+            if given {
+                return Err(Error::Contradiction {
+                    what: flag.to_owned(),
+                    why: "it is about continuous batching, and this run is of closed batches; add \
+                          --rule or --model, or remove it"
+                        .to_owned(),
+                });
+            }
+        }
+        return Ok(());
+    };
+    if let Some(path) = &args.step_latency {
+        server.latency = latency::read(path)?;
+    }
+    set(&mut server.rule, args.rule.map(|a| a.0));
+    set(&mut server.order, args.order.map(|a| a.0));
+    set(&mut server.router, args.router.map(|a| a.0));
+    set(&mut server.kv.prefix.reuse, args.reuse.map(|a| a.0));
+    set(&mut server.max_sequences, args.max_sequences);
+    set(&mut server.max_batched_tokens, args.max_batched_tokens);
+    set(
+        &mut server.kv.capacity,
+        args.kv_blocks.map(Capacity::Blocks),
+    );
+    server.bins |= args.share_bins;
+    for (flag, given) in [
+        ("--scheduler", args.scheduler.is_some()),
+        ("--max-batch", args.max_batch.is_some()),
+        ("--batch", args.batch.is_some()),
+    ] {
+        if given {
+            return Err(Error::Contradiction {
+                what: flag.to_owned(),
+                why:
+                    "it is about closed batches, and this run is of continuous batching; remove it"
+                        .to_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+
 /// Refuses a flag that the resolved scenario ignores. A scenario file may carry such settings:
 /// there, switching the policy must keep the rest.
 fn without_effect(args: &ScenarioArgs, s: &Scenario) -> Result<(), Error> {
     let policy = table::name(s.scheduler.policy);
-    let bins = s.scheduler.policy.has_bins();
+    // With continuous batching whoever looks at predictions has bins over them.
+    let bins = s.predicts();
     let boundaries = s.scheduler.bins.boundaries;
     let dynamic = matches!(
         s.scheduler.policy,
@@ -283,9 +356,24 @@ const SLICE: u64 = 200_000;
 /// A run shorter than this shows no bar.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-fn replay(trace: &Trace, scenario: &Scenario) -> Result<Outcome, Error> {
+fn replay(
+    trace: &Trace,
+    scenario: &Scenario,
+    steps: bool,
+) -> Result<(Outcome, Vec<StepRow>), Error> {
     let started = Instant::now();
     let mut run = Run::new(trace, scenario)?;
+    match (&mut run, steps) {
+        (_, false) => {}
+        (Run::Continuous(run), true) => run.record_steps(),
+        (Run::Closed(_), true) => {
+            return Err(Error::Contradiction {
+                what: "--chrome-trace".to_owned(),
+                why: "it shows the steps of continuous batching; add --rule, or see --batches-csv"
+                    .to_owned(),
+            });
+        }
+    }
     let mut bar: Option<ProgressBar> = None;
     while !run.advance(trace, SLICE) {
         interrupt::check()?;
@@ -299,7 +387,11 @@ fn replay(trace: &Trace, scenario: &Scenario) -> Result<Outcome, Error> {
     if let Some(bar) = bar {
         bar.finish_and_clear();
     }
-    Ok(Outcome::of(trace, run.finish()))
+    let steps = match &mut run {
+        Run::Continuous(run) => run.take_steps(),
+        Run::Closed(_) => Vec::new(),
+    };
+    Ok((Outcome::of(trace, run.finish()), steps))
 }
 
 /// Without a bar of its own: one of many.

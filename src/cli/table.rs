@@ -7,9 +7,10 @@ use crate::gpu::check::Checked;
 #[cfg(feature = "gpu")]
 use crate::latency::calibration::Adapter;
 use crate::latency::fit::Fit;
-use crate::metrics::Summary;
 use crate::metrics::honest::Distribution;
-use crate::scenario::ClosedLoop;
+use crate::metrics::{Continuous, Summary};
+use crate::scenario::{ClosedLoop, Engine};
+use crate::sched::continuous::Order;
 use crate::study::capacity::{Estimate, Fewest, Highest, Probe, Promise, Which};
 use crate::study::document::{self, Cell};
 use crate::trace::{LengthStats, ReadReport, Stats};
@@ -135,7 +136,10 @@ pub fn checked(list: &[Checked]) -> String {
 /// The table of `batchscope run`.
 pub fn outcome(s: &Summary, read: &ReadReport) -> String {
     let w = &s.workload;
-    let (p, h) = (&s.published, &s.honest);
+    if let Some(continuous) = &s.continuous {
+        return served(s, continuous, read);
+    }
+    let (p, h) = (s.published(), &s.honest);
     let closed_loop = s.scenario.workload.closed_loop;
     let mut text = format!(
         "{}: {} of {} replayed {} on {}, {}\n",
@@ -298,6 +302,189 @@ pub fn outcome(s: &Summary, read: &ReadReport) -> String {
     text + "why the columns differ: docs/MODEL.md; what is wrong with the published ones: docs/ERRATA.md\n"
 }
 
+/// The table of `batchscope run` with continuous batching.
+fn served(s: &Summary, c: &Continuous, read: &ReadReport) -> String {
+    let (w, h) = (&s.workload, &s.honest);
+    let mut text = format!(
+        "{}: {} of {} replayed {} on {}, {}\n",
+        w.trace,
+        w.rows_replayed,
+        counted(w.rows_in_trace, "row"),
+        match &s.scenario.workload.closed_loop {
+            Some(users) => format!("by {}", sent_by(users)),
+            None => format!("at {} requests/s", short(w.offered_requests_per_s)),
+        },
+        counted(s.scenario.replicas(), "replica"),
+        policy(&s.scenario, s.bins.len()),
+    );
+    text += &repairs(read);
+    text += &format!(
+        "{} failed in the log and left out\n\n",
+        counted(w.rows_failed, "row")
+    );
+    let mut table = new_table(&["", "mean", "P50", "P90", "P95", "P99", "P99.9", "max"]);
+    for (what, distribution) in [
+        ("queueing (s)", &h.queueing_s),
+        ("time to first token (s)", &h.ttft_s),
+        ("time between tokens (ms)", &c.tbt_ms),
+        ("time per output token (ms)", &h.tpot_ms),
+        ("latency (s)", &h.e2e_s),
+    ] {
+        let values = match distribution {
+            Some(d) => [d.mean, d.p50, d.p90, d.p95, d.p99, d.p999, d.max].map(short),
+            None => std::array::from_fn(|_| "-".to_owned()),
+        };
+        table.add_row(std::iter::once(what.to_owned()).chain(values));
+    }
+    text += &format!("{table}\n\n");
+    let mut table = new_table(&["", ""]);
+    let sla = &s.scenario.sla;
+    let mut rows = vec![
+        (
+            format!("token SLA ({} ms) met", sla.token_ms),
+            percent(h.sla.token),
+        ),
+        (
+            format!("gaps within {} ms", sla.token_ms),
+            percent(c.tbt_within_sla),
+        ),
+        (
+            format!("request SLA ({} s) met", sla.request_s),
+            percent(h.sla.request),
+        ),
+    ];
+    if let Some(ttft) = sla.ttft_s {
+        rows.push((format!("first token within {ttft} s"), percent(h.sla.ttft)));
+    }
+    rows.push(("all met".to_owned(), percent(h.sla.joint)));
+    rows.push((
+        "requests/s within every SLA".to_owned(),
+        short(h.goodput_requests_per_s),
+    ));
+    rows.push((
+        "requests/s served".to_owned(),
+        short(h.served_requests_per_s),
+    ));
+    rows.push(("output tokens/s".to_owned(), short(h.output_tokens_per_s)));
+    rows.push((
+        "replicas busy, mean".to_owned(),
+        percent(h.utilization.mean),
+    ));
+    if let (Some(mfu), Some(mbu)) = (c.mfu, c.mbu) {
+        rows.push((
+            "of the peaks: arithmetic, bandwidth".to_owned(),
+            format!("{}, {}", percent(mfu), percent(mbu)),
+        ));
+    }
+    rows.push((
+        "decoding sequences in a step, mean".to_owned(),
+        short(c.mean_batch),
+    ));
+    rows.push((
+        "prompt tokens in a step, mean".to_owned(),
+        short(c.mean_prompt_tokens),
+    ));
+    rows.push((
+        "KV cache of a replica, peak".to_owned(),
+        match c.kv.blocks {
+            Some(blocks) => format!(
+                "{} of {blocks} blocks, {} tokens",
+                c.kv.peak_blocks, c.kv.peak_tokens
+            ),
+            None => format!("{} tokens, no limit", c.kv.peak_tokens),
+        },
+    ));
+    rows.push((
+        "preemptions".to_owned(),
+        if c.swapped_blocks > 0 {
+            format!("{}, {} blocks copied", c.preemptions, c.swapped_blocks)
+        } else {
+            format!(
+                "{}, {} tokens computed again",
+                c.preemptions, c.recomputed_tokens
+            )
+        },
+    ));
+    rows.push((
+        "prefix cache".to_owned(),
+        match &c.prefix {
+            Some(p) => format!(
+                "{} of the prompt tokens found, {} evicted",
+                percent(p.hit_rate),
+                counted(p.evictions, "block")
+            ),
+            None => "off".to_owned(),
+        },
+    ));
+    if let Some(speculative) = &c.speculative {
+        rows.push((
+            "proposed tokens accepted".to_owned(),
+            percent(speculative.accept_rate),
+        ));
+    }
+    rows.push((
+        "rejected, too long, timed out".to_owned(),
+        format!("{}, {}, {}", c.rejected, c.too_long, c.timed_out),
+    ));
+    for (what, value) in rows {
+        table.add_row([what, value]);
+    }
+    text += &format!(
+        "{table}\n\n{} s from first arrival to last end\n",
+        short(h.makespan_s)
+    );
+    let shown: Vec<String> = [
+        ("TTFT mean", "honest.ttft_s.mean", "s"),
+        ("TTFT P99", "honest.ttft_s.p99", "s"),
+        ("TPOT mean", "honest.tpot_ms.mean", "ms"),
+        ("latency P99", "honest.e2e_s.p99", "s"),
+        ("goodput", "honest.goodput_requests_per_s", "requests/s"),
+    ]
+    .into_iter()
+    .filter_map(|(what, figure, unit)| {
+        let found = c.statistics.intervals.iter().find(|i| i.figure == figure)?;
+        Some(format!(
+            "{what} {} to {} {unit}",
+            short(found.low),
+            short(found.high)
+        ))
+    })
+    .collect();
+    if !shown.is_empty() {
+        text += &format!(
+            "95 % intervals by {} parts of the run: {} (all with --json)\n",
+            c.statistics.parts,
+            shown.join(", ")
+        );
+    }
+    if c.statistics.warmup_requests > 0 {
+        text += &format!(
+            "{} at the beginning left out as warm-up\n",
+            counted(c.statistics.warmup_requests, "request")
+        );
+    }
+    for warning in &c.statistics.warnings {
+        text += &format!("caution ({}): {}\n", warning.code, warning.message);
+    }
+    if h.backlog_at_last_arrival > 0 {
+        text += &format!(
+            "{} still waiting when the last one arrived: latencies grow with the trace's length as \
+             far as this is overload\n",
+            match h.backlog_at_last_arrival {
+                1 => "1 request was".to_owned(),
+                n => format!("{n} requests were"),
+            }
+        );
+    }
+    if let Some(prediction) = &h.prediction {
+        text += &format!(
+            "the predictor found the right bin for {} of the requests\n",
+            percent(prediction.bin_accuracy)
+        );
+    }
+    text
+}
+
 /// "10 users with 5 requests each, thinking 0.5 to 2 s".
 fn sent_by(users: &ClosedLoop) -> String {
     let (least, most) = (users.think_min_s, users.think_max_s);
@@ -340,7 +527,16 @@ pub fn name(choice: impl serde::Serialize) -> String {
 
 /// The policy by its JSON name, with K where it has bins.
 fn policy(s: &Scenario, bins: usize) -> String {
-    let name = name(s.scheduler.policy);
+    let name = match &s.engine {
+        Engine::Closed => name(s.scheduler.policy),
+        Engine::Continuous(server) => {
+            let order = match server.order {
+                Order::Fcfs => String::new(),
+                order => format!(", {}", name(order)),
+            };
+            format!("continuous batching ({}{order})", name(server.rule))
+        }
+    };
     match bins {
         0 => name,
         bins => format!("{name} with {}", counted(bins as u64, "bin")),
@@ -448,13 +644,17 @@ pub fn highest_rate(
     scenario: &Scenario,
     promise: &Promise,
 ) -> String {
+    let binned = match &scenario.engine {
+        Engine::Closed => scenario.scheduler.policy.has_bins(),
+        Engine::Continuous(server) => server.has_bins(),
+    };
     let mut text = format!(
         "highest rate at which {} on {}, {}\n",
         promised(promise),
         counted(scenario.fleet.gpus, "GPU"),
         policy(
             scenario,
-            if scenario.scheduler.policy.has_bins() {
+            if binned {
                 scenario.scheduler.bins.count as usize
             } else {
                 0

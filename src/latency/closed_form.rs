@@ -133,6 +133,7 @@ mod tests {
         c1_s_per_sequence: 20e-6,
         c2_s_per_context_token: 0.115e-6,
         c3_s_per_prefill_token: 20e-6,
+        c4_s_per_prefill_pair: 0.0,
         compute: Some(Compute {
             d0_s: 0.0,
             d1_s_per_token: 22e-6,

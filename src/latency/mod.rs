@@ -6,16 +6,30 @@
 pub mod architecture;
 pub mod calibration;
 mod closed_form;
+#[cfg(feature = "continuous")]
+mod curve;
 pub mod fit;
 mod linear;
+#[cfg(feature = "cli")]
+pub mod measured;
+#[cfg(feature = "continuous")]
+pub mod profile;
 pub mod roofline;
 pub mod step;
 pub mod step_fit;
+#[cfg(feature = "continuous")]
+mod step_latency;
+#[cfg(feature = "continuous")]
+mod step_table;
 
 use serde::{Deserialize, Serialize};
 
 pub use closed_form::{ClosedForm, Shape};
 pub use linear::{Linear, LinearTable};
+#[cfg(feature = "continuous")]
+pub use step_latency::{Chunk, Piece, StepLatency, StepModel, StepWork, Timed};
+#[cfg(feature = "continuous")]
+pub use step_table::StepTable;
 
 /// A latency model and its coefficients.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

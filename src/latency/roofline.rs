@@ -197,6 +197,24 @@ pub struct Work {
     pub flops: f64,
 }
 
+/// What a model asks of the hardware of a replica, and what that can do at most (docs/MODEL.md,
+/// "Roofline").
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+pub struct Ceiling {
+    /// Weights that a step reads, bytes.
+    pub weight_bytes: f64,
+    /// Keys and values of a token, bytes.
+    pub token_bytes: f64,
+    /// Arithmetic of a token outside attention, and of a pair of tokens in it, FLOP.
+    pub token_flops: f64,
+    pub pair_flops: f64,
+    /// Peaks of a replica: FLOP/s and bytes/s.
+    pub peak_flops: f64,
+    pub bandwidth_bytes_per_s: f64,
+}
+
 /// A model as it is stored: what its steps cost in bytes and FLOP.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stored<'a> {
@@ -249,10 +267,22 @@ impl<'a> Stored<'a> {
         }
     }
 
+    /// What a step asks for, and what the hardware can do, for MFU and MBU.
+    pub fn ceiling(&self, hardware: &Hardware) -> Ceiling {
+        Ceiling {
+            weight_bytes: self.weight_bytes(),
+            token_bytes: self.token_bytes(),
+            token_flops: self.token_flops(),
+            pair_flops: self.context_flops(),
+            peak_flops: hardware.peak_flops,
+            bandwidth_bytes_per_s: hardware.bandwidth_bytes_per_s,
+        }
+    }
+
     /// The step that the data sheet allows at best: c0 reads the weights, c1 and c3 write a token's keys
     /// and values, c2 reads those of one token of context (or computes with them, if that takes
-    /// longer), and the compute branch is 2 FLOP per weight and token. Attention within a prompt is left
-    /// out, and each prompt token is charged the LM head, which only the last one needs.
+    /// longer), c4 computes a prompt's attention, and the compute branch is 2 FLOP per weight and token.
+    /// Each prompt token is charged the LM head, which only the last one needs.
     pub fn roofline(&self, hardware: &Hardware) -> Step {
         let write = self.token_bytes() / hardware.bandwidth_bytes_per_s;
         Step {
@@ -261,6 +291,7 @@ impl<'a> Stored<'a> {
             c2_s_per_context_token: (self.token_bytes() / hardware.bandwidth_bytes_per_s)
                 .max(self.context_flops() / hardware.peak_flops),
             c3_s_per_prefill_token: write,
+            c4_s_per_prefill_pair: self.context_flops() / hardware.peak_flops,
             compute: Some(Compute {
                 d0_s: 0.0,
                 d1_s_per_token: self.token_flops() / hardware.peak_flops,
@@ -317,6 +348,14 @@ mod tests {
             let found = Card::of_adapter(name).map(|card| card.key);
             assert_eq!(found, key, "{name}");
         }
+    }
+
+    #[test]
+    fn the_built_in_step_is_a_roofline() {
+        let model = Architecture::preset("llama-3.1-8b").unwrap();
+        let card = Card::preset("h100").unwrap();
+        let step = Stored::new(&model, Precision::F16).roofline(&card.hardware);
+        assert_eq!(step, Step::LLAMA_3_1_8B_ON_H100);
     }
 
     #[test]

@@ -2,9 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-/// `t_step(b, C, p) = c2 C + max(c0 + c1 b + c3 p, compute)` for a step that decodes one token of each
-/// of `b` sequences whose contexts have `C` tokens together, and processes `p` prompt tokens
-/// (docs/MODEL.md, "Step latency").
+#[cfg(feature = "continuous")]
+use super::step_latency::StepWork;
+
+/// `t_step = c2 C + c4 A + max(c0 + c1 b + c3 p, compute)` for a step that decodes one token of each
+/// of `b` sequences whose contexts have `C` tokens together, and processes `p` prompt tokens, which
+/// attend to `A` tokens together (docs/MODEL.md, "Step latency").
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(rename = "StepLatency"))]
@@ -17,6 +20,10 @@ pub struct Step {
     pub c2_s_per_context_token: f64,
     /// Per prompt token, s.
     pub c3_s_per_prefill_token: f64,
+    /// Per pair of a prompt token and a token that it attends to, its own included, s; 0 in a
+    /// calibration, which measures short prompts.
+    #[serde(default)]
+    pub c4_s_per_prefill_pair: f64,
     /// The branch that arithmetic bounds, where the measurements show one.
     pub compute: Option<Compute>,
 }
@@ -33,7 +40,33 @@ pub struct Compute {
 }
 
 impl Step {
-    /// Time of a step, s: `sequences` decode one token each, their contexts have `context` tokens
+    /// Llama-3.1-8B in f16 on one H100: what `Stored::roofline` makes of the two data sheets (a test
+    /// holds it).
+    pub const LLAMA_3_1_8B_ON_H100: Step = Step {
+        c0_s: 0.004_480_393_093_731_343,
+        c1_s_per_sequence: 3.912_597_014_925_373e-8,
+        c2_s_per_context_token: 3.912_597_014_925_373e-8,
+        c3_s_per_prefill_token: 3.912_597_014_925_373e-8,
+        c4_s_per_prefill_pair: 5.299_049_929_250_05e-10,
+        compute: Some(Compute {
+            d0_s: 0.0,
+            d1_s_per_token: 1.517_012_013_745_704_4e-5,
+        }),
+    };
+
+    /// Time of any step, s.
+    #[cfg(feature = "continuous")]
+    pub fn work_s(&self, work: &StepWork<'_>) -> f64 {
+        let (mut tokens, mut pairs) = (0.0, 0.0);
+        for chunk in work.chunks {
+            tokens += f64::from(chunk.tokens);
+            pairs += chunk.pairs();
+        }
+        self.step_s(f64::from(work.sequences), work.context as f64, tokens)
+            + self.c4_s_per_prefill_pair * pairs
+    }
+
+    /// Time of a step without attention within prompts, s: `sequences` decode one token each, their contexts have `context` tokens
     /// together, and `prefill` prompt tokens are processed.
     pub fn step_s(&self, sequences: f64, context: f64, prefill: f64) -> f64 {
         let memory =

@@ -190,6 +190,7 @@ fn step(at: &Coefficients) -> Step {
         c1_s_per_sequence: c1,
         c2_s_per_context_token: c2,
         c3_s_per_prefill_token: c3,
+        c4_s_per_prefill_pair: 0.0,
         compute: (d1 > 0.0).then_some(Compute {
             d0_s: d0,
             d1_s_per_token: d1,
@@ -479,6 +480,7 @@ mod tests {
         c1_s_per_sequence: 250e-6,
         c2_s_per_context_token: 0.45e-6,
         c3_s_per_prefill_token: 110e-6,
+        c4_s_per_prefill_pair: 0.0,
         compute: None,
     };
     /// The same, bound by arithmetic from 38 sequences on.

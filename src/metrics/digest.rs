@@ -16,7 +16,11 @@ impl Outcome {
         let r = &self.requests;
         // Plain numbers and strings cannot fail to serialise.
         let summary = serde_json::to_vec(&self.summary).unwrap_or_default();
-        BTreeMap::from([
+        #[cfg_attr(
+            not(feature = "continuous"),
+            expect(unused_mut, reason = "the other engine adds to them")
+        )]
+        let mut digests = BTreeMap::from([
             ("batches.start", of(&b.start, |v| v.to_le_bytes())),
             ("batches.service", of(&b.service, |v| v.to_le_bytes())),
             ("batches.gpu", of(&b.gpu, |v| v.to_le_bytes())),
@@ -35,7 +39,22 @@ impl Outcome {
             ("requests.sent", of(&r.sent_s, |v| v.to_le_bytes())),
             ("requests.predicted", of(&r.predicted, |v| v.to_le_bytes())),
             ("summary", hex(Sha256::digest(&summary).as_slice())),
-        ])
+        ]);
+        #[cfg(feature = "continuous")]
+        if let Some(served) = &self.served {
+            let s = &served.0;
+            digests.extend([
+                ("served.joined", of(&s.joined_s, |v| v.to_le_bytes())),
+                (
+                    "served.first_token",
+                    of(&s.first_token_s, |v| v.to_le_bytes()),
+                ),
+                ("served.done", of(&s.done_s, |v| v.to_le_bytes())),
+                ("served.replica", of(&s.replica, |v| v.to_le_bytes())),
+                ("served.fate", of(&s.fate, |v| [*v as u8])),
+            ]);
+        }
+        digests
     }
 }
 

@@ -4,6 +4,8 @@
 use super::Outcome;
 use crate::Trace;
 use crate::quantiles::Histogram;
+#[cfg(feature = "continuous")]
+use crate::sim::continuous::Level;
 use crate::trace::Failed;
 
 /// Points of a distribution function.
@@ -30,7 +32,11 @@ pub fn latency_cdf(trace: &Trace, outcome: &Outcome, points: usize) -> Cdf {
             }
         }
     }
-    let all = histogram.cumulative();
+    thinned(&histogram.cumulative(), points)
+}
+
+/// At most `points` of the points of a distribution function, dense in the tail.
+fn thinned(all: &[(f64, f64)], points: usize) -> Cdf {
     let mut cdf = Cdf::default();
     if all.is_empty() || points < 2 {
         return cdf;
@@ -59,6 +65,91 @@ pub fn latency_cdf(trace: &Trace, outcome: &Outcome, points: usize) -> Cdf {
     cdf
 }
 
+/// The distributions of a run with continuous batching.
+#[cfg(feature = "continuous")]
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ServedCdfs {
+    /// Of requests that were done: time to first token, and latency.
+    pub ttft: Cdf,
+    pub latency: Cdf,
+    /// Of gaps between tokens, every one, a step counting for each of its sequences; by buckets of
+    /// 0.4 %.
+    pub tbt: Cdf,
+}
+
+/// Points of the distributions of a run with continuous batching, at most `points` of each and dense
+/// in the tail; nothing of a run of closed batches. Requests of the warm-up are in them, as in the
+/// rows.
+#[cfg(feature = "continuous")]
+pub fn served_cdfs(trace: &Trace, outcome: &Outcome, points: usize) -> ServedCdfs {
+    let Some(served) = &outcome.served else {
+        return ServedCdfs::default();
+    };
+    let (served, totals) = (&served.0, &served.1);
+    let arrivals = outcome.requests.arrivals(trace);
+    let first_row = outcome.requests.first_row as usize;
+    let (mut ttft, mut latency) = (Histogram::default(), Histogram::default());
+    for (i, (&first, &done)) in served.first_token_s.iter().zip(&served.done_s).enumerate() {
+        // Not a number where the request was not done.
+        if done >= first {
+            let arrival = arrivals.of(first_row + i);
+            ttft.add(first - arrival);
+            latency.add(done - arrival);
+        }
+    }
+    ServedCdfs {
+        ttft: thinned(&ttft.cumulative(), points),
+        latency: thinned(&latency.cumulative(), points),
+        tbt: thinned(&totals.gaps.cumulative(), points),
+    }
+}
+
+/// State of all replicas together over time, time averages in equal intervals from time 0 to the end
+/// of the last step.
+#[cfg(feature = "continuous")]
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ServedSeries {
+    /// Middle of each interval, s.
+    pub t_s: Vec<f64>,
+    /// Requests waiting and at work.
+    pub waiting: Vec<f64>,
+    pub running: Vec<f64>,
+    /// Blocks of the caches in use, and tokens in them.
+    pub kv_blocks: Vec<f64>,
+    pub kv_tokens: Vec<f64>,
+    /// Replicas that do a step.
+    pub busy: Vec<f64>,
+}
+
+/// State over time of a run with continuous batching, at most 1024 intervals; nothing of a run of
+/// closed batches.
+#[cfg(feature = "continuous")]
+pub fn served_series(outcome: &Outcome) -> ServedSeries {
+    let Some(served) = &outcome.served else {
+        return ServedSeries::default();
+    };
+    let totals = &served.1;
+    let (series, end_s) = (&totals.series, totals.end_s);
+    let intervals = series.intervals(end_s);
+    let level = |level| {
+        (0..intervals)
+            .map(|i| series.mean(level, i, end_s))
+            .collect()
+    };
+    let middle = |i: usize| {
+        let from = i as f64 * series.width_s;
+        from + (end_s - from).min(series.width_s) * 0.5
+    };
+    ServedSeries {
+        t_s: (0..intervals).map(middle).collect(),
+        waiting: level(Level::Waiting),
+        running: level(Level::Running),
+        kv_blocks: level(Level::Blocks),
+        kv_tokens: level(Level::Tokens),
+        busy: level(Level::Busy),
+    }
+}
+
 /// State over time, in equal intervals from the first arrival to the last completion.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Series {
@@ -76,7 +167,7 @@ pub struct Series {
 
 /// State over time in `buckets` equal intervals.
 pub fn series(trace: &Trace, outcome: &Outcome, buckets: usize) -> Series {
-    let makespan = outcome.summary.published.makespan_s;
+    let makespan = outcome.summary.published().makespan_s;
     let batches = &outcome.batches;
     if buckets == 0 || batches.is_empty() || makespan <= 0.0 {
         return Series::default();

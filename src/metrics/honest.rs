@@ -30,6 +30,8 @@ pub struct Honest {
     /// what one user gets.
     pub request_tokens_per_s: Option<Distribution>,
     pub sla: Attainment,
+    /// From the first arrival to the last end, s.
+    pub makespan_s: f64,
     /// Requests that met every SLA, per second of makespan.
     pub goodput_requests_per_s: f64,
     /// Absent where all requests arrive at one moment, and in a closed loop.
@@ -80,6 +82,7 @@ pub struct Distribution {
     pub p90: f64,
     pub p95: f64,
     pub p99: f64,
+    pub p999: f64,
     pub max: f64,
 }
 
@@ -91,8 +94,10 @@ pub struct Attainment {
     pub token: Option<f64>,
     /// E2E latency within the request SLA.
     pub request: Option<f64>,
-    /// Both.
+    /// All that are promised.
     pub joint: Option<f64>,
+    /// TTFT within its SLA; absent where none is promised, and for closed batches.
+    pub ttft: Option<f64>,
 }
 
 /// Busy shares of the fleet.

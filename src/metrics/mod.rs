@@ -1,21 +1,35 @@
 //! What happened: the [`Outcome`] of a run, as a summary, as columns and as down-sampled figures.
 
+#[cfg(feature = "continuous")]
+pub mod continuous;
 pub mod digest;
 pub mod figures;
 pub mod honest;
 pub mod published;
 pub mod rows;
+#[cfg(feature = "continuous")]
+pub mod statistics;
+pub mod steering;
 mod tally;
 
 use serde::{Deserialize, Serialize};
 
 use crate::scenario::Scenario;
-use crate::sim::{Batches, Record, Requests, WorkloadReport};
+#[cfg(feature = "continuous")]
+use crate::sim::continuous::{Served, Totals as ServedTotals};
+use crate::sim::{Batches, ClosedRecord, Record, Requests, WorkloadReport};
 use crate::trace::Trace;
 use tally::{Ledger, Totals};
 
+#[cfg(feature = "continuous")]
+pub use continuous::Continuous;
 pub use honest::Honest;
 pub use published::Published;
+
+/// Without that engine there is none of its figures; in JSON it is null, as of a run of closed batches.
+#[cfg(not(feature = "continuous"))]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Continuous {}
 
 /// The result of one run.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,8 +38,11 @@ pub struct Outcome {
     pub summary: Summary,
     /// Every batch that was served, in order of its start.
     pub batches: Batches,
-    /// Which request was in which batch.
+    /// Which request was in which batch; with continuous batching, when they arrived.
     pub requests: Requests,
+    /// With continuous batching, what became of each request and what the replicas did.
+    #[cfg(feature = "continuous")]
+    pub served: Option<Box<(Served, ServedTotals)>>,
 }
 
 /// Every figure of a run. `published` and `honest` are computed apart and never mixed.
@@ -37,14 +54,33 @@ pub struct Summary {
     pub workload: WorkloadReport,
     /// The bins that were used, `[lower, upper)` in tokens; empty for policies without bins.
     pub bins: Vec<[u32; 2]>,
-    pub published: Published,
+    /// Absent with continuous batching: the studies define their figures on closed batches.
+    pub published: Option<Published>,
     pub honest: Honest,
+    /// What only continuous batching has.
+    pub continuous: Option<Continuous>,
+}
+
+impl Summary {
+    /// The studies' figures of a run of closed batches, as every run of theirs is; no numbers where
+    /// there are none.
+    pub fn published(&self) -> &Published {
+        self.published.as_ref().unwrap_or(&Published::NONE)
+    }
 }
 
 impl Outcome {
     /// Works every figure out from the record of a finished replay of `trace`.
     pub fn of(trace: &Trace, record: Record) -> Outcome {
-        let Record {
+        match record {
+            Record::Closed(record) => Outcome::of_closed(trace, *record),
+            #[cfg(feature = "continuous")]
+            Record::Continuous(record) => continuous::outcome(trace, *record),
+        }
+    }
+
+    fn of_closed(trace: &Trace, record: ClosedRecord) -> Outcome {
+        let ClosedRecord {
             scenario,
             workload,
             bins,
@@ -73,11 +109,14 @@ impl Outcome {
                 bins,
                 scenario,
                 workload,
-                published,
+                published: Some(published),
                 honest,
+                continuous: None,
             },
             batches,
             requests,
+            #[cfg(feature = "continuous")]
+            served: None,
         }
     }
 }

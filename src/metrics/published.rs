@@ -43,3 +43,33 @@ pub struct Published {
     /// Requests without token violation over the makespan.
     pub capacity_qps_under_sla: f64,
 }
+
+impl Published {
+    /// No figure at all.
+    pub(super) const NONE: Published = Published {
+        token_violations: 0,
+        request_violations: 0,
+        avg_tbt_ms: f64::NAN,
+        p95_tbt_ms: f64::NAN,
+        p99_tbt_ms: f64::NAN,
+        max_tbt_ms: f64::NAN,
+        avg_latency_s: f64::NAN,
+        p50_latency_s: f64::NAN,
+        p95_latency_s: f64::NAN,
+        p99_latency_s: f64::NAN,
+        max_latency_s: f64::NAN,
+        avg_queueing_s: f64::NAN,
+        avg_service_s: f64::NAN,
+        gpu_utilization_mean: f64::NAN,
+        gpu_utilization_min: f64::NAN,
+        gpu_utilization_max: f64::NAN,
+        batches: 0,
+        avg_batch: f64::NAN,
+        min_batch: 0,
+        max_batch: 0,
+        makespan_s: f64::NAN,
+        tokens_per_s: f64::NAN,
+        requests_per_s: f64::NAN,
+        capacity_qps_under_sla: f64::NAN,
+    };
+}

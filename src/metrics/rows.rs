@@ -6,13 +6,19 @@ use super::Outcome;
 use super::tally::Ledger;
 use crate::Trace;
 use crate::latency::Latency;
+#[cfg(feature = "continuous")]
+use crate::sim::continuous::{Fate, Served, StepRow};
 
 /// A row per replayed request, in trace order and numbered from 1 in the whole trace, after rows
 /// out of time order were sorted. Times in s on the run's clock unless the name says
 /// otherwise; a cell is empty where a request has no such figure.
 pub fn requests_csv(trace: &Trace, outcome: &Outcome, output: &mut dyn Write) -> io::Result<()> {
+    #[cfg(feature = "continuous")]
+    if let Some(served) = &outcome.served {
+        return served_csv(trace, outcome, &served.0, output);
+    }
     let Latency::Linear(linear) = &outcome.summary.scenario.latency;
-    let latency = linear.table(outcome.summary.published.max_batch);
+    let latency = linear.table(outcome.summary.published().max_batch);
     let ledger = Ledger {
         trace,
         batches: &outcome.batches,
@@ -72,6 +78,129 @@ pub fn requests_csv(trace: &Trace, outcome: &Outcome, output: &mut dyn Write) ->
         writeln!(output, "{},{}", request.latency, u8::from(failed))?;
     }
     Ok(())
+}
+
+/// With continuous batching.
+#[cfg(feature = "continuous")]
+fn served_csv(
+    trace: &Trace,
+    outcome: &Outcome,
+    served: &Served,
+    output: &mut dyn Write,
+) -> io::Result<()> {
+    let first_row = outcome.requests.first_row as usize;
+    let arrivals = outcome.requests.arrivals(trace);
+    writeln!(
+        output,
+        "request,arrival_s,prompt_tokens,output_tokens,predicted_tokens,replica,fate,joined_s,\
+         first_token_s,done_s,queueing_s,ttft_s,tpot_ms,latency_s"
+    )?;
+    for (i, &fate) in served.fate.iter().enumerate() {
+        if fate == Fate::Dropped {
+            continue;
+        }
+        let row = first_row + i;
+        let (arrival, tokens) = (arrivals.of(row), trace.output[row]);
+        write!(
+            output,
+            "{},{arrival},{},{tokens},",
+            row + 1,
+            trace.prompt[row]
+        )?;
+        cell(output, outcome.requests.predicted.get(i))?;
+        let known = |time: f64| (!time.is_nan()).then_some(time);
+        let (joined, first, done) = (
+            known(served.joined_s[i]),
+            known(served.first_token_s[i]),
+            known(served.done_s[i]),
+        );
+        write!(output, "{},{},", served.replica[i], fate.name())?;
+        cell(output, joined.as_ref())?;
+        cell(output, first.as_ref())?;
+        cell(output, done.as_ref())?;
+        cell(output, joined.map(|t| t - arrival).as_ref())?;
+        cell(output, first.map(|t| t - arrival).as_ref())?;
+        let tpot = first.zip(done).filter(|_| tokens > 1);
+        let tpot = tpot.map(|(first, done)| (done - first) / (f64::from(tokens) - 1.0) * 1e3);
+        cell(output, tpot.as_ref())?;
+        match done {
+            Some(done) => writeln!(output, "{}", done - arrival)?,
+            None => writeln!(output)?,
+        }
+    }
+    Ok(())
+}
+
+/// The steps of continuous batching as trace events, which Perfetto and chrome://tracing open: a thread per
+/// replica, a slice per step (or steps with the same requests), counters of waiting requests and tokens in
+/// the cache, and a slice per request from its first step to its last.
+#[cfg(feature = "continuous")]
+pub fn chrome_trace(
+    trace: &Trace,
+    outcome: &Outcome,
+    steps: &[StepRow],
+    output: &mut dyn Write,
+) -> io::Result<()> {
+    let us = 1e6;
+    write!(output, "{{\"displayTimeUnit\":\"ms\",\"traceEvents\":[")?;
+    write!(
+        output,
+        "{{\"name\":\"process_name\",\"ph\":\"M\",\"pid\":0,\"args\":{{\"name\":\"replicas\"}}}},\
+         {{\"name\":\"process_name\",\"ph\":\"M\",\"pid\":1,\"args\":{{\"name\":\"requests\"}}}}"
+    )?;
+    for step in steps {
+        let name = match (step.sequences, step.prompt_tokens) {
+            (n, 0) => format!("decode {n}"),
+            (0, p) => format!("prompt {p}"),
+            (n, p) => format!("decode {n}, prompt {p}"),
+        };
+        let (start, length) = (step.start_s * us, (step.end_s - step.start_s) * us);
+        let replica = step.replica;
+        write!(
+            output,
+            ",\n{{\"name\":\"{name}\",\"ph\":\"X\",\"pid\":0,\"tid\":{replica},\"ts\":{start:.3},\
+             \"dur\":{length:.3},\"args\":{{\"steps\":{},\"waiting\":{},\"tokens\":{}}}}}",
+            step.steps, step.waiting, step.tokens
+        )?;
+        write!(
+            output,
+            ",\n{{\"name\":\"replica {replica}\",\"ph\":\"C\",\"pid\":0,\"ts\":{start:.3},\
+             \"args\":{{\"waiting\":{},\"tokens\":{}}}}}",
+            step.waiting, step.tokens
+        )?;
+    }
+    if let Some(served) = &outcome.served {
+        let served = &served.0;
+        let first_row = outcome.requests.first_row as usize;
+        for (i, &fate) in served.fate.iter().enumerate() {
+            if fate != Fate::Done {
+                continue;
+            }
+            let row = first_row + i;
+            let (joined, done) = (served.joined_s[i], served.done_s[i]);
+            let (start, length) = (joined * us, (done - joined) * us);
+            let ids = format!(
+                "\"cat\":\"request\",\"id\":{row},\"pid\":1,\"tid\":{}",
+                served.replica[i]
+            );
+            write!(
+                output,
+                ",\n{{\"name\":\"request {}\",\"ph\":\"b\",{ids},\"ts\":{start:.3},\"args\":\
+                 {{\"prompt\":{},\"output\":{},\"first_token_s\":{}}}}}",
+                row + 1,
+                trace.prompt[row],
+                trace.output[row],
+                served.first_token_s[i]
+            )?;
+            write!(
+                output,
+                ",\n{{\"name\":\"request {}\",\"ph\":\"e\",{ids},\"ts\":{:.3}}}",
+                row + 1,
+                start + length
+            )?;
+        }
+    }
+    writeln!(output, "]}}")
 }
 
 /// A row per batch, in order of its start.

@@ -133,7 +133,7 @@ impl<'a> Ledger<'a> {
 }
 
 /// The quantiles of [`Distribution`].
-const POINTS: [f64; 4] = [0.5, 0.9, 0.95, 0.99];
+pub(super) const POINTS: [f64; 5] = [0.5, 0.9, 0.95, 0.99, 0.999];
 
 /// Both sets of metrics of a finished run. Each has its own counters and histograms: among the
 /// published ones every replayed row counts, failed ones too; among the honest ones only requests
@@ -200,7 +200,7 @@ impl Times {
 
     fn distributions(&self, ledger: Ledger<'_>) -> [Option<Distribution>; 5] {
         let mut second_walk = Vec::new();
-        let mut points = [[0.0; 4]; 5];
+        let mut points = [[0.0; 5]; 5];
         for (i, histogram) in self.0.iter().enumerate() {
             match histogram.quantiles(POINTS) {
                 Ok(found) => points[i] = found,
@@ -513,7 +513,9 @@ fn honest(ledger: Ledger<'_>, tally: &Tally, totals: Totals, in_system_s: f64) -
             token: share(tally.met_token),
             request: share(tally.met_request),
             joint: share(tally.met_joint),
+            ttft: None,
         },
+        makespan_s,
         goodput_requests_per_s: tally.met_joint as f64 / makespan_s,
         offered_requests_per_s: per_span(requests as f64),
         served_requests_per_s: requests as f64 / makespan_s,
@@ -547,7 +549,7 @@ fn request_tokens_per_s(ledger: Ledger<'_>) -> Option<Distribution> {
     distribution(&rates, rates.quantiles(POINTS).unwrap_or_default())
 }
 
-fn distribution(values: &Histogram, [p50, p90, p95, p99]: [f64; 4]) -> Option<Distribution> {
+fn distribution(values: &Histogram, [p50, p90, p95, p99, p999]: [f64; 5]) -> Option<Distribution> {
     (values.count() > 0).then(|| Distribution {
         count: values.count(),
         mean: values.mean(),
@@ -555,6 +557,7 @@ fn distribution(values: &Histogram, [p50, p90, p95, p99]: [f64; 4]) -> Option<Di
         p90,
         p95,
         p99,
+        p999,
         max: values.max(),
     })
 }

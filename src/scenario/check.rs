@@ -1,9 +1,21 @@
 //! The range of every field. A refusal names the field, the value and what is allowed.
 
+#[cfg(feature = "continuous")]
+use super::Engine;
 use super::{ClosedLoop, Scenario, Source, Ties, VERSION, Workload};
 use crate::error::Error;
 use crate::latency::Latency;
+#[cfg(feature = "continuous")]
+use crate::latency::StepLatency;
 use crate::sched::bins::{Boundaries, MAX_BINS, MAX_CUT};
+#[cfg(feature = "continuous")]
+use crate::sched::continuous::kv::{Capacity, Preemption};
+#[cfg(feature = "continuous")]
+use crate::sched::continuous::speculative::MAX_DRAFT;
+#[cfg(feature = "continuous")]
+use crate::sched::continuous::{Server, Warmup};
+#[cfg(feature = "continuous")]
+use crate::trace::Failed;
 
 /// Most GPUs a fleet can have.
 pub const MAX_GPUS: u32 = 4096;
@@ -67,6 +79,13 @@ pub(super) fn scenario(s: &Scenario) -> Result<(), Error> {
     number("latency.linear.growth", linear.growth, 0.0, 10.0)?;
     number("latency.linear.floor_s", linear.floor_s, 1e-9, 10.0)?;
     memory(s)?;
+    #[cfg(feature = "continuous")]
+    if let Engine::Continuous(server) = &s.engine {
+        continuous(s, server)?;
+    }
+    if let Some(ttft) = s.sla.ttft_s {
+        number("sla.ttft_s", ttft, 1e-6, 1e7)?;
+    }
     number("sla.token_ms", s.sla.token_ms, 1e-3, 1e7)?;
     number("sla.request_s", s.sla.request_s, 1e-6, 1e7)
 }
@@ -224,6 +243,161 @@ fn scheduler(s: &Scenario) -> Result<(), Error> {
         1.0,
         f64::from(MAX_BATCH),
     )
+}
+
+/// Most tokens of a step, and most blocks of a cache: far beyond any server, and products of two fit.
+#[cfg(feature = "continuous")]
+const MAX_STEP_TOKENS: u32 = 1 << 24;
+#[cfg(feature = "continuous")]
+const MAX_BLOCKS: u32 = 1 << 30;
+
+#[cfg(feature = "continuous")]
+fn continuous(s: &Scenario, server: &Server) -> Result<(), Error> {
+    const AT: &str = "engine.continuous";
+    let field = |name: &str| format!("{AT}.{name}");
+    let number = |name: &str, value, low, high| number(&field(name), value, low, high);
+    let whole = |name: &str, value, low, high| whole(&field(name), value, low, high);
+    for (what, contradicts, why) in [
+        (
+            "workload.failed",
+            s.workload.failed == Failed::Keep,
+            "a request without output has no last token; set it to drop",
+        ),
+        (
+            "workload.ties",
+            s.workload.ties == Ties::PublishedHeap,
+            "the published event queue is of closed batches; set it to fixed",
+        ),
+    ] {
+        if contradicts {
+            return Err(Error::Contradiction {
+                what: what.to_owned(),
+                why: format!("engine.continuous serves token by token, and {why}"),
+            });
+        }
+    }
+    number("ageing_per_s", server.ageing_per_s, 0.0, 1e6)?;
+    for (i, class) in server.classes.iter().enumerate() {
+        number(&format!("classes[{i}].level"), class.level, -1e6, 1e6)?;
+        if let Some(deadline) = class.deadline_s {
+            number(&format!("classes[{i}].deadline_s"), deadline, 0.0, 1e7)?;
+        }
+    }
+    number("bin_patience_s", server.bin_patience_s, 0.0, 1e7)?;
+    whole("max_sequences", server.max_sequences, 1, MAX_BATCH)?;
+    if let Some(draft) = &server.speculative {
+        whole("speculative.draft_tokens", draft.draft_tokens, 1, MAX_DRAFT)?;
+        let shown = format!("{:?}", draft.acceptance);
+        if draft.acceptance.is_empty() || draft.acceptance.len() > MAX_DRAFT as usize {
+            return Err(refuse(
+                &field("speculative.acceptance"),
+                shown,
+                format!("a list of 1 to {MAX_DRAFT} numbers from 0 to 1"),
+            ));
+        }
+        for (i, &chance) in draft.acceptance.iter().enumerate() {
+            number(&format!("speculative.acceptance[{i}]"), chance, 0.0, 1.0)?;
+        }
+        number("speculative.draft_s", draft.draft_s, 0.0, 10.0)?;
+        number(
+            "speculative.draft_s_per_sequence",
+            draft.draft_s_per_sequence,
+            0.0,
+            10.0,
+        )?;
+    }
+    let per_sequence = 1 + server.speculative.as_ref().map_or(0, |d| d.draft_tokens);
+    whole(
+        "max_batched_tokens",
+        server.max_batched_tokens,
+        server.max_sequences * per_sequence,
+        MAX_STEP_TOKENS,
+    )?;
+    whole("kv.block_tokens", server.kv.block_tokens, 1, 4_096)?;
+    if let Capacity::Blocks(blocks) = server.kv.capacity {
+        whole("kv.capacity.blocks", blocks, 1, MAX_BLOCKS)?;
+    }
+    number("kv.watermark", server.kv.watermark, 0.0, 0.9)?;
+    if let Preemption::Swap { gb_per_s } = server.kv.preemption {
+        number("kv.preemption.swap.gb_per_s", gb_per_s, 1e-3, 1e6)?;
+    }
+    number(
+        "kv.prefix.eviction_s",
+        server.kv.prefix.eviction_s,
+        0.0,
+        10.0,
+    )?;
+    if let Some(most) = server.admission.max_waiting {
+        whole("admission.max_waiting", most, 0, u32::MAX)?;
+    }
+    if let Some(timeout) = server.admission.timeout_s {
+        number("admission.timeout_s", timeout, 0.0, 1e7)?;
+    }
+    whole("tensor_parallel", server.tensor_parallel, 1, 1024)?;
+    if !s.fleet.gpus.is_multiple_of(server.tensor_parallel) {
+        return Err(refuse(
+            "fleet.gpus",
+            s.fleet.gpus,
+            format!(
+                "a multiple of {AT}.tensor_parallel, which is {}",
+                server.tensor_parallel
+            ),
+        ));
+    }
+    if let Warmup::Share(share) = server.warmup {
+        number("warmup.share", share, 0.0, 0.5)?;
+    }
+    if let Some(c) = &server.ceiling {
+        for (name, value) in [
+            ("weight_bytes", c.weight_bytes),
+            ("token_bytes", c.token_bytes),
+            ("token_flops", c.token_flops),
+            ("pair_flops", c.pair_flops),
+        ] {
+            number(&format!("ceiling.{name}"), value, 0.0, 1e18)?;
+        }
+        number("ceiling.peak_flops", c.peak_flops, 1.0, 1e21)?;
+        number(
+            "ceiling.bandwidth_bytes_per_s",
+            c.bandwidth_bytes_per_s,
+            1.0,
+            1e18,
+        )?;
+    }
+    match &server.latency {
+        StepLatency::Linear(step) => {
+            for (name, value, most) in [
+                ("c0_s", step.c0_s, 1e3),
+                ("c1_s_per_sequence", step.c1_s_per_sequence, 10.0),
+                ("c2_s_per_context_token", step.c2_s_per_context_token, 1.0),
+                ("c3_s_per_prefill_token", step.c3_s_per_prefill_token, 1.0),
+                ("c4_s_per_prefill_pair", step.c4_s_per_prefill_pair, 1.0),
+            ] {
+                number(&format!("latency.linear.{name}"), value, 0.0, most)?;
+            }
+            if let Some(compute) = step.compute {
+                number("latency.linear.compute.d0_s", compute.d0_s, 0.0, 1e3)?;
+                number(
+                    "latency.linear.compute.d1_s_per_token",
+                    compute.d1_s_per_token,
+                    0.0,
+                    1.0,
+                )?;
+            }
+            // Time must pass, or a run of many tokens would end where it began.
+            let least = step.step_s(1.0, 1.0, 0.0);
+            if least < 1e-9 {
+                return Err(refuse(
+                    &field("latency.linear"),
+                    format!("a step of {least} s"),
+                    "coefficients that make a step of one sequence last at least 1e-9 s".to_owned(),
+                ));
+            }
+        }
+        StepLatency::Table(table) => table.check(&field("latency.table"))?,
+        StepLatency::Profile(profile) => profile.check(&field("latency.profile"))?,
+    }
+    Ok(())
 }
 
 fn memory(s: &Scenario) -> Result<(), Error> {

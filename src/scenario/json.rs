@@ -9,7 +9,24 @@ use crate::error::Error;
 use crate::json;
 
 /// Fields whose value is a list.
-const LISTS: [&str; 3] = ["cuts", "values", "weights"];
+const LISTS: [&str; 15] = [
+    "cuts",
+    "values",
+    "weights",
+    "acceptance",
+    "classes",
+    // Measured steps and kernels.
+    "sequences",
+    "context",
+    "prefill",
+    "time_ms",
+    "prefill_chunk",
+    "kv_prefill",
+    "n_decode",
+    "kv_decode",
+    "count",
+    "time_us",
+];
 
 /// No field of a scenario lies as deep.
 const DEEPEST: usize = 16;

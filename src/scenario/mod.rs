@@ -10,13 +10,17 @@ use serde::{Deserialize, Serialize};
 use crate::error::Error;
 use crate::latency::Latency;
 use crate::sched::Scheduler;
+#[cfg(feature = "continuous")]
+use crate::sched::continuous::Server;
 use crate::sched::memory::Memory;
 use crate::trace::predict::Predictor;
 use crate::trace::synth::Synthetic;
 use crate::trace::{Failed, Format};
 
 pub use check::{MAX_BATCH, MAX_GPUS};
-pub use preset::Preset;
+#[cfg(feature = "continuous")]
+pub use preset::put_on_hardware;
+pub use preset::{MEMORY_SHARE, Preset};
 
 /// The version of the JSON form that this code writes.
 pub const VERSION: u32 = 1;
@@ -31,6 +35,7 @@ pub struct Scenario {
     pub workload: Workload,
     pub predictor: Predictor,
     pub scheduler: Scheduler,
+    pub engine: Engine,
     pub fleet: Fleet,
     pub latency: Latency,
     pub memory: Memory,
@@ -47,6 +52,7 @@ impl Default for Scenario {
             workload: Workload::default(),
             predictor: Predictor::default(),
             scheduler: Scheduler::default(),
+            engine: Engine::default(),
             fleet: Fleet::default(),
             latency: Latency::default(),
             memory: Memory::default(),
@@ -54,6 +60,19 @@ impl Default for Scenario {
             seed: 42,
         }
     }
+}
+
+/// How a fleet serves.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+pub enum Engine {
+    /// Closed batches: `scheduler`'s policy forms them, `latency` says how long they take.
+    #[default]
+    Closed,
+    /// Continuous batching, by its own settings; of `scheduler` only the bins count.
+    #[cfg(feature = "continuous")]
+    Continuous(Box<Server>),
 }
 
 /// Where the requests come from.
@@ -172,6 +191,8 @@ pub struct Sla {
     pub token_ms: f64,
     /// From arrival to the end, s.
     pub request_s: f64,
+    /// From arrival to the first token, s; absent means that nothing is promised.
+    pub ttft_s: Option<f64>,
     /// What counts as a token violation among the published metrics; the honest ones always use
     /// each request's own time per output token.
     pub published_token_rule: TokenRule,
@@ -182,6 +203,7 @@ impl Default for Sla {
         Sla {
             token_ms: 30.0,
             request_s: 20.0,
+            ttft_s: None,
             published_token_rule: TokenRule::default(),
         }
     }
@@ -215,6 +237,24 @@ impl Scenario {
         // Plain numbers, strings and options cannot fail to serialise; non-finite floats become
         // null, and `validate` refuses them.
         serde_json::to_string_pretty(self).unwrap_or_default()
+    }
+
+    /// GPUs, or groups of them, that serve apart from each other.
+    pub fn replicas(&self) -> u32 {
+        match &self.engine {
+            Engine::Closed => self.fleet.gpus,
+            #[cfg(feature = "continuous")]
+            Engine::Continuous(server) => self.fleet.gpus / server.tensor_parallel,
+        }
+    }
+
+    /// Whether anything asks for predicted lengths, and for the bins over them.
+    pub fn predicts(&self) -> bool {
+        match &self.engine {
+            Engine::Closed => self.scheduler.policy.has_bins(),
+            #[cfg(feature = "continuous")]
+            Engine::Continuous(server) => server.predicts(),
+        }
     }
 
     /// Refuses any field outside its range, by name.

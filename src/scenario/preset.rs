@@ -1,13 +1,67 @@
 //! The published studies as complete settings: `--preset` on the command line, one click on the
 //! page.
 
+#[cfg(feature = "continuous")]
+use super::Engine;
 use super::{Scenario, Ties, TokenRule};
+#[cfg(feature = "continuous")]
+use crate::latency::StepLatency;
+#[cfg(feature = "continuous")]
+use crate::latency::architecture::{Architecture, Precision};
+#[cfg(feature = "continuous")]
+use crate::latency::roofline::{Card, Hardware, Stored};
 use crate::latency::{Latency, Linear};
 use crate::sched::bins::{Bins, Boundaries};
 use crate::sched::controller::{Controller, Feedback, Variant};
 use crate::sched::memory::Memory;
 use crate::trace::Failed;
 use crate::trace::predict::{Kind, Predictor};
+
+/// Share of a GPU's memory that a server uses where nothing else is said: the default of vLLM's
+/// `gpu_memory_utilization`.
+pub const MEMORY_SHARE: f64 = 0.9;
+
+/// Puts a model on GPUs of a data sheet: continuous batching with the step that the sheet allows at best, the
+/// memory that the weights leave, and the peaks for MFU and MBU. Other settings of the server stay.
+///
+/// `tensor_parallel` GPUs share the weights, the cache and the arithmetic evenly; what they say to each other
+/// is not modelled. `memory_share`: of a GPU's memory that the server may use, as vLLM's
+/// `gpu_memory_utilization`.
+#[cfg(feature = "continuous")]
+pub fn put_on_hardware(
+    scenario: &mut Scenario,
+    model: &Architecture,
+    precision: Precision,
+    card: &Card,
+    tensor_parallel: u32,
+    memory_share: f64,
+) {
+    let mut server = match &scenario.engine {
+        Engine::Continuous(server) => server.clone(),
+        Engine::Closed => Box::default(),
+    };
+    let gpus = f64::from(tensor_parallel);
+    let group = Hardware {
+        peak_flops: card.hardware.peak_flops * gpus,
+        bandwidth_bytes_per_s: card.hardware.bandwidth_bytes_per_s * gpus,
+        ..card.hardware.clone()
+    };
+    let stored = Stored::new(model, precision);
+    server.latency = StepLatency::Linear(stored.roofline(&group));
+    server.ceiling = Some(stored.ceiling(&group));
+    server.tensor_parallel = tensor_parallel;
+    scenario.engine = Engine::Continuous(server);
+    let embeddings = if model.tied { 0 } else { model.head_weights() };
+    let more = embeddings as f64 * precision.bytes_per_weight();
+    scenario.memory = Memory {
+        capacity_gb: card.memory_bytes * memory_share / 1e9,
+        model_gb: (stored.weight_bytes() + more) / 1e9,
+        kv_gb_per_token: stored.token_bytes() / 1e9,
+        margin_gb: 0.0,
+    };
+    let groups = scenario.fleet.gpus.div_ceil(tensor_parallel);
+    scenario.fleet.gpus = groups * tensor_parallel;
+}
 
 /// A published study.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -165,6 +165,11 @@ impl ControllerState {
         }
     }
 
+    /// The moving mean of the feedback time, which is compared with the target, s.
+    pub fn tau_s(&self) -> f64 {
+        self.tau
+    }
+
     fn whole_mean_batch(&self) -> f64 {
         whole(self.mean_batch)
     }

@@ -5,6 +5,8 @@
 //! (a real server would find out while it runs).
 
 pub mod bins;
+#[cfg(feature = "continuous")]
+pub mod continuous;
 pub mod controller;
 mod dynamic;
 mod full_bins;

@@ -10,7 +10,7 @@
 
 use super::fleet::Fleet;
 use super::python_heap::{Event, PythonHeap};
-use super::record::{BatchRow, Batches, Prediction, Record, Requests, WorkloadReport};
+use super::record::{BatchRow, Batches, ClosedRecord, Prediction, Requests, WorkloadReport};
 use super::users::Users;
 use super::workload::Prepared;
 use crate::latency::{Latency, LinearTable};
@@ -276,7 +276,7 @@ impl Run {
     }
 
     /// The record of a replay that is over.
-    pub fn finish(mut self) -> Record {
+    pub fn finish(mut self) -> ClosedRecord {
         self.batches.extend(&self.recent);
         let (sent_s, sent) = match self.users {
             Some(users) => (users.arrival, users.in_order),
@@ -285,7 +285,7 @@ impl Run {
         if let Some(&last) = sent.last() {
             self.report.span_s = sent_s[last as usize];
         }
-        Record {
+        ClosedRecord {
             bins: if self.predicted.is_empty() {
                 Vec::new()
             } else {

@@ -6,9 +6,9 @@ use crate::Trace;
 use crate::latency::LinearTable;
 use crate::scenario::Scenario;
 
-/// The record of a finished replay.
+/// The record of a finished replay with closed batches.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Record {
+pub struct ClosedRecord {
     /// The resolved scenario.
     pub scenario: Scenario,
     pub workload: WorkloadReport,

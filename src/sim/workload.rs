@@ -99,7 +99,7 @@ impl Prepared {
             report,
             rows,
         };
-        if scenario.scheduler.policy.has_bins() {
+        if scenario.predicts() {
             prepared.sort_into_bins(trace, scenario, drop_failed)?;
         } else {
             prepared.bin_of = trace.output[prepared.rows.clone()]

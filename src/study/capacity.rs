@@ -161,7 +161,11 @@ impl Replication {
     /// makes the queue grow as long as it lasts.
     fn throughput(&self, trace: &Trace, gpus: u32, simulate: Simulate<'_>) -> Result<f64, Error> {
         let flood = simulate(trace, &self.at(MOST_RATE, gpus))?.summary;
-        Ok(flood.published.requests_per_s.min(MOST_RATE))
+        let served = match &flood.published {
+            Some(published) => published.requests_per_s,
+            None => flood.honest.served_requests_per_s,
+        };
+        Ok(served.min(MOST_RATE))
     }
 
     /// The highest rate at which the promise holds on the scenario's fleet, up to the fleet's

@@ -10,6 +10,18 @@ use crate::scenario::Scenario;
 /// The most replications of a study; each repeats every run.
 pub const MAX_REPLICATIONS: u32 = 1000;
 
+/// Refuses none, and more than [`MAX_REPLICATIONS`].
+pub fn check_replications(replications: u32) -> Result<(), Error> {
+    if (1..=MAX_REPLICATIONS).contains(&replications) {
+        return Ok(());
+    }
+    Err(Error::BadField {
+        field: "replications".to_owned(),
+        value: replications.to_string(),
+        allowed: format!("a whole number from 1 to {MAX_REPLICATIONS}"),
+    })
+}
+
 /// A study between its first scenario and its files.
 #[derive(Debug, Clone)]
 pub struct Execution {
@@ -36,13 +48,7 @@ impl Execution {
     ///
     /// Errors: settings out of range.
     pub fn new(mut study: Study, replications: u32) -> Result<Execution, Error> {
-        if !(1..=MAX_REPLICATIONS).contains(&replications) {
-            return Err(Error::BadField {
-                field: "replications".to_owned(),
-                value: replications.to_string(),
-                allowed: format!("a whole number from 1 to {MAX_REPLICATIONS}"),
-            });
-        }
+        check_replications(replications)?;
         study.size_trace();
         let mut execution = Execution {
             study,

@@ -8,6 +8,9 @@
 pub mod calibrated;
 pub mod capacity;
 mod check;
+pub mod compare;
+#[cfg(feature = "continuous")]
+pub mod continuous;
 pub mod contract;
 pub mod document;
 pub mod errata;
@@ -26,6 +29,8 @@ pub mod stress_v2;
 mod text;
 pub mod three_step;
 pub mod two_step;
+#[cfg(feature = "continuous")]
+pub mod validation;
 
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +53,8 @@ pub enum Study {
     Saturation(saturation::Saturation),
     Contract(contract::Contract),
     Paper(paper::Paper),
+    #[cfg(feature = "continuous")]
+    Continuous(continuous::Continuous),
 }
 
 /// What every study can do.
@@ -96,6 +103,8 @@ impl Study {
             Study::Saturation(saturation::Saturation::default()),
             Study::Contract(contract::Contract::default()),
             Study::Paper(paper::Paper::default()),
+            #[cfg(feature = "continuous")]
+            Study::Continuous(continuous::Continuous::default()),
         ]
     }
 
@@ -107,6 +116,8 @@ impl Study {
             Study::Saturation(study) => study,
             Study::Contract(study) => study,
             Study::Paper(study) => study,
+            #[cfg(feature = "continuous")]
+            Study::Continuous(study) => study,
         }
     }
 
@@ -118,6 +129,8 @@ impl Study {
             Study::Saturation(study) => study,
             Study::Contract(study) => study,
             Study::Paper(study) => study,
+            #[cfg(feature = "continuous")]
+            Study::Continuous(study) => study,
         }
     }
 

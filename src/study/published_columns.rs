@@ -52,41 +52,43 @@ pub(super) const SLA_VIOLATION_RATE: Column =
     ("sla_violation_rate", |s| token_violation_rate(s).into());
 
 pub(super) const CAPACITY: Column = ("capacity_qps_under_sla", |s| {
-    s.published.capacity_qps_under_sla.into()
+    s.published().capacity_qps_under_sla.into()
 });
 
 pub(super) const REQUESTS_PER_S: Column = ("throughput_requests_per_sec", |s| {
-    s.published.requests_per_s.into()
+    s.published().requests_per_s.into()
 });
 
 pub(super) const TOKENS_PER_S: Column = ("throughput_tokens_per_sec", |s| {
-    s.published.tokens_per_s.into()
+    s.published().tokens_per_s.into()
 });
 
 /// What all three studies have from `avg_latency` to `status`. `execution_time_seconds` is empty
 /// for the same reason as `timestamp`.
 pub(super) const OUTCOME: [Column; 19] = [
-    ("avg_latency", |s| s.published.avg_latency_s.into()),
-    ("p50_latency", |s| s.published.p50_latency_s.into()),
-    ("p95_latency", |s| s.published.p95_latency_s.into()),
-    ("p99_latency", |s| s.published.p99_latency_s.into()),
-    ("max_latency", |s| s.published.max_latency_s.into()),
-    ("avg_queueing_delay", |s| s.published.avg_queueing_s.into()),
-    ("avg_service_time", |s| s.published.avg_service_s.into()),
+    ("avg_latency", |s| s.published().avg_latency_s.into()),
+    ("p50_latency", |s| s.published().p50_latency_s.into()),
+    ("p95_latency", |s| s.published().p95_latency_s.into()),
+    ("p99_latency", |s| s.published().p99_latency_s.into()),
+    ("max_latency", |s| s.published().max_latency_s.into()),
+    ("avg_queueing_delay", |s| {
+        s.published().avg_queueing_s.into()
+    }),
+    ("avg_service_time", |s| s.published().avg_service_s.into()),
     ("avg_gpu_utilization", |s| {
-        s.published.gpu_utilization_mean.into()
+        s.published().gpu_utilization_mean.into()
     }),
     ("min_gpu_utilization", |s| {
-        s.published.gpu_utilization_min.into()
+        s.published().gpu_utilization_min.into()
     }),
     ("max_gpu_utilization", |s| {
-        s.published.gpu_utilization_max.into()
+        s.published().gpu_utilization_max.into()
     }),
-    ("num_batches", |s| s.published.batches.into()),
-    ("avg_batch_size", |s| s.published.avg_batch.into()),
-    ("min_batch_size", |s| s.published.min_batch.into()),
-    ("max_batch_size", |s| s.published.max_batch.into()),
-    ("total_time", |s| s.published.makespan_s.into()),
+    ("num_batches", |s| s.published().batches.into()),
+    ("avg_batch_size", |s| s.published().avg_batch.into()),
+    ("min_batch_size", |s| s.published().min_batch.into()),
+    ("max_batch_size", |s| s.published().max_batch.into()),
+    ("total_time", |s| s.published().makespan_s.into()),
     ("total_tokens", |s| total_tokens(s).into()),
     ("num_completed", |s| s.workload.rows_replayed.into()),
     ("execution_time_seconds", |_| Cell::Empty),
@@ -100,10 +102,10 @@ fn total_tokens(s: &Summary) -> u64 {
 
 /// Token violations, as published, over requests.
 pub(super) fn token_violation_rate(s: &Summary) -> f64 {
-    s.published.token_violations as f64 / s.workload.rows_replayed as f64
+    s.published().token_violations as f64 / s.workload.rows_replayed as f64
 }
 
 /// Request violations, as published, over requests.
 pub(super) fn request_violation_rate(s: &Summary) -> f64 {
-    s.published.request_violations as f64 / s.workload.rows_replayed as f64
+    s.published().request_violations as f64 / s.workload.rows_replayed as f64
 }

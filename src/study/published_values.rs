@@ -214,46 +214,46 @@ impl std::fmt::Debug for Figure {
 
 static FIGURES: [(&str, Getter); 29] = [
     ("token_violations", |s| {
-        Some(s.published.token_violations as f64)
+        Some(s.published().token_violations as f64)
     }),
     ("token_violations_percent", |s| {
-        Some(100.0 * s.published.token_violations as f64 / s.workload.rows_replayed as f64)
+        Some(100.0 * s.published().token_violations as f64 / s.workload.rows_replayed as f64)
     }),
     ("request_violations", |s| {
-        Some(s.published.request_violations as f64)
+        Some(s.published().request_violations as f64)
     }),
-    ("avg_tbt_ms", |s| Some(s.published.avg_tbt_ms)),
-    ("p95_tbt_ms", |s| Some(s.published.p95_tbt_ms)),
-    ("p99_tbt_ms", |s| Some(s.published.p99_tbt_ms)),
-    ("max_tbt_ms", |s| Some(s.published.max_tbt_ms)),
-    ("avg_latency_s", |s| Some(s.published.avg_latency_s)),
-    ("p50_latency_s", |s| Some(s.published.p50_latency_s)),
-    ("p95_latency_s", |s| Some(s.published.p95_latency_s)),
-    ("p99_latency_s", |s| Some(s.published.p99_latency_s)),
-    ("max_latency_s", |s| Some(s.published.max_latency_s)),
-    ("avg_queueing_s", |s| Some(s.published.avg_queueing_s)),
-    ("avg_service_s", |s| Some(s.published.avg_service_s)),
+    ("avg_tbt_ms", |s| Some(s.published().avg_tbt_ms)),
+    ("p95_tbt_ms", |s| Some(s.published().p95_tbt_ms)),
+    ("p99_tbt_ms", |s| Some(s.published().p99_tbt_ms)),
+    ("max_tbt_ms", |s| Some(s.published().max_tbt_ms)),
+    ("avg_latency_s", |s| Some(s.published().avg_latency_s)),
+    ("p50_latency_s", |s| Some(s.published().p50_latency_s)),
+    ("p95_latency_s", |s| Some(s.published().p95_latency_s)),
+    ("p99_latency_s", |s| Some(s.published().p99_latency_s)),
+    ("max_latency_s", |s| Some(s.published().max_latency_s)),
+    ("avg_queueing_s", |s| Some(s.published().avg_queueing_s)),
+    ("avg_service_s", |s| Some(s.published().avg_service_s)),
     ("gpu_utilization_mean", |s| {
-        Some(s.published.gpu_utilization_mean)
+        Some(s.published().gpu_utilization_mean)
     }),
     ("gpu_utilization_percent", |s| {
-        Some(100.0 * s.published.gpu_utilization_mean)
+        Some(100.0 * s.published().gpu_utilization_mean)
     }),
     ("gpu_utilization_min", |s| {
-        Some(s.published.gpu_utilization_min)
+        Some(s.published().gpu_utilization_min)
     }),
     ("gpu_utilization_max", |s| {
-        Some(s.published.gpu_utilization_max)
+        Some(s.published().gpu_utilization_max)
     }),
-    ("batches", |s| Some(s.published.batches as f64)),
-    ("avg_batch", |s| Some(s.published.avg_batch)),
-    ("min_batch", |s| Some(f64::from(s.published.min_batch))),
-    ("max_batch", |s| Some(f64::from(s.published.max_batch))),
-    ("makespan_s", |s| Some(s.published.makespan_s)),
-    ("tokens_per_s", |s| Some(s.published.tokens_per_s)),
-    ("requests_per_s", |s| Some(s.published.requests_per_s)),
+    ("batches", |s| Some(s.published().batches as f64)),
+    ("avg_batch", |s| Some(s.published().avg_batch)),
+    ("min_batch", |s| Some(f64::from(s.published().min_batch))),
+    ("max_batch", |s| Some(f64::from(s.published().max_batch))),
+    ("makespan_s", |s| Some(s.published().makespan_s)),
+    ("tokens_per_s", |s| Some(s.published().tokens_per_s)),
+    ("requests_per_s", |s| Some(s.published().requests_per_s)),
     ("capacity_qps_under_sla", |s| {
-        Some(s.published.capacity_qps_under_sla)
+        Some(s.published().capacity_qps_under_sla)
     }),
     ("total_tokens", |s| {
         Some((s.workload.prompt_tokens + s.workload.output_tokens) as f64)

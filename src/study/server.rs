@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::latency::Latency;
-use crate::scenario::{ClosedLoop, Fleet, Scenario, Sla, Source, Workload};
+use crate::scenario::{ClosedLoop, Engine, Fleet, Scenario, Sla, Source, Workload};
 use crate::sched::memory::Memory;
 use crate::sched::{Policy, Scheduler};
 use crate::trace::predict::Predictor;
@@ -16,6 +16,7 @@ use crate::trace::synth::{Arrivals, Lengths, Shape, Synthetic};
 pub struct Server {
     pub predictor: Predictor,
     pub scheduler: Scheduler,
+    pub engine: Engine,
     pub fleet: Fleet,
     pub latency: Latency,
     pub memory: Memory,
@@ -30,6 +31,7 @@ impl Default for Server {
                 policy: Policy::Dynamic,
                 ..Scheduler::default()
             },
+            engine: Engine::Closed,
             fleet: Fleet { gpus: 1 },
             predictor: Predictor::default(),
             latency: Latency::default(),
@@ -45,6 +47,7 @@ impl From<Scenario> for Server {
         Server {
             predictor: scenario.predictor,
             scheduler: scenario.scheduler,
+            engine: scenario.engine,
             fleet: scenario.fleet,
             latency: scenario.latency,
             memory: scenario.memory,
@@ -75,6 +78,7 @@ impl Server {
             },
             predictor: server.predictor,
             scheduler: server.scheduler,
+            engine: server.engine,
             fleet: server.fleet,
             latency: server.latency,
             memory: server.memory,

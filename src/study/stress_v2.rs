@@ -168,19 +168,19 @@ fn results(optimal: bool) -> Vec<Column> {
             columns::request_violation_rate(s).into()
         }),
         ("sla_violations_token", |s| {
-            s.published.token_violations.into()
+            s.published().token_violations.into()
         }),
         ("sla_violations_request", |s| {
-            s.published.request_violations.into()
+            s.published().request_violations.into()
         }),
         columns::SLA_VIOLATION_RATE,
         columns::REQUESTS_PER_S,
         columns::TOKENS_PER_S,
         columns::CAPACITY,
-        ("avg_tbt_ms", |s| s.published.avg_tbt_ms.into()),
-        ("p95_tbt_ms", |s| s.published.p95_tbt_ms.into()),
-        ("p99_tbt_ms", |s| s.published.p99_tbt_ms.into()),
-        ("max_tbt_ms", |s| s.published.max_tbt_ms.into()),
+        ("avg_tbt_ms", |s| s.published().avg_tbt_ms.into()),
+        ("p95_tbt_ms", |s| s.published().p95_tbt_ms.into()),
+        ("p99_tbt_ms", |s| s.published().p99_tbt_ms.into()),
+        ("max_tbt_ms", |s| s.published().max_tbt_ms.into()),
     ]);
     all.extend(columns::OUTCOME);
     all.push(if optimal {

@@ -168,7 +168,7 @@ impl ThreeStep {
         if !matches!(self.steps, Steps::All | Steps::Step3) {
             return Vec::new();
         }
-        let best = text::best_by(step2, |s| s.published.capacity_qps_under_sla);
+        let best = text::best_by(step2, |s| s.published().capacity_qps_under_sla);
         let gpus = self
             .best_gpu_count
             .or(best.map(|s| s.scenario.fleet.gpus))

@@ -180,7 +180,7 @@ fn results() -> Vec<Column> {
 }
 
 fn throughput(s: &Summary) -> f64 {
-    s.published.tokens_per_s
+    s.published().tokens_per_s
 }
 
 /// tokens/s per GPU.
@@ -223,7 +223,7 @@ struct Best<'a> {
 
 fn best(grid: &[Summary]) -> Option<Best<'_>> {
     Some(Best {
-        latency: text::best_by(grid, |s| -s.published.p95_latency_s)?,
+        latency: text::best_by(grid, |s| -s.published().p95_latency_s)?,
         throughput: text::best_by(grid, throughput)?,
         efficiency: text::best_by(grid, efficiency)?,
     })
@@ -248,7 +248,7 @@ fn summary_table(groups: &[Group<'_>]) -> Table {
         };
         let mut row = vec![Cell::from(group.requests)];
         for (run, value) in [
-            (best.latency, best.latency.published.p95_latency_s),
+            (best.latency, best.latency.published().p95_latency_s),
             (best.throughput, throughput(best.throughput)),
             (best.efficiency, efficiency(best.efficiency)),
         ] {
@@ -275,7 +275,7 @@ fn scaling_table(study: &TwoStep, groups: &[Group<'_>]) -> Table {
                     group.requests.into(),
                     bins.into(),
                     gpu_count(step.run).into(),
-                    step.run.published.p95_latency_s.into(),
+                    step.run.published().p95_latency_s.into(),
                     step.reduction.into(),
                     step.diminishing.to_string().into(),
                 ]);
@@ -315,7 +315,7 @@ fn optimal_configs(groups: &[Group<'_>]) -> serde_json::Value {
                 "num_gpus": gpu_count(best.run),
                 "k_bins": bin_count(best.run),
                 "throughput_tokens_per_sec": throughput(best.run),
-                "p95_latency": best.run.published.p95_latency_s,
+                "p95_latency": best.run.published().p95_latency_s,
                 "sla_violation_rate": columns::token_violation_rate(best.run),
                 "within_violation_limit": best.within_limit,
             });

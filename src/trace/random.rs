@@ -29,6 +29,10 @@ pub(crate) enum Purpose {
     Bursts = 10,
     Levels = 11,
     ThinkTimes = 12,
+    #[cfg(feature = "continuous")]
+    Acceptance = 13,
+    #[cfg(feature = "continuous")]
+    Routing = 14,
 }
 
 /// A stream of uniform, normal, exponential and Gamma numbers.
@@ -36,7 +40,7 @@ pub(crate) enum Purpose {
 pub(crate) struct Stream(Xoshiro256PlusPlus);
 
 impl Stream {
-    pub(super) fn new(seed: u32, purpose: Purpose) -> Self {
+    pub(crate) fn new(seed: u32, purpose: Purpose) -> Self {
         Self::numbered(seed, purpose, 0)
     }
 
@@ -57,7 +61,7 @@ impl Stream {
     }
 
     /// Uniform in 0..n, by Lemire's multiplication; its bias of n / 2^32 is of no account here.
-    pub(super) fn below(&mut self, n: u32) -> u32 {
+    pub(crate) fn below(&mut self, n: u32) -> u32 {
         let high = self.0.next_u64() >> 32;
         ((high * u64::from(n)) >> 32) as u32
     }
@@ -104,6 +108,16 @@ impl Stream {
             }
         }
     }
+}
+
+/// Uniform in (0, 1) and the same for the same three numbers: what is decided about a request does not
+/// depend on the order in which requests are looked at.
+#[cfg(feature = "continuous")]
+pub(crate) fn hashed(seed: u32, row: u32, place: u32) -> f64 {
+    const CELL: f64 = 1.0 / (1u64 << 52) as f64;
+    let key = mix(Purpose::Acceptance as u64) ^ u64::from(seed) ^ (u64::from(row) << 32);
+    let bits = mix(mix(key).wrapping_add(u64::from(place)));
+    ((bits >> 12) as f64 + 0.5) * CELL
 }
 
 /// SplitMix64's finaliser.

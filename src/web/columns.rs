@@ -1,9 +1,10 @@
 //! Columns as typed arrays.
 
-use js_sys::{Object, Reflect, Uint32Array};
+use js_sys::{Object, Reflect, Uint8Array, Uint16Array, Uint32Array};
 use wasm_bindgen::prelude::*;
 
 use crate::metrics::Outcome;
+use crate::sim::Batches;
 use crate::trace::Trace;
 
 /// A plain object from its properties.
@@ -13,6 +14,21 @@ pub fn object<const N: usize>(columns: [(&str, JsValue); N]) -> Result<Object, J
         Reflect::set(&object, &JsValue::from_str(name), &column)?;
     }
     Ok(object)
+}
+
+/// Every batch that was served.
+pub fn batches(batches: &Batches) -> Result<Object, JsValue> {
+    let end: Vec<f64> = (0..batches.len()).map(|i| batches.end(i)).collect();
+    object([
+        ("start_s", super::floats(&batches.start)),
+        ("end_s", super::floats(&end)),
+        ("gpu", Uint16Array::from(batches.gpu.as_slice()).into()),
+        ("bin", Uint8Array::from(batches.bin.as_slice()).into()),
+        ("first", ints(&batches.first)),
+        ("size", ints(&batches.size)),
+        ("longest_total", ints(&batches.longest_total)),
+        ("longest_output", ints(&batches.longest_output)),
+    ])
 }
 
 /// Every request that was served, batch by batch.
@@ -60,6 +76,6 @@ fn of<'a, T>(rows: impl Iterator<Item = &'a u32>, value: impl Fn(usize) -> T) ->
     rows.map(|&row| value(row as usize)).collect()
 }
 
-fn ints(column: &[u32]) -> JsValue {
+pub fn ints(column: &[u32]) -> JsValue {
     Uint32Array::from(column).into()
 }

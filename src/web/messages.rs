@@ -40,6 +40,11 @@ pub enum ToWorker {
         run_id: u32,
         policy: Policy,
     },
+    /// Batches and requests of the scheduler's last run, for the timeline.
+    Timeline {
+        run_id: u32,
+        policy: Policy,
+    },
     Seed {
         run_id: u32,
     },
@@ -91,7 +96,6 @@ pub enum FromWorker {
     },
     Error {
         run_id: u32,
-        policy: Option<Policy>,
         error: ErrorReport,
     },
     Csv {
@@ -104,6 +108,12 @@ pub enum FromWorker {
         run_id: u32,
         policy: Policy,
         digests: BTreeMap<String, String>,
+    },
+    Timeline {
+        run_id: u32,
+        policy: Policy,
+        batches: BatchColumns,
+        requests: RequestColumns,
     },
     Seed {
         run_id: u32,
@@ -181,4 +191,61 @@ pub struct RequestColumns {
     pub batch: (),
     #[ts(type = "Uint32Array")]
     pub gpu: (),
+}
+
+/// Every batch of a run, in order of its start; `first` is where its members begin among the requests.
+#[derive(TS)]
+pub struct BatchColumns {
+    #[ts(type = "Float64Array")]
+    pub start_s: (),
+    #[ts(type = "Float64Array")]
+    pub end_s: (),
+    #[ts(type = "Uint16Array")]
+    pub gpu: (),
+    #[ts(type = "Uint8Array")]
+    pub bin: (),
+    #[ts(type = "Uint32Array")]
+    pub first: (),
+    #[ts(type = "Uint32Array")]
+    pub size: (),
+    #[ts(type = "Uint32Array")]
+    pub longest_total: (),
+    #[ts(type = "Uint32Array")]
+    pub longest_output: (),
+}
+
+/// What an SLA controller did, batch by batch.
+#[derive(TS)]
+pub struct ControllerColumns {
+    #[ts(type = "Float64Array")]
+    pub start_s: (),
+    #[ts(type = "Float64Array")]
+    pub low: (),
+    #[ts(type = "Float64Array")]
+    pub high: (),
+    #[ts(type = "Uint32Array")]
+    pub allowed: (),
+    #[ts(type = "Uint32Array")]
+    pub size: (),
+    #[ts(type = "Float64Array")]
+    pub tau_s: (),
+}
+
+/// What decoding steps cost at best.
+#[derive(TS)]
+pub struct Cost {
+    /// The whole step, s, by number of sequences.
+    #[ts(type = "Float64Array")]
+    pub step_s: (),
+    /// Of it, reading the caches, s.
+    #[ts(type = "Float64Array")]
+    pub cache_s: (),
+    /// Of it, reading the weights, s.
+    pub weights_s: f64,
+    pub weight_bytes: f64,
+    /// Keys and values of a token, bytes.
+    pub token_bytes: f64,
+    /// Of the GPU, bytes, and the share of it that a server uses.
+    pub memory_bytes: f64,
+    pub memory_share: f64,
 }

@@ -5,12 +5,17 @@
 //! worker transfers; a trace file as a [`Blob`](web_sys::Blob) that is read in bounded chunks. No
 //! JSON that grows with the trace.
 
+mod article;
 mod blob;
 mod columns;
 #[cfg(feature = "gpu")]
 pub mod gpu;
 #[cfg(all(feature = "ts", feature = "gpu"))]
 pub mod gpu_messages;
+#[cfg(feature = "continuous")]
+pub mod lab;
+#[cfg(all(feature = "ts", feature = "continuous"))]
+pub mod lab_messages;
 #[cfg(feature = "ts")]
 pub mod messages;
 #[cfg(feature = "figures")]
@@ -213,7 +218,7 @@ pub fn random_seed() -> Result<u32, JsValue> {
 }
 
 #[wasm_bindgen(typescript_custom_section)]
-const TYPES: &str = r#"import type { CdfColumns, RequestColumns, Scenario, SeriesColumns, Summary, TraceInfo } from "../www/types.js";"#;
+const TYPES: &str = r#"import type { BatchColumns, CdfColumns, ControllerColumns, Cost, RequestColumns, Scenario, SeriesColumns, Summary, TraceInfo } from "../www/types.js";"#;
 
 #[cfg(feature = "figures")]
 #[wasm_bindgen(typescript_custom_section)]
@@ -236,7 +241,7 @@ fn read_scenario(value: &JsValue) -> Result<Scenario, JsValue> {
 }
 
 /// A plain object as a value of the core; the error names the field.
-#[cfg(any(feature = "figures", feature = "gpu"))]
+#[cfg(any(feature = "continuous", feature = "gpu"))]
 fn read<T: serde::de::DeserializeOwned>(value: JsValue, what: &str) -> Result<T, JsValue> {
     let reader = serde_wasm_bindgen::Deserializer::from(value);
     serde_path_to_error::deserialize(reader).map_err(|e| {

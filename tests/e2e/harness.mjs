@@ -39,6 +39,7 @@ const SOFTWARE_GPU = [
 /**
  * @typedef {object} Options
  * @property {boolean} [webgpu] give the page a (software) WebGPU adapter; default false
+ * @property {boolean} [offline] let the page keep itself for times without a network; default false
  * @property {string[]} [args] further flags of Chromium
  */
 
@@ -69,7 +70,7 @@ export class Harness {
    * @param {Options} [options]
    * @returns {Promise<Harness>}
    */
-  static async start({ webgpu = false, args = [] } = {}) {
+  static async start({ webgpu = false, offline = false, args = [] } = {}) {
     const site = await findSite();
     const profile = mkdtempSync(join(tmpdir(), "batchscope-chromium-"));
     const context = await chromium.launchPersistentContext(profile, {
@@ -77,6 +78,8 @@ export class Harness {
       args: [...QUIET, ...(webgpu ? SOFTWARE_GPU : []), ...args],
       viewport: { width: 1280, height: 800 },
       acceptDownloads: true,
+      // It would answer before the doubles of the tests do; offline.test.mjs is about it.
+      serviceWorkers: offline ? "allow" : "block",
     });
     return new Harness(site.url, context, [
       () => context.close(),
@@ -96,6 +99,8 @@ export class Harness {
     /** @type {string[]} */
     const complaints = [];
     page.on("console", (message) => {
+      // Ours, not the page's: see `serviceWorkers` above.
+      if (message.text().startsWith("Service Worker registration blocked")) return;
       if (["error", "warning"].includes(message.type())) {
         complaints.push(`console ${message.type()}: ${message.text()} (${message.location().url})`);
       }

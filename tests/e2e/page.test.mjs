@@ -24,7 +24,7 @@ after(() => harness?.close());
 
 /** Opens the page and waits for its first picture. @param {string} [hash] */
 async function open(hash = "") {
-  const opened = await harness.newPage(`index.html${hash}`);
+  const opened = await harness.newPage(`index.html${hash === "" ? "#v=1" : hash}`);
   await painted(opened.page);
   return opened;
 }
@@ -61,7 +61,7 @@ test("opens on a finished picture, without a complaint, and asks nobody else", a
   page.on("request", (request) => {
     if (!request.url().startsWith(harness.url)) elsewhere.push(request.url());
   });
-  await page.goto(`${harness.url}/`);
+  await page.goto(`${harness.url}/#v=1`);
   await painted(page);
   assert.match(await page.locator("#finding").innerText(), /keeps both promises for [\d.]+\s%/);
   assert.equal(await page.locator(".promise tbody tr").count(), 12);
@@ -72,7 +72,7 @@ test("opens on a finished picture, without a complaint, and asks nobody else", a
   assert.match(await page.locator("#version").innerText(), /^Version \d/);
   assert.deepEqual(complaints, []);
   assert.deepEqual(elsewhere, []);
-  assert.equal(await hash(page), "");
+  assert.equal(await hash(page), "#v=1");
   await page.close();
 });
 
@@ -151,7 +151,7 @@ test("a box refuses what is not allowed, in words", async () => {
   await page.keyboard.press("Tab");
   assert.match(await page.locator("#gpus-problem").innerText(), /Allowed is 1 to/);
   assert.equal(await page.getAttribute("#gpus", "aria-invalid"), "true");
-  assert.equal(await hash(page), "");
+  assert.equal(await hash(page), "#v=1");
   await page.close();
 });
 
@@ -269,13 +269,13 @@ test("a bad file is refused with file, row and column, and the picture stays", a
   assert.match(alert, /bad\.csv, row 3, column "Request tokens": "many" is not/);
   assert.equal(await page.locator("#notices").getAttribute("role"), "alert");
   assert.equal(await page.locator("#finding").innerText(), finding);
-  assert.equal(await hash(page), "");
+  assert.equal(await hash(page), "#v=1");
   // A good file afterwards clears the complaint.
   await repaint(page, () => fileFrom(page, "good.csv", "arrival_s,prompt_tokens,output_tokens\n0,10,5\n1,20,6\n2,30,7\n"));
   assert.equal(await page.locator("#notices .notice").count(), 0);
   assert.match(await page.locator("#trace-read").innerText(), /good\.csv: 3 rows/);
   await repaint(page, () => page.locator("#trace button").click());
-  assert.equal(await hash(page), "");
+  assert.equal(await hash(page), "#v=1");
   assert.deepEqual(complaints, []);
   await page.close();
 });

@@ -77,7 +77,7 @@ test("the studies are loaded when they are opened, not before", async () => {
   /** @type {string[]} */
   const asked = [];
   page.on("request", (request) => asked.push(request.url().slice(harness.url.length)));
-  await page.goto(`${harness.url}/`);
+  await page.goto(`${harness.url}/#v=1`);
   await page.waitForSelector('#page[data-painted][aria-busy="false"]', WAIT);
   assert.ok(asked.includes("/www/page.js"));
   const early = asked.filter((path) => /studies|fflate/.test(path));
@@ -271,7 +271,7 @@ test("the first rows of BurstGPT_1.csv, dropped, meet all their published figure
 });
 
 test("a file of the simulator's is recognised; one that the figures are not about is compared only when asked", async () => {
-  const { page, complaints } = await harness.newPage("");
+  const { page, complaints } = await harness.newPage("#v=1");
   await page.waitForSelector('#page[data-painted][aria-busy="false"]', WAIT);
   const rows = Array.from({ length: 1000 }, (_, i) => `${i * 30},${20 + ((i * 37) % 900)},${1 + ((i * 53) % 400)}`);
   const text = `arrival_s,prompt_tokens,output_tokens\n${rows.join("\n")}\n`;

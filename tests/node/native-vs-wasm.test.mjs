@@ -10,6 +10,7 @@ import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
 
 import { Engine, initSync } from "../../pkg/batchscope.js";
+import * as studies from "../../pkg-studies/batchscope.js";
 import { DEFAULT_SCENARIO, PRESETS } from "../../www/defaults.js";
 import { program } from "./program.mjs";
 
@@ -21,6 +22,8 @@ const REAL_TRACE = join(ROOT, "../shared/data/burstgpt_slice/BurstGPT_1_head.csv
 const SLICE = 777;
 
 initSync({ module: readFileSync(join(ROOT, "pkg/batchscope_bg.wasm")) });
+// The first module has closed batches alone.
+studies.initSync({ module: readFileSync(join(ROOT, "pkg-studies/batchscope_bg.wasm")) });
 const scratch = mkdtempSync(join(tmpdir(), "batchscope-native-vs-wasm-"));
 after(() => rmSync(scratch, { recursive: true }));
 
@@ -35,7 +38,7 @@ function native(scenario, file) {
 
 /** @type {(scenario: Scenario, file?: string) => Record<string, string>} */
 function wasm(scenario, file) {
-  const engine = new Engine();
+  const engine = scenario.engine === "closed" ? new Engine() : new studies.Engine();
   if (file === undefined) engine.generate(scenario);
   else engine.loadBytes(readFileSync(file), basename(file));
   engine.begin(scenario);
@@ -65,6 +68,30 @@ for (const kind of /** @type {const} */ (["published", "oracle", "noisy", "promp
 CASES.push(["a closed loop", scenario((s) => {
   s.workload.closed_loop = { users: 50, requests_per_user: 40, think_min_s: 0.5, think_max_s: 2 };
 })]);
+
+/** Continuous batching with some of it changed. @type {(name: string, change: object, more?: (scenario: Scenario) => void) => void} */
+function continuous(name, change, more = () => {}) {
+  CASES.push([`continuous batching, ${name}`, scenario((s) => {
+    s.workload.time_scale = 60;
+    s.fleet.gpus = 2;
+    s.memory = { capacity_gb: 17.5, model_gb: 16, kv_gb_per_token: 0.000131072, margin_gb: 0 };
+    s.engine = /** @type {any} */ ({ continuous: change });
+    more(s);
+  })]);
+}
+for (const rule of ["orca", "vllm", "sarathi", "closed"]) continuous(rule, { rule, kv: { prefix: { reuse: "own" } } });
+continuous("speculative decoding", {
+  speculative: { draft_tokens: 3, acceptance: [0.8, 0.6], draft_s: 0.0003, draft_s_per_sequence: 1e-6 },
+  router: "power-of-two",
+});
+continuous("bins, deadlines and time-outs", { order: "edf", bins: true, router: "random", admission: { timeout_s: 3, max_waiting: 40 } });
+continuous("swapping, users, sessions", { kv: { preemption: { swap: { gb_per_s: 20 } } }, order: "sjf", ageing_per_s: 5, router: "least-work" }, (s) => {
+  s.workload.time_scale = 1;
+  s.workload.closed_loop = { users: 90, requests_per_user: 20, think_min_s: 0.1, think_max_s: 1 };
+});
+continuous("a measured table", {
+  latency: { table: { sequences: [1, 64, 1, 64], context: [0, 0, 50_000, 50_000], prefill: [0, 0, 0, 0], time_ms: [5, 8, 9, 12] } },
+});
 
 for (const [name, made] of CASES) {
   test(`native and wasm agree: ${name}`, () => {

@@ -6,8 +6,8 @@ import { test } from "node:test";
 import { PRESETS } from "../../www/defaults.js";
 import { CONTROLS, DEFAULT_SCENARIO, POLICIES, allows, defaultState, fromHash, getPath, same, toHash, withPath } from "../../www/state.js";
 
-test("the default needs no hash", () => {
-  assert.equal(toHash(defaultState()), "");
+test("the default has the shortest hash", () => {
+  assert.equal(toHash(defaultState()), "#v=1");
   assert.deepEqual(fromHash("").state, defaultState());
   assert.deepEqual(fromHash("#settings").notices, []);
 });

@@ -304,6 +304,7 @@ fn sla() -> impl Strategy<Value = Sla> {
         .prop_map(|(token_ms, request_s, published_token_rule)| Sla {
             token_ms,
             request_s,
+            ttft_s: None,
             published_token_rule,
         })
 }

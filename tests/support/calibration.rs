@@ -14,6 +14,7 @@ pub const TRUTH: Step = Step {
     c1_s_per_sequence: 15e-6,
     c2_s_per_context_token: 0.05e-6,
     c3_s_per_prefill_token: 12e-6,
+    c4_s_per_prefill_pair: 0.0,
     compute: None,
 };
 

@@ -4,8 +4,8 @@
 /** @import { ErrorReport, FromGpu, GpuModel, GpuProgress, ServeProgress, ToGpu } from "../types.js" */
 /** @template {FromGpu["type"]} T @typedef {Extract<FromGpu, {type: T}>} Reply */
 
-/** Longest wait for a cancelled run to end by itself, ms: with what follows, under 300. */
-const PATIENCE_MS = 250;
+/** Longest wait for a cancelled run to end by itself, ms: what follows has to be done before 300, on a busy machine too. */
+const PATIENCE_MS = 200;
 
 /** How a run ended that has no result. @typedef {{type: "cancelled", forced: boolean} | {type: "error", error: ErrorReport}} Ended */
 

@@ -9,12 +9,12 @@ import { SIGN, svg } from "./palette.js";
 /** @import { Attainment, RunResult } from "../types.js" */
 
 const WORDS = FIGURE.attainment;
-/** @type {(keyof Attainment)[]} */
+/** The promises of this page. @type {Exclude<keyof Attainment, "ttft">[]} */
 const PROMISES = ["token", "request", "joint"];
 
 /** @param {HTMLElement} host */
 export function attainment(host) {
-  const { body, setSentence } = frame(host, "attainment");
+  const { body, setSentence } = frame(host, WORDS);
   body.classList.add("promises");
 
   return {

@@ -1,11 +1,12 @@
-// The three figures with curves: latency distribution, queue and batch size over time.
+// Figures with curves: distributions of times, and quantities over simulated time.
 
 import { count, duration, number, percent, tickTime, timeUnit } from "../format.js";
 import { FIGURE } from "../words.js";
 import { frame } from "./figure.js";
 import { plot } from "./plot.js";
 
-/** @import { Policy, RunResult } from "../types.js" */
+/** @import { RunResult } from "../types.js" */
+/** @import { Key } from "./palette.js" */
 /** @import { Axis, Line, View } from "./plot.js" */
 
 /** Rows of a table of numbers. */
@@ -34,12 +35,21 @@ function at({ x: xs, y: ys }, x) {
   return x1 === x0 ? y1 : y0 + ((x - x0) / (x1 - x0)) * (y1 - y0);
 }
 
-/** The latency distribution, log latency against the depth of the tail. @param {HTMLElement} host */
-export function cdf(host) {
-  const words = FIGURE.cdf;
+/**
+ * What a distribution says: `at` of a time where the cursor is, `mark` beside the vertical line.
+ * @typedef {{title: string, label: string, x: string, y: string, at: (s: number) => string, table: string, rows: string}} DistributionWords
+ */
+
+/**
+ * A distribution of times, log time against the depth of the tail.
+ * @param {HTMLElement} host
+ * @param {DistributionWords} words
+ * @param {number} height
+ */
+export function distribution(host, words, height) {
   /** @type {Line[]} */
   let lines = [];
-  const { body, setSentence, refresh } = frame(host, "cdf", {
+  const { body, setSentence, refresh } = frame(host, words, {
     point: (position) => chart.point(position),
     read(position) {
       const latency = chart.value(position);
@@ -73,47 +83,69 @@ export function cdf(host) {
   const chart = plot(body, {
     x: { label: words.x, scale: "log", splits: (min, max) => TIMES.filter((t) => t >= min && t <= max), values: (splits) => splits.map(tickTime) },
     y,
-    height: 380,
+    height,
   });
 
   return {
-    /** @param {RunResult[]} results @param {RunResult[]} before */
-    update(results, before) {
-      lines = results.map((result) => line(result, false));
-      const shown = [...before.filter((old) => results.some((r) => r.policy === old.policy)).map((old) => line(old, true)), ...lines];
+    /**
+     * @param {Line[]} next
+     * @param {Line[]} faint those of the picture before
+     * @param {{x: number, text: string} | null} mark
+     * @param {string} sentence
+     */
+    update(next, faint, mark, sentence) {
+      lines = next;
+      const shown = [...faint.map((line) => ({ ...line, faint: true })), ...lines];
       const xs = shown.flatMap(({ x }) => [x[0] ?? 1, x.at(-1) ?? 1]);
-      const sla = results[0]?.summary.scenario.sla.request_s ?? 1;
+      const most = Math.max(...xs, (mark?.x ?? 0) * 1.2);
       // The fastest per cent of the requests may be a hundred times faster than all others; the
       // picture is about the slow ones.
-      const left = Math.max(Math.min(...xs, sla / 2), Math.max(...xs) / 1e5);
-      const right = Math.max(...xs, sla * 1.2) * 1.1;
+      const least = Math.max(Math.min(...xs, (mark?.x ?? Infinity) / 2), Math.max(...xs) / 1e5);
       chart.update({
         lines: shown,
-        x: [left, right],
+        x: [least, most * 1.1],
         y: [0, Math.max(1, ...shown.map(({ y: ys }) => ys.at(-1) ?? 1)) * 1.02],
         xLabel: words.x,
-        mark: { x: sla, text: words.sla(sla) },
+        mark,
       });
-      setSentence(words.sentence(results));
+      setSentence(sentence);
       refresh();
     },
     redraw: chart.redraw,
+    /** Marks a part of the x axis. */
+    span: chart.span,
   };
-
-  /** @param {RunResult} result @param {boolean} faint @returns {Line} */
-  function line({ policy, cdf: columns, summary }, faint) {
-    // The largest of n values has no distance to 1; half a request is its place in the tail.
-    const nearest = 0.5 / Math.max(1, summary.honest.requests);
-    return {
-      policy,
-      faint,
-      x: columns.latency_s,
-      y: columns.fraction.map((share) => -Math.log10(Math.max(1 - share, nearest))),
-    };
-  }
 }
 
-/** A line without the intervals in which there was nothing to measure. @type {(policy: Policy, x: Float64Array, y: Float64Array) => Line} */
+/**
+ * Shares below as depths of the tail. The largest of n values has no distance to 1; half a value is its
+ * place in the tail.
+ * @type {(fraction: Float64Array, count: number) => Float64Array}
+ */
+export function depths(fraction, count) {
+  const nearest = 0.5 / Math.max(1, count);
+  return fraction.map((share) => -Math.log10(Math.max(1 - share, nearest)));
+}
+
+/** The latency distribution of the schedulers. @param {HTMLElement} host */
+export function cdf(host) {
+  const words = FIGURE.cdf;
+  const figure = distribution(host, words, 380);
+  /** @param {RunResult} result @returns {Line} */
+  const line = ({ policy, cdf: columns, summary }) => ({ policy, x: columns.latency_s, y: depths(columns.fraction, summary.honest.requests) });
+  return {
+    /** @param {RunResult[]} results @param {RunResult[]} before */
+    update(results, before) {
+      const sla = results[0]?.summary.scenario.sla.request_s ?? 1;
+      const still = before.filter((old) => results.some((r) => r.policy === old.policy));
+      figure.update(results.map(line), still.map(line), { x: sla, text: words.sla(sla) }, words.sentence(results));
+    },
+    redraw: figure.redraw,
+    span: figure.span,
+  };
+}
+
+/** A line without the intervals in which there was nothing to measure. @type {(policy: Key, x: Float64Array, y: Float64Array) => Line} */
 function known(policy, x, y) {
   if (!y.some(Number.isNaN)) return { policy, x, y };
   return { policy, x: x.filter((_, i) => !Number.isNaN(y[i])), y: y.filter((value) => !Number.isNaN(value)) };
@@ -132,36 +164,43 @@ function round(min, max) {
 /** Waiting requests over time. @param {HTMLElement} host */
 export function queue(host) {
   const words = FIGURE.queue;
-  return overTime(host, "queue", {
-    column: (result) => result.series.waiting_mean,
-    text: (value) => count(Math.round(value)),
-    sentence: (results) =>
-      words.sentence(
-        results,
-        new Map(results.map((r) => [r.policy, r.series.waiting_max.reduce((a, b) => Math.max(a, b), 0)])),
-      ),
-  });
+  const figure = overTime(host, words, (value) => count(Math.round(value)));
+  return {
+    /** @param {RunResult[]} results */
+    update(results) {
+      const peaks = new Map(results.map((r) => [r.policy, r.series.waiting_max.reduce((a, b) => Math.max(a, b), 0)]));
+      const lines = results.map(({ policy, series }) => ({ policy, x: series.t_s, y: series.waiting_mean }));
+      figure.update(lines, words.sentence(results, peaks));
+    },
+    redraw: figure.redraw,
+    span: figure.span,
+  };
 }
 
 /** Mean batch size over time. @param {HTMLElement} host */
 export function batch(host) {
-  return overTime(host, "batch", {
-    column: (result) => result.series.batch_mean,
-    text: number,
-    sentence: FIGURE.batch.sentence,
-  });
+  const figure = overTime(host, FIGURE.batch, number);
+  return {
+    /** @param {RunResult[]} results */
+    update(results) {
+      const lines = results.map(({ policy, series }) => ({ policy, x: series.t_s, y: series.batch_mean }));
+      figure.update(lines, FIGURE.batch.sentence(results));
+    },
+    redraw: figure.redraw,
+    span: figure.span,
+  };
 }
 
 /**
+ * A quantity over simulated time.
  * @param {HTMLElement} host
- * @param {"queue" | "batch"} kind
- * @param {{column: (result: RunResult) => Float64Array, text: (value: number) => string, sentence: (results: RunResult[]) => string}} what
+ * @param {DistributionWords} words
+ * @param {(value: number) => string} text
  */
-function overTime(host, kind, { column, text, sentence }) {
-  const words = FIGURE[kind];
+export function overTime(host, words, text) {
   /** @type {Line[]} */
   let lines = [];
-  const { body, setSentence, refresh } = frame(host, kind, {
+  const { body, setSentence, refresh } = frame(host, words, {
     point: (position) => chart.point(position),
     read(position) {
       const time = chart.value(position);
@@ -200,18 +239,24 @@ function overTime(host, kind, { column, text, sentence }) {
   };
 
   return {
-    /** @param {RunResult[]} results */
-    update(results) {
-      lines = results.map((result) => known(result.policy, result.series.t_s, column(result)));
+    /**
+     * @param {Line[]} next values that are no numbers are left out
+     * @param {string} sentence
+     * @param {number} [least] of the top of the picture
+     */
+    update(next, sentence, least = 1) {
+      lines = next.map(({ policy, x, y }) => known(policy, x, y));
       const end = Math.max(1e-9, ...lines.map(({ x }) => x.at(-1) ?? 0));
-      const top = Math.max(1, ...lines.map(({ y }) => y.reduce((a, b) => Math.max(a, b), 0)));
+      const top = Math.max(least, ...lines.map(({ y }) => y.reduce((a, b) => Math.max(a, b), 0)));
       unit = timeUnit(end);
       /** @type {View} */
       const view = { lines: [...lines], x: [0, end], y: [0, top * 1.05], xLabel: `${words.x}, ${unit.unit}`, mark: null };
       chart.update(view);
-      setSentence(sentence(results));
+      setSentence(sentence);
       refresh();
     },
     redraw: chart.redraw,
+    /** Marks a part of the x axis. */
+    span: chart.span,
   };
 }

@@ -1,10 +1,10 @@
 // What every figure shares: title, a focusable picture with a cursor, a sentence, a table.
 
 import { el } from "../dom.js";
-import { FIGURE, POLICY, UI } from "../words.js";
-import { sample } from "./palette.js";
+import { UI } from "../words.js";
+import { NAME, sample } from "./palette.js";
 
-/** @import { Policy } from "../types.js" */
+/** @import { Key } from "./palette.js" */
 
 /** Rest after the last key before the value is announced, ms. */
 const ANNOUNCE_MS = 350;
@@ -12,13 +12,13 @@ const ANNOUNCE_MS = 350;
 const STEPS = 60;
 
 /**
- * A value that the cursor reads, per scheduler.
- * @typedef {{where: string, values: {policy: Policy, text: string}[]}} Reading
+ * A value that the cursor reads, per curve; `name` where it is not the key's.
+ * @typedef {{where: string, values: {policy: Key, name?: string, text: string}[]}} Reading
  */
 
 /**
- * A table of down-sampled rows.
- * @typedef {{caption: string, head: string, policies: Policy[], rows: {label: string, cells: string[]}[]}} Numbers
+ * A table of down-sampled rows; `names` where its columns are not those of the keys.
+ * @typedef {{caption: string, head: string, policies: Key[], names?: string[], rows: {label: string, cells: string[]}[]}} Numbers
  */
 
 /**
@@ -28,6 +28,7 @@ const STEPS = 60;
  * @property {(position: number) => Reading} read
  * @property {() => Numbers} numbers
  * @property {number} [steps] positions of the cursor where they are not `STEPS`
+ * @property {"x" | "y"} [along] which way the pointer moves it, to the right unless said
  */
 
 let serial = 0;
@@ -35,12 +36,11 @@ let serial = 0;
 /**
  * Builds the frame of a figure in `host`.
  * @param {HTMLElement} host
- * @param {keyof typeof FIGURE} kind
+ * @param {{title: string, label?: string}} words
  * @param {Picture} [picture] none for figures that are tables themselves
  */
-export function frame(host, kind, picture) {
+export function frame(host, words, picture) {
   serial += 1;
-  const words = FIGURE[kind];
   const id = `figure-${serial}`;
   const title = el("h3", { id, class: "figure-title" }, words.title);
   const sentence = el("p", { class: "sentence" });
@@ -60,7 +60,7 @@ export function frame(host, kind, picture) {
   const details = el("details", { ontoggle: fillTable }, el("summary", {}, UI.showNumbers), table);
   body.tabIndex = 0;
   body.setAttribute("role", "group");
-  body.setAttribute("aria-label", "label" in words ? `${words.label}. ${UI.chartKeys}` : words.title);
+  body.setAttribute("aria-label", words.label === undefined ? words.title : `${words.label}. ${UI.chartKeys}`);
   host.append(title, body, readout, live, el("figcaption", {}, sentence, details));
 
   /** @type {number | null} */
@@ -80,10 +80,10 @@ export function frame(host, kind, picture) {
     const { where, values } = picture.read(to);
     readout.replaceChildren(
       el("span", { class: "where" }, where),
-      ...values.map(({ policy, text }) => el("span", { class: "value" }, sample(policy), text)),
+      ...values.map(({ policy, name = "", text }) => el("span", { class: "value" }, sample(policy), `${name} ${text}`.trim())),
     );
     if (!announce) return;
-    const spoken = `${where}: ${values.map(({ policy, text }) => `${POLICY[policy].name} ${text}`).join(", ")}`;
+    const spoken = `${where}: ${values.map(({ policy, name = NAME[policy].name, text }) => `${name} ${text}`.trim()).join(", ")}`;
     timer = setTimeout(() => {
       live.textContent = spoken;
     }, ANNOUNCE_MS);
@@ -113,7 +113,7 @@ export function frame(host, kind, picture) {
   body.addEventListener("pointermove", (event) => {
     const plot = body.querySelector(".u-over, .plot-area")?.getBoundingClientRect();
     if (plot === undefined || plot.width === 0) return;
-    const at = (event.clientX - plot.left) / plot.width;
+    const at = picture.along === "y" ? (event.clientY - plot.top) / plot.height : (event.clientX - plot.left) / plot.width;
     move(at < 0 || at > 1 ? null : at, false);
   });
   body.addEventListener("pointerleave", () => move(null, false));
@@ -121,13 +121,13 @@ export function frame(host, kind, picture) {
 
   function fillTable() {
     if (!details.open || picture === undefined) return;
-    const { caption, head, policies, rows } = picture.numbers();
+    const { caption, head, policies, names = policies.map((policy) => NAME[policy].short), rows } = picture.numbers();
     table.replaceChildren(
       el(
         "table",
         {},
         el("caption", {}, caption),
-        el("thead", {}, el("tr", {}, el("th", { scope: "col" }, head), ...policies.map((p) => el("th", { scope: "col" }, POLICY[p].short)))),
+        el("thead", {}, el("tr", {}, el("th", { scope: "col" }, head), ...names.map((name) => el("th", { scope: "col" }, name)))),
         el("tbody", {}, ...rows.map(({ label, cells }) => el("tr", {}, el("th", { scope: "row" }, label), ...cells.map((cell) => el("td", {}, cell))))),
       ),
     );

@@ -55,7 +55,7 @@ export function gpus(host) {
       return { caption: WORDS.table, head: WORDS.rows, policies: results.map((r) => r.policy), rows };
     },
   };
-  const { body, setSentence, refresh } = frame(host, "gpus", picture);
+  const { body, setSentence, refresh } = frame(host, WORDS, picture);
   body.classList.add("fleet");
 
   return {

@@ -3,16 +3,14 @@
 // common grid.
 
 import uPlot from "../../vendor/uPlot.esm.js";
-import { POLICIES } from "../state.js";
-import { POLICY } from "../words.js";
-import { SIGN, colour, css, textColour } from "./palette.js";
+import { NAME, SIGN, colour, css, textColour } from "./palette.js";
 import { place } from "./labels.js";
 
-/** @import { Policy } from "../types.js" */
+/** @import { Key } from "./palette.js" */
 
 /**
  * @typedef {object} Line
- * @property {Policy} policy
+ * @property {Key} policy
  * @property {Float64Array} x ascending
  * @property {Float64Array} y
  * @property {boolean} [faint] the picture before; drawn thin and without label
@@ -36,6 +34,7 @@ import { place } from "./labels.js";
  */
 
 const FONT_PX = 12;
+const ORDER = Object.keys(SIGN);
 
 /**
  * @param {HTMLElement} host
@@ -96,7 +95,7 @@ export function plot(host, axes) {
     ctx.textAlign = "left";
     const lines = view.lines.filter((line) => line.faint !== true && line.x.length > 0);
     const curves = lines.map(({ policy, x, y }) => ({
-      text: POLICY[policy].name,
+      text: NAME[policy].name,
       x: Array.from(x, (value) => u.valToPos(value, "x", true)),
       y: Array.from(y, (value) => u.valToPos(value, "y", true)),
     }));
@@ -108,9 +107,9 @@ export function plot(host, axes) {
       // A halo in the paper's colour keeps the name legible where it touches a line.
       ctx.lineWidth = 4 * ratio;
       ctx.strokeStyle = css("--paper");
-      ctx.strokeText(POLICY[policy].name, spot.x, spot.y);
+      ctx.strokeText(NAME[policy].name, spot.x, spot.y);
       ctx.fillStyle = textColour(policy);
-      ctx.fillText(POLICY[policy].name, spot.x, spot.y);
+      ctx.fillText(NAME[policy].name, spot.x, spot.y);
     }
     ctx.restore();
   }
@@ -148,7 +147,7 @@ export function plot(host, axes) {
       },
       axes: [
         { ...common(axes.x, 2), size: 30, label: view?.xLabel ?? axes.x.label },
-        { ...common(axes.y, 3), size: 52 },
+        { ...common(axes.y, 3), size: 66 },
       ],
       series: [{}, ...(view?.lines ?? []).map(series)],
       hooks: { drawSeries: [], drawAxes: [drawMark], draw: [drawLabels] },
@@ -170,6 +169,9 @@ export function plot(host, axes) {
     const count = view?.lines.length ?? 0;
     return [view?.x ?? [1, 10], ...Array.from({ length: count }, () => [view?.y[0] ?? 0, view?.y[1] ?? 1])];
   }
+
+  const marked = document.createElement("div");
+  marked.className = "marked-span";
 
   let shape = "";
   function draw() {
@@ -193,7 +195,7 @@ export function plot(host, axes) {
   return {
     /** @param {View} next */
     update(next) {
-      next.lines.sort((a, b) => POLICIES.indexOf(a.policy) - POLICIES.indexOf(b.policy));
+      next.lines.sort((a, b) => ORDER.indexOf(a.policy) - ORDER.indexOf(b.policy));
       view = next;
       draw();
     },
@@ -207,6 +209,16 @@ export function plot(host, axes) {
       if (chart === null) return;
       const width = chart.over.clientWidth;
       chart.setCursor(position === null ? { left: -10, top: -10 } : { left: position * width, top: 10 }, false);
+    },
+    /** Marks a part of the x axis, or nothing. @param {[number, number] | null} range */
+    span(range) {
+      marked.remove();
+      if (chart === null || view === null || range === null) return;
+      const [left, right] = range.map((value) => Math.min(chart?.over.clientWidth ?? 0, Math.max(0, chart?.valToPos(value, "x") ?? 0)));
+      if (left === undefined || right === undefined) return;
+      marked.style.left = `${left}px`;
+      marked.style.width = `${Math.max(2, right - left)}px`;
+      chart.over.append(marked);
     },
     /** The value on the x axis at a position. @param {number} position */
     value(position) {

@@ -66,7 +66,7 @@ function text(row, result) {
   return counted && Number.isInteger(value) ? count(value) : number(value);
 }
 
-/** Every number of the summaries, one line each, all digits. @param {RunResult[]} results */
+/** Every number of the summaries, one line each, all digits. @param {{policy: string, summary: object}[]} results */
 export function summaryCsv(results) {
   const lines = ["scheduler,figure,value"];
   for (const { policy, summary } of results) {

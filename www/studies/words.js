@@ -14,6 +14,7 @@ export const STUDY = {
   "three-step": { title: "Three-step study", source: "TravisLeeTS/llm-scheduler-sim, UPDATE_3STEP_SUMMARY.md (2025-11-27)" },
   "two-step": { title: "Two-step study", source: "TravisLeeTS/llm-scheduler-sim, STRESS_TEST_REPORT.md (2025-12-02)" },
   paper: { title: "Multi-bin paper check", source: "Guldogan et al., Multi-Bin Batching, arXiv 2412.04504" },
+  continuous: { title: "Do bins still pay?", source: "this simulator: continuous batching with bins and without" },
   contract: { title: "Year-1 contract", source: "intellistream/sagellm-benchmark, examples/sample_REPORT.md (2026-01-17)" },
   saturation: { title: "Saturation of one GPU", source: "swayam8624/bentomlReCreation, lmdeploy/lmdeploy_journey.md (2025-12-12)" },
 };

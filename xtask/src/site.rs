@@ -118,7 +118,83 @@ pub fn bindings(toolchain: &WasmToolchain, effort: Effort) -> Result<()> {
             generate(&wasm, effort, &pkg, &stamp)?;
         }
     }
+    package()?;
     vendor()
+}
+
+/// What the figures of the article are made of: folders and files of `www/`.
+const FIGURE_PARTS: [&str; 12] = [
+    "article",
+    "charts/figure.js",
+    "charts/palette.js",
+    "panels/controls.js",
+    "defaults.js",
+    "desk.js",
+    "dom.js",
+    "format.js",
+    "state.js",
+    "style.css",
+    "types.d.ts",
+    "words.js",
+];
+
+/// Where modules find each other in the package, which has other folders than the site.
+const MOVED: [(&str, &str); 3] = [
+    ("../../pkg/batchscope.js", "../../batchscope.js"),
+    ("../../pkg-studies/", "../../continuous/"),
+    ("\"../www/types.js\"", "\"./www/types.js\""),
+];
+
+/// Makes `pkg/` a package for npm: the simulator, and the element that puts a figure into any page. The site
+/// takes nothing of what is added here.
+fn package() -> Result<()> {
+    let root = sh::root();
+    let pkg = root.join("pkg");
+    let www = Replacement::of(&pkg.join("www"))?;
+    for part in FIGURE_PARTS {
+        let (from, to) = (root.join("www").join(part), www.path().join(part));
+        if from.is_dir() {
+            copy_tree(&from, &to, |_| true)?;
+        } else {
+            let folder = to.parent().context("a part of www has no folder")?;
+            fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
+            copy(&from, &to)?;
+        }
+    }
+    moved(&www.path().join("article/worker.js"))?;
+    moved(&www.path().join("article/sim.js"))?;
+    www.commit()?;
+    moved(&pkg.join(format!("{CRATE}.d.ts")))?;
+    let continuous = Replacement::of(&pkg.join("continuous"))?;
+    copy_tree(&root.join("pkg-studies"), continuous.path(), |path| {
+        path.extension()
+            .is_some_and(|kind| kind == "js" || kind == "wasm")
+    })?;
+    continuous.commit()?;
+    for name in ["LICENSE-MIT", "LICENSE-APACHE"] {
+        copy(&root.join(name), &pkg.join(name))?;
+    }
+    let sources = root.join("xtask/package");
+    for name in ["README.md", "figure.js", "figure.d.ts"] {
+        copy(&sources.join(name), &pkg.join(name))?;
+    }
+    let manifest = fs::read_to_string(sources.join("package.json"))
+        .context("reading xtask/package/package.json")?;
+    let mut manifest: Value =
+        serde_json::from_str(&manifest).context("xtask/package/package.json is not JSON")?;
+    manifest["version"] = version_info()?["version"].clone();
+    let text = serde_json::to_string_pretty(&manifest)? + "\n";
+    fs::write(pkg.join("package.json"), text).context("writing pkg/package.json")
+}
+
+/// Rewrites where a module of the package finds the others; done twice, it changes nothing more.
+fn moved(file: &Path) -> Result<()> {
+    let reading = || format!("reading {}", file.display());
+    let mut text = fs::read_to_string(file).with_context(reading)?;
+    for (from, to) in MOVED {
+        text = text.replace(from, to);
+    }
+    fs::write(file, text).with_context(|| format!("writing {}", file.display()))
 }
 
 /// Compiles the product for the browser; the result is the wasm before bindings.
@@ -268,6 +344,8 @@ fn assemble(dir: &Path) -> Result<()> {
     let fresh = Replacement::of(dir)?;
     let site = fresh.path();
     copy(&root.join("index.html"), &site.join("index.html"))?;
+    // In the root, because it answers for everything below its own place.
+    copy(&root.join("sw.js"), &site.join("sw.js"))?;
     let served = |path: &Path| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         !name.starts_with('.') && !name.ends_with(".d.ts")
@@ -275,7 +353,12 @@ fn assemble(dir: &Path) -> Result<()> {
     copy_tree(&root.join("www"), &site.join("www"), served)?;
     minify(&site.join("www"), Names::Kept)?;
     for module in MODULES {
-        copy_tree(&root.join(module.folder), &site.join(module.folder), served)?;
+        // Of the package for npm, the page has no use.
+        let folder = site.join(module.folder);
+        fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
+        for name in [format!("{CRATE}.js"), format!("{CRATE}_bg.wasm")] {
+            copy(&root.join(module.folder).join(&name), &folder.join(&name))?;
+        }
         minify(&site.join(module.folder), Names::Shortened)?;
     }
     copy_tree(&root.join("vendor"), &site.join("vendor"), served)?;
@@ -284,8 +367,15 @@ fn assemble(dir: &Path) -> Result<()> {
     // The studies link to it.
     fs::create_dir_all(site.join("docs")).context("creating the site's docs")?;
     copy(&root.join("docs/ERRATA.md"), &site.join("docs/ERRATA.md"))?;
-    let info = serde_json::to_string_pretty(&version_info()?)?;
-    fs::write(site.join(MARK), info + "\n")?;
+    let mut info = version_info()?;
+    let files = Step::new("listing the page's files", "node")
+        .args([root.join("xtask/sizes.mjs")])
+        .args([site])
+        .args(["--list"])
+        .read()?;
+    // What works without a network after the first visit.
+    info["files"] = serde_json::from_str(&files).context("the list of files is not JSON")?;
+    fs::write(site.join(MARK), serde_json::to_string_pretty(&info)? + "\n")?;
     Step::new("Measuring the page", "node")
         .args([root.join("xtask/sizes.mjs")])
         .args([site])

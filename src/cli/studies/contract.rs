@@ -9,6 +9,7 @@ use crate::Error;
 use crate::cli::files;
 use crate::study::Study;
 use crate::study::contract::{self, Contract, Workload};
+use crate::study::server::Server;
 
 #[derive(Args)]
 pub struct ContractArgs {
@@ -22,18 +23,32 @@ pub struct ContractArgs {
         default_value = "all"
     )]
     workload: Vec<WorkloadArg>,
-    /// Scenario whose predictor, scheduler, fleet, latency model, memory and SLA are the server;
-    /// default: one GPU, dynamic batches.
+    /// Scenario whose engine, predictor, scheduler, fleet, latency model, memory and SLA are the server.
     #[arg(long, value_name = "FILE")]
     server: Option<PathBuf>,
+    /// The server without --server: continuous batching of Llama-3.1-8B on one H100 by data sheet, with a
+    /// prefix cache and speculative decoding, or closed dynamic batches on one GPU.
+    #[arg(
+        long,
+        value_name = "ENGINE",
+        default_value = "continuous",
+        conflicts_with = "server"
+    )]
+    engine: EngineArg,
     /// Judge this report (JSON or CSV with the names of contract_report) instead of running.
     #[arg(long, value_name = "FILE", conflicts_with_all = [
-        "workload", "server", "seed", "replications", "from_outcomes", "emit_scenarios",
+        "workload", "server", "engine", "seed", "replications", "from_outcomes", "emit_scenarios",
     ])]
     measured: Option<PathBuf>,
     /// What is printed; the folder of --out gets everything.
     #[arg(long, value_name = "WHAT", default_value = "markdown")]
     print: Print,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum EngineArg {
+    Continuous,
+    Closed,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -60,6 +75,9 @@ impl ContractArgs {
                 WorkloadArg::ContractLong => study.workloads.push(Workload::ContractLong),
                 WorkloadArg::All => study.workloads.extend(Workload::ALL),
             }
+        }
+        if let EngineArg::Closed = self.engine {
+            study.server = Server::default();
         }
         if let Some(path) = &self.server {
             study.server = server(path)?;

@@ -1,5 +1,6 @@
 //! The studies' own flags, a file each, and the [`Study`] that they describe.
 
+mod continuous;
 mod contract;
 mod paper;
 mod saturation;
@@ -35,6 +36,8 @@ pub enum StudyCommand {
     Contract(contract::ContractArgs),
     /// The two papers: multi-bin throughput in theory and simulation, the dynamic-batching model.
     Paper(paper::PaperArgs),
+    /// Continuous batching: do bins still pay where requests join and leave at every step?
+    Continuous(continuous::ContinuousArgs),
 }
 
 impl StudyCommand {
@@ -49,6 +52,7 @@ impl StudyCommand {
             StudyCommand::Saturation(args) => args.study()?,
             StudyCommand::Contract(args) => args.study()?,
             StudyCommand::Paper(args) => args.study(),
+            StudyCommand::Continuous(args) => args.study(),
         })
     }
 }

@@ -240,6 +240,7 @@ impl Calibration {
         coefficient("c1_s_per_sequence", step.c1_s_per_sequence)?;
         coefficient("c2_s_per_context_token", step.c2_s_per_context_token)?;
         coefficient("c3_s_per_prefill_token", step.c3_s_per_prefill_token)?;
+        coefficient("c4_s_per_prefill_pair", step.c4_s_per_prefill_pair)?;
         if let Some(compute) = &step.compute {
             coefficient("compute.d0_s", compute.d0_s)?;
             coefficient("compute.d1_s_per_token", compute.d1_s_per_token)?;

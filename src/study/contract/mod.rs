@@ -19,6 +19,19 @@ use super::{Plan, check};
 use crate::Error;
 use crate::metrics::Summary;
 use crate::scenario::{ClosedLoop, Scenario, Source};
+#[cfg(feature = "continuous")]
+use crate::{
+    latency::{
+        architecture::{Architecture, Precision},
+        roofline::Card,
+    },
+    scenario::{Engine, Fleet, MEMORY_SHARE, put_on_hardware},
+    sched::continuous::{
+        self, Admission,
+        kv::{Kv, PrefixCache, Reuse},
+        speculative::Speculative,
+    },
+};
 
 pub use metric::{Kind, Metric, Sample};
 
@@ -40,11 +53,58 @@ impl Default for Contract {
     fn default() -> Self {
         Contract {
             workloads: Workload::ALL.to_vec(),
-            server: Server::default(),
+            server: usual_server(),
             seed: 42,
             measured: None,
         }
     }
+}
+
+/// One H100 with Llama-3.1-8B by data sheet, continuous batching by rule `vllm`, a prefix cache and
+/// speculative decoding: a server of which every metric of the published report is known.
+#[cfg(feature = "continuous")]
+fn usual_server() -> Server {
+    let mut scenario = Scenario {
+        fleet: Fleet { gpus: 1 },
+        engine: Engine::Continuous(Box::new(continuous::Server {
+            kv: Kv {
+                prefix: PrefixCache {
+                    reuse: Reuse::Own,
+                    ..PrefixCache::default()
+                },
+                ..Kv::default()
+            },
+            speculative: Some(Speculative {
+                draft_tokens: 3,
+                acceptance: vec![0.7],
+                draft_s: 0.0,
+                draft_s_per_sequence: 0.0,
+            }),
+            admission: Admission {
+                reject_too_long: true,
+                ..Admission::default()
+            },
+            ..continuous::Server::default()
+        })),
+        ..Scenario::default()
+    };
+    let model = Architecture::preset("llama-3.1-8b");
+    if let (Some(model), Some(card)) = (model, Card::preset("h100")) {
+        put_on_hardware(
+            &mut scenario,
+            &model,
+            Precision::F16,
+            &card,
+            1,
+            MEMORY_SHARE,
+        );
+    }
+    Server::from(scenario)
+}
+
+#[cfg(not(feature = "continuous"))]
+fn usual_server() -> Server {
+    Server::default()
 }
 
 /// A measured report.

@@ -8,6 +8,8 @@ use super::verdict::{ALL_WORKLOADS, Count, LIMITS, Limit, Line, Side, Verdict, Y
 use super::{Measured, Workload, simulated};
 use crate::latency::Latency;
 use crate::metrics::Summary;
+#[cfg(feature = "continuous")]
+use crate::scenario::Engine;
 use crate::study::document::{Cell, Content, File, Table};
 use crate::study::figure::{At, Axis, Figure, Form, Mark, Panel, Plot, Scale, Series};
 use crate::study::server::Server;
@@ -70,6 +72,29 @@ pub fn simulated(server: &Server, runs: &[(Workload, &Summary)]) -> Vec<File> {
 fn describe(server: &Server) -> String {
     let Latency::Linear(latency) = &server.latency;
     let memory = &server.memory;
+    #[cfg(feature = "continuous")]
+    if let Engine::Continuous(continuous) = &server.engine {
+        return format!(
+            "Simulated: {} GPU{}, continuous batching with rule {}, at most {} sequences and {} tokens a step, \
+             prefix cache {}, speculative decoding {}, memory {} GB per GPU, {} GB of it for the model, {} kB KV per \
+             token.",
+            server.fleet.gpus,
+            if server.fleet.gpus == 1 { "" } else { "s" },
+            json!(continuous.rule).as_str().unwrap_or_default(),
+            continuous.max_sequences,
+            continuous.max_batched_tokens,
+            json!(continuous.kv.prefix.reuse)
+                .as_str()
+                .unwrap_or_default(),
+            match &continuous.speculative {
+                Some(draft) => format!("of {} tokens", draft.draft_tokens),
+                None => "off".to_owned(),
+            },
+            number(memory.capacity_gb),
+            number(memory.model_gb),
+            number(memory.kv_gb_per_token * 1e6),
+        );
+    }
     format!(
         "Simulated: {} GPU{}, policy {}, batch time {} s + {} ms x longest prompt and output x \
          h(b) with gamma {}{}, memory {} GB per GPU, {} GB of it for the model, {} kB KV per token.",
@@ -92,6 +117,18 @@ fn describe(server: &Server) -> String {
 
 /// What a reader of simulated numbers must know.
 fn notes(runs: &[(Workload, &Summary)]) -> Vec<String> {
+    if runs.iter().all(|(_, run)| run.continuous.is_some()) {
+        return vec![
+            "Failed are requests that were rejected, can never fit, or gave up; there are no other errors in this \
+             engine."
+                .to_owned(),
+            "The workloads' prompts share nothing: what a prefix cache finds are blocks of preempted requests."
+                .to_owned(),
+            "Batches are of closed batching: here requests join and leave at every step. A metric of something \
+             that the scenario switches off is not there either."
+                .to_owned(),
+        ];
+    }
     let mut notes = vec![
         "Error rate, successes and failures: the engine serves every request, however long it \
          takes."
@@ -121,7 +158,8 @@ fn notes(runs: &[(Workload, &Summary)]) -> Vec<String> {
             notes.push(format!(
                 "{name}: {} of {} batches exceed the memory limit and are served all the same; a \
                  real server would have failed or delayed some of their requests.",
-                h.batches_over_memory, run.published.batches,
+                h.batches_over_memory,
+                run.published().batches,
             ));
         }
         if workload.users() > 1 {
@@ -129,9 +167,9 @@ fn notes(runs: &[(Workload, &Summary)]) -> Vec<String> {
                 "{name}: all {} requests are sent at time 0, and an idle GPU takes the first at \
                  once: {} batches of {} to {}.",
                 workload.users(),
-                run.published.batches,
-                run.published.min_batch,
-                run.published.max_batch,
+                run.published().batches,
+                run.published().min_batch,
+                run.published().max_batch,
             ));
         }
     }
@@ -317,7 +355,16 @@ impl Report {
             }
         }
         if !self.notes.is_empty() {
-            text.push_str("\n## What is not modelled\n\n");
+            let closed = self
+                .server
+                .as_ref()
+                .is_some_and(|s| s["engine"] == "closed");
+            let heading = if closed {
+                "What is not modelled"
+            } else {
+                "What the numbers are"
+            };
+            text.push_str(&format!("\n## {heading}\n\n"));
             for note in &self.notes {
                 text.push_str(&format!("- {note}\n"));
             }
@@ -564,7 +611,8 @@ between two tokens of a request.
 - Throughput: output tokens of all requests over the workload's duration, first arrival to last end.
 - Percentiles interpolate between order statistics; beside them stands the published rule, which \
 takes sorted[int(n p)]. With fewer than 20 requests its P95 and P99 are both the maximum.
-- Memory peak: model and KV cache of the largest batch on a GPU at its end. 1 MB is 1e6 bytes; \
+- Memory peak: model and KV cache at the fullest moment of a GPU; of closed batches that is the end of \
+the largest. 1 MB is 1e6 bytes; \
 thresholds that are multiples of 1,024 may mean MiB, which would be 4.9 % laxer.
 - KV tokens: prompt and output tokens of all requests. KV bytes: these times the bytes of one token.
 - Error rate: failed requests over all requests, 5 % as 0.05 in files.

@@ -6,7 +6,7 @@ use super::{Metric, Sample, Workload};
 use crate::metrics::Summary;
 use crate::metrics::honest::Distribution;
 
-/// What the closed-batch engine knows of a workload. What it does not model is absent.
+/// What the engine knows of a workload. What it does not model, or the scenario switches off, is absent.
 pub fn sample(workload: Workload, run: &Summary) -> Sample {
     let h = &run.honest;
     let memory = &run.scenario.memory;
@@ -16,10 +16,22 @@ pub fn sample(workload: Workload, run: &Summary) -> Sample {
             values.insert(metric, value);
         }
     };
-    let requests = h.requests as f64;
+    #[cfg(feature = "continuous")]
+    let turned_away = run
+        .continuous
+        .as_ref()
+        .map_or(0, |c| c.rejected + c.too_long + c.timed_out);
+    #[cfg(not(feature = "continuous"))]
+    let turned_away = 0;
+    let requests = (h.requests + turned_away) as f64;
     set(Metric::Requests, Some(requests));
-    // The engine fails nobody. Only where no request fits is it certain what a server would do.
-    if !fits(workload, run) {
+    // Closed batches fail nobody. Only where no request fits is it certain what a server would do.
+    if run.continuous.is_some() {
+        let failed = turned_away as f64;
+        set(Metric::Successful, Some(requests - failed));
+        set(Metric::Failed, Some(failed));
+        set(Metric::ErrorRate, Some(failed / requests));
+    } else if !fits(workload, run) {
         set(Metric::Successful, Some(0.0));
         set(Metric::Failed, Some(requests));
         set(Metric::ErrorRate, Some(1.0));
@@ -47,18 +59,35 @@ pub fn sample(workload: Workload, run: &Summary) -> Sample {
         set(Metric::TpotP99Ms, Some(tpot.p99));
     }
     set(Metric::ThroughputTokensPerS, Some(h.output_tokens_per_s));
-    set(Metric::DurationS, Some(run.published.makespan_s));
+    set(Metric::DurationS, Some(run.honest.makespan_s));
     let peak_gb = memory.model_gb + memory.kv_gb_per_token * h.peak_batch_tokens as f64;
     set(Metric::MemoryPeakMb, Some(peak_gb * 1e3));
+    #[cfg(feature = "continuous")]
+    if let Some(c) = &run.continuous {
+        // Every gap is known, not only the mean of each request.
+        set(Metric::TbtAvgMs, c.tbt_ms.map(|d| d.mean));
+        let replicas = f64::from(run.scenario.replicas());
+        let mean_gb = memory.model_gb + c.kv.mean_bytes / 1e9 / replicas;
+        set(Metric::MemoryAvgMb, Some(mean_gb * 1e3));
+        if let Some(prefix) = &c.prefix {
+            set(Metric::PrefixHitRate, prefix.hit_rate);
+            set(Metric::Evictions, Some(prefix.evictions as f64));
+            set(Metric::EvictionMs, Some(prefix.eviction_s * 1e3));
+        }
+        let accepted = c.speculative.as_ref().and_then(|s| s.accept_rate);
+        set(Metric::SpeculativeAcceptRate, accepted);
+    }
     let tokens = (run.workload.prompt_tokens + run.workload.output_tokens) as f64;
     set(Metric::KvTokens, Some(tokens));
     let bytes = libm::round(tokens * memory.kv_gb_per_token * 1e9);
     set(Metric::KvBytes, Some(bytes));
-    set(Metric::Batches, Some(run.published.batches as f64));
-    set(
-        Metric::BatchesOverMemory,
-        Some(h.batches_over_memory as f64),
-    );
+    if let Some(published) = &run.published {
+        set(Metric::Batches, Some(published.batches as f64));
+        set(
+            Metric::BatchesOverMemory,
+            Some(h.batches_over_memory as f64),
+        );
+    }
     Sample {
         workload: workload.name().to_owned(),
         values,
@@ -91,6 +120,7 @@ pub fn published_rule(values: &Distribution, p: f64) -> Option<f64> {
         (0.9, values.p90),
         (0.95, values.p95),
         (0.99, values.p99),
+        (0.999, values.p999),
         (1.0, values.max),
     ]
     .map(|(q, value)| (last * q, value));
@@ -112,7 +142,7 @@ mod tests {
     fn distribution(values: &[f64]) -> Distribution {
         let mut all = Histogram::keeping_all();
         all.add_all(values);
-        let [p50, p90, p95, p99] = all.quantiles([0.5, 0.9, 0.95, 0.99]).unwrap();
+        let [p50, p90, p95, p99, p999] = all.quantiles([0.5, 0.9, 0.95, 0.99, 0.999]).unwrap();
         Distribution {
             count: values.len() as u64,
             mean: 0.0,
@@ -120,6 +150,7 @@ mod tests {
             p90,
             p95,
             p99,
+            p999,
             max: all.max(),
         }
     }

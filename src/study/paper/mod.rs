@@ -119,7 +119,7 @@ struct ExponentialRow<'a> {
 /// Proposition 4.1, B / E[t], with the mean over requests of the service time of their batch: a
 /// batch that the trace's end left short counts with the requests it has.
 fn full_batch_throughput(outcome: &Summary) -> f64 {
-    f64::from(outcome.scenario.scheduler.full_batch) / outcome.published.avg_service_s
+    f64::from(outcome.scenario.scheduler.full_batch) / outcome.published().avg_service_s
 }
 
 fn tokens(seconds: f64) -> u32 {
@@ -414,8 +414,8 @@ impl Paper {
                     .as_ref()
                     .map(|p| p.bin_accuracy)
                     .into(),
-                outcome.published.requests_per_s.into(),
-                outcome.published.gpu_utilization_mean.into(),
+                outcome.published().requests_per_s.into(),
+                outcome.published().gpu_utilization_mean.into(),
                 outcome.workload.rows_replayed.into(),
             ]);
         }
@@ -472,8 +472,8 @@ fn exponential_table(rows: &[ExponentialRow<'_>]) -> Table {
             bound.into(),
             simulated.into(),
             (simulated / bound).into(),
-            row.outcome.published.requests_per_s.into(),
-            row.outcome.published.gpu_utilization_mean.into(),
+            row.outcome.published().requests_per_s.into(),
+            row.outcome.published().gpu_utilization_mean.into(),
         ]);
     }
     table

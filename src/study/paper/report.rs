@@ -61,7 +61,7 @@ fn setting(paper: &Paper, rows: &[Row<'_>]) -> String {
         .fold(0.0, f64::max);
     let idle = rows
         .iter()
-        .map(|row| 1.0 - row.outcome.published.gpu_utilization_mean)
+        .map(|row| 1.0 - row.outcome.published().gpu_utilization_mean)
         .fold(0.0, f64::max);
     paragraph(&format!(
         "One server, batches of exactly B requests from one bin, a batch takes as long as its longest \

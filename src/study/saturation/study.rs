@@ -203,7 +203,7 @@ fn level(run: &Summary) -> Level {
         requests,
         // The engine fails nobody.
         successful: requests,
-        duration_s: Some(run.published.makespan_s),
+        duration_s: Some(run.honest.makespan_s),
         ttft_ms: times(&h.ttft_s),
         latency_ms: times(&h.e2e_s),
         request_tok_s: h.request_tokens_per_s.map(|d| d.mean),

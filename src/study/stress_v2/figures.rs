@@ -98,13 +98,13 @@ pub(super) fn tbt(groups: &[&[Summary]]) -> Figure {
     Figure {
         title: "Time between tokens, as published: batch time over longest output".to_owned(),
         caption: caption(groups, |runs| {
-            let least = best_by(runs, |s| -s.published.avg_tbt_ms)?;
-            let most = best_by(runs, |s| s.published.avg_tbt_ms)?;
+            let least = best_by(runs, |s| -s.published().avg_tbt_ms)?;
+            let most = best_by(runs, |s| s.published().avg_tbt_ms)?;
             Some(format!(
                 "the mean TBT runs from {:.1} ms with {} to {:.1} ms with {}.",
-                least.published.avg_tbt_ms,
+                least.published().avg_tbt_ms,
                 method(least),
-                most.published.avg_tbt_ms,
+                most.published().avg_tbt_ms,
                 method(most),
             ))
         }),
@@ -118,8 +118,8 @@ pub(super) fn tbt(groups: &[&[Summary]]) -> Figure {
                     "",
                     "TBT (ms)",
                     vec![
-                        bars("mean", runs, |s| Some(s.published.avg_tbt_ms)),
-                        bars("P95", runs, |s| Some(s.published.p95_tbt_ms)),
+                        bars("mean", runs, |s| Some(s.published().avg_tbt_ms)),
+                        bars("P95", runs, |s| Some(s.published().p95_tbt_ms)),
                     ],
                     limit
                         .map(|ms| level(&format!("SLA {ms} ms"), ms))
@@ -207,7 +207,7 @@ pub(super) fn grid(study: &StressV2, groups: &[&[Summary]]) -> Figure {
     Figure {
         title: "Multi-bin over GPUs and bins".to_owned(),
         caption: caption(groups, |runs| {
-            let published = best_by(runs, |s| s.published.capacity_qps_under_sla)?;
+            let published = best_by(runs, |s| s.published().capacity_qps_under_sla)?;
             let honest = best_by(runs, |s| s.honest.goodput_requests_per_s)?;
             let place = |s: &Summary| {
                 format!(
@@ -219,7 +219,7 @@ pub(super) fn grid(study: &StressV2, groups: &[&[Summary]]) -> Figure {
             Some(format!(
                 "the published capacity is highest with {} ({}/s), goodput with {} ({}/s).",
                 place(published),
-                short(published.published.capacity_qps_under_sla),
+                short(published.published().capacity_qps_under_sla),
                 place(honest),
                 short(honest.honest.goodput_requests_per_s),
             ))
@@ -230,7 +230,7 @@ pub(super) fn grid(study: &StressV2, groups: &[&[Summary]]) -> Figure {
             .flat_map(|runs| {
                 [
                     heat(runs, "published capacity", "capacity, requests/s", |s| {
-                        s.published.capacity_qps_under_sla
+                        s.published().capacity_qps_under_sla
                     }),
                     heat(runs, "goodput", "goodput, requests/s", |s| {
                         s.honest.goodput_requests_per_s

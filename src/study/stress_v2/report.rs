@@ -86,9 +86,9 @@ pub(super) fn comparison(study: &StressV2, groups: &[&[Summary]]) -> String {
                 method(s),
                 percent(token_pass(s)),
                 percent(request_pass(s)),
-                s.published.avg_tbt_ms,
-                s.published.p95_tbt_ms,
-                percent(s.published.gpu_utilization_mean),
+                s.published().avg_tbt_ms,
+                s.published().p95_tbt_ms,
+                percent(s.published().gpu_utilization_mean),
             );
         }
     }
@@ -246,7 +246,7 @@ fn tbt_finding(groups: &[&[Summary]]) -> String {
     let mut lines = String::new();
     let mut changes = Vec::new();
     for (fixed, bins) in groups.iter().filter_map(|runs| rivals(runs)) {
-        let (before, after) = (fixed.published.avg_tbt_ms, bins.published.avg_tbt_ms);
+        let (before, after) = (fixed.published().avg_tbt_ms, bins.published().avg_tbt_ms);
         changes.push(before - after);
         let change = if before == 0.0 {
             "no base to compare with".to_owned()
@@ -284,7 +284,7 @@ pub(super) fn grid(study: &StressV2, groups: &[&[Summary]]) -> String {
         for (title, value) in [
             (
                 "Published capacity (requests/s without token violation)",
-                (|s| s.published.capacity_qps_under_sla) as fn(&Summary) -> f64,
+                (|s| s.published().capacity_qps_under_sla) as fn(&Summary) -> f64,
             ),
             (
                 "Honest goodput (requests/s that keep both SLAs, by their own outputs)",

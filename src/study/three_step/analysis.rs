@@ -12,7 +12,7 @@ use crate::study::text::{best_by, gpus, percent, short, thousands};
 
 /// Published capacity, requests/s.
 pub(super) fn qps(s: &Summary) -> f64 {
-    s.published.capacity_qps_under_sla
+    s.published().capacity_qps_under_sla
 }
 
 /// Published violations, %.
@@ -149,7 +149,7 @@ fn step1_findings(runs: &[Summary], said: &mut Vec<String>) {
             Some(ratio) => format!("{ratio:.2}x the QPS of {name}"),
             None => format!("{:.2} QPS where {name} has none", qps(r.bins)),
         };
-        let mean = |s: &Summary| short(s.published.avg_latency_s);
+        let mean = |s: &Summary| short(s.published().avg_latency_s);
         said.push(format!(
             "At {} requests on 1 GPU: multi-bin has {} and {}; mean latency {} s against {} s and \
              {} s",
@@ -166,7 +166,7 @@ fn step1_findings(runs: &[Summary], said: &mut Vec<String>) {
             .iter()
             .filter(|r| qps(r.bins) > qps(r.fixed).max(qps(r.dynamic)))
             .count();
-        let mean = |s: &Summary| s.published.avg_latency_s;
+        let mean = |s: &Summary| s.published().avg_latency_s;
         let fastest = rivals
             .iter()
             .filter(|r| mean(r.bins) < mean(r.fixed).min(mean(r.dynamic)))
@@ -272,10 +272,10 @@ fn lists(runs: &[&Summary]) -> Value {
     json!({
         "sla_violations_pct": list(runs, violations),
         "capacity_qps": list(runs, qps),
-        "avg_latency_sec": list(runs, |s| s.published.avg_latency_s),
-        "p95_latency_sec": list(runs, |s| s.published.p95_latency_s),
-        "throughput_req_per_sec": list(runs, |s| s.published.requests_per_s),
-        "gpu_utilization_pct": list(runs, |s| s.published.gpu_utilization_mean * 100.0),
+        "avg_latency_sec": list(runs, |s| s.published().avg_latency_s),
+        "p95_latency_sec": list(runs, |s| s.published().p95_latency_s),
+        "throughput_req_per_sec": list(runs, |s| s.published().requests_per_s),
+        "gpu_utilization_pct": list(runs, |s| s.published().gpu_utilization_mean * 100.0),
     })
 }
 
@@ -337,7 +337,7 @@ fn step3_json(runs: &[Summary]) -> Value {
             "k_bins": bins(s),
             "sla_violations_pct": violations(s),
             "capacity_qps": qps(s),
-            "avg_latency_sec": s.published.avg_latency_s,
+            "avg_latency_sec": s.published().avg_latency_s,
             "num_gpus": fleet(s),
         })
     });
@@ -358,10 +358,10 @@ fn comparison_json(runs: &[Summary]) -> Value {
         json!({
             "sla_violations_pct": violations(s),
             "capacity_qps": qps(s),
-            "avg_latency_sec": s.published.avg_latency_s,
-            "p95_latency_sec": s.published.p95_latency_s,
+            "avg_latency_sec": s.published().avg_latency_s,
+            "p95_latency_sec": s.published().p95_latency_s,
             "num_gpus": fleet(s),
-            "gpu_utilization_pct": s.published.gpu_utilization_mean * 100.0,
+            "gpu_utilization_pct": s.published().gpu_utilization_mean * 100.0,
         })
     };
     // In percent of the base, positive where `s` is better.
@@ -371,7 +371,7 @@ fn comparison_json(runs: &[Summary]) -> Value {
             "sla_improvement_pct": less(violations(s), violations(base)),
             "qps_improvement_ratio": over(qps(s), qps(base)),
             "latency_reduction_pct":
-                less(s.published.avg_latency_s, base.published.avg_latency_s),
+                less(s.published().avg_latency_s, base.published().avg_latency_s),
         })
     };
     let mut out = json!({});
@@ -427,7 +427,7 @@ pub(super) fn honest_scaling(runs: &[Summary]) -> Option<String> {
 /// Goodput over bins, and how many requests a batch had to sort.
 pub(super) fn honest_bins(runs: &[Summary]) -> Option<String> {
     let goodput = |s: &Summary| s.honest.goodput_requests_per_s;
-    let batch = |s: &Summary| s.published.avg_batch;
+    let batch = |s: &Summary| s.published().avg_batch;
     let (best, worst) = (best_by(runs, goodput)?, best_by(runs, |s| -goodput(s))?);
     let largest = best_by(runs, batch)?;
     let mut text = if goodput(best) == goodput(worst) {

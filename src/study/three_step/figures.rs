@@ -170,8 +170,8 @@ fn latency(runs: &[Summary]) -> Figure {
         caption: latency_range(runs).unwrap_or_default(),
         columns: 2,
         panels: vec![
-            of("Mean", |s| s.published.avg_latency_s),
-            of("P95", |s| s.published.p95_latency_s),
+            of("Mean", |s| s.published().avg_latency_s),
+            of("P95", |s| s.published().p95_latency_s),
         ],
     }
 }
@@ -180,7 +180,7 @@ fn latency(runs: &[Summary]) -> Figure {
 fn latency_range(runs: &[Summary]) -> Option<String> {
     let groups = by_count(runs);
     let group = *groups.last()?;
-    let mean = |s: &Summary| s.published.avg_latency_s;
+    let mean = |s: &Summary| s.published().avg_latency_s;
     let (best, worst) = (best_by(group, |s| -mean(s))?, best_by(group, mean)?);
     Some(format!(
         "At {} requests the mean runs from {} s with {} to {} s with {}. Under a method that cannot \
@@ -248,14 +248,14 @@ fn gpu_scaling(runs: &[Summary]) -> Figure {
                 "",
                 x(),
                 axis("Mean latency (s)", Scale::Log10),
-                of(|s| s.published.avg_latency_s),
+                of(|s| s.published().avg_latency_s),
                 sla(runs),
             ),
             panel(
                 "",
                 x(),
                 axis("GPU utilisation (%)", Scale::Percent),
-                of(|s| s.published.gpu_utilization_mean * 100.0),
+                of(|s| s.published().gpu_utilization_mean * 100.0),
                 Vec::new(),
             ),
         ],
@@ -340,9 +340,9 @@ fn bin_sensitivity(runs: &[Summary]) -> Figure {
                 x(),
                 axis("Latency (s)", Scale::Log10),
                 vec![
-                    of("mean", |s| s.published.avg_latency_s),
-                    of("P95", |s| s.published.p95_latency_s),
-                    of("P99", |s| s.published.p99_latency_s),
+                    of("mean", |s| s.published().avg_latency_s),
+                    of("P95", |s| s.published().p95_latency_s),
+                    of("P99", |s| s.published().p99_latency_s),
                 ],
                 sla(runs),
             ),
@@ -350,7 +350,7 @@ fn bin_sensitivity(runs: &[Summary]) -> Figure {
                 "",
                 x(),
                 axis("GPU utilisation (%)", Scale::Linear),
-                vec![of(BINNED, |s| s.published.gpu_utilization_mean * 100.0)],
+                vec![of(BINNED, |s| s.published().gpu_utilization_mean * 100.0)],
                 Vec::new(),
             ),
         ],
@@ -363,9 +363,9 @@ type Measure = (&'static str, fn(&Summary) -> f64, bool);
 const MEASURES: [Measure; 5] = [
     ("capacity", qps, false),
     ("SLA kept", |s| 100.0 - violations(s), false),
-    ("throughput", |s| s.published.requests_per_s, false),
-    ("mean latency", |s| s.published.avg_latency_s, true),
-    ("P95 latency", |s| s.published.p95_latency_s, true),
+    ("throughput", |s| s.published().requests_per_s, false),
+    ("mean latency", |s| s.published().avg_latency_s, true),
+    ("P95 latency", |s| s.published().p95_latency_s, true),
 ];
 
 /// At 10,000 requests, or the count of step 1 nearest to it.
@@ -392,7 +392,7 @@ fn heat(runs: &[Summary]) -> Option<Figure> {
         })
         .collect();
     let best = best_by(runs, qps)?;
-    let fastest = best_by(runs, |s| -s.published.avg_latency_s)?;
+    let fastest = best_by(runs, |s| -s.published().avg_latency_s)?;
     Some(Figure {
         title: format!(
             "Schedulers at {} requests, as published",
@@ -405,7 +405,7 @@ fn heat(runs: &[Summary]) -> Option<Figure> {
                     "{} has the highest capacity, {} requests/s, and the lowest mean latency, {} s",
                     method(best),
                     short(qps(best)),
-                    short(fastest.published.avg_latency_s),
+                    short(fastest.published().avg_latency_s),
                 )
             } else {
                 format!(
@@ -413,7 +413,7 @@ fn heat(runs: &[Summary]) -> Option<Figure> {
                     method(best),
                     short(qps(best)),
                     method(fastest),
-                    short(fastest.published.avg_latency_s),
+                    short(fastest.published().avg_latency_s),
                 )
             },
         ),
@@ -463,7 +463,7 @@ fn tradeoff(steps: StepRuns) -> Figure {
         let of = all.iter().filter(|s| s.scenario.scheduler.policy == policy);
         let mut points: Vec<[f64; 3]> = of
             .map(|s| {
-                let p = &s.published;
+                let p = s.published();
                 [p.requests_per_s, p.avg_latency_s, number_of_gpus(s)]
             })
             .collect();
@@ -475,7 +475,7 @@ fn tradeoff(steps: StepRuns) -> Figure {
         })
     })
     .collect();
-    let most = best_by(all.iter().copied(), |s| s.published.requests_per_s);
+    let most = best_by(all.iter().copied(), |s| s.published().requests_per_s);
     Figure {
         title: "Throughput and mean latency, as published; a bubble's area is the number of GPUs"
             .to_owned(),
@@ -484,9 +484,9 @@ fn tradeoff(steps: StepRuns) -> Figure {
                 "{} reaches the highest throughput, {} requests/s, at {} requests, with a mean \
                  latency of {} s.",
                 method(s),
-                short(s.published.requests_per_s),
+                short(s.published().requests_per_s),
                 thousands(s.workload.rows_replayed),
-                short(s.published.avg_latency_s),
+                short(s.published().avg_latency_s),
             )
         }),
         columns: 1,
@@ -508,15 +508,15 @@ fn batches(steps: StepRuns) -> Figure {
             "Step 1: mean batch",
             axis("Requests", Scale::Log10),
             y(),
-            by_method(steps.requests, |s| s.published.avg_batch),
+            by_method(steps.requests, |s| s.published().avg_batch),
             Vec::new(),
         ));
     }
     let both = |runs: &[Summary], x: fn(&Summary) -> f64| {
         let all: Vec<&Summary> = runs.iter().collect();
         vec![
-            line("mean", &all, x, |s| s.published.avg_batch),
-            line("largest", &all, x, |s| s.published.max_batch.into()),
+            line("mean", &all, x, |s| s.published().avg_batch),
+            line("largest", &all, x, |s| s.published().max_batch.into()),
         ]
     };
     if !steps.gpus.is_empty() {
@@ -540,7 +540,7 @@ fn batches(steps: StepRuns) -> Figure {
         ));
     }
     let all = || steps.named().into_iter().flat_map(|(_, runs)| runs);
-    let batch = |s: &Summary| s.published.avg_batch;
+    let batch = |s: &Summary| s.published().avg_batch;
     let caption = match (best_by(all(), |s| -batch(s)), best_by(all(), batch)) {
         (Some(least), Some(most)) => format!(
             "The mean batch runs from {} requests with {} to {} with {}.",

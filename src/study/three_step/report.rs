@@ -99,7 +99,7 @@ fn published_table(runs: &[Summary]) -> String {
     let rows: Vec<Vec<String>> = runs
         .iter()
         .map(|s| {
-            let p = &s.published;
+            let p = s.published();
             vec![
                 method(s),
                 thousands(s.workload.rows_replayed),

@@ -66,9 +66,9 @@ pub(super) fn scaling(grid: &[Summary], bins: u32) -> Vec<Step<'_>> {
     runs.sort_by_key(|s| gpu_count(s));
     let mut steps = Vec::<Step<'_>>::new();
     for run in runs {
-        let reduction = steps
-            .last()
-            .map(|before| 1.0 - run.published.p95_latency_s / before.run.published.p95_latency_s);
+        let reduction = steps.last().map(|before| {
+            1.0 - run.published().p95_latency_s / before.run.published().p95_latency_s
+        });
         let diminishing =
             reduction.is_some_and(|r| r < LITTLE) && !steps.iter().any(|step| step.diminishing);
         steps.push(Step {
@@ -105,6 +105,7 @@ pub(super) fn keeps_up(s: &Summary) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::Published;
     use crate::scenario::Preset;
     use crate::{Trace, simulate};
 
@@ -122,9 +123,12 @@ mod tests {
         s.scenario.fleet.gpus = gpus;
         s.scenario.scheduler.bins.count = bins;
         s.workload.rows_replayed = 100;
-        s.published.token_violations = violations;
-        s.published.tokens_per_s = tokens;
-        s.published.p95_latency_s = p95;
+        s.published = Some(Published {
+            token_violations: violations,
+            tokens_per_s: tokens,
+            p95_latency_s: p95,
+            ..s.published().clone()
+        });
         s
     }
 

@@ -81,7 +81,7 @@ fn gpu_scaling(study: &TwoStep, groups: &[Group<'_>]) -> Figure {
                     "no fleet up to "
                 },
                 gpus(gpu_count(run)),
-                short(run.published.p95_latency_s),
+                short(run.published().p95_latency_s),
                 title(group),
             ))
         })
@@ -106,7 +106,9 @@ fn gpu_scaling(study: &TwoStep, groups: &[Group<'_>]) -> Figure {
                         .iter()
                         .map(|&bins| {
                             let runs = by_gpus(group, bins);
-                            line(format!("K = {bins}"), &runs, |s| s.published.p95_latency_s)
+                            line(format!("K = {bins}"), &runs, |s| {
+                                s.published().p95_latency_s
+                            })
                         })
                         .collect(),
                     marks: Vec::new(),
@@ -144,7 +146,7 @@ fn heatmap(study: &TwoStep, group: &Group<'_>) -> Figure {
     let caption = best(group.grid).map_or_else(String::new, |best| {
         format!(
             "The lowest P95 is {} s ({}), the highest throughput {} tokens/s ({}).{}",
-            short(best.latency.published.p95_latency_s),
+            short(best.latency.published().p95_latency_s),
             fleet(best.latency),
             thousands(libm::round(throughput(best.throughput)) as u64),
             fleet(best.throughput),
@@ -163,7 +165,7 @@ fn heatmap(study: &TwoStep, group: &Group<'_>) -> Figure {
         caption,
         columns: 2,
         panels: vec![
-            panel("P95 latency", "s", true, &|s| s.published.p95_latency_s),
+            panel("P95 latency", "s", true, &|s| s.published().p95_latency_s),
             panel("Throughput", "tokens/s", false, &throughput),
         ],
     }
@@ -251,7 +253,7 @@ fn methods(groups: &[Group<'_>]) -> Figure {
     let lowest: Vec<String> = groups
         .iter()
         .filter_map(|g| {
-            let p95 = |s: &Summary| s.published.p95_latency_s;
+            let p95 = |s: &Summary| s.published().p95_latency_s;
             let (at, run) = g
                 .methods
                 .iter()
@@ -285,7 +287,7 @@ fn methods(groups: &[Group<'_>]) -> Figure {
         panels: vec![
             panel("Throughput (tokens/s)", Scale::Linear, throughput),
             panel("P95 latency (s)", Scale::Log10, |s| {
-                s.published.p95_latency_s
+                s.published().p95_latency_s
             }),
         ],
     }

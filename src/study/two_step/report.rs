@@ -42,7 +42,7 @@ fn requests(group: &Group<'_>) -> String {
 }
 
 fn p95(s: &Summary) -> f64 {
-    s.published.p95_latency_s
+    s.published().p95_latency_s
 }
 
 fn seconds(s: &Summary) -> String {

@@ -1,0 +1,156 @@
+//! The time of one step of a server with continuous batching, whichever way it is known.
+
+use serde::{Deserialize, Serialize};
+
+#[cfg(feature = "figures")]
+use super::calibration::Calibration;
+use super::profile::{Profile, ProfileModel};
+use super::step::Step;
+use super::step_table::{StepTable, StepTableModel};
+#[cfg(feature = "figures")]
+use crate::Error;
+
+/// A model of step times and its numbers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(rename = "StepLatencyModel"))]
+pub enum StepLatency {
+    /// Linear in sequences, context and prompt tokens: docs/MODEL.md, "Step latency".
+    Linear(Step),
+    /// Between measured steps: "Measured step tables".
+    Table(StepTable),
+    /// From kernels: "Kernel profiles".
+    Profile(Box<Profile>),
+}
+
+/// Llama-3.1-8B in f16 on one H100, as its data sheet allows at best.
+impl Default for StepLatency {
+    fn default() -> Self {
+        StepLatency::Linear(Step::LLAMA_3_1_8B_ON_H100)
+    }
+}
+
+#[cfg(feature = "figures")]
+impl StepLatency {
+    /// From a file of any kind that says how long steps take: a calibration of a GPU, the JSON form of
+    /// this type, or measured steps as CSV ([`StepTable::read`]); `file` is for the error's sentence.
+    ///
+    /// Errors: of the kind that the text begins like.
+    pub fn from_text(text: &str, file: &str) -> Result<StepLatency, Error> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        if !text.trim_start().starts_with('{') {
+            return Ok(StepLatency::Table(StepTable::read(text.as_bytes(), file)?));
+        }
+        let value: Option<serde_json::Value> = serde_json::from_str(text).ok();
+        if value.is_some_and(|value| value.get("kind").is_some()) {
+            let calibration = Calibration::from_json(text, file)?;
+            return Ok(StepLatency::Linear(calibration.fit.model));
+        }
+        serde_json::from_str(text).map_err(|e| Error::BadScenario {
+            file: file.to_owned(),
+            line: e.line(),
+            column: e.column(),
+            field: String::new(),
+            problem: e.to_string(),
+        })
+    }
+}
+
+/// What a step does.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StepWork<'a> {
+    /// Sequences that decode a token.
+    pub sequences: u32,
+    /// The keys and values that these read, their own of this step included, tokens.
+    pub context: u64,
+    /// Parts of prompts that are processed besides.
+    pub chunks: &'a [Chunk],
+    /// Sequences that a next token is sampled for: all that decode, and those whose prompt ends.
+    pub sampled: u32,
+}
+
+/// A part of a prompt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Chunk {
+    pub tokens: u32,
+    /// Tokens of its sequence that were processed before.
+    pub before: u32,
+}
+
+impl Chunk {
+    /// Pairs of a token of the chunk and a token that it attends to, its own included.
+    pub fn pairs(self) -> f64 {
+        let q = f64::from(self.tokens);
+        q * f64::from(self.before) + q * (q + 1.0) / 2.0
+    }
+}
+
+/// A time, and whether the numbers that it comes from reach so far.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Timed {
+    pub seconds: f64,
+    /// False where the model had to go beyond what was measured.
+    pub inside: bool,
+}
+
+/// Steps that only decode, with one number of sequences, as a line in their context.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Piece {
+    /// At the context that was asked for, s.
+    pub at_s: f64,
+    /// For each further token of context, s.
+    pub per_token_s: f64,
+    /// The last context for which the line holds, tokens.
+    pub until: u64,
+    /// As in [`Timed`].
+    pub inside: bool,
+}
+
+impl StepLatency {
+    /// The model for the inner loop.
+    pub fn model(&self) -> StepModel {
+        match self {
+            StepLatency::Linear(step) => StepModel::Linear(*step),
+            StepLatency::Table(table) => StepModel::Table(table.model()),
+            StepLatency::Profile(profile) => StepModel::Profile(profile.model()),
+        }
+    }
+}
+
+/// [`StepLatency`], ready to be asked once or twice a request.
+#[derive(Debug, Clone, PartialEq)]
+pub enum StepModel {
+    Linear(Step),
+    Table(StepTableModel),
+    Profile(ProfileModel),
+}
+
+impl StepModel {
+    /// Time of a step.
+    pub fn step(&self, work: &StepWork<'_>) -> Timed {
+        match self {
+            StepModel::Linear(step) => Timed {
+                seconds: step.work_s(work),
+                inside: true,
+            },
+            StepModel::Table(table) => table.step(work),
+            StepModel::Profile(profile) => profile.step(work),
+        }
+    }
+
+    /// The line that steps follow in which `sequences` (at least one) decode and nothing else happens, from
+    /// a context of `context` tokens on. At that context it gives what [`StepModel::step`] gives.
+    #[inline]
+    pub fn decode(&self, sequences: u32, context: u64) -> Piece {
+        match self {
+            StepModel::Linear(step) => Piece {
+                at_s: step.step_s(f64::from(sequences), context as f64, 0.0),
+                per_token_s: step.c2_s_per_context_token,
+                until: u64::MAX,
+                inside: true,
+            },
+            StepModel::Table(table) => table.decode(sequences, context),
+            StepModel::Profile(profile) => profile.decode(sequences, context),
+        }
+    }
+}

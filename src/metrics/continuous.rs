@@ -1,0 +1,795 @@
+//! Figures of a run with continuous batching (docs/MODEL.md, "Continuous batching" and "Honest
+//! metrics").
+
+use serde::{Deserialize, Serialize};
+
+use super::honest::{Attainment, Distribution, Honest, Utilization};
+use super::statistics::{self, Statistics, Warning};
+use super::tally::POINTS;
+use super::{Outcome, Summary};
+use crate::Trace;
+use crate::latency::roofline::Ceiling;
+use crate::scenario::Engine;
+use crate::sched::continuous::kv::Reuse;
+use crate::sched::continuous::{Server, Warmup};
+use crate::sim::Batches;
+use crate::sim::continuous::{Fate, Gaps, MARKS, Mark, Record};
+use crate::trace::NO_SESSION;
+
+/// What only continuous batching has; absent parts are not modelled in this scenario.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+pub struct Continuous {
+    /// Gaps between the tokens of a request, every one, ms; quantiles to within 0.4 %.
+    pub tbt_ms: Option<Distribution>,
+    /// Share of these gaps within the token SLA.
+    pub tbt_within_sla: Option<f64>,
+    /// Requests that found too many waiting, that can never fit into the cache, and that gave up.
+    #[cfg_attr(feature = "ts", ts(type = "number"))]
+    pub rejected: u64,
+    #[cfg_attr(feature = "ts", ts(type = "number"))]
+    pub too_long: u64,
+    #[cfg_attr(feature = "ts", ts(type = "number"))]
+    pub timed_out: u64,
+    #[cfg_attr(feature = "ts", ts(type = "number"))]
+    pub steps: u64,
+    /// Decoding sequences of a step, mean over the steps.
+    pub mean_batch: f64,
+    /// Prompt tokens of a step, mean over the steps.
+    pub mean_prompt_tokens: f64,
+    /// Steps beyond the measurements of the latency model.
+    #[cfg_attr(feature = "ts", ts(type = "number"))]
+    pub steps_outside: u64,
+    /// Model FLOP/s and bandwidth utilisation of busy replicas; absent without `ceiling`.
+    pub mfu: Option<f64>,
+    pub mbu: Option<f64>,
+    pub kv: KvFigures,
+    #[cfg_attr(feature = "ts", ts(type = "number"))]
+    pub preemptions: u64,
+    /// Tokens that were in the cache when their request was preempted and not when it joined again.
+    #[cfg_attr(feature = "ts", ts(type = "number"))]
+    pub recomputed_tokens: u64,
+    #[cfg_attr(feature = "ts", ts(type = "number"))]
+    pub swapped_blocks: u64,
+    /// Time of steps that copying took, s.
+    pub swap_s: f64,
+    pub prefix: Option<PrefixFigures>,
+    pub speculative: Option<SpeculativeFigures>,
+    pub fairness: Fairness,
+    pub statistics: Statistics,
+}
+
+/// How differently requests fare by whose they are.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+pub struct Fairness {
+    /// By log type, where the trace has several.
+    pub classes: Vec<ClassFigures>,
+    /// Jain's index (Jain, Chiu and Hawe 1984) over sessions of their mean latency per output token: 1 where
+    /// all fare alike, 1/n where one has it all. Absent without sessions.
+    pub sessions_jain: Option<f64>,
+}
+
+/// One class of requests.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+pub struct ClassFigures {
+    pub label: String,
+    pub ttft_s: Distribution,
+    pub e2e_s: Distribution,
+}
+
+/// The KV cache of a replica.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+pub struct KvFigures {
+    /// Blocks of a replica; absent where there is no limit.
+    #[cfg_attr(feature = "ts", ts(type = "number | null"))]
+    pub blocks: Option<u64>,
+    /// Most blocks in use on one replica.
+    #[cfg_attr(feature = "ts", ts(type = "number"))]
+    pub peak_blocks: u64,
+    /// Most tokens in the cache of one replica.
+    #[cfg_attr(feature = "ts", ts(type = "number"))]
+    pub peak_tokens: u64,
+    /// Tokens in the caches of all replicas, time average over the makespan.
+    pub mean_tokens: f64,
+    /// The same in bytes, by `memory.kv_gb_per_token`.
+    pub peak_bytes: f64,
+    pub mean_bytes: f64,
+}
+
+/// The prefix cache.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+pub struct PrefixFigures {
+    /// Tokens found over prompt tokens looked up, when requests join for the first time.
+    pub hit_rate: Option<f64>,
+    #[cfg_attr(feature = "ts", ts(type = "number"))]
+    pub looked_up_tokens: u64,
+    #[cfg_attr(feature = "ts", ts(type = "number"))]
+    pub found_tokens: u64,
+    /// Blocks with content that were taken for something else.
+    #[cfg_attr(feature = "ts", ts(type = "number"))]
+    pub evictions: u64,
+    /// What that cost, s.
+    pub eviction_s: f64,
+}
+
+/// Speculative decoding.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+pub struct SpeculativeFigures {
+    #[cfg_attr(feature = "ts", ts(type = "number"))]
+    pub proposed: u64,
+    #[cfg_attr(feature = "ts", ts(type = "number"))]
+    pub accepted: u64,
+    /// Accepted over proposed tokens.
+    pub accept_rate: Option<f64>,
+}
+
+/// What a reader might look for here and the engine does not model.
+const NOT_MODELLED: [&str; 6] = [
+    "time of the network, the tokeniser and the scheduler itself",
+    "unequal replicas, prefill and decode on different replicas, failures, autoscaling",
+    "communication between the GPUs of a replica",
+    "beam search and parallel sampling",
+    "energy",
+    "cost",
+];
+
+/// The outcome of a finished replay.
+pub(super) fn outcome(trace: &Trace, record: Record) -> Outcome {
+    let (honest, continuous) = figures(trace, &record);
+    let Record {
+        scenario,
+        workload,
+        bins,
+        requests,
+        served,
+        totals,
+        ..
+    } = record;
+    Outcome {
+        summary: Summary {
+            scenario,
+            workload,
+            bins,
+            published: None,
+            honest,
+            continuous: Some(continuous),
+        },
+        batches: Batches::default(),
+        requests,
+        served: Some(Box::new((served, totals))),
+    }
+}
+
+/// Values of requests that are done, in order of arrival, and where each part of the run ends.
+#[derive(Default)]
+struct Column {
+    values: Vec<f64>,
+    ends: Vec<usize>,
+}
+
+impl Column {
+    fn part(&mut self, part: usize) -> &mut [f64] {
+        let from = match part {
+            0 => 0,
+            _ => self.ends[part - 1],
+        };
+        &mut self.values[from..self.ends[part]]
+    }
+
+    /// The values from a part on.
+    fn rest(&mut self, part: usize) -> &mut [f64] {
+        let from = match part {
+            0 => 0,
+            _ => self.ends[part - 1],
+        };
+        &mut self.values[from..]
+    }
+}
+
+/// Counters over requests.
+#[derive(Clone, Copy, Default)]
+struct Counts {
+    requests: u64,
+    met: [u64; 4],
+    good_tokens: u64,
+    output_tokens: u64,
+    offered_tokens: u64,
+    offered: u64,
+    fates: [u64; 5],
+}
+
+impl Counts {
+    fn add(&mut self, other: &Counts) {
+        self.requests += other.requests;
+        self.good_tokens += other.good_tokens;
+        self.output_tokens += other.output_tokens;
+        self.offered_tokens += other.offered_tokens;
+        self.offered += other.offered;
+        for (mine, its) in self.met.iter_mut().zip(other.met) {
+            *mine += its;
+        }
+        for (mine, its) in self.fates.iter_mut().zip(other.fates) {
+            *mine += its;
+        }
+    }
+}
+
+/// What the requests tell, part by part.
+struct Walk {
+    queueing: Column,
+    ttft: Column,
+    e2e: Column,
+    tpot_ms: Column,
+    /// Own output tokens over latency; only in a closed loop.
+    rate: Column,
+    counts: Vec<Counts>,
+}
+
+impl Walk {
+    fn new(trace: &Trace, record: &Record) -> Walk {
+        let Record {
+            scenario,
+            requests,
+            served,
+            ..
+        } = record;
+        let arrivals = requests.arrivals(trace);
+        let first = requests.first_row as usize;
+        let sla = &scenario.sla;
+        let closed_loop = !requests.sent.is_empty();
+        let parts = MARKS;
+        let mut walk = Walk {
+            queueing: Column::default(),
+            ttft: Column::default(),
+            e2e: Column::default(),
+            tpot_ms: Column::default(),
+            rate: Column::default(),
+            counts: vec![Counts::default(); parts],
+        };
+        // In the order of arrival: users do not send in the order of the rows.
+        let recorded = if closed_loop { 0 } else { served.fate.len() };
+        let rows = (0..recorded)
+            .filter(|&row| served.fate[row] != Fate::Dropped)
+            .chain(requests.sent.iter().map(|&row| row as usize - first));
+        let all = record.workload.rows_replayed;
+        let mut part = 0;
+        for (number, row) in (0u64..).zip(rows) {
+            // The first arrivals of each part are those of its mark.
+            while number * parts as u64 >= (part as u64 + 1) * all {
+                walk.end_part();
+                part += 1;
+            }
+            let counts = &mut walk.counts[part];
+            let fate = served.fate[row];
+            counts.fates[fate as usize] += 1;
+            let (prompt, output) = (trace.prompt[first + row], trace.output[first + row]);
+            let tokens = u64::from(prompt) + u64::from(output);
+            counts.offered += 1;
+            counts.offered_tokens += tokens;
+            if fate != Fate::Done {
+                continue;
+            }
+            let arrival = arrivals.of(first + row);
+            let e2e = served.done_s[row] - arrival;
+            let ttft = served.first_token_s[row] - arrival;
+            walk.queueing.values.push(served.joined_s[row] - arrival);
+            walk.ttft.values.push(ttft);
+            walk.e2e.values.push(e2e);
+            let in_token = if output > 1 {
+                let tpot_ms = (e2e - ttft) / (f64::from(output) - 1.0) * 1e3;
+                walk.tpot_ms.values.push(tpot_ms);
+                tpot_ms <= sla.token_ms
+            } else {
+                true
+            };
+            if closed_loop {
+                walk.rate.values.push(f64::from(output) / e2e);
+            }
+            let in_time = e2e <= sla.request_s;
+            let in_first = sla.ttft_s.is_none_or(|bound| ttft <= bound);
+            counts.requests += 1;
+            counts.good_tokens += tokens;
+            counts.output_tokens += u64::from(output);
+            for (met, is) in counts.met.iter_mut().zip([
+                in_token,
+                in_time,
+                in_first,
+                in_token && in_time && in_first,
+            ]) {
+                *met += u64::from(is);
+            }
+        }
+        while part < parts {
+            walk.end_part();
+            part += 1;
+        }
+        walk
+    }
+
+    fn end_part(&mut self) {
+        for column in self.columns() {
+            column.ends.push(column.values.len());
+        }
+    }
+
+    fn columns(&mut self) -> [&mut Column; 5] {
+        [
+            &mut self.queueing,
+            &mut self.ttft,
+            &mut self.e2e,
+            &mut self.tpot_ms,
+            &mut self.rate,
+        ]
+    }
+}
+
+/// Parts that the warm-up takes.
+fn warm_parts(server: &Server, walk: &Walk) -> usize {
+    match server.warmup {
+        Warmup::None => 0,
+        Warmup::Share(share) => libm::ceil(share * MARKS as f64) as usize,
+        Warmup::Auto => {
+            // Means of about ten groups a part; what is dropped is rounded up to whole parts.
+            let values = &walk.e2e.values;
+            let group = (values.len() / (10 * MARKS)).max(1);
+            let means: Vec<f64> = values
+                .chunks_exact(group)
+                .map(|group| group.iter().sum::<f64>() / group.len() as f64)
+                .collect();
+            let dropped = statistics::mser(&means) * group;
+            let ends = &walk.e2e.ends;
+            match dropped {
+                0 => 0,
+                _ => ends.partition_point(|&end| end < dropped) + 1,
+            }
+            .min(MARKS / 2)
+        }
+    }
+}
+
+/// What was done between two marks, or from one to the end.
+struct Span {
+    seconds: f64,
+    steps: f64,
+    decoded: f64,
+    context: f64,
+    prefilled: f64,
+    pairs: f64,
+    proposed: f64,
+    token_s: f64,
+    busy_s: f64,
+    gaps: Gaps,
+}
+
+impl Span {
+    fn of(from: &Mark, to: &Mark) -> Span {
+        Span {
+            seconds: to.at_s - from.at_s,
+            steps: (to.steps - from.steps) as f64,
+            decoded: to.decoded - from.decoded,
+            context: to.context - from.context,
+            prefilled: to.prefilled - from.prefilled,
+            pairs: to.pairs - from.pairs,
+            proposed: (to.proposed - from.proposed) as f64,
+            token_s: to.token_s - from.token_s,
+            busy_s: to.busy_s - from.busy_s,
+            gaps: to.gaps.since(&from.gaps),
+        }
+    }
+
+    fn per_s(&self, amount: f64) -> f64 {
+        if self.seconds > 0.0 {
+            amount / self.seconds
+        } else {
+            0.0
+        }
+    }
+
+    fn per_step(&self, amount: f64) -> f64 {
+        amount / self.steps.max(1.0)
+    }
+
+    /// Shares of the peaks of arithmetic and of bandwidth while replicas were busy.
+    fn mfu_mbu(&self, ceiling: &Ceiling) -> Option<[f64; 2]> {
+        let tokens = self.decoded + self.prefilled;
+        let flops = ceiling.token_flops * tokens + ceiling.pair_flops * (self.context + self.pairs);
+        let bytes =
+            ceiling.weight_bytes * self.steps + ceiling.token_bytes * (self.context + tokens);
+        (self.busy_s > 0.0).then(|| {
+            [
+                flops / (self.busy_s * ceiling.peak_flops),
+                bytes / (self.busy_s * ceiling.bandwidth_bytes_per_s),
+            ]
+        })
+    }
+}
+
+/// Figures of a part of the run, or of all of it: names and values.
+fn named(
+    distributions: &[(&'static str, Option<Distribution>)],
+    counts: &Counts,
+    span: &Span,
+    sla_ttft: bool,
+    replicas: f64,
+    ceiling: Option<&Ceiling>,
+) -> Vec<(String, Option<f64>)> {
+    let mut figures = Vec::new();
+    for (name, distribution) in distributions {
+        // A quantile of fewer values than it has ranks is the maximum under another name.
+        let enough = |least: u64| distribution.filter(|d| d.count >= least);
+        for (figure, value) in [
+            ("mean", distribution.map(|d| d.mean)),
+            ("p50", enough(2).map(|d| d.p50)),
+            ("p90", enough(10).map(|d| d.p90)),
+            ("p95", enough(20).map(|d| d.p95)),
+            ("p99", enough(100).map(|d| d.p99)),
+            ("p999", enough(1000).map(|d| d.p999)),
+        ] {
+            figures.push((format!("{name}.{figure}"), value));
+        }
+    }
+    let share = |n: u64| (counts.offered > 0).then(|| n as f64 / counts.offered as f64);
+    let [token, request, ttft, joint] = counts.met;
+    let gaps = &span.gaps;
+    for (name, value) in [
+        ("honest.sla.token", share(token)),
+        ("honest.sla.request", share(request)),
+        ("honest.sla.ttft", share(ttft).filter(|_| sla_ttft)),
+        ("honest.sla.joint", share(joint)),
+        (
+            "honest.goodput_requests_per_s",
+            Some(span.per_s(joint as f64)),
+        ),
+        (
+            "honest.served_requests_per_s",
+            Some(span.per_s(counts.requests as f64)),
+        ),
+        (
+            "honest.output_tokens_per_s",
+            Some(span.per_s(counts.output_tokens as f64)),
+        ),
+        (
+            "honest.utilization.mean",
+            Some(span.per_s(span.busy_s) / replicas),
+        ),
+        (
+            "continuous.tbt_within_sla",
+            (gaps.count > 0).then(|| gaps.within as f64 / gaps.count as f64),
+        ),
+        ("continuous.mean_batch", Some(span.per_step(span.decoded))),
+        (
+            "continuous.mean_prompt_tokens",
+            Some(span.per_step(span.prefilled - span.proposed)),
+        ),
+        ("continuous.kv.mean_tokens", Some(span.per_s(span.token_s))),
+    ] {
+        figures.push((name.to_owned(), value));
+    }
+    let shares = ceiling.and_then(|ceiling| span.mfu_mbu(ceiling));
+    figures.push(("continuous.mfu".to_owned(), shares.map(|s| s[0])));
+    figures.push(("continuous.mbu".to_owned(), shares.map(|s| s[1])));
+    figures
+}
+
+fn figures(trace: &Trace, record: &Record) -> (Honest, Continuous) {
+    let Record {
+        scenario,
+        workload: report,
+        totals,
+        prediction,
+        ..
+    } = record;
+    let server = match &scenario.engine {
+        Engine::Continuous(server) => server.as_ref(),
+        // The record is of this engine.
+        Engine::Closed => &Server::default(),
+    };
+    let sla = &scenario.sla;
+    let replicas = totals.busy_s.len() as f64;
+    let ceiling = server.ceiling.as_ref();
+    let mut walk = Walk::new(trace, record);
+    let warm = warm_parts(server, &walk).min(MARKS - 1);
+
+    // Parts first: taking a quantile puts values into another order, and a part's stay in it.
+    let mut marks = totals.marks.clone();
+    let end = totals.mark(totals.end_s.max(marks.last().map_or(0.0, |m| m.at_s)), 0);
+    while marks.len() <= MARKS {
+        marks.push(end.clone());
+    }
+    let mut latency = Vec::new();
+    let mut parts = Vec::new();
+    for part in warm..MARKS {
+        let span = Span::of(&marks[part], &marks[part + 1]);
+        let distributions = [
+            ("honest.queueing_s", distribution(walk.queueing.part(part))),
+            ("honest.ttft_s", distribution(walk.ttft.part(part))),
+            ("honest.tpot_ms", distribution(walk.tpot_ms.part(part))),
+            ("honest.e2e_s", distribution(walk.e2e.part(part))),
+            ("continuous.tbt_ms", gaps(&span.gaps)),
+        ];
+        if let Some(e2e) = &distributions[3].1 {
+            latency.push(e2e.mean);
+        }
+        parts.push(named(
+            &distributions,
+            &walk.counts[part],
+            &span,
+            sla.ttft_s.is_some(),
+            replicas,
+            ceiling,
+        ));
+    }
+    let mut counts = Counts::default();
+    for part in &walk.counts[warm..] {
+        counts.add(part);
+    }
+    let mut warm_counts = Counts::default();
+    for part in &walk.counts[..warm] {
+        warm_counts.add(part);
+    }
+    let span = Span::of(&marks[warm], &end);
+    let in_system_s: f64 = walk.e2e.rest(warm).iter().sum();
+    let queueing_s = distribution(walk.queueing.rest(warm));
+    let ttft_s = distribution(walk.ttft.rest(warm));
+    let tpot_ms = distribution(walk.tpot_ms.rest(warm));
+    let e2e_s = distribution(walk.e2e.rest(warm));
+    let tbt_ms = if warm == 0 {
+        gaps(&totals.gaps)
+    } else {
+        gaps(&span.gaps)
+    };
+    let whole = named(
+        &[
+            ("honest.queueing_s", queueing_s),
+            ("honest.ttft_s", ttft_s),
+            ("honest.tpot_ms", tpot_ms),
+            ("honest.e2e_s", e2e_s),
+            ("continuous.tbt_ms", tbt_ms),
+        ],
+        &counts,
+        &span,
+        sla.ttft_s.is_some(),
+        replicas,
+        ceiling,
+    );
+    let mut intervals = Vec::new();
+    for (i, (name, value)) in whole.iter().enumerate() {
+        let of_parts: Vec<Option<f64>> = parts.iter().map(|part| part[i].1).collect();
+        intervals.extend(statistics::interval(name, *value, &of_parts));
+    }
+    let mut warnings =
+        statistics::warnings(&latency, counts.requests, totals.backlog_at_last_arrival);
+    if totals.steps_outside > 0 {
+        warnings.push(Warning {
+            code: "outside-measurements".to_owned(),
+            message: format!(
+                "{} of {} steps lie beyond what the latency model was measured for",
+                totals.steps_outside, totals.steps
+            ),
+        });
+    }
+
+    // Whoever was turned away or gave up met nothing.
+    let share = |n: u64| (counts.offered > 0).then(|| n as f64 / counts.offered as f64);
+    let per_span = |n: f64| report.offered_requests_per_s.map(|_| n / report.span_s);
+    let per_gpu: Vec<f64> = totals
+        .busy_s
+        .iter()
+        .map(|&busy| {
+            if totals.end_s > 0.0 {
+                busy / totals.end_s
+            } else {
+                0.0
+            }
+        })
+        .collect();
+    let [token, request, ttft, joint] = counts.met;
+    let honest = Honest {
+        requests: counts.requests,
+        failed_replayed: 0,
+        failed_dropped: report.rows_taken - report.rows_replayed,
+        queueing_s,
+        ttft_s,
+        tpot_ms,
+        e2e_s,
+        request_tokens_per_s: distribution(walk.rate.rest(warm)),
+        sla: Attainment {
+            token: share(token),
+            request: share(request),
+            joint: share(joint),
+            ttft: sla.ttft_s.and_then(|_| share(ttft)),
+        },
+        makespan_s: totals.end_s,
+        goodput_requests_per_s: span.per_s(joint as f64),
+        offered_requests_per_s: per_span((counts.offered + warm_counts.offered) as f64),
+        served_requests_per_s: span.per_s(counts.requests as f64),
+        offered_tokens_per_s: per_span((counts.offered_tokens + warm_counts.offered_tokens) as f64),
+        served_tokens_per_s: span.per_s(counts.good_tokens as f64),
+        output_tokens_per_s: span.per_s(counts.output_tokens as f64),
+        padding_waste: None,
+        utilization: Utilization {
+            mean: span.per_s(span.busy_s) / replicas,
+            min: per_gpu.iter().copied().fold(f64::INFINITY, f64::min),
+            max: per_gpu.iter().copied().fold(0.0, f64::max),
+            per_gpu,
+        },
+        gpu_s_for_failed_only: 0.0,
+        backlog_at_last_arrival: totals.backlog_at_last_arrival,
+        mean_in_system: span.per_s(in_system_s),
+        peak_batch_tokens: totals.peak_tokens,
+        batches_over_memory: 0,
+        prediction: *prediction,
+        not_modelled: NOT_MODELLED.map(str::to_owned).to_vec(),
+    };
+    let token_bytes = scenario.memory.kv_gb_per_token * 1e9;
+    let mean_tokens = span.per_s(span.token_s);
+    let part_of = |part: u64, all: u64| (all > 0).then(|| part as f64 / all as f64);
+    let shares = ceiling.and_then(|ceiling| span.mfu_mbu(ceiling));
+    let continuous = Continuous {
+        tbt_ms,
+        tbt_within_sla: part_of(span.gaps.within, span.gaps.count),
+        rejected: counts.fates[Fate::Rejected as usize],
+        too_long: counts.fates[Fate::TooLong as usize],
+        timed_out: counts.fates[Fate::TimedOut as usize],
+        steps: totals.steps,
+        mean_batch: span.per_step(span.decoded),
+        mean_prompt_tokens: span.per_step(span.prefilled - span.proposed),
+        steps_outside: totals.steps_outside,
+        mfu: shares.map(|s| s[0]),
+        mbu: shares.map(|s| s[1]),
+        kv: KvFigures {
+            blocks: totals.blocks,
+            peak_blocks: totals.peak_blocks,
+            peak_tokens: totals.peak_tokens,
+            mean_tokens,
+            peak_bytes: totals.peak_tokens as f64 * token_bytes,
+            mean_bytes: mean_tokens * token_bytes,
+        },
+        preemptions: totals.preemptions,
+        recomputed_tokens: totals.recomputed_tokens,
+        swapped_blocks: totals.swapped_blocks,
+        swap_s: totals.swap_s,
+        prefix: (server.kv.prefix.reuse != Reuse::Off).then(|| PrefixFigures {
+            hit_rate: part_of(totals.found_tokens, totals.looked_up_tokens),
+            looked_up_tokens: totals.looked_up_tokens,
+            found_tokens: totals.found_tokens,
+            evictions: totals.evictions,
+            eviction_s: totals.eviction_s,
+        }),
+        speculative: server.speculative.as_ref().map(|_| SpeculativeFigures {
+            proposed: totals.proposed,
+            accepted: totals.accepted,
+            accept_rate: part_of(totals.accepted, totals.proposed),
+        }),
+        fairness: fairness(trace, record),
+        statistics: Statistics {
+            warmup_requests: warm_counts.offered,
+            parts: (MARKS - warm) as u32,
+            intervals,
+            warnings,
+        },
+    };
+    (honest, continuous)
+}
+
+/// How differently classes and sessions fare, warm-up included.
+fn fairness(trace: &Trace, record: &Record) -> Fairness {
+    let served = &record.served;
+    let first = record.requests.first_row as usize;
+    let arrivals = record.requests.arrivals(trace);
+    let done = || (0..served.fate.len()).filter(|&row| served.fate[row] == Fate::Done);
+    let latency = |row: usize| served.done_s[row] - arrivals.of(first + row);
+    let classes = match &trace.log_type {
+        Some(labels) if labels.names.len() > 1 => {
+            let mut columns = vec![[Vec::new(), Vec::new()]; labels.names.len()];
+            for row in done() {
+                let columns = &mut columns[usize::from(labels.ids[first + row])];
+                columns[0].push(served.first_token_s[row] - arrivals.of(first + row));
+                columns[1].push(latency(row));
+            }
+            let named = labels.names.iter().zip(&mut columns);
+            named
+                .filter_map(|(label, [ttft, e2e])| {
+                    Some(ClassFigures {
+                        label: label.clone(),
+                        ttft_s: distribution(ttft)?,
+                        e2e_s: distribution(e2e)?,
+                    })
+                })
+                .collect()
+        }
+        _ => Vec::new(),
+    };
+    let sessions_jain = trace.session.as_ref().and_then(|sessions| {
+        let most = sessions.iter().filter(|s| **s != NO_SESSION).max()?;
+        // By session: time per output token summed, and requests.
+        let mut sums = vec![(0.0, 0u32); *most as usize + 1];
+        for row in done() {
+            if let Some(sum) = sums.get_mut(sessions[first + row] as usize) {
+                sum.0 += latency(row) / f64::from(trace.output[first + row]);
+                sum.1 += 1;
+            }
+        }
+        let means = sums.iter().filter(|sum| sum.1 > 0);
+        let (mut n, mut sum, mut squares) = (0.0, 0.0, 0.0);
+        for mean in means.map(|&(sum, n)| sum / f64::from(n)) {
+            n += 1.0;
+            sum += mean;
+            squares += mean * mean;
+        }
+        (squares > 0.0).then(|| sum * sum / (n * squares))
+    });
+    Fairness {
+        classes,
+        sessions_jain,
+    }
+}
+
+fn gaps(gaps: &Gaps) -> Option<Distribution> {
+    if gaps.count == 0 {
+        return None;
+    }
+    let [p50, p90, p95, p99, p999] = POINTS.map(|q| gaps.quantile(q) * 1e3);
+    Some(Distribution {
+        count: gaps.count,
+        mean: gaps.mean() * 1e3,
+        p50,
+        p90,
+        p95,
+        p99,
+        p999,
+        max: gaps.max * 1e3,
+    })
+}
+
+/// Exact figures of values, which are put into another order.
+fn distribution(values: &mut [f64]) -> Option<Distribution> {
+    if values.is_empty() {
+        return None;
+    }
+    let count = values.len();
+    let mean = values.iter().sum::<f64>() / count as f64;
+    // From the highest quantile down: each selection leaves the smaller values in front.
+    let mut below = count;
+    let mut found = [0.0; 5];
+    let mut max = f64::NAN;
+    for (i, q) in POINTS.into_iter().enumerate().rev() {
+        let place = (count - 1) as f64 * q;
+        let low = libm::floor(place) as usize;
+        let weight = place - low as f64;
+        let (_, &mut lower, above) =
+            values[..below.max(low + 1)].select_nth_unstable_by(low, f64::total_cmp);
+        if max.is_nan() {
+            max = above.iter().copied().fold(lower, f64::max);
+        }
+        let upper = above.iter().copied().fold(f64::INFINITY, f64::min);
+        let upper = if above.is_empty() {
+            // The next greater value stands at the place that the selection before left.
+            values.get(low + 1).copied().unwrap_or(lower)
+        } else {
+            upper
+        };
+        found[i] = if weight >= 0.5 {
+            upper - (upper - lower) * (1.0 - weight)
+        } else {
+            lower + (upper - lower) * weight
+        };
+        below = low + 1;
+    }
+    let [p50, p90, p95, p99, p999] = found;
+    Some(Distribution {
+        count: count as u64,
+        mean,
+        p50,
+        p90,
+        p95,
+        p99,
+        p999,
+        max,
+    })
+}

@@ -1,0 +1,187 @@
+//! Continuous batching: requests join and leave a replica at every step (Yu et al., Orca, OSDI 2022),
+//! their keys and values lie in blocks of a paged cache (Kwon et al., vLLM, SOSP 2023), prompts may be
+//! processed in chunks (Agrawal et al., Sarathi-Serve, OSDI 2024). What exactly happens in a step:
+//! docs/MODEL.md, "Continuous batching".
+//!
+//! Settings here; [`waiting`] is the queue, [`kv`] the cache, [`router`] the choice of a replica.
+//! Nothing here knows the clock or an output length that was not predicted.
+
+pub mod kv;
+pub mod router;
+pub mod speculative;
+pub mod waiting;
+
+use serde::{Deserialize, Serialize};
+
+use crate::latency::StepLatency;
+use crate::latency::roofline::Ceiling;
+use kv::Kv;
+use router::Router;
+use speculative::Speculative;
+
+/// A server with continuous batching, and how its replicas share the requests.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(rename = "ContinuousServer"))]
+pub struct Server {
+    /// What a step does with prompts, and who may join.
+    pub rule: Rule,
+    /// Who of those that wait comes first.
+    pub order: Order,
+    /// Priority lowered per second of waiting: tokens of predicted output (`sjf`), levels
+    /// (`priority`), no meaning otherwise; 0 lets a request wait for ever.
+    pub ageing_per_s: f64,
+    /// Classes of requests by the trace's log type; `priority` and `edf` look here.
+    pub classes: Vec<Class>,
+    /// Only requests of one bin (`scheduler.bins`, by predicted output) share a replica at a time.
+    pub bins: bool,
+    /// A bin keeps its replica until a request of another bin has waited so long, s.
+    pub bin_patience_s: f64,
+    /// Most requests at work on a replica.
+    pub max_sequences: u32,
+    /// Most tokens of a step, decoded and of prompts.
+    pub max_batched_tokens: u32,
+    pub kv: Kv,
+    pub speculative: Option<Speculative>,
+    pub admission: Admission,
+    pub router: Router,
+    /// GPUs that work together as one replica; `fleet.gpus` is a multiple. The latency must be that of
+    /// such a group.
+    pub tensor_parallel: u32,
+    /// Time of a step.
+    pub latency: StepLatency,
+    /// What the model asks of the hardware, where known: MFU and MBU are shares of it.
+    pub ceiling: Option<Ceiling>,
+    /// Requests at the beginning that no figure counts.
+    pub warmup: Warmup,
+}
+
+/// Requests at the beginning that no figure counts, in twentieths of all.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+pub enum Warmup {
+    /// None: the trace is what happened, from its first request on.
+    #[default]
+    None,
+    /// As many as make the rest look the same throughout (MSER, White 1997), at most half.
+    Auto,
+    /// This share of all, rounded up.
+    Share(f64),
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Server {
+            rule: Rule::default(),
+            order: Order::default(),
+            ageing_per_s: 0.0,
+            classes: Vec::new(),
+            bins: false,
+            bin_patience_s: 2.0,
+            max_sequences: 256,
+            max_batched_tokens: 2048,
+            kv: Kv::default(),
+            speculative: None,
+            admission: Admission::default(),
+            router: Router::default(),
+            tensor_parallel: 1,
+            latency: StepLatency::default(),
+            ceiling: None,
+            warmup: Warmup::None,
+        }
+    }
+}
+
+impl Server {
+    /// Whether anything asks which bin a request is in.
+    pub fn has_bins(&self) -> bool {
+        self.bins || self.router == Router::BinAffinity
+    }
+
+    /// Whether anything asks for predicted outputs.
+    pub fn predicts(&self) -> bool {
+        self.has_bins()
+            || self.order == Order::Sjf
+            || self.rule == Rule::Closed
+            || self.router == Router::LeastWork
+    }
+}
+
+/// How a step is put together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(rename = "StepRule"))]
+pub enum Rule {
+    /// Prompts first and whole; the running requests decode beside them. The token limit is for
+    /// prompts alone, and a longer prompt goes by itself.
+    Orca,
+    /// vLLM v1: running requests first, then prompts with what is left of the token limit, in chunks;
+    /// blocks are taken as tokens need them.
+    #[default]
+    Vllm,
+    /// Sarathi-Serve: as `vllm`, and the blocks of a whole prompt are taken when it joins, so that a
+    /// prompt once begun is never short of memory.
+    Sarathi,
+    /// Closed batches on the same clock: nobody joins before all have left, and who is done keeps
+    /// their place until the last is.
+    Closed,
+}
+
+/// Who of those that wait comes first; requests that were preempted come before them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(rename = "QueueOrder"))]
+pub enum Order {
+    /// In order of arrival.
+    #[default]
+    Fcfs,
+    /// The shortest predicted output.
+    Sjf,
+    /// The earliest deadline: arrival and the class's `deadline_s`, or the request SLA.
+    Edf,
+    /// The lowest level of the class.
+    Priority,
+}
+
+/// A class of requests.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(rename = "RequestClass"))]
+pub struct Class {
+    /// The trace's log type.
+    pub label: String,
+    /// Lower comes first; requests of no class have 0.
+    #[serde(default)]
+    pub level: f64,
+    /// From arrival, s; absent means the request SLA.
+    #[serde(default)]
+    pub deadline_s: Option<f64>,
+}
+
+/// Who is turned away, and who goes.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+pub struct Admission {
+    /// A request joins only if the blocks of its whole prompt are free, also where it takes no more
+    /// than its first chunk's (vLLM's `scheduler_reserve_full_isl`, on since 0.19).
+    pub whole_prompt_fits: bool,
+    /// A request that finds so many waiting at its replica is rejected; absent means nobody is.
+    pub max_waiting: Option<u32>,
+    /// A request that was not admitted within this time of its arrival is gone, s.
+    pub timeout_s: Option<f64>,
+    /// Reject a request that can never fit into the cache, instead of refusing the whole run.
+    pub reject_too_long: bool,
+}
+
+impl Default for Admission {
+    fn default() -> Self {
+        Admission {
+            whole_prompt_fits: true,
+            max_waiting: None,
+            timeout_s: None,
+            reject_too_long: false,
+        }
+    }
+}

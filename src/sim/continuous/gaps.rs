@@ -1,0 +1,177 @@
+//! Every gap between two tokens, counted without being kept.
+
+/// Buckets per octave, as a power of two: 256 buckets, each 0.27 % wide.
+const MANTISSA_BITS: u32 = 8;
+const OCTAVES: usize = 40;
+const BUCKETS: usize = OCTAVES << MANTISSA_BITS;
+const SHIFT: u32 = 52 - MANTISSA_BITS;
+/// Bucket 0 begins at 2^-24 s, 60 ns; smaller and larger gaps share the end buckets.
+const BASE: u64 = (1023 - 24) << MANTISSA_BITS;
+
+#[inline(always)]
+fn bucket(value: f64) -> usize {
+    (value.to_bits() >> SHIFT)
+        .saturating_sub(BASE)
+        .min(BUCKETS as u64 - 1) as usize
+}
+
+/// Lower edge of a bucket.
+fn edge(bucket: usize) -> f64 {
+    if bucket == 0 {
+        0.0
+    } else {
+        f64::from_bits((bucket as u64 + BASE) << SHIFT)
+    }
+}
+
+/// A distribution of gaps: number, sum and extremes exact, quantiles to the width of a bucket.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Gaps {
+    counts: Vec<u64>,
+    pub count: u64,
+    /// s.
+    pub sum: f64,
+    pub max: f64,
+    /// The bound whose keeping is counted, s.
+    bound: f64,
+    /// Gaps within the bound.
+    pub within: u64,
+}
+
+impl Default for Gaps {
+    fn default() -> Self {
+        Gaps::new(f64::INFINITY)
+    }
+}
+
+impl Gaps {
+    /// Counts apart how many gaps are at most `bound`, s.
+    pub fn new(bound: f64) -> Gaps {
+        Gaps {
+            counts: vec![0; BUCKETS],
+            count: 0,
+            sum: 0.0,
+            max: 0.0,
+            bound,
+            within: 0,
+        }
+    }
+
+    /// Counts a gap `times` times.
+    #[inline]
+    pub fn add(&mut self, gap: f64, times: u64) {
+        self.counts[bucket(gap)] += times;
+        self.count += times;
+        self.sum += gap * times as f64;
+        if gap > self.max {
+            self.max = gap;
+        }
+        if gap <= self.bound {
+            self.within += times;
+        }
+    }
+
+    /// Counts the gaps `first + i step` for i in 0..n (`step >= 0`), each `times` times.
+    #[inline]
+    pub fn add_line(&mut self, first: f64, step: f64, n: u64, times: u64) {
+        if n == 0 {
+            return;
+        }
+        let last = first + step * (n - 1) as f64;
+        let (low, high) = (bucket(first), bucket(last));
+        if low == high {
+            self.counts[low] += n * times;
+        } else {
+            self.spread(first, step, n, times);
+        }
+        self.count += n * times;
+        self.sum += (first + last) * 0.5 * (n * times) as f64;
+        if last > self.max {
+            self.max = last;
+        }
+        if last <= self.bound {
+            self.within += n * times;
+        } else if first <= self.bound {
+            self.within += (((self.bound - first) / step) as u64 + 1).min(n) * times;
+        }
+    }
+
+    #[cold]
+    fn spread(&mut self, first: f64, step: f64, n: u64, times: u64) {
+        let mut from = 0;
+        while from < n {
+            let gap = first + step * from as f64;
+            let here = bucket(gap);
+            // The first that is beyond the bucket; at least one is in it.
+            let to = if here + 1 == BUCKETS {
+                n
+            } else {
+                let beyond = (edge(here + 1) - first) / step;
+                (libm::ceil(beyond) as u64).clamp(from + 1, n)
+            };
+            self.counts[here] += (to - from) * times;
+            from = to;
+        }
+    }
+
+    /// The gaps that were counted since `before`, a state of this very distribution; their maximum is
+    /// known to the width of a bucket.
+    pub fn since(&self, before: &Gaps) -> Gaps {
+        let counts: Vec<u64> = self
+            .counts
+            .iter()
+            .zip(&before.counts)
+            .map(|(now, then)| now - then)
+            .collect();
+        let last = counts.iter().rposition(|&n| n > 0);
+        Gaps {
+            count: self.count - before.count,
+            sum: self.sum - before.sum,
+            max: last.map_or(0.0, |b| edge(b + 1).min(self.max)),
+            bound: self.bound,
+            within: self.within - before.within,
+            counts,
+        }
+    }
+
+    /// s; 0 where there is no gap.
+    pub fn mean(&self) -> f64 {
+        if self.count == 0 {
+            0.0
+        } else {
+            self.sum / self.count as f64
+        }
+    }
+
+    /// The quantile, s, between the edges of its bucket in proportion to rank: at most 0.4 % off.
+    pub fn quantile(&self, q: f64) -> f64 {
+        let rank = q * self.count.saturating_sub(1) as f64;
+        let mut below = 0u64;
+        for (b, &n) in self.counts.iter().enumerate() {
+            let above = below + n;
+            if n > 0 && rank < above as f64 {
+                let share = (rank - below as f64 + 0.5) / n as f64;
+                let value = edge(b) + (edge(b + 1) - edge(b)) * share;
+                return value.min(self.max);
+            }
+            below = above;
+        }
+        self.max
+    }
+
+    /// Points `(x, share of gaps below x)` at bucket edges.
+    pub fn cumulative(&self) -> Vec<(f64, f64)> {
+        let mut points = Vec::new();
+        let mut below = 0u64;
+        for (b, &n) in self.counts.iter().enumerate() {
+            if n > 0 {
+                if points.last().is_none_or(|&(x, _)| x < edge(b)) {
+                    points.push((edge(b), below as f64 / self.count as f64));
+                }
+                below += n;
+                points.push((edge(b + 1), below as f64 / self.count as f64));
+            }
+        }
+        points
+    }
+}

@@ -1,0 +1,156 @@
+//! What a replay with continuous batching leaves behind: when each request was served, and what the
+//! replicas did.
+
+use super::gaps::Gaps;
+use super::series::Series;
+use crate::scenario::Scenario;
+use crate::sim::{Prediction, Requests, WorkloadReport};
+
+/// The record of a finished replay.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record {
+    /// The resolved scenario.
+    pub scenario: Scenario,
+    pub workload: WorkloadReport,
+    /// The bins that were used, `[lower, upper)` in tokens; empty where nothing asks for bins.
+    pub bins: Vec<[u32; 2]>,
+    /// Absent where nothing asks for predictions.
+    pub prediction: Option<Prediction>,
+    /// When requests arrived; `order` is empty.
+    pub requests: Requests,
+    pub served: Served,
+    pub totals: Totals,
+}
+
+/// What became of each request: a column per property, an entry per row of the window.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Served {
+    /// Start of the step that processed the first token, s; NaN for requests that never joined.
+    pub joined_s: Vec<f64>,
+    /// When the first token came, s; NaN where none did.
+    pub first_token_s: Vec<f64>,
+    /// When the last token came, s; NaN where it did not.
+    pub done_s: Vec<f64>,
+    /// Where it was served.
+    pub replica: Vec<u16>,
+    pub fate: Vec<Fate>,
+}
+
+/// What became of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[repr(u8)]
+pub enum Fate {
+    /// Failed in the trace and left out.
+    #[default]
+    Dropped,
+    Done,
+    /// Found too many waiting.
+    Rejected,
+    /// Can never fit into the cache.
+    TooLong,
+    /// Waited too long.
+    TimedOut,
+}
+
+impl Fate {
+    /// For tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Fate::Dropped => "dropped",
+            Fate::Done => "done",
+            Fate::Rejected => "rejected",
+            Fate::TooLong => "too-long",
+            Fate::TimedOut => "timed-out",
+        }
+    }
+}
+
+/// What all replicas did, together.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Totals {
+    /// When the last step ended, s.
+    pub end_s: f64,
+    pub steps: u64,
+    /// Sum over the steps of sequences that decoded, of their contexts, of prompt tokens processed (and
+    /// proposed tokens checked), and of their pairs.
+    pub decoded: f64,
+    pub context: f64,
+    pub prefilled: f64,
+    pub pairs: f64,
+    /// Steps whose time the latency model had to reach beyond its measurements for.
+    pub steps_outside: u64,
+    /// Busy time of each replica, s.
+    pub busy_s: Vec<f64>,
+    /// Every gap between two tokens of a request.
+    pub gaps: Gaps,
+    pub preemptions: u64,
+    /// Tokens that were computed again after a preemption (less those found in the cache).
+    pub recomputed_tokens: u64,
+    /// Blocks that were copied out and in.
+    pub swapped_blocks: u64,
+    pub swap_s: f64,
+    /// Blocks of a replica; `None` where there is no limit.
+    pub blocks: Option<u64>,
+    /// Most blocks in use on one replica, and most tokens in them.
+    pub peak_blocks: u64,
+    pub peak_tokens: u64,
+    /// Integral over time of tokens in the caches of all replicas, token s.
+    pub token_s: f64,
+    /// Prompt tokens that were looked up in the prefix cache, and of these found.
+    pub looked_up_tokens: u64,
+    pub found_tokens: u64,
+    /// Blocks with content that were taken for something else, and what that cost, s.
+    pub evictions: u64,
+    pub eviction_s: f64,
+    /// Tokens that drafts proposed, and of these accepted.
+    pub proposed: u64,
+    pub accepted: u64,
+    /// Requests that had not joined when the last one arrived.
+    pub backlog_at_last_arrival: u64,
+    /// State over time, all replicas together.
+    pub series: Series,
+    /// What had been done when each twentieth of the requests had arrived, from none on.
+    pub marks: Vec<Mark>,
+}
+
+/// Parts of the arrivals between marks.
+pub const MARKS: usize = 20;
+
+/// What had been done at a moment: differences of two are what was done between them, but for the steps
+/// at hand.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Mark {
+    /// s.
+    pub at_s: f64,
+    /// The first row of the window that had not arrived.
+    pub row: usize,
+    pub steps: u64,
+    pub decoded: f64,
+    pub context: f64,
+    pub prefilled: f64,
+    pub pairs: f64,
+    pub proposed: u64,
+    pub token_s: f64,
+    /// All replicas together.
+    pub busy_s: f64,
+    pub gaps: Gaps,
+}
+
+impl Totals {
+    /// What has been done so far.
+    pub fn mark(&self, at_s: f64, row: usize) -> Mark {
+        Mark {
+            at_s,
+            row,
+            steps: self.steps,
+            decoded: self.decoded,
+            context: self.context,
+            prefilled: self.prefilled,
+            pairs: self.pairs,
+            proposed: self.proposed,
+            token_s: self.token_s,
+            busy_s: self.busy_s.iter().sum(),
+            gaps: self.gaps.clone(),
+        }
+    }
+}

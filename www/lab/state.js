@@ -1,0 +1,388 @@
+// The laboratory's state: up to four runs, each a complete description, kept in the URL hash.
+//
+// A run's settings are a Scenario with the engine of continuous batching, and beside it `on`: a model
+// put on GPUs by their data sheets, which decides latency and memory in place of the scenario's own
+// numbers. The hash holds what differs from the default, one `path=value` each; the runs that are
+// compared with stand in it as `b`, `c` and `d`, each with its own such list.
+
+import { DEFAULT_SCENARIO } from "../defaults.js";
+import { allows, getPath, same, setPath, shorten, toNumber } from "../state.js";
+import { NOTICE } from "../words.js";
+import { DEFAULT_SERVER, HARDWARE, MODELS, PRECISIONS } from "./defaults.js";
+import { ALLOWED, CHOICE, CONTROL, UNIT } from "./words.js";
+
+/** @import { Placement, RequestClass, Scenario } from "../types.js" */
+/** @import { Control } from "../state.js" */
+/** @import { Slot } from "../charts/palette.js" */
+
+/** What a run is made from. @typedef {Scenario & {on: Placement | null}} Settings */
+/** @typedef {{slot: Slot, settings: Settings}} LabRun */
+
+/** @type {readonly Slot[]} */
+export const SLOTS = ["run-a", "run-b", "run-c", "run-d"];
+/** The version of the hash. */
+const VERSION = "1";
+/** Most letters of a link that are read. */
+const MOST_LETTERS = 20_000;
+
+const SERVER = "engine.continuous";
+
+/** @type {(a: number, b: number) => number[]} */
+const steps = (a, b) => Array.from({ length: b - a + 1 }, (_, i) => a + i);
+const DOUBLES = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
+
+/** A choice whose values are words. @param {string} id */
+const plain = (id) => Object.fromEntries(Object.keys(CHOICE[id] ?? {}).map((key) => [key, key]));
+
+/** The kind of a value that is a word, or an object of one property. @param {unknown} value */
+const kindOf = (value) => (typeof value === "string" ? value : value === null ? "none" : Object.keys(/** @type {object} */ (value))[0]);
+
+/** @param {Settings} settings */
+const server = (settings) => (typeof settings.engine === "object" ? settings.engine.continuous : undefined);
+
+/** @param {Settings} settings */
+const ownLatency = (settings) => settings.on === null;
+/** @param {Settings} settings */
+const predicts = (settings) => {
+  const s = server(settings);
+  return s !== undefined && (s.bins || s.order === "sjf" || s.rule === "closed" || s.router === "least-work" || s.router === "bin-affinity");
+};
+/** @param {Settings} settings */
+const binned = (settings) => server(settings)?.bins === true || server(settings)?.router === "bin-affinity";
+
+/** A list of numbers. @type {(low: number, high: number, most: number) => {write: (value: number[]) => string, read: (text: string) => number[] | undefined}} */
+const numbers = (low, high, most) => ({
+  write: (value) => value.join(", "),
+  read: (text) => {
+    const list = text.split(/[,;\s]+/).filter((part) => part !== "").map(toNumber);
+    const good = list.length >= 1 && list.length <= most && list.every((n) => n !== undefined && n >= low && n <= high);
+    return good ? /** @type {number[]} */ (list) : undefined;
+  },
+});
+
+/** Classes as "label level deadline; ...", where a label may hold spaces. */
+const CLASSES = {
+  /** @param {RequestClass[]} classes */
+  write: (classes) => classes.map(({ label, level, deadline_s }) => `${label}, ${level}${deadline_s === null ? "" : `, ${deadline_s}`}`).join("; "),
+  /** @type {(text: string) => RequestClass[] | undefined} */
+  read: (text) => {
+    const parts = text.split(";").map((part) => part.trim()).filter((part) => part !== "");
+    const classes = parts.map((part) => {
+      const [label = "", level = "", deadline] = part.split(",").map((word) => word.trim());
+      const [number, seconds] = [toNumber(level), deadline === undefined ? null : toNumber(deadline)];
+      if (label === "" || number === undefined || seconds === undefined) return undefined;
+      return { label, level: number, deadline_s: seconds };
+    });
+    return classes.length <= 64 && classes.every((one) => one !== undefined) ? /** @type {RequestClass[]} */ (classes) : undefined;
+  },
+};
+
+const SHAPES = {
+  "burstgpt-like": "burstgpt-like",
+  // Arrivals without bursts, and the lengths of the simulators' usual workload (docs/BENCH.md).
+  poisson: {
+    custom: {
+      arrivals: { poisson: { rate: 1 } },
+      prompt: { lognormal: { median: 420, sigma: 1 } },
+      output: { lognormal: { median: 170, sigma: 0.83 } },
+      failed_share: 0,
+    },
+  },
+};
+
+/** @type {readonly Control[]} */
+export const CONTROLS = [
+  { kind: "choice", id: "lab-model", path: "on.model", group: "hardware", options: Object.fromEntries(MODELS.map((key) => [key, key])) },
+  { kind: "choice", id: "lab-hardware", path: "on.hardware", group: "hardware", wide: true, options: Object.fromEntries(HARDWARE.map((key) => [key, key])) },
+  { kind: "choice", id: "lab-precision", path: "on.precision", group: "hardware", options: Object.fromEntries(PRECISIONS.map((key) => [key, key])) },
+  { kind: "number", id: "lab-memory-share", path: "on.memory_share", group: "hardware", unit: UNIT.none, min: 0.01, max: 1, whole: false, stops: [0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1] },
+  { kind: "number", id: "lab-gpus", path: "fleet.gpus", group: "hardware", unit: UNIT.gpus, min: 1, max: 1024, whole: true, stops: [...steps(1, 8), 10, 12, 16, 24, 32, 48, 64] },
+  { kind: "number", id: "lab-tensor-parallel", path: `${SERVER}.tensor_parallel`, group: "hardware", unit: UNIT.gpus, min: 1, max: 64, whole: true, stops: [1, 2, 4, 8] },
+  { kind: "number", id: "lab-c0", path: `${SERVER}.latency.linear.c0_s`, group: "hardware", unit: UNIT.s, min: 0, max: 10, whole: false, stops: [], shown: ownLatency },
+  { kind: "number", id: "lab-c1", path: `${SERVER}.latency.linear.c1_s_per_sequence`, group: "hardware", unit: UNIT.s, min: 0, max: 10, whole: false, stops: [], shown: ownLatency },
+  { kind: "number", id: "lab-c2", path: `${SERVER}.latency.linear.c2_s_per_context_token`, group: "hardware", unit: UNIT.s, min: 0, max: 10, whole: false, stops: [], shown: ownLatency },
+  { kind: "number", id: "lab-c3", path: `${SERVER}.latency.linear.c3_s_per_prefill_token`, group: "hardware", unit: UNIT.s, min: 0, max: 10, whole: false, stops: [], shown: ownLatency },
+  { kind: "number", id: "lab-c4", path: `${SERVER}.latency.linear.c4_s_per_prefill_pair`, group: "hardware", unit: UNIT.s, min: 0, max: 10, whole: false, stops: [], shown: ownLatency },
+  { kind: "number", id: "lab-memory", path: "memory.capacity_gb", group: "hardware", unit: UNIT.gb, min: 0.001, max: 1e6, whole: false, stops: [], shown: ownLatency },
+  { kind: "number", id: "lab-model-gb", path: "memory.model_gb", group: "hardware", unit: UNIT.gb, min: 0, max: 1e6, whole: false, stops: [], shown: ownLatency },
+  { kind: "number", id: "lab-kv-gb", path: "memory.kv_gb_per_token", group: "hardware", unit: UNIT.gb, min: 1e-12, max: 1, whole: false, stops: [], shown: ownLatency },
+
+  { kind: "choice", id: "lab-shape", path: "trace.synthetic.shape", group: "load", options: SHAPES },
+  { kind: "number", id: "lab-requests", path: "trace.synthetic.requests", group: "load", unit: UNIT.requests, min: 1, max: 2_000_000, whole: true, stops: [1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000, 200_000] },
+  { kind: "number", id: "lab-time-scale", path: "workload.time_scale", group: "load", unit: UNIT.times, min: 1e-3, max: 1e6, whole: false, stops: [1, 2, 5, 10, 15, 20, 25, 30, 35, 40, 45, 50, 60, 70, 80, 100, 120, 150, 200, 300, 500, 1000], shown: (s) => s.workload.closed_loop === null },
+  {
+    kind: "choice",
+    id: "lab-users",
+    path: "workload.closed_loop",
+    group: "load",
+    options: { open: null, closed: { users: 16, requests_per_user: 50, think_min_s: 0, think_max_s: 0 } },
+    of: (value) => (value === null ? "open" : "closed"),
+  },
+  { kind: "number", id: "lab-user-count", path: "workload.closed_loop.users", group: "load", unit: UNIT.users, min: 1, max: 100_000, whole: true, stops: DOUBLES },
+  { kind: "number", id: "lab-requests-per-user", path: "workload.closed_loop.requests_per_user", group: "load", unit: UNIT.requests, min: 1, max: 100_000, whole: true, stops: [1, 2, 5, 10, 20, 50, 100, 200] },
+  { kind: "number", id: "lab-think-min", path: "workload.closed_loop.think_min_s", group: "load", unit: UNIT.s, min: 0, max: 1e6, whole: false, stops: [] },
+  { kind: "number", id: "lab-think-max", path: "workload.closed_loop.think_max_s", group: "load", unit: UNIT.s, min: 0, max: 1e6, whole: false, stops: [] },
+  { kind: "number", id: "lab-seed", path: "seed", group: "load", unit: UNIT.none, min: 0, max: 4_294_967_295, whole: true, stops: [] },
+
+  { kind: "choice", id: "lab-rule", path: `${SERVER}.rule`, group: "batching", wide: true, options: plain("lab-rule") },
+  { kind: "number", id: "lab-max-sequences", path: `${SERVER}.max_sequences`, group: "batching", unit: UNIT.requests, min: 1, max: 1024, whole: true, stops: DOUBLES },
+  { kind: "number", id: "lab-max-batched-tokens", path: `${SERVER}.max_batched_tokens`, group: "batching", unit: UNIT.tokens, min: 1, max: 1 << 24, whole: true, stops: [256, 512, 1024, 2048, 4096, 8192, 16_384] },
+  { kind: "choice", id: "lab-order", path: `${SERVER}.order`, group: "batching", wide: true, options: plain("lab-order") },
+  { kind: "number", id: "lab-ageing", path: `${SERVER}.ageing_per_s`, group: "batching", unit: UNIT.perSecond, min: 0, max: 1e6, whole: false, stops: [0, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100], shown: (s) => ["sjf", "priority"].includes(server(s)?.order ?? "") },
+  { kind: "list", id: "lab-classes", path: `${SERVER}.classes`, group: "batching", ...CLASSES, allowed: ALLOWED.classes, shown: (s) => ["edf", "priority"].includes(server(s)?.order ?? "") },
+  { kind: "switch", id: "lab-share-bins", path: `${SERVER}.bins`, group: "batching" },
+  { kind: "number", id: "lab-bins", path: "scheduler.bins.count", group: "batching", unit: UNIT.bins, min: 1, max: 128, whole: true, stops: [...steps(1, 12), 16, 24, 32], shown: binned },
+  { kind: "number", id: "lab-bin-patience", path: `${SERVER}.bin_patience_s`, group: "batching", unit: UNIT.s, min: 0, max: 1e7, whole: false, stops: [0, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60], shown: (s) => server(s)?.bins === true },
+  { kind: "choice", id: "lab-predictor", path: "predictor.kind", group: "batching", options: plain("lab-predictor"), shown: predicts },
+  { kind: "number", id: "lab-sigma", path: "predictor.sigma", group: "batching", unit: UNIT.none, min: 0, max: 5, whole: false, stops: [0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 1, 1.5, 2], shown: (s) => predicts(s) && s.predictor.kind === "noisy" },
+
+  { kind: "choice", id: "lab-capacity", path: `${SERVER}.kv.capacity`, group: "memory", wide: true, options: { memory: "memory", blocks: { blocks: 2588 }, unlimited: "unlimited" }, of: kindOf },
+  { kind: "number", id: "lab-blocks", path: `${SERVER}.kv.capacity.blocks`, group: "memory", unit: UNIT.blocks, min: 1, max: 1 << 30, whole: true, stops: [] },
+  { kind: "number", id: "lab-block-tokens", path: `${SERVER}.kv.block_tokens`, group: "memory", unit: UNIT.tokens, min: 1, max: 4096, whole: true, stops: [1, 8, 16, 32, 64, 128, 256, 512] },
+  { kind: "number", id: "lab-watermark", path: `${SERVER}.kv.watermark`, group: "memory", unit: UNIT.none, min: 0, max: 0.9, whole: false, stops: [0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3] },
+  { kind: "switch", id: "lab-whole-prompt", path: `${SERVER}.admission.whole_prompt_fits`, group: "memory" },
+  { kind: "choice", id: "lab-preemption", path: `${SERVER}.kv.preemption`, group: "memory", options: { recompute: "recompute", swap: { swap: { gb_per_s: 25 } } }, of: kindOf },
+  { kind: "number", id: "lab-swap", path: `${SERVER}.kv.preemption.swap.gb_per_s`, group: "memory", unit: UNIT.gbPerSecond, min: 1e-3, max: 1e6, whole: false, stops: [5, 10, 16, 25, 32, 50, 64, 100, 200, 400] },
+  { kind: "choice", id: "lab-reuse", path: `${SERVER}.kv.prefix.reuse`, group: "memory", wide: true, options: plain("lab-reuse") },
+  { kind: "choice", id: "lab-eviction", path: `${SERVER}.kv.prefix.eviction`, group: "memory", options: plain("lab-eviction"), shown: (s) => server(s)?.kv.prefix.reuse !== "off" },
+  { kind: "number", id: "lab-eviction-s", path: `${SERVER}.kv.prefix.eviction_s`, group: "memory", unit: UNIT.s, min: 0, max: 10, whole: false, stops: [], shown: (s) => server(s)?.kv.prefix.reuse !== "off" },
+
+  {
+    kind: "choice",
+    id: "lab-speculative",
+    path: `${SERVER}.speculative`,
+    group: "speculation",
+    options: { off: null, draft: { draft_tokens: 3, acceptance: [0.7], draft_s: 0, draft_s_per_sequence: 0 } },
+    of: (value) => (value === null ? "off" : "draft"),
+  },
+  { kind: "number", id: "lab-draft", path: `${SERVER}.speculative.draft_tokens`, group: "speculation", unit: UNIT.tokens, min: 1, max: 16, whole: true, stops: steps(1, 16) },
+  { kind: "list", id: "lab-acceptance", path: `${SERVER}.speculative.acceptance`, group: "speculation", ...numbers(0, 1, 16), allowed: ALLOWED.acceptance },
+  { kind: "number", id: "lab-draft-s", path: `${SERVER}.speculative.draft_s`, group: "speculation", unit: UNIT.s, min: 0, max: 10, whole: false, stops: [] },
+  { kind: "number", id: "lab-draft-each", path: `${SERVER}.speculative.draft_s_per_sequence`, group: "speculation", unit: UNIT.s, min: 0, max: 10, whole: false, stops: [] },
+
+  { kind: "choice", id: "lab-router", path: `${SERVER}.router`, group: "fleet", wide: true, options: plain("lab-router") },
+  { kind: "number", id: "lab-max-waiting", path: `${SERVER}.admission.max_waiting`, group: "fleet", unit: UNIT.requests, min: 0, max: 1e9, whole: true, stops: [], empty: "no limit" },
+  { kind: "number", id: "lab-timeout", path: `${SERVER}.admission.timeout_s`, group: "fleet", unit: UNIT.s, min: 0, max: 1e7, whole: false, stops: [], empty: "never" },
+  { kind: "switch", id: "lab-reject-long", path: `${SERVER}.admission.reject_too_long`, group: "fleet" },
+
+  { kind: "number", id: "lab-ttft-sla", path: "sla.ttft_s", group: "promises", unit: UNIT.s, min: 1e-6, max: 1e7, whole: false, stops: [0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10, 20], empty: "none" },
+  { kind: "number", id: "lab-token-sla", path: "sla.token_ms", group: "promises", unit: UNIT.ms, min: 0.1, max: 100_000, whole: false, stops: [5, 10, 15, 20, 25, 30, 40, 50, 60, 70, 80, 100, 120, 150, 200, 300] },
+  { kind: "number", id: "lab-request-sla", path: "sla.request_s", group: "promises", unit: UNIT.s, min: 0.01, max: 100_000, whole: false, stops: [1, 2, 3, 5, 7, 10, 15, 20, 25, 30, 40, 60, 90, 120, 300, 600] },
+  { kind: "choice", id: "lab-warmup", path: `${SERVER}.warmup`, group: "promises", options: { none: "none", auto: "auto", share: { share: 0.1 } }, of: kindOf },
+  { kind: "number", id: "lab-warmup-share", path: `${SERVER}.warmup.share`, group: "promises", unit: UNIT.none, min: 0, max: 0.9, whole: false, stops: [0, 0.05, 0.1, 0.2, 0.3, 0.5] },
+];
+
+for (const { id } of CONTROLS) {
+  if (CONTROL[id] === undefined) throw new Error(`lab/words.js has no words for ${id}`);
+}
+
+// ---- Defaults ----------------------------------------------------------------------------------
+
+/**
+ * What the laboratory opens with: a model that people run at home on a card that holds little beside
+ * it, and as much load as it can take.
+ * @returns {Settings}
+ */
+export function standard() {
+  const settings = /** @type {Settings} */ (structuredClone({ ...DEFAULT_SCENARIO, engine: { continuous: DEFAULT_SERVER }, on: null }));
+  settings.on = { model: "llama-3.1-8b", hardware: "rtx-4090", precision: "f16", memory_share: 0.9 };
+  settings.fleet.gpus = 1;
+  settings.workload.time_scale = 5;
+  settings.sla = { ...settings.sla, ttft_s: 2, token_ms: 50, request_s: 20 };
+  return settings;
+}
+
+/** Settings that all runs have in common, so that the same requests are judged alike. */
+const SHARED = new Set(["load", "promises"]);
+
+/**
+ * The runs with one setting of the first changed, or of all where all have it in common.
+ * @type {(runs: LabRun[], path: string, value: unknown) => LabRun[]}
+ */
+export function withChange(runs, path, value) {
+  const shared = CONTROLS.some((control) => control.path === path && SHARED.has(control.group)) || path === "trace";
+  return runs.map((run, i) => (i === 0 || shared ? { ...run, settings: withSetting(run.settings, path, value) } : run));
+}
+
+/** @type {(settings: Settings, path: string, value: unknown) => Settings} */
+export function withSetting(settings, path, value) {
+  const next = structuredClone(settings);
+  setPath(next, path, structuredClone(value));
+  if (path === "workload.closed_loop" && value !== null) {
+    // Users send when they have their answer: arrival times have no meaning.
+    next.workload.time_scale = 1;
+    next.workload.rate_per_s = null;
+  } else if (path === "workload.closed_loop") {
+    next.workload.time_scale = standard().workload.time_scale;
+  } else if (path === "trace.synthetic.shape") {
+    // The two are made at rates of their own, 0.14 and 1 a second.
+    next.workload.time_scale = same(value, SHAPES.poisson) ? 1 : standard().workload.time_scale;
+  }
+  return next;
+}
+
+/** Settings with the other ways to serve that a newcomer compares with. @returns {LabRun[]} */
+export function firstRuns() {
+  const run = (/** @type {Slot} */ slot, /** @type {[string, unknown][]} */ ...changes) => ({
+    slot,
+    settings: changes.reduce((settings, [path, value]) => withSetting(settings, path, value), standard()),
+  });
+  return [
+    run("run-a"),
+    run("run-b", [`${SERVER}.rule`, "sarathi"], [`${SERVER}.max_batched_tokens`, 512]),
+    run("run-c", [`${SERVER}.rule`, "closed"]),
+    run("run-d", [`${SERVER}.rule`, "closed"], [`${SERVER}.bins`, true], ["scheduler.bins.count", 8]),
+  ];
+}
+
+// ---- Leaves ------------------------------------------------------------------------------------
+
+/** Values that are one thing, whatever they are made of. */
+const WHOLE = new Set([
+  "on",
+  "trace.synthetic.shape",
+  "workload.closed_loop",
+  `${SERVER}.classes`,
+  `${SERVER}.kv.capacity`,
+  `${SERVER}.kv.preemption`,
+  `${SERVER}.speculative`,
+  `${SERVER}.latency`,
+  `${SERVER}.ceiling`,
+  `${SERVER}.warmup`,
+]);
+/** Never in a link: decided by the version, or a name of a file that stays with its reader. */
+const NOT_IN_LINK = new Set(["version", "trace.file.name", "trace.file.format"]);
+
+/** Every leaf by its path. @type {(settings: object, prefix?: string) => Map<string, unknown>} */
+function leaves(settings, prefix = "") {
+  const found = new Map();
+  for (const [key, value] of Object.entries(settings)) {
+    const path = prefix + key;
+    if (!WHOLE.has(path) && value !== null && typeof value === "object" && !Array.isArray(value)) {
+      for (const [inner, leaf] of leaves(value, `${path}.`)) found.set(inner, leaf);
+    } else if (!NOT_IN_LINK.has(path)) {
+      found.set(path, value);
+    }
+  }
+  return found;
+}
+
+/**
+ * What differs between two runs, as a reader says it: names of settings with the first one's values.
+ * @type {(settings: Settings, than: Settings) => {label: string, value: unknown, id: string}[]}
+ */
+export function differences(settings, than) {
+  const found = [];
+  for (const control of CONTROLS) {
+    const [value, other] = [getPath(settings, control.path), getPath(than, control.path)];
+    if (value === undefined || (control.shown !== undefined && !control.shown(settings))) continue;
+    // How many bins there are belongs to there being bins at all.
+    if (same(value, other) && !(control.id === "lab-bins" && !binned(than))) continue;
+    found.push({ id: control.id, label: CONTROL[control.id]?.label ?? control.id, value: control.kind === "choice" ? (control.of ?? keyOf(control.options))(value) : value });
+  }
+  return found;
+}
+
+/** @type {(options: Record<string, unknown>) => (value: unknown) => string | undefined} */
+const keyOf = (options) => (value) => Object.keys(options).find((key) => same(options[key], value));
+
+// ---- The hash ----------------------------------------------------------------------------------
+
+/** One run's settings as `path=value` pairs. @param {Settings} settings */
+function toPairs(settings) {
+  const usual = leaves(standard());
+  const parts = [];
+  for (const [path, value] of leaves(settings)) {
+    if (!usual.has(path) || same(value, usual.get(path))) continue;
+    // Numbers of the data sheet are the data sheet's to say; a long table would fill the address bar.
+    if (settings.on !== null && (path.endsWith(".latency") || path.endsWith(".ceiling") || path.startsWith("memory."))) continue;
+    if (path === `${SERVER}.latency` && kindOf(value) !== "linear") continue;
+    parts.push(`${path}=${encodeURIComponent(typeof value === "string" ? value : JSON.stringify(value))}`);
+  }
+  return parts.join("&");
+}
+
+/** The first run's settings, those of the others, the name of their trace file. @param {LabRun[]} runs */
+export function toHash(runs) {
+  if (same(runs, firstRuns())) return "#lab";
+  const [now, ...pinned] = runs;
+  const parts = [`lab=${VERSION}`];
+  if (now !== undefined && "file" in now.settings.trace) parts.push(`file=${encodeURIComponent(now.settings.trace.file.name)}`);
+  const own = now === undefined ? "" : toPairs(now.settings);
+  if (own !== "") parts.push(own);
+  for (const { slot, settings } of pinned) parts.push(`${slot.slice(-1)}=${encodeURIComponent(toPairs(settings))}`);
+  return `#${parts.join("&")}`;
+}
+
+/**
+ * Reads a hash; what it says is never trusted. Whether a value is in its range is for the controls to
+ * say, and where there is none, for the core.
+ * @param {string} hash
+ * @returns {{runs: LabRun[], file: string | null, notices: string[]}} `file`: the trace file that the link
+ *   was made with, if it was
+ */
+export function fromHash(hash) {
+  /** @type {string[]} */
+  const notices = [];
+  const text = hash.replace(/^#/, "");
+  if (text === "lab" || text === "") return { runs: firstRuns(), file: null, notices };
+  const pairs = text.length > MOST_LETTERS ? [] : [...new URLSearchParams(text.replaceAll("+", "%2B"))];
+  if (pairs.find(([key]) => key === "lab")?.[1] !== VERSION) {
+    notices.push(NOTICE.otherVersion(shorten(pairs.find(([key]) => key === "lab")?.[1] ?? "?")));
+    return { runs: firstRuns(), file: null, notices };
+  }
+  /** @type {LabRun[]} */
+  const runs = [{ slot: "run-a", settings: fromPairs(pairs.filter(([key]) => key !== "lab" && key !== "file" && key.length > 1), notices) }];
+  for (const slot of SLOTS.slice(1)) {
+    const of = pairs.find(([key]) => key === slot.slice(-1))?.[1];
+    if (of === undefined) continue;
+    runs.push({ slot, settings: fromPairs([...new URLSearchParams(of.replaceAll("+", "%2B"))], notices) });
+  }
+  const file = pairs.find(([key]) => key === "file")?.[1];
+  return { runs, file: file === undefined ? null : shorten(file), notices };
+}
+
+/** @type {(pairs: [string, string][], notices: string[]) => Settings} */
+function fromPairs(pairs, notices) {
+  let settings = standard();
+  const usual = leaves(settings);
+  for (const [path, text] of pairs.slice(0, 100)) {
+    if (!usual.has(path)) {
+      notices.push(NOTICE.unknownKey(shorten(path)));
+      continue;
+    }
+    const value = decode(path, text, usual.get(path));
+    if (value === undefined) notices.push(NOTICE.badHash(path, shorten(text)));
+    else setPath(settings, path, value);
+  }
+  return settings;
+}
+
+/** @type {(path: string, text: string, usual: unknown) => unknown} */
+function decode(path, text, usual) {
+  const control = CONTROLS.find((one) => one.path === path);
+  let value;
+  try {
+    value = typeof usual === "string" && !WHOLE.has(path) ? text : JSON.parse(text);
+  } catch {
+    // A word where a value may also be an object.
+    value = text;
+  }
+  if (control?.kind === "number" && !(value === null && control.empty !== undefined)) {
+    return typeof value === "number" && allows(control, value) ? value : undefined;
+  }
+  if (control?.kind === "switch") return typeof value === "boolean" ? value : undefined;
+  if (control?.kind === "choice" && control.of === undefined) return keyOf(control.options)(value) === undefined ? undefined : value;
+  if (path === "on") return placement(value);
+  return value;
+}
+
+/** A placement, or nothing, from a link. @param {unknown} value @returns {Placement | null | undefined} */
+function placement(value) {
+  if (value === null) return null;
+  if (typeof value !== "object") return undefined;
+  const { model, hardware, precision, memory_share } = /** @type {Record<string, unknown>} */ (value);
+  const known = MODELS.includes(String(model)) && HARDWARE.includes(String(hardware)) && PRECISIONS.includes(String(precision));
+  const share = typeof memory_share === "number" && memory_share > 0 && memory_share <= 1;
+  return known && share ? /** @type {Placement} */ ({ model, hardware, precision, memory_share }) : undefined;
+}

@@ -1,0 +1,128 @@
+// The laboratory's worker. Types of all messages: types.d.ts, generated from src/web/lab_messages.rs.
+//
+// Page to worker                     Worker to page, in this order
+//   run     { runId, runs,             trace    when the trace is another than before
+//             keep, file }             progress at most every 50 ms: reading or simulating, 0 to 1
+//                                      result   one per run, as soon as it is ready
+//                                      done     or: cancelled, or error
+//   cancel  { runId }                  cancelled, if that run was in progress or waiting
+//   csv     { runId, run, file }       csv, or error: every request of a run, done once more
+//                                               where its outcome is no longer there
+//   steps   { runId, run, file }       steps, or error: every step of a run, done once more for it
+//   latency { runId, name, text }      latency, or error: step times out of a file
+//   seed    { runId }                  seed
+//   –                                  ready    once, when messages are being answered
+//   –                                  crashed  the simulator can no longer be trusted: the page
+//                                               ends this worker and starts a fresh one
+//
+// Columns of figures are transferred, never copied; files cross as Blobs. Slices and cancelling:
+// ../desk.js.
+
+import init, { Engine, randomSeed, version } from "../../pkg-studies/batchscope.js";
+import { buffers, desk } from "../desk.js";
+
+/** @import { FromLab, LabJob, LabResult, Scenario, ToLab, TraceFile } from "../types.js" */
+/** @typedef {Extract<ToLab, {type: "run"}>} RunMessage */
+
+/** Points of a distribution: about one per two pixels of a figure. */
+const POINTS = 400;
+
+/** @type {Engine} */
+let engine;
+/** What the engine's trace was made from. */
+let traceKey = "";
+/** Keys of the outcomes that the engine has. @type {Set<string>} */
+const kept = new Set();
+
+/** @type {(message: FromLab, transfer?: Transferable[]) => void} */
+const post = (message, transfer = []) => self.postMessage(message, { transfer });
+
+const ready = init().then(() => {
+  engine = new Engine();
+  post({ type: "ready", version: version() });
+});
+const { progress, simulate } = desk({ ready, run, answer, post });
+
+/** @param {Exclude<ToLab, {type: "run" | "cancel"}>} message */
+function answer(message) {
+  const { runId } = message;
+  switch (message.type) {
+    case "seed":
+      post({ type: "seed", runId, seed: randomSeed() });
+      return;
+    case "latency":
+      post({ type: "latency", runId, latency: engine.stepLatency(message.text, message.name) });
+      return;
+    case "csv": {
+      const { key } = message.run;
+      const scenario = placed(message.run);
+      open(scenario, message.file, runId, () => {});
+      if (!kept.has(key)) {
+        engine.begin(scenario);
+        while (!engine.advance(1 << 20));
+        engine.finish(key);
+        kept.add(key);
+      }
+      post({ type: "csv", runId, blob: new Blob([bytes(engine.requestsCsv(key))], { type: "text/csv" }) });
+      return;
+    }
+    case "steps": {
+      const scenario = placed(message.run);
+      open(scenario, message.file, runId, () => {});
+      engine.beginTraced(scenario);
+      while (!engine.advance(1 << 20));
+      post({ type: "steps", runId, blob: new Blob([bytes(engine.finishTraced())], { type: "application/json" }) });
+    }
+  }
+}
+
+/** Memory of the module's own is never shared. @type {(array: Uint8Array) => Uint8Array<ArrayBuffer>} */
+const bytes = (array) => /** @type {Uint8Array<ArrayBuffer>} */ (array);
+
+/** @param {LabJob} job @returns {Scenario} */
+const placed = ({ scenario, on }) => (on === null ? scenario : engine.place(scenario, on));
+
+/** @type {(scenario: Scenario, file: TraceFile | null, runId: number, report: (done: number) => void) => void} */
+function open(scenario, file, runId, report) {
+  const key = JSON.stringify("file" in scenario.trace && file !== null ? ["file", file.id] : [scenario.trace, scenario.seed]);
+  if (key === traceKey) return;
+  // A trace that was not read leaves the former one, and outcomes are of that.
+  const trace = "file" in scenario.trace && file !== null ? engine.loadBlob(file.blob, file.name, report) : engine.generate(scenario);
+  traceKey = key;
+  kept.clear();
+  post({ type: "trace", runId, trace });
+}
+
+/** @param {RunMessage} message */
+async function run({ runId, runs, keep, file }) {
+  for (const key of kept) {
+    if (keep.includes(key)) continue;
+    engine.forget(key);
+    kept.delete(key);
+  }
+  const begun = performance.now();
+  const report = progress(runId);
+  for (const [index, job] of runs.entries()) {
+    const scenario = placed(job);
+    open(scenario, file, runId, (done) => report("reading", done));
+    engine.begin(scenario);
+    const simulated = await simulate(runId, engine, (done) => report("simulating", (index + done) / runs.length));
+    if (simulated === null) {
+      post({ type: "cancelled", runId });
+      return;
+    }
+    const started = performance.now();
+    const summary = engine.finish(job.key);
+    kept.add(job.key);
+    /** @type {LabResult} */
+    const result = {
+      key: job.key,
+      summary,
+      cdfs: engine.servedCdfs(job.key, POINTS),
+      series: engine.servedSeries(job.key),
+      simulated_ms: simulated + (performance.now() - started),
+    };
+    post({ type: "result", runId, result }, buffers(result.cdfs, result.series));
+  }
+  post({ type: "done", runId, elapsedMs: performance.now() - begun });
+}

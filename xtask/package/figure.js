@@ -1,0 +1,2 @@
+// Defines <batchscope-figure>.
+export { BatchscopeFigure } from "./www/article/element.js";
