@@ -14,7 +14,7 @@ use batchscope::latency::roofline::Card;
 use batchscope::scenario::{Preset, Scenario};
 use batchscope::sched::continuous::Server;
 use batchscope::web::gpu_messages::{FromGpu, ToGpu};
-use batchscope::web::lab_messages::{FromLab, ToLab};
+use batchscope::web::lab_messages::{FromLab, FromSearch, ToLab, ToSearch};
 use batchscope::web::messages::{
     BatchColumns, ControllerColumns, Cost, FromWorker, RequestColumns, ToWorker,
 };
@@ -76,6 +76,8 @@ fn declarations_are_current() {
     declarations.add::<FromStudies>();
     declarations.add::<StudyFile>();
     declarations.add::<ToLab>();
+    declarations.add::<FromSearch>();
+    declarations.add::<ToSearch>();
     declarations.add::<FromLab>();
     declarations.add::<Checked>();
     declarations.add::<ToGpu>();

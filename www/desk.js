@@ -5,7 +5,9 @@
 // through a MessageChannel to let messages in, because timers are throttled. Reading a file is not
 // sliced: to stop it, the page ends the worker.
 
-/** @import { ErrorReport, Scenario } from "./types.js" */
+import { OUT_OF_MEMORY, isReport } from "./replies.js";
+
+/** @import { Scenario } from "./types.js" */
 
 /** Longest time without looking at messages, ms. */
 const SLICE_MS = 8;
@@ -13,6 +15,9 @@ const SLICE_MS = 8;
 const PROGRESS_MS = 50;
 /** Events between two looks at the clock; some tens of microseconds of work. */
 const EVENTS = 2048;
+
+/** A module that crashes with as much memory as this has asked for more than there is, bytes. */
+const NEARLY_ALL = 1.5e9;
 
 /** The part of the engine that runs. @typedef {{begin: (scenario: Scenario) => void, advance: (events: number) => boolean, progress: () => number}} Runs */
 
@@ -24,8 +29,9 @@ const EVENTS = 2048;
  * @param {(message: Run) => Promise<void>} on.run
  * @param {(question: Question) => void | Promise<void>} on.answer
  * @param {(message: any, transfer?: Transferable[]) => void} on.post
+ * @param {() => number} on.memory what the module has, bytes
  */
-export function desk({ ready, run, answer, post }) {
+export function desk({ ready, run, answer, post, memory }) {
   /** The newest run that was asked for; older ones stop. @type {number | null} */
   let wanted = null;
   /** @type {Run | null} */
@@ -66,13 +72,10 @@ export function desk({ ready, run, answer, post }) {
     busy = false;
   }
 
-  /**
-   * What the core refuses is a plain object with a code. Everything else that is thrown is a crash.
-   * @type {(runId: number, thrown: unknown) => void}
-   */
+  /** @type {(runId: number, thrown: unknown) => void} */
   function fail(runId, thrown) {
     if (isReport(thrown)) post({ type: "error", runId, error: thrown });
-    else post({ type: "crashed", runId, message: thrown instanceof Error ? thrown.message : String(thrown) });
+    else post({ type: "crashed", runId, message: memory() > NEARLY_ALL ? OUT_OF_MEMORY : thrown instanceof Error ? thrown.message : String(thrown) });
   }
 
   /** Sends progress, but not too often. @param {number} runId */
@@ -125,11 +128,6 @@ function breath() {
     onPing = resolve;
     pings.port2.postMessage(null);
   });
-}
-
-/** @type {(thrown: unknown) => thrown is ErrorReport} */
-export function isReport(thrown) {
-  return typeof thrown === "object" && thrown !== null && "code" in thrown && "row" in thrown;
 }
 
 /** The buffers of typed arrays, to be transferred. @param {object[]} columns */

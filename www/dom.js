@@ -45,3 +45,14 @@ export function save(name, content, type = "text/plain") {
   // The browser has taken its own hold of the blob once the click was handled.
   setTimeout(() => URL.revokeObjectURL(url), 10_000);
 }
+
+/** The style in a folder: what it is of is laid out once that is there. @param {string} name */
+export function loadStyle(name) {
+  const link = el("link", { rel: "stylesheet", href: new URL(`./${name}/style.css`, import.meta.url).href });
+  const there = new Promise((resolve, reject) => {
+    link.addEventListener("load", resolve);
+    link.addEventListener("error", () => reject(new Error(link.href)));
+  });
+  document.head.append(link);
+  return there;
+}

@@ -131,6 +131,9 @@ export function defaultState() {
   return { scenario: structuredClone(DEFAULT_SCENARIO), shown: [...POLICIES] };
 }
 
+/** A file of the reader's, as a scenario names it. @param {import("./types.js").TraceFile} chosen @returns {Scenario["trace"]} */
+export const fileSource = (chosen) => ({ file: { name: chosen.name, format: null } });
+
 // ---- Paths -------------------------------------------------------------------------------------
 
 /** @type {(object: unknown, path: string) => unknown} */

@@ -672,6 +672,23 @@ places: Array<Place>,
 sheets: Array<DataSheet>, };
 
 /**
+ * A figure of both scenarios, means over the seeds.
+ */
+export type Difference = { 
+/**
+ * Its path in `honest` or `continuous`, as in "honest.ttft_s.p99".
+ */
+figure: string, a: number, b: number, 
+/**
+ * b - a.
+ */
+difference: number, 
+/**
+ * Its 95 % interval; absent with one seed, and where nothing varies from seed to seed.
+ */
+low: number | null, high: number | null, };
+
+/**
  * A distribution over requests. Quantiles interpolate linearly between order statistics.
  */
 export type Distribution = { count: number, mean: number, p50: number, p90: number, p95: number, p99: number, p999: number, max: number, };
@@ -754,6 +771,25 @@ sessions_jain: number | null, };
 export type Feedback = "total" | "decode" | "service";
 
 /**
+ * The answer to "how many GPUs for this rate".
+ */
+export type Fewest = { rate_per_s: number, 
+/**
+ * The fewest at which the mean attainment of all replications keeps the promise; absent where
+ * even the largest fleet does not.
+ */
+gpus: number | null, 
+/**
+ * The fewest at which the lower end of its 95 % interval does too; absent for one replication
+ * and where no fleet up to twice `gpus` does.
+ */
+gpus_with_confidence: number | null, 
+/**
+ * Every fleet that was tried, ascending.
+ */
+tried: Array<Tried>, };
+
+/**
  * An item of docs/ERRATA.md that concerns a study or one of its files.
  */
 export type FileErratum = { number: number, title: string, 
@@ -800,6 +836,15 @@ fitted: number, held_out: number, };
 export type Fleet = { gpus: number, };
 
 /**
+ * What must hold.
+ */
+export type FleetPromise = { which: PromiseKind, 
+/**
+ * Share of the requests, above 0 and at most 1.
+ */
+share: number, };
+
+/**
  * A trace file's format, as in `--format`.
  */
 export type Format = "burstgpt" | "azure" | "mooncake" | "csv" | "jsonl";
@@ -813,6 +858,11 @@ export type FromGpu = { "type": "ready", models: Array<GpuModel>, } | { "type": 
  * From the worker to the page.
  */
 export type FromLab = { "type": "ready", version: string, } | { "type": "trace", runId: number, trace: TraceInfo, } | { "type": "progress", runId: number, stage: Stage, done: number, } | { "type": "result", runId: number, result: LabResult, } | { "type": "done", runId: number, elapsedMs: number, } | { "type": "cancelled", runId: number, } | { "type": "error", runId: number, error: ErrorReport, } | { "type": "csv", runId: number, blob: Blob, } | { "type": "steps", runId: number, blob: Blob, } | { "type": "seed", runId: number, seed: number, } | { "type": "latency", runId: number, latency: StepLatencyModel, } | { "type": "crashed", runId: number, message: string, };
+
+/**
+ * From that worker to the page.
+ */
+export type FromSearch = { "type": "trying", runId: number, number: number, } | { "type": "fewest-gpus", runId: number, found: Fewest, } | { "type": "highest-rate", runId: number, found: HighestRate, } | { "type": "differences", runId: number, found: Array<Difference>, } | { "type": "error", runId: number, error: ErrorReport, } | { "type": "crashed", runId: number, message: string, };
 
 /**
  * From the coordinator to the page.
@@ -858,6 +908,20 @@ bandwidth_bytes_per_s: number,
  * Where the two numbers come from.
  */
 source: string, };
+
+/**
+ * The highest rate of one replication.
+ */
+export type Highest = { "found": Probe } | { "never": Probe } | { "unbounded": Probe };
+
+/**
+ * The answer to "how high a rate".
+ */
+export type HighestRate = { 
+/**
+ * Requests/s; absent where a replication found no bound or no rate at all.
+ */
+rate_per_s: MeanEstimate | null, replications: Array<Highest>, };
 
 /**
  * Honest metrics of one run.
@@ -1219,6 +1283,11 @@ growth: number,
 floor_s: number, };
 
 /**
+ * A mean over replications with its 95 % interval (Student's t); a single one has none.
+ */
+export type MeanEstimate = { mean: number, interval: [number, number] | null, };
+
+/**
  * A measured report.
  */
 export type Measured = { 
@@ -1486,6 +1555,32 @@ eviction_s: number, };
  * What two requests can share.
  */
 export type PrefixReuse = "off" | "own" | "hashes" | "sessions";
+
+/**
+ * A run at one rate and fleet, as far as the search looks at it.
+ */
+export type Probe = { 
+/**
+ * Offered, requests/s.
+ */
+rate_per_s: number, gpus: number, 
+/**
+ * Attainment of the promise, a share.
+ */
+attainment: number, 
+/**
+ * Busy share of the fleet.
+ */
+utilization: number, 
+/**
+ * Requests not yet in service when the last one arrived.
+ */
+backlog: number, };
+
+/**
+ * The attainment that is promised.
+ */
+export type PromiseKind = "token" | "request" | "joint";
 
 /**
  * Published metrics of one run; the names are part of the `--json` contract.
@@ -2348,6 +2443,12 @@ export type ToLab = { "type": "run", runId: number, runs: Array<LabJob>,
 keep: Array<string>, file: TraceFile | null, } | { "type": "cancel", runId: number, } | { "type": "csv", runId: number, run: LabJob, file: TraceFile | null, } | { "type": "steps", runId: number, run: LabJob, file: TraceFile | null, } | { "type": "seed", runId: number, } | { "type": "latency", runId: number, name: string, text: string, };
 
 /**
+ * From the page to the worker that searches (`www/search/worker.js`), which is ended when its answer is
+ * not wanted any more.
+ */
+export type ToSearch = { "type": "fewest-gpus", runId: number, run: LabJob, promise: FleetPromise, ratePerS: number, replications: number, file: TraceFile | null, } | { "type": "highest-rate", runId: number, run: LabJob, promise: FleetPromise, replications: number, file: TraceFile | null, } | { "type": "differences", runId: number, a: LabJob, b: LabJob, replications: number, file: TraceFile | null, };
+
+/**
  * From the page to the coordinator.
  */
 export type ToStudies = { "type": "list", } | { "type": "plan", runId: number, job: StudyJob, } | { "type": "run", runId: number, job: StudyJob, 
@@ -2379,6 +2480,15 @@ export type TraceFile = { id: number, name: string, blob: Blob, };
  * What was read or generated, and what it is like.
  */
 export type TraceInfo = { name: string, requests: number, report: ReadReport, stats: Stats, };
+
+/**
+ * A fleet with its attainment and its throughput on a full backlog.
+ */
+export type Tried = { gpus: number, attainment: MeanEstimate, 
+/**
+ * Requests/s; a fleet whose throughput is below the rate cannot keep a promise for long.
+ */
+throughput_per_s: MeanEstimate, };
 
 /**
  * Settings of the study, with the published defaults.

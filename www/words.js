@@ -5,6 +5,7 @@
 // number; no colon after a label; an error says what is wrong and what is allowed.
 
 import { count, duration, number, percent, withUnit } from "./format.js";
+import { OUT_OF_MEMORY } from "./replies.js";
 
 /** @import { Attainment, ErrorReport, Honest, Policy, RunResult, TraceInfo } from "./types.js" */
 
@@ -89,6 +90,11 @@ export const CHOICE = {
     "two-step": "two-step study",
     "three-step": "three-step study",
   },
+  situation: {
+    "chat-peak": "chat at peak hour",
+    "batch-burst": "batch API burst",
+    "one-gpu": "one GPU, many users",
+  },
 };
 
 /** @type {Record<string, string>} */
@@ -118,9 +124,12 @@ export const UI = {
   copyLink: "Copy link",
   linkCopied: "Link copied.",
   linkNotCopied: "The browser did not allow copying; the link is in the address bar.",
-  preset: "Published setting",
-  presetNone: "none",
-  presetHelp: "Everything but trace, fleet and K as a published study had it, flaws included.",
+  presetNone: "what is set below",
+  situations: "A situation",
+  publishedSettings: "As published, for reproducing",
+  presetHelp: "A published setting leaves trace, fleet and K as they are, and has the study’s flaws.",
+  search: "Find a setting",
+  nothingFound: "No setting has this in its name or sentence.",
   presetNeedsTrace: /** @param {string} name */ (name) =>
     `The study “${name}” replayed BurstGPT_1.csv; until you choose that file, its settings run on the trace at hand.`,
   chooseTrace: "Choose a trace file",
@@ -169,7 +178,9 @@ export const NOTICE = {
   fileMissing: /** @param {string} name */ (name) =>
     `The link was made with the trace file “${name}”. Files stay on their reader's machine: choose it again to see the same picture. Until then the generated trace is shown.`,
   crashed: /** @param {string} message */ (message) =>
-    `The simulator stopped unexpectedly (${message}). It was started afresh; the picture shown is the last finished one.`,
+    message === OUT_OF_MEMORY
+      ? "The run needs more memory than a browser gives. Ask for fewer requests, or do it with the command line; the picture shown is the last finished one."
+      : `The simulator stopped unexpectedly (${message}). It was started afresh; the picture shown is the last finished one.`,
   noWorker:
     "This browser cannot run the simulator (module workers and WebAssembly are needed). Any current Firefox, Chrome, Edge or Safari can.",
   notLoaded: /** @param {string} why */ (why) => `This view could not be loaded (${why}). Reload the page to try again.`,

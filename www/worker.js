@@ -33,11 +33,14 @@ let traceKey = "";
 /** @type {(message: FromWorker, transfer?: Transferable[]) => void} */
 const post = (message, transfer = []) => self.postMessage(message, { transfer });
 
-const ready = init().then(() => {
+/** @type {WebAssembly.Memory | null} */
+let memory = null;
+const ready = init().then((module) => {
+  ({ memory } = module);
   engine = new Engine();
   post({ type: "ready", version: version() });
 });
-const { progress, simulate } = desk({ ready, run, answer, post });
+const { progress, simulate } = desk({ ready, run, answer, post, memory: () => memory?.buffer.byteLength ?? 0 });
 
 /** @param {Exclude<ToWorker, {type: "run" | "cancel"}>} message */
 function answer(message) {

@@ -8,18 +8,10 @@ use super::args::CapacityArgs;
 use super::{calibrated, files, pool, run, table};
 use crate::scenario::Source;
 use crate::study::capacity::{
-    Estimate, Fewest, Highest, Promise, Replication, Simulate, fewest_gpus,
+    Fewest, Highest, HighestRate, Promise, Replication, Simulate, fewest_gpus,
 };
 use crate::study::execution::check_replications;
 use crate::{Error, Scenario};
-
-/// The answer to "how high a rate".
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct HighestRate {
-    /// Requests/s; absent where a replication found no bound or no rate at all.
-    pub rate_per_s: Option<Estimate>,
-    pub replications: Vec<Highest>,
-}
 
 /// Searches and prints.
 pub fn capacity(args: CapacityArgs) -> Result<(), Error> {
@@ -46,15 +38,6 @@ pub fn capacity(args: CapacityArgs) -> Result<(), Error> {
             what: "--time-scale".to_owned(),
             why: "it would have no effect: the search sets the rate itself; leave it out"
                 .to_owned(),
-        });
-    }
-    if scenario.workload.closed_loop.is_some() {
-        return Err(Error::Contradiction {
-            what: "workload.closed_loop".to_owned(),
-            why:
-                "the search varies the rate of arrivals, and users of a closed loop send when they \
-                  have their answer; leave the users out"
-                    .to_owned(),
         });
     }
     let shared = match &scenario.trace {
@@ -91,7 +74,7 @@ pub fn capacity(args: CapacityArgs) -> Result<(), Error> {
     })?;
     let simulate: Simulate<'_> = &run::replay_quietly;
     if let (true, Some(rate)) = (args.fewest_gpus, args.scenario.rate) {
-        let found = fewest_gpus(rate, promise, |gpus| {
+        let found = fewest_gpus(rate, promise, scenario.gpus_together(), |gpus| {
             pool::in_order(jobs, replications.iter(), |(trace, replication)| {
                 replication.attempt(trace, rate, gpus, simulate)
             })
@@ -104,17 +87,7 @@ pub fn capacity(args: CapacityArgs) -> Result<(), Error> {
         pool::in_order(jobs, replications.iter(), |(trace, replication)| {
             replication.highest_rate(trace, simulate)
         })?;
-    let rates: Option<Vec<f64>> = highest
-        .iter()
-        .map(|h| match h {
-            Highest::Found(probe) => Some(probe.rate_per_s),
-            Highest::Never(_) | Highest::Unbounded(_) => None,
-        })
-        .collect();
-    let found = HighestRate {
-        rate_per_s: rates.map(|rates| Estimate::of(&rates)),
-        replications: highest,
-    };
+    let found = HighestRate::of(highest);
     show(args.json, &found, |f| {
         table::highest_rate(f.rate_per_s, &f.replications, &scenario, &promise) + &note
     })

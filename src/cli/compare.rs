@@ -56,14 +56,7 @@ pub fn compare(args: CompareArgs) -> Result<(), Error> {
         files::check_place(path)?;
     }
     let (a, b) = (read(&args.a, &args)?, read(&args.b, &args)?);
-    if a.trace != b.trace {
-        return Err(Error::Contradiction {
-            what: "trace".to_owned(),
-            why: "the two scenarios replay different traces, and paired differences need the same requests; make \
-                  the two alike, or name a file with --trace"
-                .to_owned(),
-        });
-    }
+    compare::check_pair(&a, &b)?;
     // A file is read once; generated requests are others for each seed.
     let file = match &a.trace {
         Source::File { .. } => Some(run::load(&a, None)?),
@@ -76,27 +69,10 @@ pub fn compare(args: CompareArgs) -> Result<(), Error> {
     let runs = pool::in_order(
         args.jobs.unwrap_or_else(pool::default_jobs),
         seeds.iter().copied(),
-        |seed| -> Result<(Summary, Summary), Error> {
-            let with = |scenario: &Scenario| Scenario {
-                seed,
-                ..scenario.clone()
-            };
-            let (a, b) = (with(&a), with(&b));
-            let generated;
-            let trace = match &file {
-                Some(trace) => trace,
-                None => {
-                    generated = run::load(&a, None)?;
-                    &generated
-                }
-            };
-            Ok((
-                run::replay_quietly(trace, &a)?.summary,
-                run::replay_quietly(trace, &b)?.summary,
-            ))
-        },
+        |seed| compare::pair([&a, &b], file.as_ref(), seed, &run::replay_quietly),
     )?;
-    let (runs_a, runs_b): (Vec<Summary>, Vec<Summary>) = runs.into_iter().unzip();
+    let (runs_a, runs_b): (Vec<Summary>, Vec<Summary>) =
+        runs.into_iter().map(|[a, b]| (a, b)).unzip();
     let found = compare::differences(&runs_a, &runs_b);
     if let Some(path) = &args.out {
         files::write(path, |output| {

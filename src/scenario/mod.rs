@@ -241,10 +241,15 @@ impl Scenario {
 
     /// GPUs, or groups of them, that serve apart from each other.
     pub fn replicas(&self) -> u32 {
+        self.fleet.gpus / self.gpus_together()
+    }
+
+    /// GPUs that work on the same step: a fleet is a multiple of them.
+    pub fn gpus_together(&self) -> u32 {
         match &self.engine {
-            Engine::Closed => self.fleet.gpus,
+            Engine::Closed => 1,
             #[cfg(feature = "continuous")]
-            Engine::Continuous(server) => self.fleet.gpus / server.tensor_parallel,
+            Engine::Continuous(server) => server.tensor_parallel,
         }
     }
 

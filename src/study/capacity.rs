@@ -5,7 +5,7 @@
 //! with the same predictions; only the clock or the fleet changes. Replications differ by seed
 //! where the trace is generated, and by a block of rows of their own where it is a file.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::least_squares::student_t_975;
 use crate::metrics::honest::Attainment;
@@ -13,7 +13,9 @@ use crate::scenario::{Fleet, Scenario, Source};
 use crate::{Error, Outcome, Trace};
 
 /// What must hold.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(rename = "FleetPromise"))]
 pub struct Promise {
     pub which: Which,
     /// Share of the requests, above 0 and at most 1.
@@ -21,8 +23,9 @@ pub struct Promise {
 }
 
 /// The attainment that is promised.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(rename = "PromiseKind"))]
 pub enum Which {
     /// Time per output token.
     Token,
@@ -44,6 +47,7 @@ impl Which {
 
 /// A run at one rate and fleet, as far as the search looks at it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct Probe {
     /// Offered, requests/s.
     pub rate_per_s: f64,
@@ -53,12 +57,14 @@ pub struct Probe {
     /// Busy share of the fleet.
     pub utilization: f64,
     /// Requests not yet in service when the last one arrived.
+    #[cfg_attr(feature = "ts", ts(type = "number"))]
     pub backlog: u64,
 }
 
 /// The highest rate of one replication.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub enum Highest {
     /// It holds at this probe and fails at a rate [`PRECISION`] above.
     Found(Probe),
@@ -67,6 +73,32 @@ pub enum Highest {
     /// It holds even at this rate, at which the fleet serves a full backlog: no higher one can be
     /// kept up, and the trace is too short to show where the promise ends.
     Unbounded(Probe),
+}
+
+/// The answer to "how high a rate".
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+pub struct HighestRate {
+    /// Requests/s; absent where a replication found no bound or no rate at all.
+    pub rate_per_s: Option<Estimate>,
+    pub replications: Vec<Highest>,
+}
+
+impl HighestRate {
+    /// Of at least one replication.
+    pub fn of(replications: Vec<Highest>) -> HighestRate {
+        let rates: Option<Vec<f64>> = replications
+            .iter()
+            .map(|highest| match highest {
+                Highest::Found(probe) => Some(probe.rate_per_s),
+                Highest::Never(_) | Highest::Unbounded(_) => None,
+            })
+            .collect();
+        HighestRate {
+            rate_per_s: rates.map(|rates| Estimate::of(&rates)),
+            replications,
+        }
+    }
 }
 
 /// Rates are bisected to this relative width.
@@ -92,8 +124,8 @@ impl Replication {
     /// Replication `index` of `of`. Generated traces get another seed; a file gives its `index`th
     /// block of rows, `of` blocks of equal numbers of rows inside the scenario's window.
     ///
-    /// Errors: a share outside (0, 1], a rate in the scenario that the search would override, or
-    /// fewer rows than replications.
+    /// Errors: a share outside (0, 1], users of a closed loop, whose rate nobody sets, or fewer rows
+    /// than replications.
     pub fn new(
         trace: &Trace,
         scenario: &Scenario,
@@ -106,6 +138,14 @@ impl Replication {
                 field: "attainment".to_owned(),
                 value: promise.share.to_string(),
                 allowed: "a share above 0 and up to 1".to_owned(),
+            });
+        }
+        if scenario.workload.closed_loop.is_some() {
+            return Err(Error::Contradiction {
+                what: "workload.closed_loop".to_owned(),
+                why: "the search varies the rate of arrivals, and users of a closed loop send when they have \
+                      their answer; leave the users out"
+                    .to_owned(),
             });
         }
         let mut scenario = scenario.clone();
@@ -271,6 +311,7 @@ fn block(trace: &Trace, scenario: &mut Scenario, index: u32, of: u32) -> Result<
 
 /// A mean over replications with its 95 % interval (Student's t); a single one has none.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(rename = "MeanEstimate"))]
 pub struct Estimate {
     pub mean: f64,
     pub interval: Option<[f64; 2]>,
@@ -293,6 +334,7 @@ impl Estimate {
 
 /// The answer to "how many GPUs for this rate".
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct Fewest {
     pub rate_per_s: f64,
     /// The fewest at which the mean attainment of all replications keeps the promise; absent where
@@ -307,6 +349,7 @@ pub struct Fewest {
 
 /// A fleet with its attainment and its throughput on a full backlog.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct Tried {
     pub gpus: u32,
     pub attainment: Estimate,
@@ -315,17 +358,20 @@ pub struct Tried {
 }
 
 /// The fewest GPUs that keep the promise at a rate and can keep the rate up. `attempt` gives every
-/// replication of a number of GPUs.
+/// replication of a number of GPUs, and `group` GPUs work together ([`Scenario::gpus_together`]), so that
+/// fleets are multiples of it.
 ///
 /// Fleets are doubled until the promise holds, then bisected: a larger fleet is taken to serve no
 /// worse, which `tried` shows.
 pub fn fewest_gpus(
     rate_per_s: f64,
     promise: Promise,
+    group: u32,
     attempt: impl Fn(u32) -> Result<Vec<Attempt>, Error>,
 ) -> Result<Fewest, Error> {
     let mut tried: Vec<Tried> = Vec::new();
-    let mut at = |gpus: u32| -> Result<Tried, Error> {
+    let mut at = |groups: u32| -> Result<Tried, Error> {
+        let gpus = groups * group;
         match tried.binary_search_by_key(&gpus, |t| t.gpus) {
             Ok(i) => Ok(tried[i]),
             Err(i) => {
@@ -362,11 +408,12 @@ pub fn fewest_gpus(
         }
         Ok::<_, Error>(Some(keeps))
     };
-    let gpus = smallest(1, MOST_GPUS, &|t| {
+    let most = (MOST_GPUS / group).max(1);
+    let groups = smallest(1, most, &|t| {
         t.attainment.mean >= promise.share && t.throughput_per_s.mean >= rate_per_s
     })?;
-    let gpus_with_confidence = match gpus {
-        Some(gpus) => smallest(gpus, gpus.saturating_mul(2).min(MOST_GPUS), &|t| {
+    let with_confidence = match groups {
+        Some(groups) => smallest(groups, groups.saturating_mul(2).min(most), &|t| {
             let low = |e: Estimate, least: f64| e.interval.is_some_and(|[low, _]| low >= least);
             low(t.attainment, promise.share) && low(t.throughput_per_s, rate_per_s)
         })?,
@@ -374,8 +421,8 @@ pub fn fewest_gpus(
     };
     Ok(Fewest {
         rate_per_s,
-        gpus,
-        gpus_with_confidence,
+        gpus: groups.map(|n| n * group),
+        gpus_with_confidence: with_confidence.map(|n| n * group),
         tried,
     })
 }
@@ -406,7 +453,7 @@ mod tests {
                 throughput_per_s: 0.3 * f64::from(g),
             }])
         };
-        assert_eq!(fewest_gpus(1.0, PROMISE, at).unwrap().gpus, Some(4));
+        assert_eq!(fewest_gpus(1.0, PROMISE, 1, at).unwrap().gpus, Some(4));
     }
 
     #[test]
@@ -416,7 +463,7 @@ mod tests {
             let mean = (0.5 + 0.01 * f64::from(g)).min(1.0);
             Ok([mean - 0.02, mean, mean + 0.02].map(fast).to_vec())
         };
-        let found = fewest_gpus(1.0, PROMISE, at).unwrap();
+        let found = fewest_gpus(1.0, PROMISE, 1, at).unwrap();
         assert_eq!(found.gpus, Some(40));
         // 4.303 * .02 / sqrt 3 = .0497 below the mean.
         assert_eq!(found.gpus_with_confidence, Some(45));
@@ -425,14 +472,14 @@ mod tests {
 
     #[test]
     fn no_fleet_keeps_an_impossible_promise() {
-        let found = fewest_gpus(1.0, PROMISE, |_| Ok(vec![fast(0.5)])).unwrap();
+        let found = fewest_gpus(1.0, PROMISE, 1, |_| Ok(vec![fast(0.5)])).unwrap();
         assert_eq!(found.gpus, None);
         assert_eq!(found.tried.last().unwrap().gpus, MOST_GPUS);
     }
 
     #[test]
     fn one_replication_gives_no_confidence() {
-        let found = fewest_gpus(1.0, PROMISE, |_| Ok(vec![fast(1.0)])).unwrap();
+        let found = fewest_gpus(1.0, PROMISE, 1, |_| Ok(vec![fast(1.0)])).unwrap();
         assert_eq!((found.gpus, found.gpus_with_confidence), (Some(1), None));
     }
 }

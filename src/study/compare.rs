@@ -10,9 +10,13 @@ use serde_json::{Value, json};
 
 use crate::least_squares::student_t_975;
 use crate::metrics::Summary;
+use crate::scenario::Source;
+use crate::study::capacity::Simulate;
+use crate::{Error, Scenario, Trace};
 
 /// A figure of both scenarios, means over the seeds.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct Difference {
     /// Its path in `honest` or `continuous`, as in "honest.ttft_s.p99".
     pub figure: String,
@@ -31,6 +35,49 @@ impl Difference {
         let (low, high) = self.low.zip(self.high)?;
         Some(low > 0.0 || high < 0.0)
     }
+}
+
+/// Refuses two scenarios that do not replay the same requests: their differences would have no pairs.
+pub fn check_pair(a: &Scenario, b: &Scenario) -> Result<(), Error> {
+    if a.trace == b.trace {
+        return Ok(());
+    }
+    Err(Error::Contradiction {
+        what: "trace".to_owned(),
+        why: "the two scenarios replay different traces, and paired differences need the same requests; make \
+              the two alike, or choose a file for both"
+            .to_owned(),
+    })
+}
+
+/// Both scenarios with one seed: what is generated and drawn from it is the same in both. `file` is the
+/// trace where both name one; requests that are generated are made here.
+pub fn pair(
+    [a, b]: [&Scenario; 2],
+    file: Option<&Trace>,
+    seed: u32,
+    simulate: Simulate<'_>,
+) -> Result<[Summary; 2], Error> {
+    let with = |scenario: &Scenario| Scenario {
+        seed,
+        ..scenario.clone()
+    };
+    let (a, b) = (with(a), with(b));
+    let generated;
+    let trace = match (file, &a.trace) {
+        (Some(trace), _) => trace,
+        (None, Source::Synthetic(synthetic)) => {
+            generated = synthetic.generate(seed)?;
+            &generated
+        }
+        (None, Source::File { name, .. }) => {
+            return Err(Error::EmptyTrace {
+                file: name.clone(),
+                problem: "the scenarios name this file; choose it again".to_owned(),
+            });
+        }
+    };
+    Ok([simulate(trace, &a)?.summary, simulate(trace, &b)?.summary])
 }
 
 /// How the figures of `b` differ from those of `a`, seed by seed; of figures that every run has.

@@ -11,6 +11,20 @@ const MAX_TIME_S: f64 = 1e12;
 /// The longest label of a model or log type, bytes.
 const MAX_LABEL: usize = 256;
 
+/// The most rows of a trace. A browser's module has 4 GiB for the trace and four schedulers' outcomes, about
+/// 400 bytes a row while a column grows: with more rows it would be at their end in the middle of a run.
+const MOST_ROWS: usize = if cfg!(target_arch = "wasm32") {
+    8_000_000
+} else {
+    u32::MAX as usize
+};
+/// What to do where that is not enough.
+const SO_MANY: &str = if cfg!(target_arch = "wasm32") {
+    ", which is what a browser's memory holds; cut the file, or replay it with the command line"
+} else {
+    ""
+};
+
 /// A column of the file by the name that errors use.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Column {
@@ -68,11 +82,11 @@ impl Columns {
         clock: Clock,
         column: &str,
     ) -> Result<(), Error> {
-        if self.trace.prompt.len() >= u32::MAX as usize {
+        if self.trace.prompt.len() >= MOST_ROWS {
             return Err(Error::BadRow {
                 file: self.file.clone(),
                 row,
-                problem: format!("more than {} rows", u32::MAX),
+                problem: format!("more than {MOST_ROWS} rows{SO_MANY}"),
             });
         }
         let per_second = match clock {

@@ -30,7 +30,7 @@ pub struct Placement {
 impl Placement {
     /// The scenario with its latency, memory and peaks; how many GPUs work together is the scenario's
     /// to say.
-    fn place(&self, scenario: &mut Scenario) -> Result<(), Error> {
+    pub(super) fn place(&self, scenario: &mut Scenario) -> Result<(), Error> {
         let known = |field: &str, value: &str, allowed: &[&str]| Error::BadField {
             field: field.to_owned(),
             value: value.to_owned(),

@@ -10,6 +10,8 @@ use crate::error::ErrorReport;
 use crate::latency::StepLatency;
 use crate::metrics::Summary;
 use crate::scenario::Scenario;
+use crate::study::capacity::{Fewest, HighestRate, Promise};
+use crate::study::compare::Difference;
 
 /// From the page to the worker.
 #[derive(TS)]
@@ -122,6 +124,85 @@ pub enum FromLab {
     Latency {
         run_id: u32,
         latency: StepLatency,
+    },
+    Crashed {
+        run_id: u32,
+        message: String,
+    },
+}
+
+/// From the page to the worker that searches (`www/search/worker.js`), which is ended when its answer is
+/// not wanted any more.
+#[derive(TS)]
+#[ts(
+    tag = "type",
+    rename_all = "kebab-case",
+    rename_all_fields = "camelCase"
+)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a shape for TypeScript, never a value"
+)]
+pub enum ToSearch {
+    /// The fewest GPUs that keep a promise at a rate.
+    FewestGpus {
+        run_id: u32,
+        run: LabJob,
+        promise: Promise,
+        rate_per_s: f64,
+        replications: u32,
+        file: Option<TraceFile>,
+    },
+    /// The highest rate at which the fleet keeps it.
+    HighestRate {
+        run_id: u32,
+        run: LabJob,
+        promise: Promise,
+        replications: u32,
+        file: Option<TraceFile>,
+    },
+    /// How run `b` differs from run `a`.
+    Differences {
+        run_id: u32,
+        a: LabJob,
+        b: LabJob,
+        replications: u32,
+        file: Option<TraceFile>,
+    },
+}
+
+/// From that worker to the page.
+#[derive(TS)]
+#[ts(
+    tag = "type",
+    rename_all = "kebab-case",
+    rename_all_fields = "camelCase"
+)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a shape for TypeScript, never a value"
+)]
+pub enum FromSearch {
+    /// What is tried now: a number of GPUs, or a replication.
+    Trying {
+        run_id: u32,
+        number: u32,
+    },
+    FewestGpus {
+        run_id: u32,
+        found: Fewest,
+    },
+    HighestRate {
+        run_id: u32,
+        found: HighestRate,
+    },
+    Differences {
+        run_id: u32,
+        found: Vec<Difference>,
+    },
+    Error {
+        run_id: u32,
+        error: ErrorReport,
     },
     Crashed {
         run_id: u32,

@@ -20,6 +20,8 @@ pub mod lab_messages;
 pub mod messages;
 #[cfg(feature = "figures")]
 pub mod reproduce;
+#[cfg(feature = "figures")]
+mod search;
 #[cfg(feature = "gpu")]
 pub mod serving;
 #[cfg(feature = "figures")]

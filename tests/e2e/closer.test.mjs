@@ -1,14 +1,21 @@
 // A closer look at the simulator's run: the timeline and the life of a request, the map of GPUs against
-// bins, the exercises.
+// bins, the search for a fleet, the exercises.
 
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
 
+import { program } from "../node/program.mjs";
 import { Harness } from "./harness.mjs";
 
 /** @import { Page } from "playwright-core" */
 
 const WAIT = { timeout: 30_000 };
+/** A search loads a module of its own first. */
+const SEARCH_WAIT = { timeout: 60_000 };
 
 /** @type {Harness} */
 let harness;
@@ -38,6 +45,9 @@ async function repaint(page, act) {
   await painted(page);
 }
 
+/** What the native program answers. @param {string[]} args */
+const cli = (...args) => JSON.parse(execFileSync(program(), args, { encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] }));
+
 /** @param {Page} page */
 async function timeline(page) {
   await page.click("#timeline > summary");
@@ -51,9 +61,9 @@ test("nothing of it is loaded before it is opened", async () => {
   page.on("request", (request) => asked.push(request.url()));
   await page.goto(`${harness.url}/#v=1`);
   await painted(page);
-  assert.deepEqual(asked.filter((url) => /www\/simulator/.test(url)), []);
+  assert.deepEqual(asked.filter((url) => /www\/(closer|search)/.test(url)), []);
   await timeline(page);
-  assert.ok(asked.some((url) => /www\/simulator\/timeline/.test(url)));
+  assert.ok(asked.some((url) => /www\/closer\/timeline/.test(url)));
   assert.deepEqual(grave(complaints), []);
   await page.close();
 });
@@ -141,6 +151,13 @@ test("the map fills in, agrees with the simulator, and a click sets both", async
   await repaint(page, () => page.locator('#map td[data-gpus="32"][data-bins="4"] button').click());
   assert.equal(await page.inputValue("#gpus"), "32");
   assert.equal(await page.inputValue("#bins"), "4");
+  // Another scheduler, another promise: the same agreement.
+  await page.selectOption("#map-scheduler", "dynamic");
+  await page.selectOption("#map-promise", "request");
+  await page.waitForSelector("#map table.old", WAIT);
+  await page.click("text=Draw the map");
+  await page.waitForSelector("#map [data-done]", WAIT);
+  assert.equal((await page.locator("#map td.here").innerText()).trim(), (await page.locator(".promise.request tr.dynamic .share").innerText()).trim());
   // The map is of the same settings otherwise, and stays; another promise makes it old.
   assert.equal(await page.locator("#map table.old").count(), 0);
   await repaint(page, async () => {
@@ -177,6 +194,69 @@ test("an exercise is begun, strayed from and met", async () => {
   await page.close();
 });
 
+test("how many GPUs: the answers of the native program", async () => {
+  const { page, complaints } = await open("#v=1&trace.synthetic.requests=1000&show=dynamic,multi-bin-dynamic");
+  await page.click("#sizing > summary");
+  await page.waitForSelector("#sizing-rate", WAIT);
+  // The rate is that of the arrivals until the reader sets another.
+  assert.ok(Number(await page.inputValue("#sizing-rate")) > 0.1);
+  const fill = async (/** @type {string} */ id, /** @type {string} */ value) => {
+    await page.fill(id, value);
+    await page.keyboard.press("Enter");
+  };
+  await fill("#sizing-rate", "2");
+  await fill("#sizing-share", "80");
+  await page.click("#sizing .search-begin");
+  await page.waitForSelector('#sizing [aria-busy="false"] tbody tr:nth-child(2)', SEARCH_WAIT);
+  const cells = (/** @type {number} */ nth) => page.locator(`#sizing tbody tr:nth-child(${nth}) td`).allInnerTexts();
+  const scratch = mkdtempSync(join(tmpdir(), "batchscope-e2e-closer-"));
+  const scenario = (/** @type {string} */ policy) => {
+    const path = join(scratch, `${policy}.json`);
+    writeFileSync(path, JSON.stringify({ trace: { synthetic: { requests: 1000, shape: "burstgpt-like" } }, scheduler: { policy }, fleet: { gpus: 16 } }));
+    return path;
+  };
+  for (const [i, policy] of ["dynamic", "multi-bin-dynamic"].entries()) {
+    const native = cli("capacity", scenario(policy), "--fewest-gpus", "--rate", "2", "--attainment", "0.8", "--replications", "3", "--json");
+    const shown = await cells(i + 1);
+    assert.equal(shown[0], String(native.gpus), policy);
+    assert.equal(shown[1], String(native.gpus_with_confidence ?? "–"), policy);
+  }
+  assert.match(await page.locator("#sizing .search-finding").innerText(), /needs \d+ GPUs?, .* \d+\.$/);
+
+  await page.selectOption("#sizing-what", "highest-rate");
+  assert.match(await page.locator("#sizing [role=status]").innerText(), /other settings/);
+  assert.equal(await page.locator("#sizing-rate").isVisible(), false);
+  await page.click("#sizing .search-begin");
+  await page.waitForFunction(() => document.querySelectorAll("#sizing tbody tr").length === 2 && document.querySelector('#sizing [aria-busy="false"]') !== null, null, SEARCH_WAIT);
+  const native = cli("capacity", scenario("dynamic"), "--attainment", "0.8", "--replications", "3", "--json");
+  const mean = native.rate_per_s.mean;
+  assert.equal((await cells(1))[0], mean.toLocaleString("en", { maximumSignificantDigits: 3 }));
+
+  rmSync(scratch, { recursive: true });
+
+  // What is not allowed is told beside its box.
+  await fill("#sizing-replications", "0");
+  assert.match(await page.locator("#sizing-replications-problem").innerText(), /1 to 100/);
+  assert.deepEqual(await harness.axe(page, "#sizing"), []);
+  assert.deepEqual(grave(complaints), []);
+  await page.close();
+});
+
+test("a search is cancelled, and what was found stays", async () => {
+  const { page } = await open("#v=1&trace.synthetic.requests=100000");
+  await page.click("#sizing > summary");
+  await page.waitForSelector("#sizing-rate", WAIT);
+  await page.fill("#sizing-replications", "30");
+  await page.keyboard.press("Enter");
+  await page.click("#sizing .search-begin");
+  await page.waitForFunction(() => /trying/.test(document.querySelector("#sizing [role=status]")?.textContent ?? ""), null, SEARCH_WAIT);
+  await page.getByRole("button", { name: "Cancel" }).click();
+  await page.waitForSelector('#sizing [aria-busy="false"]', WAIT);
+  assert.match(await page.locator("#sizing [role=status]").innerText(), /Cancelled/);
+  assert.equal(await page.locator("#sizing .search-begin").isEnabled(), true);
+  await page.close();
+});
+
 for (const [name, width, scheme] of /** @type {const} */ ([["desktop, dark", 1280, "dark"], ["phone, light", 390, "light"]])) {
   test(`no accessibility rule is broken and nothing overflows: ${name}`, async () => {
     const { page } = await harness.newPage(null);
@@ -184,7 +264,7 @@ for (const [name, width, scheme] of /** @type {const} */ ([["desktop, dark", 128
     await page.emulateMedia({ colorScheme: scheme });
     await page.goto(`${harness.url}/#v=1`);
     await painted(page);
-    for (const part of ["timeline", "map", "challenges"]) await page.click(`#${part} > summary`);
+    for (const part of ["timeline", "map", "sizing", "challenges"]) await page.click(`#${part} > summary`);
     await page.waitForSelector("#timeline[data-loaded]", WAIT);
     await page.click("text=Draw the map");
     await page.waitForSelector("#map [data-done]", WAIT);

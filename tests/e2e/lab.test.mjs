@@ -17,6 +17,8 @@ import { Harness } from "./harness.mjs";
 /** Plenty for a picture, also on a busy machine. */
 const WAIT = { timeout: 60_000 };
 /** One run of few requests. */
+/** A search loads a module of its own first. */
+const SEARCH_WAIT = { timeout: 60_000 };
 const SMALL = "#lab=1&trace.synthetic.requests=500";
 
 /** @type {Harness} */
@@ -287,10 +289,73 @@ test("a trace of the reader's takes the place of the generated one in every run,
   await page.close();
 });
 
+test("a situation sets load, server and promises of all runs, and is named as long as it is in force", async () => {
+  const { page, complaints } = await open();
+  for (const [id, shape] of /** @type {const} */ ([["chat-peak", "poisson"], ["batch-burst", "poisson"], ["one-gpu", "burstgpt-like"]])) {
+    await repaint(page, () => page.selectOption("#lab-situation", id), id);
+    assert.equal(await page.inputValue("#lab-situation"), id);
+    assert.equal(await page.inputValue("#lab-shape"), shape);
+    assert.equal(await page.locator("#lab-notices .notice").count(), 0);
+    assert.equal((await page.locator(".lab-runs li").count()), 4);
+    // The four ways to serve are not all alike in it.
+    const kept = Object.values(await row(page, "All"));
+    assert.ok(new Set(kept).size > 1, `${id}: ${kept}`);
+    const again = await open(new URL(page.url()).hash);
+    assert.equal(await again.page.inputValue("#lab-situation"), id);
+    await again.page.close();
+  }
+  await repaint(page, () => page.selectOption("#lab-situation", ""));
+  assert.equal(new URL(page.url()).hash, "#lab");
+  assert.deepEqual(grave(complaints), []);
+  await page.close();
+});
+
+test("differences with intervals and capacity are those of the native program", async () => {
+  const { page, complaints } = await open(`#lab=1&trace.synthetic.requests=300&workload.time_scale=20&b=${encodeURIComponent("trace.synthetic.requests=300&workload.time_scale=20&engine.continuous.rule=sarathi")}`);
+  const scenario = join(scratch, "a.json");
+  writeFileSync(scenario, await download(page, "Scenario of run A, JSON"));
+  const other = JSON.parse(readFileSync(scenario, "utf8"));
+  other.engine.continuous.rule = "sarathi";
+  const second = join(scratch, "b.json");
+  writeFileSync(second, JSON.stringify(other));
+  await page.click("#differences-begin");
+  await page.waitForSelector('#lab-differences[aria-busy="false"] tbody tr', SEARCH_WAIT);
+  const native = JSON.parse(execFileSync(program(), ["compare", scenario, second, "--replications", "10", "--json"], { encoding: "utf8" }));
+  /** @param {string} label */
+  const cells = async (label) => (await page.locator("#lab-differences tbody tr", { has: page.locator("th", { hasText: label }) }).first().locator("td").allInnerTexts()).map((text) => text.replace("−", "-"));
+  const short = (/** @type {number} */ value) => value.toLocaleString("en", { maximumSignificantDigits: 3 });
+  for (const [label, figure] of [["TTFT, P99", "honest.ttft_s.p99"], ["Latency, mean", "honest.e2e_s.mean"]]) {
+    const found = native.differences.find((/** @type {{figure: string}} */ one) => one.figure === figure);
+    const [a, b, difference, interval] = await cells(label ?? "");
+    assert.deepEqual([a, b], [short(found.a), short(found.b)], label);
+    assert.equal(Number(difference), Number(short(found.difference)), label);
+    assert.equal(interval?.replaceAll("−", "-"), [found.low, found.high].map((end) => `${end < 0 ? "-" : "+"}${short(Math.abs(end))}`).join(" to "), label);
+  }
+  assert.match(await page.locator("#lab-differences .search-finding").innerText(), /Of \d+ figures B differs from A in \d+/);
+
+  await page.fill("#lab-sizing-rate", "5");
+  await page.keyboard.press("Enter");
+  await page.click("#lab-sizing .search-begin");
+  await page.waitForFunction(() => document.querySelectorAll("#lab-sizing tbody tr").length === 2 && document.querySelector('#lab-sizing[aria-busy="false"]') !== null, null, SEARCH_WAIT);
+  const fewest = JSON.parse(execFileSync(program(), ["capacity", scenario, "--fewest-gpus", "--rate", "5", "--replications", "3", "--json"], { encoding: "utf8" }));
+  assert.equal(await page.locator("#lab-sizing tbody tr:first-child td").first().innerText(), String(fewest.gpus));
+  // Another setting: both say that they are of the one before.
+  await set(page, "lab-max-sequences", "16");
+  assert.match(await page.locator("#lab-differences [role=status]").innerText(), /other settings/);
+  assert.match(await page.locator("#lab-sizing [role=status]").innerText(), /other settings/);
+  // Users who wait have no rate: the core's sentence, for each run.
+  await choose(page, "lab-users", "closed");
+  await page.click("#lab-sizing .search-begin");
+  await page.waitForFunction(() => /leave the users out/.test(document.querySelector("#lab-sizing [role=status]")?.textContent ?? ""), null, SEARCH_WAIT);
+  assert.deepEqual(await harness.axe(page), []);
+  assert.deepEqual(grave(complaints), []);
+  await page.close();
+});
+
 test("settings are found by their words", async () => {
   const { page } = await open(SMALL);
   await page.fill("#lab-search", "preempt");
-  const found = () => page.evaluate(() => [...document.querySelectorAll("#lab [data-control]")].filter((one) => one.checkVisibility()).map((one) => one.getAttribute("data-control")));
+  const found = () => page.evaluate(() => [...document.querySelectorAll("#lab .settings [data-control]")].filter((one) => one.checkVisibility()).map((one) => one.getAttribute("data-control")));
   assert.deepEqual(await found(), ["lab-order", "lab-preemption", "lab-reuse"]);
   await page.fill("#lab-search", "zzz");
   assert.match(await page.locator("#lab-search-help").innerText(), /No setting/);

@@ -280,6 +280,61 @@ test("a bad file is refused with file, row and column, and the picture stays", a
   await page.close();
 });
 
+test("a situation sets load, fleet and promises, and is named as long as it is in force", async () => {
+  const { page, complaints } = await open();
+  for (const id of ["chat-peak", "batch-burst", "one-gpu"]) {
+    await repaint(page, () => page.selectOption("#preset", id));
+    assert.equal(await page.inputValue("#preset"), id);
+    assert.equal(await page.locator("#notices .notice").count(), 0);
+    const kept = await page.locator(".promise.joint .share").allInnerTexts();
+    assert.ok(new Set(kept).size > 1, `${id}: all schedulers alike, ${kept}`);
+  }
+  await repaint(page, async () => {
+    await page.fill("#gpus", "2");
+    await page.keyboard.press("Enter");
+  });
+  assert.equal(await page.inputValue("#preset"), "");
+  assert.deepEqual(complaints, []);
+  await page.close();
+});
+
+test("settings are found by their words", async () => {
+  const { page } = await open();
+  await page.fill("#find", "promised");
+  const found = () => page.evaluate(() => [...document.querySelectorAll("#controls [data-control]")].filter((one) => one.checkVisibility()).map((one) => one.getAttribute("data-control")));
+  assert.deepEqual(await found(), ["tokenSla", "requestSla"]);
+  await page.fill("#find", "zzz");
+  assert.match(await page.locator("#find-help").innerText(), /No setting/);
+  await page.fill("#find", "");
+  assert.ok(await page.locator("#seed").isVisible());
+  await page.close();
+});
+
+test("a long run is shared by several workers, and its numbers are those of one", async () => {
+  const long = "#v=1&trace.synthetic.requests=100000&workload.time_scale=20";
+  const { page, complaints } = await open(long);
+  const alone = await page.locator("#tables").innerText();
+  // The first run was slow enough for a second worker.
+  await repaint(page, async () => {
+    await page.fill("#gpus", "15");
+    await page.keyboard.press("Enter");
+  });
+  const workers = page.workers().filter((worker) => /www\/worker\.js/.test(worker.url()));
+  assert.ok(workers.length >= 2, `${workers.length} workers`);
+  await repaint(page, async () => {
+    await page.fill("#gpus", "16");
+    await page.keyboard.press("Enter");
+  });
+  assert.equal(await page.locator("#tables").innerText(), alone);
+  // Each scheduler's requests are with the worker that served them.
+  for (const policy of ["static FIFO", "dynamic", "multi-bin", "multi-bin dynamic"]) {
+    const [file] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: `Requests of ${policy}, CSV`, exact: true }).click()]);
+    assert.equal(readFileSync(await file.path(), "utf8").trim().split("\n").length > 90_000, true, policy);
+  }
+  assert.deepEqual(complaints, []);
+  await page.close();
+});
+
 test("fifty quick moves end in the right picture", async () => {
   const { page, complaints } = await open();
   await page.evaluate(() => {

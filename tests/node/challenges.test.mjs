@@ -6,9 +6,9 @@ import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 
 import { Engine, initSync } from "../../pkg/batchscope.js";
-import { strayed } from "../../www/simulator/challenge.js";
-import { CHALLENGES, begin } from "../../www/simulator/challenges.js";
-import { CHALLENGE } from "../../www/simulator/words.js";
+import { strayed } from "../../www/closer/challenge.js";
+import { CHALLENGES, begin } from "../../www/closer/challenges.js";
+import { CHALLENGE } from "../../www/closer/words.js";
 import { CONTROLS, setPath } from "../../www/state.js";
 
 initSync({ module: readFileSync(fileURLToPath(new URL("../../pkg/batchscope_bg.wasm", import.meta.url))) });

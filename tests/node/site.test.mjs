@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { readFile, readdir } from "node:fs/promises";
-import { join, relative } from "node:path";
+import { dirname, join, relative } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 
@@ -55,11 +55,12 @@ for (const folder of ["pkg", "pkg-studies", "pkg-gpu"]) {
 }
 
 test("the page stays small: what is loaded before another view is opened", () => {
-  const { page, studies, lab, calibrate } = files(SITE);
+  const { page, simulator, studies, lab, calibrate } = files(SITE);
   const sum = [...page.values()].reduce((a, b) => a + b, 0);
   assert.ok(sum <= 350_000, `${sum} bytes with gzip: ${JSON.stringify([...page])}`);
   assert.ok(page.has("pkg/batchscope_bg.wasm") && page.has("www/page.js"));
   assert.ok(studies.has("pkg-studies/batchscope_bg.wasm") && studies.has("www/studies/view.js"));
+  assert.ok(simulator.has("www/simulator/view.js") && simulator.has("vendor/uPlot.esm.js"));
   assert.ok(lab.has("www/lab/view.js"));
   assert.ok(calibrate.has("pkg-gpu/batchscope_bg.wasm") && calibrate.has("www/calibrate/view.js"));
 });
@@ -69,7 +70,7 @@ for (const [view, own, named] of /** @type {const} */ ([
   ["the studies", /^(www\/studies|www\/lab|vendor\/fflate|pkg-studies)\//, "studies|fflate"],
   ["the laboratory", /^www\/lab\//, "\\/lab\\/"],
   ["the calibration", /^(www\/calibrate|pkg-gpu)\//, "calibrate|pkg-gpu"],
-  ["a closer look", /^www\/simulator\//, "\\/simulator\\/"],
+  ["a closer look", /^www\/closer\//, "\\/closer\\/"],
 ])) {
   test(`only the door to ${view} loads anything of it`, async () => {
     for (const file of await textFiles()) {
@@ -77,8 +78,23 @@ for (const [view, own, named] of /** @type {const} */ ([
       const text = await readFile(join(SITE, file), "utf8");
       assert.doesNotMatch(text, new RegExp(`from\\s*["'][^"']*(${named})`), file);
       // The article's worker takes the studies' module for the figure that needs its engine, when it is touched.
-      const door = file === "www/page.js" || (file === "www/article/worker.js" && !/studies\/(?!batchscope)/.test(text));
+      const door = file === "www/page.js" || file === "www/simulator/view.js" || (file === "www/article/worker.js" && !/studies\/(?!batchscope)/.test(text));
       if (!door) assert.doesNotMatch(text, new RegExp(`import\\(["'][^"']*(${named})`), file);
     }
   });
 }
+
+test("what counts as the page's is all that it loads before another view is opened", async () => {
+  const { page } = files(SITE);
+  // From the document's script and the article's worker along every import that is not asked for later.
+  const seen = new Set();
+  const waiting = ["www/page.js", "www/article/worker.js"];
+  for (let name = waiting.pop(); name !== undefined; name = waiting.pop()) {
+    if (seen.has(name)) continue;
+    seen.add(name);
+    const text = await readFile(join(SITE, name), "utf8");
+    for (const [, address] of text.matchAll(/^\s*(?:import|export)\b[^"'`;]*?["'](\.[^"']+)["']/gm)) waiting.push(join(dirname(name), address ?? ""));
+  }
+  assert.ok(seen.size > 10);
+  assert.deepEqual([...seen].filter((name) => !page.has(name)), []);
+});

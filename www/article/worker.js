@@ -9,7 +9,7 @@
 //   –                                    { type: "crashed", message }       the page starts a fresh worker
 
 import init, * as core from "../../pkg/batchscope.js";
-import { isReport } from "../desk.js";
+import { isReport } from "../replies.js";
 import { FIGURES } from "./figures.js";
 import { Sim } from "./sim.js";
 

@@ -32,7 +32,7 @@ const FIRST = { model: "qwen3-0.6b", software: "demo" };
 
 /**
  * @param {HTMLElement} host
- * @param {{use: (latency: Latency, gpu: string) => void, now: () => {state: State, file: TraceFile | null}}} on
+ * @param {{use: (latency: Latency, gpu: string) => void, now: () => Promise<{state: State, file: TraceFile | null}>}} on
  *   `use`: the simulator takes this latency, of that GPU; `now`: what the simulator replays
  */
 export function calibrateView(host, on) {
@@ -379,7 +379,7 @@ export function calibrateView(host, on) {
   /** @param {Described} described */
   async function use(described) {
     alerts.clear("use");
-    const { state, file } = on.now();
+    const { state, file } = await on.now();
     const { scenario } = state;
     const reply = await engine.ask("derived", (runId) => ({ type: "derive", runId, calibration: described.calibration, scenario, policies: state.shown, file: "file" in scenario.trace ? file : null }));
     if (reply.type === "error") alerts.show("use", PROBLEM.error(reply.error));

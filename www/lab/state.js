@@ -77,7 +77,7 @@ const CLASSES = {
   },
 };
 
-const SHAPES = {
+export const SHAPES = {
   "burstgpt-like": "burstgpt-like",
   // Arrivals without bursts, and the lengths of the simulators' usual workload (docs/BENCH.md).
   poisson: {

@@ -58,7 +58,7 @@ export function table(host) {
 const missing = (value) => value === null || value === undefined || !Number.isFinite(value);
 
 /** @type {(row: Row, value: number | null | undefined) => string} */
-function text(row, value) {
+export function text(row, value) {
   if (value === null || value === undefined || !Number.isFinite(value)) return "–";
   // Units stand in the first column; counts are exact, shares are in percent.
   if (row.unit === "%") return percent(value).replace(/\u202f%$/, "");

@@ -11,14 +11,19 @@ import { NAME, sample } from "../charts/palette.js";
 import { el, save } from "../dom.js";
 import { withUnit } from "../format.js";
 import { controls } from "../panels/controls.js";
+import { finder } from "../panels/finder.js";
 import { notices } from "../panels/notices.js";
-import { summaryCsv } from "../panels/table.js";
+import { differencesPanel } from "../search/differences.js";
+import { searchPanel } from "../search/panel.js";
+import { SEARCH } from "../search/words.js";
 import { getPath, same } from "../state.js";
-import { NOTICE, UI, errorSentence, traceSentence } from "../words.js";
+import { summaryCsv } from "../summary.js";
+import { CHOICE as WORDS, NOTICE, UI, errorSentence, traceSentence } from "../words.js";
 import { Lab } from "./engine.js";
+import { SITUATIONS, inForce } from "./situations.js";
 import { CONTROLS, SLOTS, differences, firstRuns, fromHash, standard, toHash, withChange, withSetting } from "./state.js";
-import { table } from "./table.js";
-import { CHOICE, CONTROL, DOUBT, FIGURE, GROUP, VIEW, brief, finding, placeOf, ruleName } from "./words.js";
+import { table, text } from "./table.js";
+import { CHOICE, CONTROL, DOUBT, FIGURE, GROUP, ROWS, VIEW, brief, finding, placeOf, ruleName } from "./words.js";
 
 /** @import { ErrorReport, LabJob, LabResult, Scenario, TraceFile, TraceInfo } from "../types.js" */
 /** @import { Line } from "../charts/plot.js" */
@@ -72,10 +77,20 @@ export function labView(host, on) {
   const holder = () => el("figure", {});
   const [ttftHost, tbtHost, latencyHost, runningHost, waitingHost, cacheHost] = [holder(), holder(), holder(), holder(), holder(), holder()];
   const tableHost = el("section", { class: "counted", id: "lab-table" });
+  const differencesHost = el("section", { class: "counted", id: "lab-differences" });
+  const sizingHost = el("section", { class: "counted", id: "lab-sizing" }, el("h2", {}, SEARCH.title));
   const downloads = el("p", { class: "downloads" });
   const controlHost = el("div", {});
-  const search = el("input", { type: "search", id: "lab-search", autocomplete: "off", "aria-describedby": "lab-search-help" });
-  const searchHelp = el("p", { class: "help", id: "lab-search-help", role: "status" });
+  const situation = el(
+    "select",
+    { id: "lab-situation" },
+    el("option", { value: "" }, VIEW.noSituation),
+    ...SITUATIONS.map(({ id }) => el("option", { value: id }, WORDS.situation?.[id] ?? id)),
+  );
+  situation.addEventListener("change", () => {
+    const next = SITUATIONS.find(({ id }) => id === situation.value)?.make() ?? firstRuns();
+    apply(file === null ? next : withFile(next, file), true);
+  });
   const traceRead = el("p", { class: "trace-read", id: "lab-trace" });
   const traceInput = el("input", { type: "file", id: "lab-trace-file", class: "visually-hidden", accept: ".csv,.jsonl,.ndjson,.gz,.txt,text/csv,application/gzip" });
   const generated = el("button", { type: "button", class: "quiet", hidden: true, onclick: () => on.generated() }, UI.useGenerated);
@@ -115,7 +130,8 @@ export function labView(host, on) {
           said,
         ),
       ),
-      el("div", { class: "control wide" }, el("label", { for: "lab-search" }, VIEW.search), search, searchHelp),
+      el("div", { class: "control" }, el("label", { for: "lab-situation" }, VIEW.situation), situation),
+      finder("lab-search", controlHost),
       controlHost,
       el(
         "fieldset",
@@ -134,6 +150,8 @@ export function labView(host, on) {
       cacheHost,
       tableHost,
       downloads,
+      differencesHost,
+      sizingHost,
     ),
   );
   host.replaceChildren(el("div", { class: "masthead" }, heading, el("p", { class: "lead" }, VIEW.lead)), alertHost, stage);
@@ -150,6 +168,11 @@ export function labView(host, on) {
     kv_blocks: overTime(cacheHost, FIGURE.cache, whole),
   };
   const shownTable = table(tableHost);
+  const compared = differencesPanel(
+    differencesHost,
+    ROWS.flatMap((row) => (row.figure === undefined ? [] : [{ label: row.label, unit: row.unit, figure: row.figure, text: (/** @type {number} */ value) => text(row, value) }])),
+  );
+  const sizing = searchPanel(sizingHost, "lab-sizing");
   const panel = controls(
     controlHost,
     CONTROLS,
@@ -181,7 +204,6 @@ export function labView(host, on) {
     void stepTimes(stepInput.files?.[0]);
     stepInput.value = "";
   });
-  search.addEventListener("input", find);
 
   const engine = new Lab({ reply: receive, crashed });
 
@@ -208,6 +230,7 @@ export function labView(host, on) {
 
   function showState() {
     panel.update(now());
+    situation.value = inForce(runs) ?? "";
     const { engine: serving, on: sheet } = now();
     const latency = typeof serving === "object" ? serving.continuous.latency : null;
     byHand.hidden = sheet === null;
@@ -325,22 +348,6 @@ export function labView(host, on) {
     }
   }
 
-  /** Hides the settings whose name and sentence do not have what is looked for. */
-  function find() {
-    const words = search.value.toLowerCase().split(/\s+/).filter((word) => word !== "");
-    let found = 0;
-    for (const control of controlHost.querySelectorAll(".control")) {
-      const text = (control.textContent ?? "").toLowerCase();
-      const fits = words.every((word) => text.includes(word));
-      control.classList.toggle("unfound", !fits);
-      if (fits && !(control instanceof HTMLElement && control.hidden)) found += 1;
-    }
-    for (const group of controlHost.querySelectorAll("fieldset")) {
-      group.classList.toggle("unfound", group.querySelector(".control:not(.unfound):not([hidden])") === null);
-    }
-    searchHelp.textContent = found === 0 ? VIEW.nothingFound : "";
-  }
-
   async function copyLink() {
     try {
       await navigator.clipboard.writeText(location.href);
@@ -449,11 +456,19 @@ export function labView(host, on) {
     series.waiting.update(levels("waiting"), FIGURE.waiting.sentence(picture));
     series.kv_blocks.update(levels("kv_blocks"), FIGURE.cache.sentence(picture));
     shownTable.update(picture);
+    showSearches(first.summary.workload.offered_requests_per_s);
     showDoubts(picture);
     showResolved(first.summary.scenario);
     const rate = first.summary.workload.offered_requests_per_s;
     rateNote.textContent = rate === null ? "" : UI.arrivalRate(rate);
     showDownloads(picture);
+  }
+
+  /** @param {number | null} rate of the arrivals, requests/s */
+  function showSearches(rate) {
+    const candidates = runs.map((one) => ({ slot: one.slot, key: one.slot, name: NAME[one.slot].name, job: job(one) }));
+    compared.update({ runs: candidates, file });
+    sizing.update({ candidates, file, rate });
   }
 
   /** What the numbers of the steps are, where a data sheet or a hand has set them. @param {Scenario} resolved */

@@ -37,11 +37,14 @@ const kept = new Set();
 /** @type {(message: FromLab, transfer?: Transferable[]) => void} */
 const post = (message, transfer = []) => self.postMessage(message, { transfer });
 
-const ready = init().then(() => {
+/** @type {WebAssembly.Memory | null} */
+let memory = null;
+const ready = init().then((module) => {
+  ({ memory } = module);
   engine = new Engine();
   post({ type: "ready", version: version() });
 });
-const { progress, simulate } = desk({ ready, run, answer, post });
+const { progress, simulate } = desk({ ready, run, answer, post, memory: () => memory?.buffer.byteLength ?? 0 });
 
 /** @param {Exclude<ToLab, {type: "run" | "cancel"}>} message */
 function answer(message) {

@@ -46,10 +46,14 @@ export const LIFE = {
 export const MAP = {
   draw: "Draw the map",
   corner: "K \u2193  GPUs \u2192",
-  help: "Multi-bin dynamic for each number of GPUs and bins; a click sets both.",
+  help: "A run for each number of GPUs and bins; a click sets both.",
+  scheduler: "Scheduler",
+  of: "Promise",
+  promise: { joint: "both", token: "token", request: "request" },
   old: "The map is of other settings; draw it again.",
   none: "–",
-  caption: /** @type {(ms: number, s: number) => string} */ (ms, s) => `Share of requests that keep both promises (${withUnit(ms, "ms")} per token, ${duration(s)} in all)`,
+  caption: /** @type {(name: string, promise: "joint" | "token" | "request", ms: number, s: number) => string} */ (name, promise, ms, s) =>
+    `Share of requests for which ${name} keeps ${{ joint: `both promises (${withUnit(ms, "ms")} per token, ${duration(s)} in all)`, token: `the promise of ${withUnit(ms, "ms")} per token`, request: `the promise of ${duration(s)} in all` }[promise]}`,
   progress: /** @type {(done: number, all: number) => string} */ (done, all) => `${count(done)} of ${count(all)} simulated`,
   cell: /** @type {(gpus: number, bins: number, share: string) => string} */ (gpus, bins, share) => `${count(gpus)} GPUs, ${count(bins)} bins: ${share}. Set both.`,
 };

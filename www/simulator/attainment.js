@@ -3,8 +3,8 @@
 import { el } from "../dom.js";
 import { percent } from "../format.js";
 import { FIGURE, POLICY, UI, kept } from "../words.js";
-import { frame } from "./figure.js";
-import { SIGN, svg } from "./palette.js";
+import { frame } from "../charts/figure.js";
+import { SIGN, svg } from "../charts/palette.js";
 
 /** @import { Attainment, RunResult } from "../types.js" */
 

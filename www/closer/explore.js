@@ -1,7 +1,9 @@
 // Looking closer at the simulator's last run: the batches on their GPUs with the requests in them, and
-// the map of GPUs against bins. Both are worked out when they are opened.
+// the map of GPUs against bins, the search for a fleet, the exercises. All are worked out when they are
+// opened or asked for.
 
 import { byId, el } from "../dom.js";
+import { searchPanel } from "../search/panel.js";
 import { POLICY } from "../words.js";
 import { challenges } from "./challenge.js";
 import { life } from "./life.js";
@@ -46,7 +48,16 @@ export function explore(on) {
   const cells = map(mapHost, on.set);
   const tasks = el("div", {});
   const exercises = challenges(tasks, on.begin);
-  part("map", mapHost);
+  const field = part("map", mapHost);
+  /** Only what is open is about to be asked for. */
+  const ready = () => {
+    if (field.open) cells.warm();
+  };
+  field.addEventListener("toggle", ready);
+  ready();
+  const sizing = el("div", {});
+  const search = searchPanel(sizing, "sizing");
+  part("sizing", sizing);
   part("challenges", tasks);
 
   async function load() {
@@ -76,6 +87,12 @@ export function explore(on) {
       select.value = next.results.some(({ policy }) => policy === chosen) ? chosen : last;
       cells.update(next);
       exercises.update(next.results);
+      const { scenario } = next;
+      search.update({
+        candidates: next.results.map(({ policy }) => ({ key: policy, name: POLICY[policy].name, job: { key: policy, scenario: { ...scenario, scheduler: { ...scenario.scheduler, policy } }, on: null } })),
+        file: next.file,
+        rate: next.results[0]?.summary.workload.offered_requests_per_s ?? null,
+      });
       void load();
     },
     redraw: lanes.redraw,

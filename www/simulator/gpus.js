@@ -3,8 +3,8 @@
 import { el } from "../dom.js";
 import { percent } from "../format.js";
 import { FIGURE, POLICY } from "../words.js";
-import { frame } from "./figure.js";
-import { sample, svg } from "./palette.js";
+import { frame } from "../charts/figure.js";
+import { sample, svg } from "../charts/palette.js";
 
 /** @import { RunResult } from "../types.js" */
 

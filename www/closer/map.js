@@ -3,9 +3,11 @@
 import { el } from "../dom.js";
 import { Engine } from "../engine.js";
 import { count, percent } from "../format.js";
+import { POLICIES } from "../state.js";
+import { POLICY } from "../words.js";
 import { MAP } from "./words.js";
 
-/** @import { Scenario, TraceFile } from "../types.js" */
+/** @import { Policy, Scenario, TraceFile } from "../types.js" */
 
 export const GPUS = [1.0, 0.25, 0.5, 0.75, 1.25, 1.5, 2, 3];
 export const BINS = [1, 2, 4, 8, 16, 32];
@@ -24,7 +26,7 @@ export const fleets = (gpus) => {
  * @param {(gpus: number, bins: number) => void} set
  */
 export function map(host, set) {
-  /** @type {{engine: Engine, done: (kept: number | null) => void}[]} */
+  /** @type {{engine: Engine, promise: "joint" | "token" | "request", done: (kept: number | null) => void}[]} */
   let pool = [];
   let run = 0;
   /** What the map was made of, without fleet and bins. */
@@ -32,13 +34,17 @@ export function map(host, set) {
   const status = el("p", { class: "help", role: "status" }, MAP.help);
   const table = el("table", { class: "map" });
   const button = el("button", { type: "button" }, MAP.draw);
-  host.append(button, status, el("div", { class: "map-scroll" }, table));
+  const policy = el("select", { id: "map-scheduler" }, ...POLICIES.map((one) => el("option", { value: one }, POLICY[one].name)));
+  policy.value = "multi-bin-dynamic";
+  const which = el("select", { id: "map-promise" }, ...Object.entries(MAP.promise).map(([value, name]) => el("option", { value }, name)));
+  for (const select of [policy, which]) select.addEventListener("change", () => judge());
+  host.append(el("p", { class: "map-choice" }, el("label", { for: "map-scheduler" }, MAP.scheduler), policy, el("label", { for: "map-promise" }, MAP.of), which, button), status, el("div", { class: "map-scroll" }, table));
   /** @type {{scenario: Scenario, file: TraceFile | null} | null} */
   let now = null;
   button.addEventListener("click", () => void fill());
 
   /** Everything that decides the cells. @param {{scenario: Scenario, file: TraceFile | null}} of */
-  const keyOf = ({ scenario, file }) => JSON.stringify([{ ...scenario, fleet: null, scheduler: { ...scenario.scheduler, bins: { ...scenario.scheduler.bins, count: 0 } } }, file?.id ?? null]);
+  const keyOf = ({ scenario, file }) => JSON.stringify([{ ...scenario, fleet: null, scheduler: { ...scenario.scheduler, bins: { ...scenario.scheduler.bins, count: 0 } } }, file?.id ?? null, policy.value, which.value]);
 
   async function fill() {
     if (now === null) return;
@@ -46,6 +52,7 @@ export function map(host, set) {
     run += 1;
     const mine = run;
     made = keyOf(now);
+    const [scheduler, promise] = [/** @type {Policy} */ (policy.value), /** @type {"joint" | "token" | "request"} */ (which.value)];
     const columns = fleets(scenario.fleet.gpus);
     /** @type {{gpus: number, bins: number, cell: HTMLElement}[]} */
     const cells = [];
@@ -57,7 +64,8 @@ export function map(host, set) {
         return cell;
       })),
     );
-    table.replaceChildren(el("caption", {}, MAP.caption(scenario.sla.token_ms, scenario.sla.request_s)), el("thead", {}, head), el("tbody", {}, ...rows));
+    table.classList.remove("old");
+    table.replaceChildren(el("caption", {}, MAP.caption(POLICY[scheduler].name, promise, scenario.sla.token_ms, scenario.sla.request_s)), el("thead", {}, head), el("tbody", {}, ...rows));
     // From the middle outwards, where the reader is.
     cells.sort((a, b) => Math.abs(Math.log(a.gpus / scenario.fleet.gpus)) - Math.abs(Math.log(b.gpus / scenario.fleet.gpus)));
     const begun = performance.now();
@@ -66,8 +74,7 @@ export function map(host, set) {
     delete host.dataset["done"];
     let next = 0;
     let finished = 0;
-    const workers = Math.max(1, Math.min(MOST_WORKERS, (navigator.hardwareConcurrency ?? 2) - 1));
-    while (pool.length < workers) pool.push(worker());
+    warm();
     await Promise.all(
       pool.map(async (one) => {
         while (mine === run) {
@@ -75,10 +82,11 @@ export function map(host, set) {
           next += 1;
           if (at === undefined) return;
           const kept = await new Promise((resolve) => {
+            one.promise = promise;
             one.done = resolve;
             one.engine.run({
               scenario: { ...scenario, fleet: { ...scenario.fleet, gpus: at.gpus }, scheduler: { ...scenario.scheduler, bins: { ...scenario.scheduler.bins, count: at.bins } } },
-              policies: ["multi-bin-dynamic"],
+              policies: [scheduler],
               file,
             });
           });
@@ -113,6 +121,15 @@ export function map(host, set) {
     cell.replaceChildren(el("button", { type: "button", "aria-label": MAP.cell(gpus, bins, percent(kept)), onclick: () => set(gpus, bins) }, percent(kept)));
   }
 
+  /** Says where the map is of other settings. */
+  function judge() {
+    if (now === null || made === "") return;
+    const old = made !== keyOf(now);
+    table.classList.toggle("old", old);
+    status.textContent = old ? MAP.old : MAP.help;
+    mark();
+  }
+
   function mark() {
     for (const cell of table.querySelectorAll("td")) {
       const here = now !== null && cell.dataset["gpus"] === String(now.scenario.fleet.gpus) && cell.dataset["bins"] === String(now.scenario.scheduler.bins.count);
@@ -120,12 +137,19 @@ export function map(host, set) {
     }
   }
 
+  /** Starts the workers: the reader is about to ask. */
+  function warm() {
+    const workers = Math.max(1, Math.min(MOST_WORKERS, (navigator.hardwareConcurrency ?? 2) - 1));
+    while (pool.length < workers) pool.push(worker());
+  }
+
   function worker() {
-    /** @type {{engine: Engine, done: (kept: number | null) => void}} */
+    /** @type {(typeof pool)[number]} */
     const one = {
+      promise: "joint",
       engine: new Engine({
         reply(reply) {
-          if (reply.type === "result") one.done(reply.result.summary.honest.sla.joint);
+          if (reply.type === "result") one.done(reply.result.summary.honest.sla[one.promise]);
           if (reply.type === "error") one.done(null);
         },
         crashed(_message, givenUp) {
@@ -138,14 +162,11 @@ export function map(host, set) {
   }
 
   return {
+    warm,
     /** What the settings are now: the map is drawn when asked for, and says when it is of others. @param {{scenario: Scenario, file: TraceFile | null}} of */
     update(of) {
       now = of;
-      if (made === "") return;
-      const old = made !== keyOf(of);
-      table.classList.toggle("old", old);
-      status.textContent = old ? MAP.old : MAP.help;
-      mark();
+      judge();
     },
   };
 }

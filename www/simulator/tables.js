@@ -1,4 +1,4 @@
-// The two tables of figures, and their downloads.
+// The two tables of figures: counted honestly, and as published.
 
 import { el } from "../dom.js";
 import { count, number, percent } from "../format.js";
@@ -64,30 +64,4 @@ function text(row, result) {
   // Counts are exact; everything else has three significant digits.
   const counted = row.unit === "req" || row.unit === "";
   return counted && Number.isInteger(value) ? count(value) : number(value);
-}
-
-/** Every number of the summaries, one line each, all digits. @param {{policy: string, summary: object}[]} results */
-export function summaryCsv(results) {
-  const lines = ["scheduler,figure,value"];
-  for (const { policy, summary } of results) {
-    for (const [path, value] of flat(summary, "")) lines.push(`${policy},${path},${quoted(value)}`);
-  }
-  return `${lines.join("\n")}\n`;
-}
-
-/** @param {RunResult[]} results */
-export function summaryJson(results) {
-  return `${JSON.stringify(results.map(({ summary }) => summary), null, 2)}\n`;
-}
-
-/** @type {(value: unknown, path: string) => [string, unknown][]} */
-function flat(value, path) {
-  if (value === null || typeof value !== "object") return [[path, value ?? ""]];
-  return Object.entries(value).flatMap(([key, inner]) => flat(inner, path === "" ? key : `${path}.${key}`));
-}
-
-/** @param {unknown} value */
-function quoted(value) {
-  const plain = String(value);
-  return /[",\n]/.test(plain) ? `"${plain.replaceAll('"', '""')}"` : plain;
 }
