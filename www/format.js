@@ -1,5 +1,9 @@
 // Numbers as people read them: at most three significant digits, a unit, no more.
 
+// Made once: toLocaleString makes one for every number.
+const THREE = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
+const WHOLE = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
+
 /** Between a number and its unit: narrow, and never at the end of a line. */
 const THIN = "\u202f";
 
@@ -13,7 +17,7 @@ export function number(value) {
   const places = Math.max(0, Math.min(6, 2 - Math.floor(Math.log10(Math.abs(value)))));
   const scale = 10 ** (2 - Math.floor(Math.log10(Math.abs(value))));
   const rounded = places > 0 ? Number(value.toFixed(places)) : Math.round(value * scale) / scale;
-  return rounded.toLocaleString("en", { maximumSignificantDigits: 3 });
+  return THREE.format(rounded);
 }
 
 /**
@@ -21,7 +25,7 @@ export function number(value) {
  * @param {number} value
  */
 export function count(value) {
-  return value.toLocaleString("en", { maximumFractionDigits: 0 });
+  return WHOLE.format(value);
 }
 
 /**

@@ -18,6 +18,20 @@ const INDEX = join(ROOT, "index.html");
 /** @param {string} words */
 const escaped = (words) => words.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 
+/** What a phone has beside its margins. */
+const NARROW = 350;
+
+/**
+ * A figure's picture; one that is not computed before it is touched has another for phones.
+ * @type {(figure: (typeof FIGURES)[number], data: any, settings: any) => string}
+ */
+function drawn(figure, data, settings) {
+  const spec = figure.spec(data, settings);
+  /** @type {(width: number, name: string) => string} */
+  const at = (width, name) => toText(draw(spec, width)).replace('class="', `class="${name}`);
+  return figure.onDemand === true ? at(WIDTH, "for-wide ") + at(NARROW, "for-narrow ") : at(WIDTH, "");
+}
+
 /** A simulator with the modules that were built. */
 export function simulator() {
   core.initSync({ module: readFileSync(join(ROOT, "pkg/batchscope_bg.wasm")) });
@@ -40,7 +54,7 @@ export async function pictures() {
     if (words === undefined) throw new Error(`words.js has no words for ${figure.id}`);
     const inner = [
       `<h3 class="figure-title">${escaped(words.title)}</h3>`,
-      `<div class="picture" role="img" aria-label="${escaped(words.label)}">${toText(draw(figure.spec(data, settings), WIDTH))}</div>`,
+      `<div class="picture" role="img" aria-label="${escaped(words.label)}">${drawn(figure, data, settings)}</div>`,
       `<figcaption><p class="sentence">${escaped(figure.sentence(data, settings))}</p></figcaption>`,
     ].join("\n    ");
     const place = new RegExp(`(<figure id="fig-${figure.id}"[^>]*>)[^]*?(</figure>)`);

@@ -31,21 +31,20 @@ pub fn batches(batches: &Batches) -> Result<Object, JsValue> {
     ])
 }
 
-/// Every request that was served, batch by batch.
+/// Every request that was served; those of a batch stand together.
 pub fn requests(trace: &Trace, outcome: &Outcome) -> Result<Object, JsValue> {
     let (batches, requests) = (&outcome.batches, &outcome.requests);
     let count = requests.order.len();
-    let mut batch = Vec::with_capacity(count);
-    let mut gpu = Vec::with_capacity(count);
-    let mut start = Vec::with_capacity(count);
-    let mut end = Vec::with_capacity(count);
+    let (mut batch, mut gpu) = (vec![0_u32; count], vec![0_u32; count]);
+    let (mut start, mut end) = (vec![0.0; count], vec![0.0; count]);
     for i in 0..batches.len() {
-        for _ in 0..batches.size[i] {
-            batch.push(i as u32);
-            gpu.push(u32::from(batches.gpu[i]));
-            start.push(batches.start[i]);
-            end.push(batches.end(i));
-        }
+        // Where its members stand: bins have stretches of their own, so batches do not follow each other.
+        let first = batches.first[i] as usize;
+        let members = first..first + batches.size[i] as usize;
+        batch[members.clone()].fill(i as u32);
+        gpu[members.clone()].fill(u32::from(batches.gpu[i]));
+        start[members.clone()].fill(batches.start[i]);
+        end[members].fill(batches.end(i));
     }
     let arrivals = requests.arrivals(trace);
     let arrival: Vec<f64> = of(requests.order.iter(), |row| arrivals.of(row));

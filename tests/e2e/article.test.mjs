@@ -61,7 +61,7 @@ test("reads without JavaScript: every figure has its picture and its sentence", 
   }
   await page.goto(`${harness.url}/`);
   for (const { id } of FIGURES) {
-    assert.ok(await page.locator(`#fig-${id} svg`).isVisible(), id);
+    assert.ok(await page.locator(`#fig-${id} svg`).first().isVisible(), id);
     assert.ok((await sentence(page, id)).length > 60, id);
   }
   assert.equal(await page.locator("#page").isVisible(), false);

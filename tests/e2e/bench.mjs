@@ -327,7 +327,8 @@ try {
   const bytes = sizes(join(ROOT, "target/site"));
   rows.push({ id: "page_bytes", what: "all files of the page, gzip, without traces and studies", measured: bytes.page / 1000, unit: "kB", bar: 350, sense: "<=", absolute: null });
   rows.push({ id: "studies_bytes", what: "what the studies add once they are opened, gzip", measured: bytes.studies / 1000, unit: "kB", bar: null, sense: "<=", absolute: null });
-  rows.push({ id: "closer_bytes", what: "what timeline, map and exercises add once one is opened, gzip", measured: bytes.closer / 1000, unit: "kB", bar: null, sense: "<=", absolute: null });
+  rows.push({ id: "simulator_bytes", what: "what the simulator adds once it is opened, gzip", measured: bytes.simulator / 1000, unit: "kB", bar: null, sense: "<=", absolute: null });
+  rows.push({ id: "closer_bytes", what: "what timeline, map, search and exercises add once one is opened, gzip", measured: (bytes.closer + bytes.search) / 1000, unit: "kB", bar: null, sense: "<=", absolute: null });
   rows.push({ id: "lab_bytes", what: "what the laboratory adds beside the module of the studies, gzip", measured: bytes.lab / 1000, unit: "kB", bar: null, sense: "<=", absolute: null });
   rows.push({ id: "calibrate_bytes", what: "what the calibration adds once it is opened, gzip", measured: bytes.calibrate / 1000, unit: "kB", bar: null, sense: "<=", absolute: null });
 

@@ -83,6 +83,9 @@ test("a batch is clicked, its requests are told, and the other figures mark it",
   const story = await page.locator(".life").innerText();
   assert.match(story, /Batch 3 on GPU/);
   assert.match(story, /The life of request/);
+  // The request started when its batch did.
+  const began = /^Batch 3 on GPU \d+: .* from ([\d.,]+\s\S+) for/.exec(await page.locator("#timeline .readout").innerText())?.[1];
+  assert.ok(began !== undefined && story.includes(`Started at ${began} on GPU`), `${began}: ${story}`);
   assert.match(story, /Arrived at .* with a prompt of/);
   assert.match(story, /The promise of 20\s?s was (kept|broken)/);
   // By pointer: zoom in on the first minutes and click the first lane.
@@ -221,7 +224,7 @@ test("how many GPUs: the answers of the native program", async () => {
     assert.equal(shown[0], String(native.gpus), policy);
     assert.equal(shown[1], String(native.gpus_with_confidence ?? "–"), policy);
   }
-  assert.match(await page.locator("#sizing .search-finding").innerText(), /needs \d+ GPUs?, .* \d+\.$/);
+  assert.match(await page.locator("#sizing .search-finding").innerText(), /^At 2 requests\/s .* needs \d+ GPUs?, .* \d+\.$/);
 
   await page.selectOption("#sizing-what", "highest-rate");
   assert.match(await page.locator("#sizing [role=status]").innerText(), /other settings/);

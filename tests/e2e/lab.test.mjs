@@ -344,6 +344,7 @@ test("differences with intervals and capacity are those of the native program", 
   assert.match(await page.locator("#lab-differences [role=status]").innerText(), /other settings/);
   assert.match(await page.locator("#lab-sizing [role=status]").innerText(), /other settings/);
   // Users who wait have no rate: the core's sentence, for each run.
+  await set(page, "lab-requests", "1000");
   await choose(page, "lab-users", "closed");
   await page.click("#lab-sizing .search-begin");
   await page.waitForFunction(() => /leave the users out/.test(document.querySelector("#lab-sizing [role=status]")?.textContent ?? ""), null, SEARCH_WAIT);

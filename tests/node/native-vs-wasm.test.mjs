@@ -110,6 +110,41 @@ for (const [name, preset] of Object.entries(PRESETS)) {
   });
 }
 
+for (const policy of /** @type {const} */ (["static-fifo", "dynamic", "multi-bin", "multi-bin-dynamic"])) {
+  test(`every request of ${policy} on the page is that of the native program`, () => {
+    const made = scenario((s) => {
+      s.scheduler.policy = policy;
+      s.workload.time_scale = 100;
+    });
+    const [path, rows] = [join(scratch, "rows.json"), join(scratch, "rows.csv")];
+    writeFileSync(path, JSON.stringify(made));
+    execFileSync(program(), ["run", path, "--requests-csv", rows], { stdio: ["ignore", "ignore", "inherit"] });
+    const [head = "", ...lines] = readFileSync(rows, "utf8").trim().split("\n");
+    const names = head.split(",");
+    const engine = new Engine();
+    engine.generate(made);
+    engine.begin(made);
+    while (!engine.advance(SLICE));
+    engine.finish("run");
+    const [columns, batches] = [engine.requests("run"), engine.batches("run")];
+    engine.free();
+    assert.equal(columns.row.length, lines.length);
+    const place = new Map([...columns.row].map((row, i) => [row, i]));
+    for (const line of lines) {
+      const cells = new Map(line.split(",").map((cell, i) => [names[i], cell]));
+      const number = (/** @type {string} */ name) => Number(cells.get(name));
+      const i = place.get(number("request") - 1) ?? -1;
+      for (const name of /** @type {const} */ (["arrival_s", "prompt_tokens", "output_tokens", "start_s", "end_s", "gpu"])) assert.equal(columns[name][i], number(name), `${name} of ${line}`);
+      // Its batch holds it.
+      const batch = columns.batch[i] ?? -1;
+      const first = batches.first[batch] ?? NaN;
+      assert.ok(i >= first && i < first + (batches.size[batch] ?? 0), line);
+      assert.equal(batches.start_s[batch], number("start_s"), line);
+      if (policy.startsWith("multi-bin")) assert.equal(columns.predicted_tokens[i], number("predicted_tokens"), line);
+    }
+  });
+}
+
 test("another seed gives other digests", () => {
   assert.notDeepEqual(wasm(scenario(() => {})), wasm(scenario((s) => { s.seed = 7; })));
 });

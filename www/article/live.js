@@ -39,7 +39,7 @@ export function liveFigure(host, figure, engine, on) {
   const asker = engine.asker();
 
   // What the page came with stays until the first picture is there.
-  const still = host.querySelector("svg");
+  const stills = host.querySelectorAll("svg");
   const said = host.querySelector(".sentence")?.textContent ?? "";
   host.replaceChildren();
   const main = el("div", { class: "figure-main" });
@@ -58,7 +58,7 @@ export function liveFigure(host, figure, engine, on) {
   host.setAttribute("aria-labelledby", main.getAttribute("aria-labelledby") ?? "");
   main.removeAttribute("aria-labelledby");
   main.classList.remove("figure");
-  if (still !== null) body.append(still);
+  body.append(...stills);
   setSentence(said);
   const problem = el("p", { class: "problem", role: "alert" });
   const set = el("div", { class: "figure-controls", role: "group", "aria-label": UI.controls(words.title) });

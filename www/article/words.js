@@ -100,7 +100,7 @@ export const CHOICE = {
 };
 
 export const UI = {
-  inLab: "All settings in the laboratory",
+  inLab: "All settings in the simulator",
   reset: "As it was",
   download: "Download",
   link: "Link to this figure",

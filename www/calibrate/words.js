@@ -130,7 +130,8 @@ const ADVICE = {
 
 export const PROBLEM = {
   /** @param {ErrorReport} error */
-  error: (error) => [sentence(error.message), ADVICE[error.code] ?? ""].join(" ").trim(),
+  // A sentence begins like one, unless it begins with a name.
+  error: (error) => [sentence(error.message.replace(/^[a-z]+ /, (word) => word.charAt(0).toUpperCase() + word.slice(1))), ADVICE[error.code] ?? ""].join(" ").trim(),
   load: /** @param {string} why */ (why) => `The kernels could not be loaded (${why}). Reload the page to try again; the simulator works without them.`,
   tooManyFiles: "One file at a time: the first is opened.",
   tooLarge: /** @param {string} name */ (name) => `${name}: more than 20 MB; a calibration file is smaller.`,

@@ -40,9 +40,23 @@ export const NAME = {
   "series-d": { name: "", short: "" },
 };
 
-/** The current value of a CSS variable. @param {string} name */
+/** Values of CSS variables by name, as long as scheme and paper are the same: reading one makes the browser work out all styles. */
+const values = new Map();
+let valuesOf = "";
+/** @type {MediaQueryList | null} */
+let dark = null;
+
+/** The current value of a CSS variable. @param {string} name @returns {string} */
 export function css(name) {
-  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  dark ??= matchMedia("(prefers-color-scheme: dark)");
+  const now = `${dark.matches} ${document.documentElement.className}`;
+  if (now !== valuesOf) values.clear();
+  valuesOf = now;
+  const known = values.get(name);
+  if (known !== undefined) return known;
+  const value = getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  values.set(name, value);
+  return value;
 }
 
 /** @param {Key} policy */

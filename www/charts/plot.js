@@ -34,6 +34,8 @@ import { place } from "./labels.js";
  */
 
 const FONT_PX = 12;
+/** How far outside the view a figure is drawn at once. */
+const AHEAD = "300px";
 const ORDER = Object.keys(SIGN);
 
 /**
@@ -173,9 +175,32 @@ export function plot(host, axes) {
   const marked = document.createElement("div");
   marked.className = "marked-span";
 
+  /** What is marked of the x axis. @type {[number, number] | null} */
+  let spanned = null;
+  function showSpan() {
+    marked.remove();
+    if (chart === null || view === null || spanned === null) return;
+    const [left, right] = spanned.map((value) => Math.min(chart?.over.clientWidth ?? 0, Math.max(0, chart?.valToPos(value, "x") ?? 0)));
+    if (left === undefined || right === undefined) return;
+    marked.style.left = `${left}px`;
+    marked.style.width = `${Math.max(2, right - left)}px`;
+    chart.over.append(marked);
+  }
+
+  // Drawn when it is in view or nearly so: of a slider's move only that must not wait.
+  let [near, due] = [true, false];
+  new IntersectionObserver(
+    ([entry]) => {
+      near = entry?.isIntersecting === true;
+      if (near && due) draw();
+    },
+    { rootMargin: AHEAD },
+  ).observe(host);
+
   let shape = "";
   function draw() {
     if (view === null || host.clientWidth === 0) return;
+    due = false;
     const wanted = JSON.stringify([view.lines.map(({ policy, faint }) => [policy, faint]), view.xLabel]);
     if (chart === null || wanted !== shape) {
       shape = wanted;
@@ -184,6 +209,7 @@ export function plot(host, axes) {
     } else {
       chart.setData(data(), true);
     }
+    showSpan();
   }
 
   new ResizeObserver(() => {
@@ -197,7 +223,8 @@ export function plot(host, axes) {
     update(next) {
       next.lines.sort((a, b) => ORDER.indexOf(a.policy) - ORDER.indexOf(b.policy));
       view = next;
-      draw();
+      due = true;
+      if (near || chart === null) draw();
     },
     /** After a change of colours. */
     redraw() {
@@ -212,13 +239,9 @@ export function plot(host, axes) {
     },
     /** Marks a part of the x axis, or nothing. @param {[number, number] | null} range */
     span(range) {
-      marked.remove();
-      if (chart === null || view === null || range === null) return;
-      const [left, right] = range.map((value) => Math.min(chart?.over.clientWidth ?? 0, Math.max(0, chart?.valToPos(value, "x") ?? 0)));
-      if (left === undefined || right === undefined) return;
-      marked.style.left = `${left}px`;
-      marked.style.width = `${Math.max(2, right - left)}px`;
-      chart.over.append(marked);
+      spanned = range;
+      if (due) draw();
+      else showSpan();
     },
     /** The value on the x axis at a position. @param {number} position */
     value(position) {

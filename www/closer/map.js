@@ -65,7 +65,7 @@ export function map(host, set) {
       })),
     );
     table.classList.remove("old");
-    table.replaceChildren(el("caption", {}, MAP.caption(POLICY[scheduler].name, promise, scenario.sla.token_ms, scenario.sla.request_s)), el("thead", {}, head), el("tbody", {}, ...rows));
+    table.replaceChildren(el("caption", {}, el("span", {}, MAP.caption(POLICY[scheduler].name, promise, scenario.sla.token_ms, scenario.sla.request_s))), el("thead", {}, head), el("tbody", {}, ...rows));
     // From the middle outwards, where the reader is.
     cells.sort((a, b) => Math.abs(Math.log(a.gpus / scenario.fleet.gpus)) - Math.abs(Math.log(b.gpus / scenario.fleet.gpus)));
     const begun = performance.now();

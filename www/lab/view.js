@@ -9,7 +9,7 @@
 import { depths, distribution, overTime } from "../charts/curves.js";
 import { NAME, sample } from "../charts/palette.js";
 import { el, save } from "../dom.js";
-import { withUnit } from "../format.js";
+import { number, withUnit } from "../format.js";
 import { controls } from "../panels/controls.js";
 import { finder } from "../panels/finder.js";
 import { notices } from "../panels/notices.js";
@@ -170,7 +170,7 @@ export function labView(host, on) {
   const shownTable = table(tableHost);
   const compared = differencesPanel(
     differencesHost,
-    ROWS.flatMap((row) => (row.figure === undefined ? [] : [{ label: row.label, unit: row.unit, figure: row.figure, text: (/** @type {number} */ value) => text(row, value) }])),
+    ROWS.flatMap((row) => (row.figure === undefined ? [] : [{ label: row.label, unit: row.unit, figure: row.figure, text: (/** @type {number} */ value) => text(row, value), change: (/** @type {number} */ value) => number(row.unit === "%" ? 100 * value : value) }])),
   );
   const sizing = searchPanel(sizingHost, "lab-sizing");
   const panel = controls(

@@ -11,7 +11,7 @@ import { DIFFERENCES } from "./words.js";
 /** Pairs of runs, each with a seed of its own. */
 const SEEDS = 10;
 
-/** A figure as the laboratory writes it. @typedef {{label: string, unit: string, figure: string, text: (value: number) => string}} Figure */
+/** A figure as the laboratory writes it. @typedef {{label: string, unit: string, figure: string, text: (value: number) => string, change: (value: number) => string}} Figure `change`: how a difference is written */
 /** @typedef {{runs: {slot: Slot, job: LabJob}[], file: TraceFile | null}} Now */
 
 /**
@@ -31,7 +31,7 @@ export function differencesPanel(host, figures) {
   const cancel = el("button", { type: "button", hidden: true, onclick: () => searcher.cancel() }, DIFFERENCES.cancel);
   const status = el("p", { class: "help", role: "status" });
   const finding = el("p", { class: "search-finding" });
-  const table = el("table", { class: "summary" });
+  const table = el("table", { class: "summary search-table" });
   // It may scroll on a phone, and what scrolls must be reachable by keyboard.
   const numbers = el("div", { class: "numbers", tabindex: 0, role: "group", "aria-label": DIFFERENCES.title, hidden: true }, table);
   host.append(
@@ -90,13 +90,13 @@ export function differencesPanel(host, figures) {
           el(
             "tbody",
             {},
-            ...rows.map(({ label, unit, text, a: of, b: than, difference, low, high }) => {
+            ...rows.map(({ label, unit, text, change, a: of, b: than, difference, low, high }) => {
               const known = low !== null && high !== null;
               return el(
                 "tr",
                 {},
                 el("th", { scope: "row" }, label, ...(unit === "" ? [] : [" ", el("span", { class: "unit" }, unit)])),
-                ...[text(of), text(than), signed(difference, text), known ? `${signed(low, text)}${DIFFERENCES.to}${signed(high, text)}` : DIFFERENCES.fixed, known && !(low > 0 || high < 0) ? DIFFERENCES.no : DIFFERENCES.yes].map((cell) => el("td", {}, cell)),
+                ...[text(of), text(than), signed(difference, change), known ? `${signed(low, change)}${DIFFERENCES.to}${signed(high, change)}` : DIFFERENCES.fixed, known && !(low > 0 || high < 0) ? DIFFERENCES.no : DIFFERENCES.yes].map((cell) => el("td", {}, cell)),
               );
             }),
           ),

@@ -18,7 +18,7 @@ import { CHOICE, CONTROL, SEARCH } from "./words.js";
 
 /** @type {(prefix: string) => Control[]} */
 const settings = (prefix) => [
-  { kind: "choice", id: `${prefix}-what`, path: "what", group: "all", wide: true, options: { "fewest-gpus": "fewest-gpus", "highest-rate": "highest-rate" } },
+  { kind: "choice", id: `${prefix}-what`, path: "what", group: "all", options: { "fewest-gpus": "fewest-gpus", "highest-rate": "highest-rate" } },
   { kind: "choice", id: `${prefix}-which`, path: "which", group: "all", options: { joint: "joint", token: "token", request: "request" } },
   { kind: "number", id: `${prefix}-share`, path: "share", group: "all", unit: "%", min: 1, max: 100, whole: false, stops: [50, 60, 70, 75, 80, 85, 90, 95, 97, 98, 99, 99.5, 99.9] },
   { kind: "number", id: `${prefix}-rate`, path: "rate", group: "all", unit: SEARCH.perSecond, min: 1e-3, max: 1e6, whole: false, stops: [], shown: ({ what }) => what === "fewest-gpus" },
@@ -61,7 +61,7 @@ export function searchPanel(host, prefix) {
   const cancel = el("button", { type: "button", hidden: true, onclick: () => searcher.cancel() }, SEARCH.cancel);
   const status = el("p", { class: "help", role: "status" });
   const finding = el("p", { class: "search-finding" });
-  const table = el("table", { class: "summary" });
+  const table = el("table", { class: "summary search-table" });
   // It may scroll on a phone, and what scrolls must be reachable by keyboard.
   const numbers = el("div", { class: "numbers", tabindex: 0, role: "group", "aria-label": SEARCH.title, hidden: true }, table);
   host.append(form, el("p", { class: "search-actions" }, begin, " ", cancel), status, finding, numbers);
@@ -126,7 +126,7 @@ export function searchPanel(host, prefix) {
     begin.disabled = false;
     cancel.hidden = true;
     host.setAttribute("aria-busy", "false");
-    if (gpus.length > 0) finding.textContent = SEARCH.fewestSentence(gpus);
+    if (gpus.length > 0) finding.textContent = SEARCH.fewestSentence(gpus, rate);
     if (rates.length > 0) finding.textContent = SEARCH.highestSentence(rates);
     judge();
     const said = [...problems, ...(cancelled ? [SEARCH.cancelled] : [])].join(" ");

@@ -6,7 +6,7 @@ import { count, number, percent } from "../format.js";
 
 /** @type {Record<string, {label: string, help: string}>} */
 export const CONTROL = {
-  what: { label: "Looked for", help: "Each run above is searched by itself; everything else is as it is set." },
+  what: { label: "Looked for", help: "The fewest, or the highest, that keeps the promise; each run above by itself, everything else as it is set." },
   which: { label: "Promise", help: "As it is set among the settings." },
   share: { label: "Kept for", help: "Share of the requests." },
   rate: { label: "Rate", help: "Mean rate of arrivals; the trace’s own bursts are kept." },
@@ -15,7 +15,7 @@ export const CONTROL = {
 
 /** @type {Record<string, Record<string, string>>} */
 export const CHOICE = {
-  what: { "fewest-gpus": "the fewest GPUs for a rate", "highest-rate": "the highest rate for this fleet" },
+  what: { "fewest-gpus": "GPUs for a rate", "highest-rate": "rate for this fleet" },
   which: { joint: "all promises", token: "time per token", request: "whole request" },
 };
 
@@ -42,14 +42,15 @@ export const SEARCH = {
   never: "none: it fails even at a thousandth of what the fleet serves",
   unbounded: "no end seen: the trace is too short",
   range: /** @type {(low: number, high: number) => string} */ (low, high) => `${number(low)} to ${number(high)}`,
-  /** @type {(found: {name: string, gpus: number | null}[]) => string} */
-  fewestSentence(found) {
+  /** @type {(found: {name: string, gpus: number | null}[], rate: number) => string} */
+  fewestSentence(found, rate) {
     const known = found.flatMap(({ name, gpus }) => (gpus === null ? [] : [{ name, gpus }])).sort((a, b) => a.gpus - b.gpus);
     const [best, ...rest] = known;
     const worst = rest.at(-1);
     if (best === undefined) return "No fleet that was tried keeps the promise.";
-    if (worst === undefined || worst.gpus === best.gpus) return `${best.name} needs ${count(best.gpus)} ${best.gpus === 1 ? "GPU" : "GPUs"}.`;
-    return `${best.name} needs ${count(best.gpus)} ${best.gpus === 1 ? "GPU" : "GPUs"}, ${worst.name} ${count(worst.gpus)}.`;
+    const at = `At ${number(rate)} requests/s `;
+    if (worst === undefined || worst.gpus === best.gpus) return `${at}${best.name} needs ${count(best.gpus)} ${best.gpus === 1 ? "GPU" : "GPUs"}.`;
+    return `${at}${best.name} needs ${count(best.gpus)} ${best.gpus === 1 ? "GPU" : "GPUs"}, ${worst.name} ${count(worst.gpus)}.`;
   },
   /** @type {(found: {name: string, rate: MeanEstimate | null}[]) => string} */
   highestSentence(found) {
@@ -57,7 +58,8 @@ export const SEARCH = {
     const [best, ...rest] = known;
     const worst = rest.at(-1);
     if (best === undefined) return "No run has a highest rate; the table says why.";
-    return worst === undefined ? `${best.name} takes ${number(best.rate)} requests/s.` : `${best.name} takes ${number(best.rate)} requests/s, ${worst.name} ${number(worst.rate)}.`;
+    const first = `This fleet takes ${number(best.rate)} requests/s with ${best.name}`;
+    return worst === undefined ? `${first}.` : `${first}, ${number(worst.rate)} with ${worst.name}.`;
   },
 };
 
@@ -66,7 +68,7 @@ const PROMISE = { joint: "all promises", token: "the time per token", request: "
 
 export const DIFFERENCES = {
   title: "Are they really different?",
-  help: "Runs A and another serve the same requests, once for each seed; the interval is that of the mean difference. Where it holds 0, no difference is shown.",
+  help: "Run A and another serve the same requests, once for each seed; the interval is that of the mean difference. Where it holds 0, no difference is shown.",
   with: "Compare A with",
   begin: "Compare over 10 seeds",
   cancel: "Cancel",

@@ -364,5 +364,5 @@ function describe({ name, description }) {
 /** A description as a sentence. @param {string} text */
 function sentence(text) {
   const upper = text.charAt(0).toUpperCase() + text.slice(1);
-  return upper.endsWith(".") ? upper : `${upper}.`;
+  return /[.?]$/.test(upper) ? upper : `${upper}.`;
 }
