@@ -45,7 +45,7 @@ pub fn check_pair(a: &Scenario, b: &Scenario) -> Result<(), Error> {
     Err(Error::Contradiction {
         what: "trace".to_owned(),
         why: "the two scenarios replay different traces, and paired differences need the same requests; make \
-              the two alike, or choose a file for both"
+              the two alike, or replay one file with both (--trace)"
             .to_owned(),
     })
 }

@@ -66,8 +66,8 @@ test("the page stays small: what is loaded before another view is opened", () =>
 });
 
 for (const [view, own, named] of /** @type {const} */ ([
-  // The laboratory's worker takes the studies' module.
-  ["the studies", /^(www\/studies|www\/lab|vendor\/fflate|pkg-studies)\//, "studies|fflate"],
+  // The laboratory's worker and that of the searches take the studies' module.
+  ["the studies", /^(www\/studies|www\/lab|www\/search|vendor\/fflate|pkg-studies)\//, "studies|fflate"],
   ["the laboratory", /^www\/lab\//, "\\/lab\\/"],
   ["the calibration", /^(www\/calibrate|pkg-gpu)\//, "calibrate|pkg-gpu"],
   ["a closer look", /^www\/closer\//, "\\/closer\\/"],
@@ -93,7 +93,7 @@ test("what counts as the page's is all that it loads before another view is open
     if (seen.has(name)) continue;
     seen.add(name);
     const text = await readFile(join(SITE, name), "utf8");
-    for (const [, address] of text.matchAll(/^\s*(?:import|export)\b[^"'`;]*?["'](\.[^"']+)["']/gm)) waiting.push(join(dirname(name), address ?? ""));
+    for (const [, address] of text.matchAll(/\b(?:import|export)\b[^"'`;()]*?["'](\.[^"']+)["']/g)) waiting.push(join(dirname(name), address ?? ""));
   }
   assert.ok(seen.size > 10);
   assert.deepEqual([...seen].filter((name) => !page.has(name)), []);
