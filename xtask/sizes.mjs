@@ -1,6 +1,6 @@
 // What a reader downloads, in bytes as a server with gzip sends them: the page, and what is loaded
 // once the studies, the laboratory or the calibration are opened. `node sizes.mjs SITE` prints all, with
-// --list the names of the page's own files.
+// --list the names of the page's own files and the simulator's, which are kept for times without a network.
 
 import { readFileSync, readdirSync } from "node:fs";
 import { join, relative, sep } from "node:path";
@@ -51,7 +51,8 @@ export function sizes(site) {
 
 const [, script, site] = process.argv;
 if (script === fileURLToPath(import.meta.url) && site !== undefined && process.argv.includes("--list")) {
-  console.log(JSON.stringify([...files(site).page.keys()].sort()));
+  const { page, simulator } = files(site);
+  console.log(JSON.stringify([...page.keys(), ...simulator.keys()].sort()));
 } else if (script === fileURLToPath(import.meta.url) && site !== undefined) {
   const { page, simulator, studies, lab, calibrate } = sizes(site);
   /** @param {number} bytes */

@@ -36,7 +36,7 @@ test("without a network the article computes and the simulator simulates", async
     await simulator.page.waitForSelector('#page[data-painted][aria-busy="false"]', WAIT);
     assert.match(await simulator.page.locator("#finding").innerText(), /On 5 GPUs/);
     // What was never loaded says so in a sentence.
-    await simulator.page.getByRole("link", { name: "Published studies" }).click();
+    await simulator.page.getByRole("link", { name: "Published studies", exact: true }).click();
     await simulator.page.waitForFunction(() => /could not be loaded/.test(document.querySelector("#studies")?.textContent ?? ""), null, WAIT);
     await simulator.page.close();
   } finally {

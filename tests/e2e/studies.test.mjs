@@ -83,7 +83,7 @@ test("the studies are loaded when they are opened, not before", async () => {
   const early = asked.filter((path) => /studies|fflate/.test(path));
   assert.deepEqual(early, []);
 
-  await page.getByRole("link", { name: "Published studies" }).click();
+  await page.getByRole("link", { name: "Published studies", exact: true }).click();
   await page.waitForSelector(".study-list a", WAIT);
   assert.equal(await hash(page), "#studies");
   assert.ok(asked.some((path) => path.startsWith("/pkg-studies/")));
@@ -277,7 +277,7 @@ test("a file of the simulator's is recognised; one that the figures are not abou
   const text = `arrival_s,prompt_tokens,output_tokens\n${rows.join("\n")}\n`;
   await drop(page, "own.csv", text);
   await page.waitForFunction(() => document.querySelector("#trace-read")?.textContent?.startsWith("own.csv"), null, WAIT);
-  await page.getByRole("link", { name: "Published studies" }).click();
+  await page.getByRole("link", { name: "Published studies", exact: true }).click();
   await page.getByRole("link", { name: "Reproduce" }).click();
   await page.waitForSelector("#reproduce-anyway", WAIT);
   assert.equal(await page.locator("#reproduce-what").innerText(), "own.csv: 1000 rows, not from BurstGPT_1.csv.");
