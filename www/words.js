@@ -1,5 +1,5 @@
-// Every word that the program puts on the page. The document's own prose (headline, lead, notes) is
-// in index.html, where it can be read without JavaScript.
+// Words that the program puts on the page; each view has its own beside it, in its words.js. The document's
+// own prose (headline, lead, notes) is in index.html, where it can be read without JavaScript.
 //
 // House rules: the field's terms as docs/MODEL.md defines them; sentence case; a unit with every
 // number; no colon after a label; an error says what is wrong and what is allowed.
@@ -332,7 +332,7 @@ export const FIGURE = {
       const tail =
         least === undefined
           ? ""
-          : ` Least padding, ${percent(least.summary.honest.padding_waste ?? NaN)} of token positions, has ${POLICY[least.policy].name}.`;
+          : ` ${POLICY[least.policy].name} pads least: ${percent(least.summary.honest.padding_waste ?? NaN)} of token positions.`;
       if (low === high) return `A batch holds ${mean(low)} requests on average.`;
       return `A batch holds ${mean(low)} requests on average with ${POLICY[low.policy].name}, ${mean(high)} with ${POLICY[high.policy].name}.${tail}`;
     },

@@ -9,7 +9,7 @@ import { gzipSync } from "node:zlib";
 
 /** Nothing in these folders of the site is loaded before that view is opened; the laboratory takes the studies' module. */
 const LATER = {
-  studies: ["pkg-studies", "www/studies", "vendor/fflate", "docs"],
+  studies: ["pkg-studies", "www/studies", "vendor/fflate"],
   lab: ["www/lab"],
   calibrate: ["pkg-gpu", "www/calibrate"],
   // Those with charts have these in common; the article draws its own.
@@ -18,6 +18,7 @@ const LATER = {
   search: ["www/search"],
   // Of the package, not of the page.
   element: ["www/article/element.js"],
+  documents: ["docs", "www/documents"],
 };
 
 /** @typedef {"page" | keyof typeof LATER} Part */

@@ -256,7 +256,7 @@ test("the first rows of BurstGPT_1.csv, dropped, meet all their published figure
   assert.equal(await page.locator(".verdicts .verdict").count(), 96);
   assert.equal(await page.locator(".verdicts .differs").count(), 0);
   const link = page.locator(".verdicts tr", { hasText: "avg_tbt_ms" }).first().locator("a");
-  assert.equal(await link.getAttribute("href"), "docs/ERRATA.md#3");
+  assert.equal(await link.getAttribute("href"), "docs/ERRATA.html#3");
   const csv = await download(page, () => page.getByRole("button", { name: "Download every comparison" }).click());
   assert.equal(csv.name, "reproduce.csv");
   assert.ok(csv.bytes.equals(nativeComparisons(HEAD)));

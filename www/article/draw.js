@@ -111,6 +111,29 @@ export function areas(spec, wide) {
   return { area, high: top + 2 * LINE + 6, narrow };
 }
 
+/** A rule's words, at whichever end and side of it the curves come least into their way. @type {(panel: Panel, x: (value: number) => number, y: (value: number) => number, place: Area) => Tree} */
+function ruleText({ rule, curves }, x, y, place) {
+  if (rule === null) throw new Error("there is no rule");
+  const [at, wide] = [y(rule.at), width(rule.text)];
+  const spots = [at - 4, at + LINE - 2].flatMap((base) => [
+    { left: place.left + 4, base },
+    { left: place.right - 4 - wide, base },
+  ]);
+  /** How much of the curves lies behind the words. @param {{left: number, base: number}} spot */
+  const hidden = ({ left, base }) => {
+    let points = base > place.bottom || base - LINE + 4 < place.top ? Infinity : 0;
+    for (const { x: xs, y: ys } of curves) {
+      for (const [i, value] of xs.entries()) {
+        const [px, py] = [x(value), y(ys[i] ?? NaN)];
+        if (px > left - 4 && px < left + wide + 4 && py > base - LINE && py < base + 3) points += 1;
+      }
+    }
+    return points;
+  };
+  const best = spots.reduce((a, b) => (hidden(b) < hidden(a) ? b : a));
+  return text(best.left, best.base, "mark", rule.text);
+}
+
 /** @type {(spec: Chart, wide: number) => Tree} */
 function chart(spec, wide) {
   const { area, high, narrow } = areas(spec, wide);
@@ -131,7 +154,7 @@ function chart(spec, wide) {
     if (panel.rule !== null) {
       const at = r(y(panel.rule.at));
       parts.push(["line", { class: "rule", x1: r(place.left), x2: r(place.right), y1: at, y2: at }]);
-      parts.push(text(place.left + 4, at - 4, "mark", panel.rule.text));
+      parts.push(ruleText(panel, x, y, place));
     }
     for (const curve of panel.curves) parts.push(...drawn(curve, x, y, place));
     parts.push(...(narrow ? legendOf(panel.curves, place, legend) : namesOf(panel.curves, y, place)));

@@ -3,7 +3,7 @@
 
 import { el, save } from "../dom.js";
 import { errorSentence } from "../words.js";
-import { errataOf } from "./results.js";
+import { documentPage, errataOf } from "./results.js";
 import { REPRODUCE as WORDS, STATUS, VIEW } from "./words.js";
 
 /** @import { FileErratum, RecognisedFile, ReproducedFigure, ReproducedStudy, ReproduceResult, StudyProgress, TraceFile } from "../types.js" */
@@ -255,5 +255,5 @@ function row({ figure, published, simulated, difference, agrees, verdict, source
 /** @param {FileErratum} erratum */
 function erratumLink(erratum) {
   const words = VIEW.erratum(erratum);
-  return el("a", { href: erratum.link, title: words, "aria-label": WORDS.erratum(words) }, String(erratum.number));
+  return el("a", { href: documentPage(erratum.link), title: words, "aria-label": WORDS.erratum(words) }, String(erratum.number));
 }

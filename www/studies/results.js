@@ -69,10 +69,13 @@ function zipButton(study, files, zip) {
   );
 }
 
+/** A link into a document of the repository, as one to its page. @param {string} link */
+export const documentPage = (link) => link.replace(/\.md(?=#|$)/, ".html");
+
 /** What is known to be wrong with what was published. @param {FileErratum[]} errata @returns {HTMLElement[]} */
 export function errataOf(errata) {
   if (errata.length === 0) return [];
-  const items = errata.map((erratum) => el("li", {}, el("a", { href: erratum.link }, VIEW.erratum(erratum))));
+  const items = errata.map((erratum) => el("li", {}, el("a", { href: documentPage(erratum.link) }, VIEW.erratum(erratum))));
   return [el("details", { class: "errata" }, el("summary", {}, VIEW.errata(errata.length)), el("ul", {}, ...items))];
 }
 

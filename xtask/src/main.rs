@@ -5,6 +5,7 @@
 
 mod bench;
 mod check;
+mod documents;
 mod serve;
 mod setup;
 mod sh;

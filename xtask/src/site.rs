@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
 use crate::{
+    documents,
     setup::{WASM, WasmToolchain},
     sh::{self, Step},
 };
@@ -364,9 +365,7 @@ fn assemble(dir: &Path) -> Result<()> {
     copy_tree(&root.join("vendor"), &site.join("vendor"), served)?;
     // What loads fflate loads nothing else of it: minified, it is a third.
     minify(&site.join("vendor/fflate"), Names::Kept)?;
-    // The studies link to it.
-    fs::create_dir_all(site.join("docs")).context("creating the site's docs")?;
-    copy(&root.join("docs/ERRATA.md"), &site.join("docs/ERRATA.md"))?;
+    documents::write(site)?;
     let mut info = version_info()?;
     let files = Step::new("listing the page's files", "node")
         .args([root.join("xtask/sizes.mjs")])
