@@ -355,3 +355,27 @@ test("on paper there are pictures and text, and no controls", async () => {
   assert.ok(await page.locator("#fig-theorem svg").isVisible());
   await page.close();
 });
+
+test("the errata and the model that the page links to are pages, for every screen", async () => {
+  const article = await open();
+  const links = await article.page.$$eval('#article a[href^="docs/"]', (found) => found.map((a) => a.getAttribute("href") ?? ""));
+  await article.page.close();
+  const { page, complaints } = await harness.newPage(null);
+  assert.ok(links.includes("docs/ERRATA.html") && links.includes("docs/MODEL.html#reproduction"), links.join());
+  for (const [scheme, width] of /** @type {["light" | "dark", number][]} */ ([["light", 1280], ["dark", 390]])) {
+    await page.emulateMedia({ colorScheme: scheme });
+    await page.setViewportSize({ width, height: 800 });
+    for (const link of new Set([...links, "docs/ERRATA.html#3"])) {
+      const response = await page.goto(`${harness.url}/${link}`);
+      // A second visit to another place of the same page asks for nothing.
+      assert.ok(response === null || response.ok(), link);
+      const anchor = link.split("#")[1];
+      if (anchor !== undefined) assert.ok((await page.locator(`[id="${anchor}"]`).count()) === 1, link);
+      assert.ok((await page.locator("h1").count()) === 1, link);
+      assert.equal(await page.evaluate(() => document.documentElement.scrollWidth > innerWidth), false, `${link} scrolls sideways at ${width}`);
+      assert.deepEqual(await harness.axe(page), [], link);
+    }
+  }
+  assert.deepEqual(complaints, []);
+  await page.close();
+});
