@@ -21,8 +21,10 @@ pub fn write(site: &Path) -> Result<()> {
     fs::create_dir_all(&to).context("creating the site's docs")?;
     for name in DOCUMENTS {
         let from = sh::root().join("docs").join(name).with_extension("md");
-        let text = fs::read_to_string(&from).with_context(|| format!("reading {}", from.display()))?;
-        let page = html(&text).with_context(|| format!("turning {} into a page", from.display()))?;
+        let text =
+            fs::read_to_string(&from).with_context(|| format!("reading {}", from.display()))?;
+        let page =
+            html(&text).with_context(|| format!("turning {} into a page", from.display()))?;
         let file = to.join(name).with_extension("html");
         fs::write(&file, page).with_context(|| format!("writing {}", file.display()))?;
     }
@@ -40,7 +42,10 @@ fn html(markdown: &str) -> Result<String> {
     let document = parse_document(&arena, markdown, &options);
     let block = |literal: &str| -> Node<'_> {
         let literal = literal.to_owned();
-        arena.alloc(AstNode::from(NodeValue::HtmlBlock(NodeHtmlBlock { block_type: 6, literal })))
+        arena.alloc(AstNode::from(NodeValue::HtmlBlock(NodeHtmlBlock {
+            block_type: 6,
+            literal,
+        })))
     };
     let mut anchors = Anchorizer::new();
     let mut title = String::new();
@@ -51,20 +56,26 @@ fn html(markdown: &str) -> Result<String> {
             NodeValue::Heading(heading) => {
                 let text = node.collect_text();
                 let id = anchors.anchorize(&text);
-                node.prepend(arena.alloc(AstNode::from(NodeValue::HtmlInline(format!("<a id=\"{id}\"></a>")))));
+                node.prepend(arena.alloc(AstNode::from(NodeValue::HtmlInline(format!(
+                    "<a id=\"{id}\"></a>"
+                )))));
                 if heading.level == 1 && title.is_empty() {
                     title = text;
                 }
             }
             NodeValue::Link(mut link) => {
                 for name in DOCUMENTS {
-                    link.url = link.url.replace(&format!("{name}.md"), &format!("{name}.html"));
+                    link.url = link
+                        .url
+                        .replace(&format!("{name}.md"), &format!("{name}.html"));
                 }
                 node.data_mut().value = NodeValue::Link(link);
             }
             // A wide table scrolls in a box of its own, which the keyboard reaches.
             NodeValue::Table(_) => {
-                node.insert_before(block("<div class=\"wide\" tabindex=\"0\" role=\"group\" aria-label=\"Table\">\n"));
+                node.insert_before(block(
+                    "<div class=\"wide\" tabindex=\"0\" role=\"group\" aria-label=\"Table\">\n",
+                ));
                 node.insert_after(block("</div>\n"));
             }
             _ => {}
@@ -126,19 +137,34 @@ mod tests {
     #[test]
     fn anchors_of_the_documents_exist() {
         let pages = DOCUMENTS.map(|name| {
-            let text = fs::read_to_string(sh::root().join("docs").join(name).with_extension("md")).unwrap();
+            let text = fs::read_to_string(sh::root().join("docs").join(name).with_extension("md"))
+                .unwrap();
             (name, html(&text).unwrap())
         });
         let mut followed = 0;
         for (name, page) in &pages {
-            for link in page.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()) {
-                let Some((file, anchor)) = link.split_once('#') else { continue };
+            for link in page
+                .split("href=\"")
+                .skip(1)
+                .filter_map(|rest| rest.split('"').next())
+            {
+                let Some((file, anchor)) = link.split_once('#') else {
+                    continue;
+                };
                 if file.starts_with("http") {
                     continue;
                 }
-                let target = file.strip_suffix(".html").unwrap_or(if file.is_empty() { name } else { file });
-                let (_, to) = pages.iter().find(|(other, _)| *other == target).unwrap_or_else(|| panic!("{link} in {name}"));
-                assert!(to.contains(&format!("id=\"{anchor}\"")), "{link} in {name} leads nowhere");
+                let target =
+                    file.strip_suffix(".html")
+                        .unwrap_or(if file.is_empty() { name } else { file });
+                let (_, to) = pages
+                    .iter()
+                    .find(|(other, _)| *other == target)
+                    .unwrap_or_else(|| panic!("{link} in {name}"));
+                assert!(
+                    to.contains(&format!("id=\"{anchor}\"")),
+                    "{link} in {name} leads nowhere"
+                );
                 followed += 1;
             }
         }
