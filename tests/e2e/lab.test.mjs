@@ -195,9 +195,10 @@ test("settings stand in the address; back undoes them; a copy of the address sho
   const { page } = await open(SMALL);
   await set(page, "lab-max-sequences", "16");
   assert.match(page.url(), /engine\.continuous\.max_sequences=16/);
-  const found = await page.locator("#lab-table").innerText();
+  const found = await page.locator("#lab-table").textContent();
+  assert.match(found ?? "", /TTFT/);
   const again = await open(new URL(page.url()).hash);
-  assert.equal(await again.page.locator("#lab-table").innerText(), found);
+  assert.equal(await again.page.locator("#lab-table").textContent(), found);
   await again.page.close();
   await repaint(page, () => page.goBack());
   assert.equal(await page.locator("#lab-max-sequences").inputValue(), "256");
