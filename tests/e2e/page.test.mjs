@@ -352,6 +352,7 @@ test("fifty quick moves end in the right picture", async () => {
   await page.waitForFunction(() => document.querySelector("#finding")?.textContent?.startsWith("On 8 GPUs"), null, WAIT);
   await painted(page);
   const quick = await page.locator("#tables").textContent();
+  assert.match(quick ?? "", /Utilisation/);
   assert.equal(await hash(page), "#v=1&fleet.gpus=8");
   assert.deepEqual(complaints, []);
   const calm = await open("#v=1&fleet.gpus=8");
