@@ -359,11 +359,15 @@ pub struct ReproduceArgs {
     /// "Reproduction", lists its columns).
     #[arg(long, value_name = "FILE")]
     pub published: Option<PathBuf>,
+    /// Compare with the rows of result files as they were published: one run a row, a column for
+    /// every figure, the settings as words in column "run" (docs/MODEL.md, "Reproduction").
+    #[arg(long, value_name = "FILE", conflicts_with = "published")]
+    pub rows: Option<PathBuf>,
     /// Compare although the file is not the published one.
     #[arg(long, conflicts_with = "published")]
     pub anyway: bool,
     /// Threads; default: one per core.
-    #[arg(long, value_name = "N", value_parser = jobs)]
+    #[arg(short, long, value_name = "N", value_parser = jobs)]
     pub jobs: Option<usize>,
     /// Print every comparison as JSON.
     #[arg(long)]
@@ -591,6 +595,28 @@ macro_rules! choice {
     };
 }
 
+#[derive(Clone, Copy)]
+pub struct PresetArg(pub Preset);
+
+impl ValueEnum for PresetArg {
+    fn value_variants<'a>() -> &'a [Self] {
+        const ALL: [PresetArg; Preset::ALL.len()] = {
+            let mut all = [PresetArg(Preset::StressV2); Preset::ALL.len()];
+            let mut i = 0;
+            while i < all.len() {
+                all[i] = PresetArg(Preset::ALL[i]);
+                i += 1;
+            }
+            all
+        };
+        &ALL
+    }
+
+    fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
+        Some(clap::builder::PossibleValue::new(self.0.name()).help(self.0.describe()))
+    }
+}
+
 choice!(FormatArg, Format, [
     Format::Burstgpt => "burstgpt", "BurstGPT releases 1 to 3";
     Format::Azure => "azure", "Azure LLM inference traces 2023 and 2024";
@@ -607,11 +633,6 @@ choice!(PrecisionArg, Precision, [
     Precision::F16 => "f16", "2 bytes";
     Precision::Int8 => "int8", "8 bits in blocks of 32 with an f16 scale";
     Precision::Int4 => "int4", "4 bits in blocks of 32 with an f16 scale";
-]);
-choice!(PresetArg, Preset, [
-    Preset::StressV2 => "stress-v2", "fitted latency grid, 30 ms and 20 s";
-    Preset::TwoStep => "two-step", "fall-back latency model, 50 ms and 10 s";
-    Preset::ThreeStep => "three-step", "first latency grid, 1 s end to end";
 ]);
 choice!(WhichArg, Which, [
     Which::Token => "token", "time per output token";

@@ -99,7 +99,7 @@ impl<'a> Ledger<'a> {
             end: b.end(index),
             tbt: match b.longest_output[index] {
                 0 => 0.0,
-                longest => b.service[index] / f64::from(longest),
+                longest => b.clocked_service(index) / f64::from(longest),
             },
             base: self.latency.base_s(),
             decode_step: self.latency.decode_step_s(b.size[index]),
@@ -441,6 +441,7 @@ fn published(
     Published {
         token_violations: tally.published_token_violations,
         request_violations: tally.published_request_violations,
+        avg_decode_step_ms: 1e3 * totals.request_steps_s / requests,
         avg_tbt_ms: tbt.mean(),
         p95_tbt_ms,
         p99_tbt_ms,
@@ -572,6 +573,8 @@ pub(super) struct Totals {
     pub max_batch: u32,
     /// Service time of every request's batch, summed, s.
     pub request_service_s: f64,
+    /// Decode step of every request's batch, summed, s.
+    pub request_steps_s: f64,
     pub failed_only_s: f64,
     /// Requests whose service began after the last arrival.
     pub backlog: u64,
@@ -583,13 +586,14 @@ impl Totals {
         let mut busy = vec![0.0; ledger.gpus];
         let (mut makespan_s, mut failed_only_s) = (0.0f64, 0.0);
         let (mut min_batch, mut max_batch, mut backlog) = (u32::MAX, 0, 0);
-        let mut request_service_s = 0.0;
+        let (mut request_service_s, mut request_steps_s) = (0.0, 0.0);
         let b = ledger.batches;
         for i in 0..b.len() {
             makespan_s = makespan_s.max(b.end(i));
             min_batch = min_batch.min(b.size[i]);
             max_batch = max_batch.max(b.size[i]);
-            request_service_s += b.service[i] * f64::from(b.size[i]);
+            request_service_s += b.clocked_service(i) * f64::from(b.size[i]);
+            request_steps_s += ledger.latency.decode_step_s(b.size[i]) * f64::from(b.size[i]);
             busy[usize::from(b.gpu[i])] += b.service[i];
             if b.longest_output[i] == 0 {
                 failed_only_s += b.service[i];
@@ -604,6 +608,7 @@ impl Totals {
             min_batch,
             max_batch,
             request_service_s,
+            request_steps_s,
             failed_only_s,
             backlog,
             utilization: Utilization {

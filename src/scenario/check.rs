@@ -135,7 +135,7 @@ fn closed_loop(users: &ClosedLoop, w: &Workload) -> Result<(), Error> {
         ),
         (
             "workload.ties",
-            w.ties == Ties::PublishedHeap,
+            w.ties != Ties::Fixed,
             "set it to fixed, or remove the closed loop",
         ),
     ] {

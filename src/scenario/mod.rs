@@ -148,9 +148,12 @@ pub enum Ties {
     /// lower user).
     #[default]
     Fixed,
-    /// Whatever the published program's event heap made of it (slower; needed to meet published
-    /// figures exactly, because BurstGPT's clock counts whole seconds).
+    /// Whatever the published program's event heap made of it, and idle GPUs in the order of its
+    /// set (slower; needed to meet published figures exactly, because BurstGPT's clock counts whole
+    /// seconds).
     PublishedHeap,
+    /// The same heap, and idle GPUs in ascending order: the published program of 24 November, 16:10.
+    PublishedHeapAscending,
 }
 
 impl Default for Workload {
