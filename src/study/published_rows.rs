@@ -119,7 +119,7 @@ impl Table<'_> {
         for row in rows {
             let (file, commit, precision) = self.published_in(row);
             for (column, text) in row.iter().enumerate() {
-                let shown = text.split_once('.').map_or(0, |(_, d)| d.len() as u32);
+                let shown = decimals(text);
                 let entry = most.entry((file, commit, precision, column)).or_default();
                 *entry = shown.max(*entry);
             }
@@ -198,6 +198,24 @@ impl Table<'_> {
             });
         }
         Ok(())
+    }
+}
+
+/// Decimals of a printed number. A spreadsheet that saves again what it rounded may print 0.347278
+/// as 0.3472779999999999: digits beyond a float's own exactness are none.
+fn decimals(text: &str) -> u32 {
+    let shown = text.split_once('.').map_or(0, |(_, d)| d.len() as u32);
+    let number: f64 = text.parse().unwrap_or_default();
+    let stands = |&decimals: &u32| {
+        let short = number
+            - format!("{number:.*}", decimals as usize)
+                .parse()
+                .unwrap_or(0.0);
+        short.abs() <= 1e-15 * number.abs()
+    };
+    match shown {
+        0..=12 => shown,
+        _ => (0..shown).find(stands).unwrap_or(shown),
     }
 }
 
