@@ -40,7 +40,7 @@ const NEEDED: [&str; 3] = ["version", "precision", "run"];
 pub fn read(text: &str, file: &str) -> Result<Vec<Value>, Error> {
     let mut reader = csv::ReaderBuilder::new()
         .flexible(true)
-        .from_reader(text.as_bytes());
+        .from_reader(text.trim_start_matches('\u{feff}').as_bytes());
     let header = reader.headers().map_err(|e| bad_csv(file, &e))?.clone();
     let place = |name: &str| header.iter().position(|column| column == name);
     for needed in NEEDED {

@@ -116,11 +116,7 @@ impl StudyEngine {
         rows_name: Option<String>,
     ) -> Result<JsValue, JsValue> {
         let rows = rows.zip(rows_name);
-        self.recognise(
-            Box::new(blob::BlobReader::new(blob, progress)?),
-            name,
-            rows,
-        )
+        self.recognise(Box::new(blob::BlobReader::new(blob, progress)?), name, rows)
     }
 
     /// The same of a file that is in memory already.
