@@ -302,6 +302,7 @@ fn the_published_figures_have_their_names() {
     let wanted = [
         "token_violations",
         "request_violations",
+        "avg_decode_step_ms",
         "avg_tbt_ms",
         "p95_tbt_ms",
         "p99_tbt_ms",

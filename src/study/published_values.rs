@@ -1,11 +1,12 @@
-//! What the three studies of TravisLeeTS/llm-scheduler-sim printed, as data: `published.csv`, one
-//! figure a line.
+//! What the versions of TravisLeeTS/llm-scheduler-sim printed, as data: `published.csv`, one figure a
+//! line. Figures that were printed with all digits stand there with six decimals.
 //!
 //! | `study` | source |
 //! |---|---|
 //! | `stress-v2` | `results_v2.csv` (run of 30 November 2025) |
 //! | `two-step` | `STRESS_TEST_REPORT.md` and the CSV files of 29 November; offered loads follow from tokens and arrival rates in those files |
 //! | `three-step` | `comprehensive_stress_results_optimized_step*.csv` of 24 November |
+//! | a preset's name | the result files of that version (docs/MODEL.md, "The versions of the published program") |
 //! | `head-400` | the same program run on the first 400 rows alone, arrival times divided by 2,000 or 20,000 |
 //!
 //! Cells that a study left empty or that failed are not in the table. Neither is the two-step
