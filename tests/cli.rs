@@ -122,7 +122,7 @@ fn two_scenarios_are_compared_on_the_same_seeds() {
     let same = run(&["compare", &fifo, &fifo, "--replications", "3"]);
     let table = done(&same);
     assert!(
-        table.contains("Seeds 42 to 44, the same in both"),
+        table.contains("Seeds 42 to 44, the same in both\nThe same requests in both"),
         "{table}"
     );
     assert!(table.contains("no difference shown"), "{table}");
@@ -150,6 +150,81 @@ fn two_scenarios_are_compared_on_the_same_seeds() {
     );
     // What only one of the two has cannot be compared.
     assert!(!rows.contains("continuous."), "{rows}");
+
+    // Figures of other requests are not called figures of the same.
+    assert_eq!(
+        found["requests"],
+        json!({ "same": true, "differ": [] }),
+        "{found}"
+    );
+    let served_with = |name: &str, workload: Value, engine: Value| {
+        file(
+            name,
+            json!({ "workload": workload, "engine": { "continuous": engine } }),
+        )
+    };
+    let all = served_with("all.json", busy.clone(), json!({}));
+    for (other, words) in [
+        (
+            served_with("scale.json", json!({ "time_scale": 80 }), json!({})),
+            vec![
+                "arrive at other times",
+                "workload.time_scale is 40.0 in A and 80.0 in B",
+            ],
+        ),
+        (
+            served_with(
+                "limit.json",
+                json!({ "time_scale": 40, "limit": 100 }),
+                json!({}),
+            ),
+            vec!["other rows", "workload.limit is null in A and 100 in B"],
+        ),
+        (
+            served_with(
+                "window.json",
+                json!({ "time_scale": 40, "window_start_s": 100.0 }),
+                json!({}),
+            ),
+            vec![
+                "other rows",
+                "workload.window_start_s is null in A and 100.0 in B",
+            ],
+        ),
+        (
+            served_with(
+                "impatient.json",
+                busy.clone(),
+                json!({ "max_sequences": 1, "admission": { "timeout_s": 0.5 } }),
+            ),
+            vec!["times are of the answered ones alone"],
+        ),
+        (
+            served_with(
+                "warm.json",
+                busy.clone(),
+                json!({ "warmup": { "share": 0.5 } }),
+            ),
+            vec!["as warm-up, those of B"],
+        ),
+    ] {
+        let text = run(&["compare", &all, &other, "--replications", "2"]);
+        let text = done(&text);
+        assert!(text.contains("Not the same requests in both"), "{text}");
+        assert!(!text.contains("The same requests"), "{text}");
+        for word in words {
+            assert!(text.contains(word), "{word}: {text}");
+        }
+        let found = parsed(&run(&[
+            "compare",
+            &all,
+            &other,
+            "--replications",
+            "2",
+            "--json",
+        ]));
+        assert_eq!(found["requests"]["same"], false);
+    }
 
     let other = file(
         "d.json",

@@ -390,6 +390,11 @@ impl Span {
         }
     }
 
+    /// `None` of a part that takes no time, such as one of requests that arrive at one moment.
+    fn rate(&self, amount: f64) -> Option<f64> {
+        (self.seconds > 0.0).then(|| amount / self.seconds)
+    }
+
     fn per_step(&self, amount: f64) -> f64 {
         amount / self.steps.max(1.0)
     }
@@ -441,22 +446,16 @@ fn named(
         ("honest.sla.request", share(request)),
         ("honest.sla.ttft", share(ttft).filter(|_| sla_ttft)),
         ("honest.sla.joint", share(joint)),
-        (
-            "honest.goodput_requests_per_s",
-            Some(span.per_s(joint as f64)),
-        ),
+        ("honest.goodput_requests_per_s", span.rate(joint as f64)),
         (
             "honest.served_requests_per_s",
-            Some(span.per_s(counts.requests as f64)),
+            span.rate(counts.requests as f64),
         ),
         (
             "honest.output_tokens_per_s",
-            Some(span.per_s(counts.output_tokens as f64)),
+            span.rate(counts.output_tokens as f64),
         ),
-        (
-            "honest.utilization.mean",
-            Some(span.per_s(span.busy_s) / replicas),
-        ),
+        ("honest.utilization.mean", span.rate(span.busy_s / replicas)),
         (
             "continuous.tbt_within_sla",
             (gaps.count > 0).then(|| gaps.within as f64 / gaps.count as f64),
@@ -466,7 +465,7 @@ fn named(
             "continuous.mean_prompt_tokens",
             Some(span.per_step(span.prefilled - span.proposed)),
         ),
-        ("continuous.kv.mean_tokens", Some(span.per_s(span.token_s))),
+        ("continuous.kv.mean_tokens", span.rate(span.token_s)),
     ] {
         figures.push((name.to_owned(), value));
     }
@@ -560,7 +559,12 @@ fn figures(trace: &Trace, record: &Record) -> (Honest, Continuous) {
     let mut intervals = Vec::new();
     for (i, (name, value)) in whole.iter().enumerate() {
         let of_parts: Vec<Option<f64>> = parts.iter().map(|part| part[i].1).collect();
-        intervals.extend(statistics::interval(name, *value, &of_parts));
+        intervals.extend(statistics::interval(
+            name,
+            *value,
+            &of_parts,
+            counts.offered,
+        ));
     }
     let mut warnings =
         statistics::warnings(&latency, counts.requests, totals.backlog_at_last_arrival);

@@ -232,6 +232,7 @@ struct Tally {
     requests: u64,
     met_token: u64,
     met_request: u64,
+    met_ttft: u64,
     met_joint: u64,
     good_tokens: u64,
     peak_tokens: u64,
@@ -314,7 +315,9 @@ impl Block {
         let n = self.size;
         let sla = ledger.sla;
         let base = ledger.latency.base_s();
+        let first_sla_s = sla.ttft_s.unwrap_or(f64::INFINITY);
         let (mut late, mut token, mut joint, mut good_late) = (0u32, 0u32, 0u32, 0u32);
+        let mut in_first_token = 0u32;
         let mut good_tokens = 0u64;
         // Slices of one length, so that the bounds are checked once and not at every access.
         let arrival = &mut self.arrival[..n];
@@ -333,10 +336,12 @@ impl Block {
             let in_time = whole <= sla.request_s;
             let good = output[i] > 0;
             let in_token = good & ((output[i] == 1) | (tpot[i] <= sla.token_ms));
+            let in_first = good & (first[i] <= first_sla_s);
             late += u32::from(!in_time);
             good_late += u32::from(good & !in_time);
             token += u32::from(in_token);
-            joint += u32::from(in_token & in_time);
+            in_first_token += u32::from(in_first);
+            joint += u32::from(in_token & in_time & in_first);
             good_tokens += (u64::from(prompt[i]) + u64::from(output[i])) * u64::from(good);
         }
         if sla.published_token_rule == TokenRule::EndToEnd {
@@ -367,6 +372,7 @@ impl Block {
         tally.requests += self.good as u64;
         tally.met_token += u64::from(token);
         tally.met_request += self.good as u64 - u64::from(good_late);
+        tally.met_ttft += u64::from(in_first_token);
         tally.met_joint += u64::from(joint);
     }
 
@@ -514,7 +520,7 @@ fn honest(ledger: Ledger<'_>, tally: &Tally, totals: Totals, in_system_s: f64) -
             token: share(tally.met_token),
             request: share(tally.met_request),
             joint: share(tally.met_joint),
-            ttft: None,
+            ttft: ledger.sla.ttft_s.and_then(|_| share(tally.met_ttft)),
         },
         makespan_s,
         goodput_requests_per_s: tally.met_joint as f64 / makespan_s,

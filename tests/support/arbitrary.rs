@@ -310,11 +310,12 @@ fn sla() -> impl Strategy<Value = Sla> {
             TokenRule::DecodeStep,
             TokenRule::EndToEnd,
         ]),
+        prop::option::of(select(vec![0.01, 0.1, 1.0, 10.0, 100.0])),
     )
-        .prop_map(|(token_ms, request_s, published_token_rule)| Sla {
+        .prop_map(|(token_ms, request_s, published_token_rule, ttft_s)| Sla {
             token_ms,
             request_s,
-            ttft_s: None,
+            ttft_s,
             published_token_rule,
         })
 }

@@ -396,7 +396,7 @@ function full({ summary }) {
 
 export const TABLE = {
   title: "The runs, figure by figure",
-  note: "Below a figure stands its 95 % interval, by batch means of the run's twenty parts; a figure without one is exact of this run. A dash: not modelled in this run.",
+  note: "Below a figure stands its 95 % interval, by batch means of the run's twenty parts; a figure without one has too little data for it, or counts the whole run. A dash: not modelled in this run.",
   metric: "Metric",
   to: " to ",
 };
