@@ -90,8 +90,9 @@ pub enum LatencyCommand {
     Table { csv: PathBuf },
     /// Fit the linear step to measured steps and to results of serving benchmarks.
     ///
-    /// A file is CSV (as for `table`), or the JSON that vllm bench serve, guidellm or aiperf leave. Several files
-    /// are fitted together: a sweep over the load, with two lengths of prompts or outputs at least.
+    /// A file is CSV (as for `table`), or the JSON that vllm bench serve, SGLang's bench_serving, guidellm or aiperf
+    /// leave, one result or one a line. Several files are fitted together: a sweep over the load, with two lengths of
+    /// prompts or outputs at least.
     Fit {
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,

@@ -68,6 +68,7 @@ struct Residual<'a> {
     /// Of the fit, in proportion to what was measured.
     error: f64,
     held_out: bool,
+    note: Option<&'a str>,
 }
 
 fn fit(
@@ -110,6 +111,7 @@ fn fit(
                 fitted_ms: fitted * 1e3,
                 error: fitted / p.seconds - 1.0,
                 held_out: p.held_out,
+                note: m.note.as_deref(),
             }
         })
         .collect();
@@ -135,8 +137,9 @@ fn fit(
     files::print(|output| output.write_all(text.as_bytes()))
 }
 
-/// Most points that are printed one by one.
+/// Most points, and most notes, that are printed one by one.
 const MOST_PRINTED: usize = 40;
+const MOST_NOTES: usize = 5;
 
 fn words(fit: &Fit, rows: &[Residual]) -> String {
     let model = &fit.model;
@@ -217,6 +220,20 @@ fn words(fit: &Fit, rows: &[Residual]) -> String {
         ]);
     }
     let _ = writeln!(text, "{table}");
+    let notes: Vec<String> = rows
+        .iter()
+        .filter_map(|row| Some(format!("{}, {}: {}", row.file, row.what, row.note?)))
+        .collect();
+    for note in notes.iter().take(MOST_NOTES) {
+        let _ = writeln!(text, "note: {note}");
+    }
+    if notes.len() > MOST_NOTES {
+        let _ = writeln!(
+            text,
+            "note: the same holds for {} more points; --json and --residuals name them",
+            notes.len() - MOST_NOTES
+        );
+    }
     text
 }
 
