@@ -376,6 +376,8 @@ proptest! {
     fn one_bin_is_no_bins(trace in arbitrary::trace(1..=200), mut scenario in scenario()) {
         scenario.scheduler.bins.count = 1;
         scenario.scheduler.bins.boundaries = Boundaries::EqualMassPredictions;
+        // Without bins there is no cap.
+        scenario.scheduler.bins.batch_caps = false;
         scenario.scheduler.policy = Policy::MultiBinDynamic;
         let binned = run(&trace, &scenario);
         scenario.scheduler.policy = Policy::Dynamic;

@@ -777,7 +777,7 @@ fn wrong_tables_are_refused_by_line_and_column() {
     let good = line(50, "dynamic,1,1", "batches", "7");
     for (bad, words) in [
         (
-            good.replace("stress-v2", "v3"),
+            good.replace("stress-v2", "v9"),
             &["row 2", "preset", "two-step"][..],
         ),
         (
