@@ -344,10 +344,7 @@ fn the_published_figures_have_their_names() {
     assert_eq!(keys_in_order(done(&output), "published"), wanted);
     // The numbers are those of the library, to the bit.
     let mut scenario = Preset::StressV2.scenario();
-    scenario.trace = batchscope::scenario::Source::File {
-        name: path(&head).to_owned(),
-        format: None,
-    };
+    scenario.trace = batchscope::scenario::Source::file(path(&head));
     let outcome = batchscope::simulate(&support::burstgpt_head().unwrap(), &scenario).unwrap();
     assert_eq!(
         parsed(&output),
@@ -873,10 +870,7 @@ fn a_generated_trace_reads_back() {
     // Replayed from the file or from the seed: the same batches.
     let by_file = parsed(&run(&["run", "--trace", path(&file), "--digest"]));
     let scenario = Scenario {
-        trace: batchscope::scenario::Source::File {
-            name: path(&file).to_owned(),
-            format: None,
-        },
+        trace: batchscope::scenario::Source::file(path(&file)),
         ..Scenario::default()
     };
     let outcome = batchscope::simulate(&made, &scenario).unwrap();
@@ -1159,6 +1153,85 @@ fn a_flag_without_effect_is_refused_and_a_file_may_carry_its_setting() {
         unused.to_string().as_bytes(),
     );
     assert_eq!(parsed(&shown)["scheduler"]["bins"]["count"], 3);
+}
+
+#[test]
+fn a_file_is_read_as_flags_and_scenario_say() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("t.jsonl");
+    // A second turn finds the three full blocks of the first.
+    let rows = "{\"timestamp\":0.5,\"input_length\":61,\"output_length\":9,\"hash_ids\":[0,1,2,3]}\n\
+                {\"timestamp\":30.5,\"input_length\":91,\"output_length\":9,\"hash_ids\":[0,1,2,4,5,6]}\n";
+    std::fs::write(&file, rows).unwrap();
+    let name = path(&file);
+    refused(
+        &run(&["trace", "stats", name]),
+        3,
+        "bad-cell",
+        &["row 1", "0.5", "--time-unit"],
+    );
+    refused(
+        &run(&["trace", "stats", name, "--time-unit", "s"]),
+        3,
+        "bad-row",
+        &["row 1", "61 tokens", "--hash-tokens"],
+    );
+    let stats = parsed(&run(&[
+        "trace",
+        "stats",
+        name,
+        "--time-unit",
+        "s",
+        "--hash-tokens",
+        "16",
+        "--json",
+    ]));
+    assert_eq!(stats["stats"]["span_s"], 30.0);
+    assert_eq!(stats["stats"]["prefix_hit_ratio"], 0.3);
+    let flags = [
+        "run",
+        "--trace",
+        name,
+        "--time-unit",
+        "s",
+        "--hash-tokens",
+        "16",
+        "--rule",
+        "vllm",
+        "--reuse",
+        "hashes",
+        "--gpus",
+        "1",
+        "--json",
+    ];
+    let by_flags = parsed(&run(&flags));
+    assert_eq!(by_flags["continuous"]["prefix"]["found_tokens"], 48);
+    let scenario = json!({
+        "trace": {"file": {"name": name, "time_unit": "s", "hash_tokens": 16}},
+        "engine": {"continuous": {"kv": {"prefix": {"reuse": "hashes"}}}},
+        "fleet": {"gpus": 1},
+    });
+    let by_scenario = parsed(&run_with_input(
+        &["run", "-", "--json"],
+        scenario.to_string().as_bytes(),
+    ));
+    assert_eq!(by_scenario, by_flags);
+    // Generic rows do not say how many tokens a hash stands for.
+    let args = [
+        "run", "--trace", name, "--format", "jsonl", "--rule", "vllm", "--reuse", "hashes",
+    ];
+    refused(
+        &run(&args),
+        2,
+        "contradiction",
+        &["kv.prefix.reuse", "--hash-tokens"],
+    );
+    refused(
+        &run(&["run", "--trace", name, "--hash-tokens", "0"]),
+        2,
+        "bad-field",
+        &["trace.file.hash_tokens", "from 1 to"],
+    );
 }
 
 #[test]

@@ -104,19 +104,7 @@ pub fn resolve(args: &ScenarioArgs) -> Result<(Scenario, Option<PathBuf>), Error
     if let Some(preset) = args.preset {
         preset.0.apply(&mut s);
     }
-    if let Some(path) = &args.trace {
-        s.trace = Source::File {
-            name: path.display().to_string(),
-            format: args.format.map(|f| f.0),
-        };
-    } else if let (Some(asked), Source::File { format, .. }) = (args.format, &mut s.trace) {
-        *format = Some(asked.0);
-    } else if args.format.is_some() {
-        return Err(Error::Contradiction {
-            what: "--format".to_owned(),
-            why: "the scenario's trace is generated, not read; name a file with --trace".to_owned(),
-        });
-    }
+    source(args, &mut s)?;
     if let Some(limit) = args.limit {
         s.workload.limit = Some(limit);
     }
@@ -153,6 +141,36 @@ pub fn resolve(args: &ScenarioArgs) -> Result<(Scenario, Option<PathBuf>), Error
         Source::Synthetic(_) => None,
     };
     Ok((s, file))
+}
+
+/// The trace file and how to read it. A file of the command line is read as the command line says, and one of
+/// the scenario as both say.
+fn source(args: &ScenarioArgs, s: &mut Scenario) -> Result<(), Error> {
+    if let Some(path) = &args.trace {
+        s.trace = Source::file(path.display().to_string());
+    }
+    let asked = args.reading.reading();
+    match (&mut s.trace, args.reading.given()) {
+        (
+            Source::File {
+                format,
+                time_unit,
+                hash_tokens,
+                ..
+            },
+            _,
+        ) => {
+            *format = asked.format.or(*format);
+            *time_unit = asked.time_unit.or(*time_unit);
+            *hash_tokens = asked.hash_tokens.or(*hash_tokens);
+            Ok(())
+        }
+        (Source::Synthetic(_), Some(flag)) => Err(Error::Contradiction {
+            what: flag.to_owned(),
+            why: "the scenario's trace is generated, not read; name a file with --trace".to_owned(),
+        }),
+        (Source::Synthetic(_), None) => Ok(()),
+    }
 }
 
 /// Continuous batching, where a flag asks for it.
@@ -345,8 +363,10 @@ fn set<T>(field: &mut T, value: Option<T>) {
 /// The rows of the scenario's trace.
 pub fn load(scenario: &Scenario, file: Option<&Path>) -> Result<Trace, Error> {
     match (&scenario.trace, file) {
-        (Source::File { format, .. }, Some(path)) => files::read_trace(path, *format),
-        (Source::File { name, format }, None) => files::read_trace(Path::new(name), *format),
+        (Source::File { .. }, Some(path)) => files::read_trace(path, &scenario.trace.reading()),
+        (Source::File { name, .. }, None) => {
+            files::read_trace(Path::new(name), &scenario.trace.reading())
+        }
         (Source::Synthetic(synthetic), _) => synthetic.generate(scenario.seed),
     }
 }

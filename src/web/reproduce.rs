@@ -164,10 +164,7 @@ impl StudyEngine {
         })?;
         let file = FileReport::of(&trace, name.to_owned(), bytes, sha256);
         let values = published_values::built_in().map_err(|e| failure(&e))?;
-        let source = Source::File {
-            name: file.name.clone(),
-            format: None,
-        };
+        let source = Source::file(file.name.clone());
         let plan = plan(values, file.rows, &source);
         let limits = plan.rows.iter().map(|row| row.scenario.workload.limit);
         let recognised = plain(&RecognisedFile {

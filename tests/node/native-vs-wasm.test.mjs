@@ -105,7 +105,7 @@ for (const [name, preset] of Object.entries(PRESETS)) {
   test(`native and wasm agree: the real trace, preset ${name}`, { skip: existsSync(REAL_TRACE) ? false : `${REAL_TRACE} is absent` }, () => {
     const made = structuredClone(preset);
     made.workload.time_scale = 2000;
-    made.trace = { file: { name: REAL_TRACE, format: null } };
+    made.trace = { file: { name: REAL_TRACE, format: null, time_unit: null, hash_tokens: null } };
     assert.deepEqual(wasm(made, REAL_TRACE), native(made, REAL_TRACE));
   });
 }

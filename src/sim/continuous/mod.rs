@@ -526,6 +526,14 @@ fn shared_units(trace: &Trace, server: &Server) -> Result<u32, Error> {
                 "kv.prefix.reuse",
                 format!("{} has no prefix hashes; set it to off or own", trace.name),
             ),
+            Some(prefix) if prefix.tokens_per_block == 0 => contradiction(
+                "kv.prefix.reuse",
+                format!(
+                    "{} has hash_ids and does not say how many tokens each stands for; name it with \
+                     --hash-tokens (trace.file.hash_tokens)",
+                    trace.name
+                ),
+            ),
             Some(prefix)
                 if !prefix
                     .tokens_per_block
