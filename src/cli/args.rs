@@ -322,7 +322,7 @@ pub struct RunArgs {
     #[arg(long, conflicts_with = "json")]
     pub digest: bool,
     /// Print the complete resolved scenario and stop.
-    #[arg(long, conflicts_with_all = ["json", "digest"])]
+    #[arg(long, conflicts_with_all = ["json", "digest", "requests_csv", "batches_csv", "chrome_trace"])]
     pub print_scenario: bool,
     /// Write a row per request.
     #[arg(long, value_name = "FILE")]
