@@ -156,10 +156,7 @@ fn the_head_in_the_table_is_the_golden_file() {
 
 #[test]
 fn a_plan_keeps_what_the_file_is_long_enough_for() {
-    let source = Source::File {
-        name: "a.csv".to_owned(),
-        format: None,
-    };
+    let source = Source::file("a.csv");
     let all = built_in().unwrap();
     let figures = |rows: u64| -> (u64, u64) {
         let plan = plan(all.clone(), rows, &source);

@@ -84,6 +84,8 @@ fn examples() -> Vec<Scenario> {
             trace: Source::File {
                 name: "a file.csv".to_owned(),
                 format: Some(batchscope::trace::Format::Burstgpt),
+                time_unit: Some(batchscope::trace::TimeUnit::Us),
+                hash_tokens: Some(16),
             },
             ..Scenario::default()
         },

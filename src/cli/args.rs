@@ -17,7 +17,7 @@ use crate::sched::continuous::{Order, Rule};
 use crate::sched::{Boundaries, Policy};
 use crate::study::capacity::Which;
 use crate::study::execution::MAX_REPLICATIONS;
-use crate::trace::{Failed, Format, predict};
+use crate::trace::{Failed, Format, Reading, TimeUnit, predict};
 
 #[derive(Parser)]
 #[command(
@@ -165,6 +165,41 @@ pub enum TraceCommand {
     Generate(GenerateArgs),
 }
 
+/// How to read a trace file.
+#[derive(clap::Args)]
+pub struct ReadingArgs {
+    /// Format of the trace file; default: recognised from its content.
+    #[arg(long, value_name = "F")]
+    pub format: Option<FormatArg>,
+    /// Unit of its arrival times; default: the format's, or that of the column's name.
+    #[arg(long, value_name = "UNIT")]
+    pub time_unit: Option<TimeUnitArg>,
+    /// Tokens that each of a prompt's hash_ids stands for; default: the format's, or what the rows say.
+    #[arg(long, value_name = "N", value_parser = setting::<u32>(|s| s.trace = NO_TOKENS))]
+    pub hash_tokens: Option<u32>,
+}
+
+impl ReadingArgs {
+    pub fn reading(&self) -> Reading {
+        Reading {
+            format: self.format.map(|f| f.0),
+            time_unit: self.time_unit.map(|u| u.0),
+            hash_tokens: self.hash_tokens,
+        }
+    }
+
+    /// The first flag that is given.
+    pub fn given(&self) -> Option<&'static str> {
+        [
+            ("--format", self.format.is_some()),
+            ("--time-unit", self.time_unit.is_some()),
+            ("--hash-tokens", self.hash_tokens.is_some()),
+        ]
+        .into_iter()
+        .find_map(|(flag, given)| given.then_some(flag))
+    }
+}
+
 /// A scenario of file, preset and flags.
 #[derive(clap::Args)]
 pub struct ScenarioArgs {
@@ -173,9 +208,8 @@ pub struct ScenarioArgs {
     /// Trace file, plain or gzip ("-" for standard input); default: the scenario's own source.
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
-    /// Format of the trace file; default: recognised from its content.
-    #[arg(long, value_name = "F")]
-    pub format: Option<FormatArg>,
+    #[command(flatten)]
+    pub reading: ReadingArgs,
     /// Only the first N rows.
     #[arg(long, value_name = "N", value_parser = setting::<u32>(|s| s.workload.limit = Some(0)))]
     pub limit: Option<u32>,
@@ -289,7 +323,7 @@ pub struct RunArgs {
     #[arg(long, conflicts_with = "json")]
     pub digest: bool,
     /// Print the complete resolved scenario and stop.
-    #[arg(long, conflicts_with_all = ["json", "digest"])]
+    #[arg(long, conflicts_with_all = ["json", "digest", "requests_csv", "batches_csv", "chrome_trace"])]
     pub print_scenario: bool,
     /// Write a row per request.
     #[arg(long, value_name = "FILE")]
@@ -306,8 +340,8 @@ pub struct RunArgs {
 pub struct StatsArgs {
     /// Trace file, plain or gzip ("-" for standard input).
     pub file: PathBuf,
-    #[arg(long, value_name = "F")]
-    pub format: Option<FormatArg>,
+    #[command(flatten)]
+    pub reading: ReadingArgs,
     #[arg(long)]
     pub json: bool,
 }
@@ -491,6 +525,12 @@ pub fn card(name: &str) -> Result<Card, String> {
 /// Most threads of any command.
 const MAX_JOBS: usize = 1024;
 
+const NO_TOKENS: Source = Source::File {
+    name: String::new(),
+    format: None,
+    time_unit: None,
+    hash_tokens: Some(0),
+};
 const NOBODY: ClosedLoop = ClosedLoop {
     users: 0,
     ..NO_REQUESTS
@@ -621,9 +661,16 @@ impl ValueEnum for PresetArg {
 choice!(FormatArg, Format, [
     Format::Burstgpt => "burstgpt", "BurstGPT releases 1 to 3";
     Format::Azure => "azure", "Azure LLM inference traces 2023 and 2024";
+    Format::Bailian => "bailian", "Qwen-Bailian's JSON lines";
     Format::Mooncake => "mooncake", "Mooncake's JSON lines";
     Format::Csv => "csv", "CSV with named columns";
     Format::Jsonl => "jsonl", "JSON lines with named fields";
+]);
+choice!(TimeUnitArg, TimeUnit, [
+    TimeUnit::S => "s", "seconds";
+    TimeUnit::Ms => "ms", "milliseconds";
+    TimeUnit::Us => "us", "microseconds";
+    TimeUnit::Ns => "ns", "nanoseconds";
 ]);
 choice!(FailedArg, Failed, [
     Failed::Drop => "drop", "leave them out and count them";
@@ -707,6 +754,7 @@ mod tests {
             }
         }
         check(|a: &FormatArg| a.0);
+        check(|a: &TimeUnitArg| a.0);
         check(|a: &FailedArg| a.0);
         check(|a: &PolicyArg| a.0);
         check(|a: &WhichArg| a.0);

@@ -97,10 +97,7 @@ fn read(path: &Path, args: &CompareArgs) -> Result<Scenario, Error> {
     };
     let mut scenario = Scenario::from_json(&files::read_text(path)?, &name)?;
     if let Some(trace) = &args.trace {
-        scenario.trace = Source::File {
-            name: trace.display().to_string(),
-            format: None,
-        };
+        scenario.trace = Source::file(trace.display().to_string());
     }
     Ok(scenario)
 }

@@ -66,6 +66,8 @@ pub fn reproduce(args: ReproduceArgs) -> Result<(), Error> {
     let source = Source::File {
         name: file.name.clone(),
         format,
+        time_unit: None,
+        hash_tokens: None,
     };
     let plan = plan(values, file.rows, &source);
     let jobs = args.jobs.unwrap_or_else(pool::default_jobs);

@@ -33,7 +33,7 @@ pub(super) fn scenario(s: &Scenario) -> Result<(), Error> {
         ));
     }
     match &s.trace {
-        Source::File { .. } => {}
+        Source::File { .. } => s.trace.reading().check()?,
         Source::Synthetic(synthetic) => synthetic.check("trace.synthetic")?,
     }
     let w = &s.workload;

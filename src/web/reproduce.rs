@@ -191,10 +191,7 @@ impl StudyEngine {
             None => published_values::built_in(),
         };
         let values = values.map_err(|e| failure(&e))?;
-        let source = Source::File {
-            name: file.name.clone(),
-            format: None,
-        };
+        let source = Source::file(file.name.clone());
         let plan = plan(values, file.rows, &source);
         let limits = plan.rows.iter().map(|row| row.scenario.workload.limit);
         let recognised = plain(&RecognisedFile {

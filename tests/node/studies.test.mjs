@@ -205,7 +205,7 @@ test("a reader's trace takes the study's place, and its length lowers what asks 
   const said = engine.open(changed({ request_counts: [200, 400] }), 1, "own.csv", 300);
   assert.match(`${said}`, /300 rows/);
   assert.deepEqual(engine.pending().map(({ workload }) => workload.limit), [...Array(5).fill(200), ...Array(5).fill(300)]);
-  assert.deepEqual(engine.pending()[0]?.trace, { file: { name: "own.csv", format: null } });
+  assert.deepEqual(engine.pending()[0]?.trace, { file: { name: "own.csv", format: null, time_unit: null, hash_tokens: null } });
   engine.free();
 });
 

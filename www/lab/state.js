@@ -251,7 +251,7 @@ const WHOLE = new Set([
   `${SERVER}.warmup`,
 ]);
 /** Never in a link: decided by the version, or a name of a file that stays with its reader. */
-const NOT_IN_LINK = new Set(["version", "trace.file.name", "trace.file.format"]);
+const NOT_IN_LINK = new Set(["version", "trace.file.name", "trace.file.format", "trace.file.time_unit", "trace.file.hash_tokens"]);
 
 /** Every leaf by its path. @type {(settings: object, prefix?: string) => Map<string, unknown>} */
 function leaves(settings, prefix = "") {

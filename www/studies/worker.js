@@ -63,7 +63,7 @@ function runner(module) {
 
   /** @type {(scenario: Scenario, file: TraceFile | null) => Engine} */
   const engineFor = (scenario, file) => {
-    const key = JSON.stringify(file === null ? [scenario.trace, scenario.seed] : ["file", file.id]);
+    const key = JSON.stringify(file === null ? [scenario.trace, scenario.seed] : ["file", file.id, scenario.trace]);
     let engine = engines.get(key);
     if (engine === undefined) {
       for (const [oldest, old] of engines) {
@@ -73,7 +73,7 @@ function runner(module) {
       }
       engine = new Engine();
       if (file === null) engine.generate(scenario);
-      else engine.loadBlob(file.blob, file.name);
+      else engine.loadBlob(file.blob, file.name, scenario);
     }
     engines.delete(key);
     engines.set(key, engine);
@@ -335,7 +335,7 @@ function rowsOf(file, progress) {
   if (known?.id !== file.id) {
     const engine = new Engine();
     try {
-      known = { id: file.id, rows: engine.loadBlob(file.blob, file.name, progress).requests };
+      known = { id: file.id, rows: engine.loadBlob(file.blob, file.name, null, progress).requests };
     } finally {
       engine.free();
     }

@@ -144,6 +144,13 @@ pub enum Order {
     Priority,
 }
 
+impl Order {
+    /// Whether the order looks at the classes of requests; without any it is that of arrival.
+    pub fn has_classes(self) -> bool {
+        matches!(self, Order::Edf | Order::Priority)
+    }
+}
+
 /// A class of requests.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -127,6 +127,7 @@ impl Run {
         };
         let prepared = Prepared::new(trace, scenario)?;
         enough_for_bins(scenario, server, prepared.report.rows_replayed)?;
+        classes_are_there(trace, server)?;
         let unit = shared_units(trace, server)?;
         let blocks = blocks(scenario, server)?;
         let block_tokens = server.kv.block_tokens;
@@ -492,6 +493,32 @@ fn enough_for_bins(scenario: &Scenario, server: &Server, requests: u64) -> Resul
     Ok(())
 }
 
+/// Refuses a class that no request can be in, where the order looks at classes.
+fn classes_are_there(trace: &Trace, server: &Server) -> Result<(), Error> {
+    if !server.order.has_classes() {
+        return Ok(());
+    }
+    let names = trace.log_type.as_ref().map_or(&[][..], |l| &l.names);
+    let unknown = server
+        .classes
+        .iter()
+        .position(|class| !names.contains(&class.label));
+    let Some((i, class)) = unknown.and_then(|i| Some((i, server.classes.get(i)?))) else {
+        return Ok(());
+    };
+    let there = match names {
+        [] => "the trace has no log types".to_owned(),
+        _ => format!("its log types are {}", names.join(", ")),
+    };
+    Err(Error::Contradiction {
+        what: format!("engine.continuous.classes[{i}].label"),
+        why: format!(
+            "no request of {} is of the class \"{}\": {there}",
+            trace.name, class.label
+        ),
+    })
+}
+
 /// Tokens of a hash block, 0 where nothing is shared by hashes; refuses what the trace cannot give.
 fn shared_units(trace: &Trace, server: &Server) -> Result<u32, Error> {
     let contradiction = |what: &str, why: String| {
@@ -525,6 +552,14 @@ fn shared_units(trace: &Trace, server: &Server) -> Result<u32, Error> {
             None => contradiction(
                 "kv.prefix.reuse",
                 format!("{} has no prefix hashes; set it to off or own", trace.name),
+            ),
+            Some(prefix) if prefix.tokens_per_block == 0 => contradiction(
+                "kv.prefix.reuse",
+                format!(
+                    "{} has hash_ids and does not say how many tokens each stands for; name it with \
+                     --hash-tokens (trace.file.hash_tokens)",
+                    trace.name
+                ),
             ),
             Some(prefix)
                 if !prefix
