@@ -362,7 +362,7 @@ fn hash_units_of_any_size_by_hand() {
     // Two prompts of 25 tokens that share their first tokens, the second after the first is done: how many of its
     // tokens are found, by hash unit, block and shared units.
     for (unit, block, shared, found) in [
-        (4, 4, 6, 24),
+        (4, 4, 6, 24u32),
         (4, 4, 3, 12),
         // Smaller: two hashes a block, of three shared the third is half a block.
         (4, 8, 3, 8),
@@ -391,11 +391,7 @@ fn hash_units_of_any_size_by_hand() {
             s.kv.prefix.reuse = Reuse::Hashes;
         });
         let totals = simulate(&trace, &scenario).unwrap().served.unwrap().1;
-        assert_eq!(
-            totals.found_tokens,
-            u64::from(found),
-            "{unit} {block} {shared}"
-        );
+        assert_eq!(totals.found_tokens, u64::from(found), "{unit} {block} {shared}");
     }
     // A second turn of 20 tokens that begins with a prompt of 8 and an answer of 9: 16 tokens are in whole blocks of
     // the cache (the last token of an answer never is), and are found where the trace says that it is a next turn.

@@ -169,19 +169,41 @@ fn against_run(
         by_profile.preemptions
     );
     perturbations(text, &measured.perturbed(&with)?);
-    if prompts.is_some() {
-        *text += "\n### Without the hashes of the prompts\n\n\
-                  Prompts of this run share text, and vLLM keeps a block of shared text once: with the hashes of \
-                  every whole prompt block (prompt_blocks.jsonl) the simulation does the same. Without them each \
-                  prompt takes blocks of its own. The cache is full for most of the run, so a few blocks decide who \
-                  joins a step earlier and who is preempted: that was the cause of the error of 9 % that earlier \
-                  versions of this page showed for the P95 of TTFT.\n\n";
-        table(text, &measured.against(&without, 1.0)?);
+    if let Some(prefix) = &measured.trace.prefix {
+        let blind = measured.against(&without, 1.0)?;
+        let worst = blind
+            .rows
+            .iter()
+            .max_by(|a, b| a.error().abs().total_cmp(&b.error().abs()));
+        let distinct = prefix.blocks.iter().max().map_or(0, |most| most + 1);
+        let _ = writeln!(
+            text,
+            "\n### Without the hashes of the prompts\n\nPrompts of this run share text: of their {} whole blocks of {} \
+             tokens {distinct} are distinct, and vLLM keeps a shared block once. The simulation above does the same, by \
+             the hashes of all prompt blocks (prompt_blocks.jsonl). Without them each prompt takes blocks of its own. \
+             Where the cache is full, a few blocks decide who joins a step earlier and who is preempted: {}.\n",
+            prefix.blocks.len(),
+            prefix.tokens_per_block,
+            worst.map_or(String::new(), |row| format!(
+                "this alone is the cause of the {:+.1} % in {} {} that follow, and that earlier versions of this page \
+                 showed as the simulator's own",
+                row.error() * 100.0,
+                row.metric,
+                row.statistic
+            ))
+        );
+        table(text, &blind);
         perturbations(text, &measured.perturbed(&without)?);
     }
     if !with_async(&with) {
-        *text += "\n### With asynchronous scheduling\n\nThe same with `async_scheduling`, which vLLM turns on by \
-                  default since 0.19; the run's log does not say whether it was on.\n\n";
+        let _ = writeln!(
+            text,
+            "\n### With asynchronous scheduling\n\nThe same with `async_scheduling`. vLLM turns it on by default since \
+             0.19; run_meta.json{} does not say whether it was on.\n",
+            meta.vllm_version
+                .as_ref()
+                .map_or(String::new(), |version| format!(" (vLLM {version})"))
+        );
         let mut ahead = with.clone();
         if let Engine::Continuous(server) = &mut ahead.engine {
             server.async_scheduling = true;
