@@ -82,6 +82,12 @@ pub enum LatencyCommand {
         /// layer, sequences, time_us.
         #[arg(long, value_name = "CSV")]
         per_sequence: PathBuf,
+        /// Decoding sequences with unequal contexts: n, pc, t_mean_us, t_max_us, t_skew_us.
+        #[arg(long, value_name = "CSV")]
+        skew: Option<PathBuf>,
+        /// Batch sizes that CUDA graphs are captured for: a step that only decodes is padded to the next.
+        #[arg(long, value_name = "N,N", value_delimiter = ',')]
+        captured: Vec<u32>,
         /// Layers of the model.
         #[arg(long, value_name = "N", value_parser = count(1, 1024))]
         layers: u32,
@@ -137,8 +143,8 @@ pub struct CompareArgs {
 #[derive(Parser)]
 pub struct ValidateArgs {
     /// Folder with the log of a vLLM run and the kernel profiles of its GPU: run_requests.jsonl,
-    /// run_meta.json, run_timeseries.csv, profile_attention.csv, profile_dense.csv and
-    /// profile_per_sequence.csv.
+    /// run_meta.json, profile_attention.csv, profile_dense.csv and profile_per_sequence.csv; besides, where they
+    /// are there, run_timeseries.csv, prompt_blocks.jsonl (block hashes of the prompts) and profile_skew.csv.
     #[arg(long, value_name = "DIR")]
     pub run: Option<PathBuf>,
     /// Measurements of Splitwise (perf_model.csv): how far a fit to three quarters of them is off on the rest.

@@ -19,8 +19,17 @@ pub fn latency(command: LatencyCommand) -> Result<(), Error> {
             attention,
             dense,
             per_sequence,
+            skew,
+            captured,
             layers,
-        } => read_profile(layers, &attention, &dense, &per_sequence)?,
+        } => read_profile(
+            layers,
+            &attention,
+            &dense,
+            &per_sequence,
+            skew.as_deref(),
+            &captured,
+        )?,
         LatencyCommand::Table { csv } => {
             StepLatency::Table(StepTable::read(open(&csv)?, &csv.display().to_string())?)
         }
@@ -34,19 +43,29 @@ pub fn latency(command: LatencyCommand) -> Result<(), Error> {
     files::print_json(&latency)
 }
 
-/// Kernel profiles of three files.
+/// Kernel profiles of three files, one of unequal contexts where there is one, and captured batch sizes.
 pub fn read_profile(
     layers: u32,
     attention: &Path,
     dense: &Path,
     per_sequence: &Path,
+    skew: Option<&Path>,
+    captured: &[u32],
 ) -> Result<StepLatency, Error> {
-    let profile = profile::read(
+    let mut profile = profile::read(
         layers,
         (open(attention)?, &attention.display().to_string()),
         (open(dense)?, &dense.display().to_string()),
         (open(per_sequence)?, &per_sequence.display().to_string()),
     )?;
+    if let Some(path) = skew {
+        profile.skew = Some(profile::read_skew(
+            open(path)?,
+            &path.display().to_string(),
+        )?);
+    }
+    profile.captured = captured.to_vec();
+    profile.check("latency.profile")?;
     Ok(StepLatency::Profile(Box::new(profile)))
 }
 

@@ -35,6 +35,8 @@ pub enum Head {
 pub struct Waiting {
     preempted: Vec<Preempted>,
     bins: Vec<Queue>,
+    /// Requests that arrived and that the scheduler has not seen, in order of arrival: bin and key.
+    unseen: VecDeque<(u8, Keyed)>,
     /// Requests that wait, both kinds.
     count: u32,
     /// Requests that ever arrived.
@@ -89,6 +91,7 @@ impl Waiting {
         Waiting {
             preempted: Vec::new(),
             bins: vec![queue; bins.max(1)],
+            unseen: VecDeque::new(),
             count: 0,
             arrivals: 0,
         }
@@ -99,24 +102,57 @@ impl Waiting {
         self.count
     }
 
-    /// A request arrived. `key` counts only where an order by keys was asked for.
-    pub fn push(&mut self, row: u32, bin: u8, key: f64, arrival_s: f64) {
-        let queue = &mut self.bins[usize::from(bin)];
+    /// A request arrived; it joins the queue when [`Waiting::see`] is called. `key` counts only where an order by
+    /// keys was asked for.
+    pub fn push_unseen(&mut self, row: u32, bin: u8, key: f64, arrival_s: f64) {
         let request = Keyed {
             key,
             arrival_s,
             number: self.arrivals,
             row,
         };
+        self.unseen.push_back((bin, request));
+        self.arrivals += 1;
+        self.count += 1;
+    }
+
+    /// Whether there are requests that are not in the queue yet.
+    pub fn has_unseen(&self) -> bool {
+        !self.unseen.is_empty()
+    }
+
+    /// Those that arrived until `until_s` join the queue.
+    pub fn see(&mut self, until_s: f64) {
+        while let Some(&(bin, request)) = self.unseen.front()
+            && request.arrival_s <= until_s
+        {
+            self.unseen.pop_front();
+            self.enqueue(bin, request);
+        }
+    }
+
+    /// A request arrived. `key` counts only where an order by keys was asked for.
+    pub fn push(&mut self, row: u32, bin: u8, key: f64, arrival_s: f64) {
+        let request = Keyed {
+            key,
+            arrival_s,
+            number: self.arrivals,
+            row,
+        };
+        self.arrivals += 1;
+        self.count += 1;
+        self.enqueue(bin, request);
+    }
+
+    fn enqueue(&mut self, bin: u8, request: Keyed) {
+        let queue = &mut self.bins[usize::from(bin)];
         queue.arrived.push_back(Keyed {
-            key: arrival_s,
+            key: request.arrival_s,
             ..request
         });
         if let Some(keyed) = &mut queue.keyed {
             keyed.push(request);
         }
-        self.arrivals += 1;
-        self.count += 1;
     }
 
     /// A request was preempted: it comes before all others.

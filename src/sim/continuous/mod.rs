@@ -23,6 +23,7 @@ use crate::sched::continuous::kv::{Capacity, Pool, Reuse};
 use crate::sched::continuous::router::Router;
 use crate::sched::continuous::waiting::Waiting;
 use crate::sched::continuous::{Order, Server};
+use crate::trace::NO_SESSION;
 use crate::{Error, Scenario, Trace};
 use fleet::{Ends, Routing};
 use replica::{Desk, Replica, Rows, Rules};
@@ -41,6 +42,7 @@ pub struct Run {
     bins: BinTable,
     prediction: Option<Prediction>,
     predicted: Vec<u32>,
+    next_turn: Vec<u32>,
     first_row: usize,
     origin_s: f64,
     time_scale: f64,
@@ -158,10 +160,14 @@ impl Run {
                 .map_or(0, |most| *most as usize + 1),
             _ => 0,
         };
+        let next_turn = match (&trace.session, server.kv.prefix.reuse) {
+            (Some(sessions), Reuse::Hashes) => next_turns(&sessions[prepared.rows.clone()]),
+            _ => Vec::new(),
+        };
         let sessions = match (&trace.session, server.kv.prefix.reuse) {
             (Some(sessions), Reuse::Sessions) => sessions
                 .iter()
-                .filter(|session| **session != crate::trace::NO_SESSION)
+                .filter(|session| **session != NO_SESSION)
                 .max()
                 .map_or(0, |most| *most as usize + 1),
             _ => 0,
@@ -172,7 +178,7 @@ impl Run {
             return Err(Error::Contradiction {
                 what: "fleet.gpus".to_owned(),
                 why: format!(
-                    "{} replicas with a prefix cache over {} hash blocks and sessions each are {known} entries, and \
+                    "{} replicas with a prefix cache over {} hash units and sessions each are {known} entries, and \
                      {MOST_KNOWN} are the most; use fewer replicas, or set kv.prefix.reuse to own",
                     scenario.replicas(),
                     units + sessions
@@ -184,13 +190,7 @@ impl Run {
         let queues = if server.bins { prepared.bins.len() } else { 1 };
         let replicas = (0..count)
             .map(|number| {
-                let pool = Pool::new(
-                    blocks,
-                    &server.kv.prefix,
-                    units,
-                    rules.unit_blocks,
-                    sessions,
-                );
+                let pool = Pool::new(blocks, &server.kv.prefix, units, sessions);
                 let waiting = Waiting::new(queues, server.order != Order::Fcfs);
                 Replica::new(number, &rules, waiting, pool)
             })
@@ -210,6 +210,7 @@ impl Run {
             bins: prepared.bins,
             prediction: prepared.prediction,
             predicted: prepared.predicted,
+            next_turn,
             first_row: prepared.rows.start,
             origin_s: prepared.origin_s,
             time_scale: prepared.time_scale,
@@ -273,6 +274,7 @@ impl Run {
                 .as_ref()
                 .map_or(&[][..], |sessions| &sessions[window]),
             prefix: trace.prefix.as_ref(),
+            next_turn: &self.next_turn,
             first: self.first_row,
         };
         let mut desk = Desk {
@@ -519,7 +521,21 @@ fn classes_are_there(trace: &Trace, server: &Server) -> Result<(), Error> {
     })
 }
 
-/// Tokens of a hash block, 0 where nothing is shared by hashes; refuses what the trace cannot give.
+/// By row of the window, the row of the next request of its session; [`NO_SESSION`] where there is none.
+fn next_turns(sessions: &[u32]) -> Vec<u32> {
+    let most = sessions.iter().filter(|s| **s != NO_SESSION).max();
+    let mut next_of = vec![NO_SESSION; most.map_or(0, |most| *most as usize + 1)];
+    let mut next_turn = vec![NO_SESSION; sessions.len()];
+    for (row, &session) in sessions.iter().enumerate().rev() {
+        if session != NO_SESSION {
+            // A window has fewer than 2^32 rows.
+            next_turn[row] = std::mem::replace(&mut next_of[session as usize], row as u32);
+        }
+    }
+    next_turn
+}
+
+/// Tokens of a hash unit, 0 where nothing is shared by hashes; refuses what the trace cannot give.
 fn shared_units(trace: &Trace, server: &Server) -> Result<u32, Error> {
     let contradiction = |what: &str, why: String| {
         Err(Error::Contradiction {
@@ -561,36 +577,25 @@ fn shared_units(trace: &Trace, server: &Server) -> Result<u32, Error> {
                     trace.name
                 ),
             ),
-            Some(prefix)
-                if !prefix
-                    .tokens_per_block
-                    .is_multiple_of(server.kv.block_tokens) =>
-            {
-                contradiction(
-                    "kv.block_tokens",
-                    format!(
-                        "the trace's hash blocks of {} tokens are no multiple of {} tokens",
-                        prefix.tokens_per_block, server.kv.block_tokens
-                    ),
-                )
-            }
             Some(prefix) => Ok(prefix.tokens_per_block),
         },
     }
 }
 
-/// Blocks of a replica; `None` without a limit.
+/// Blocks of a replica that requests can use; `None` without a limit.
 fn blocks(scenario: &Scenario, server: &Server) -> Result<Option<u64>, Error> {
     let memory = &scenario.memory;
+    let null = u64::from(server.kv.null_block);
     match server.kv.capacity {
         Capacity::Unlimited => Ok(None),
-        Capacity::Blocks(blocks) => Ok(Some(u64::from(blocks))),
+        // `validate` leaves at least one.
+        Capacity::Blocks(blocks) => Ok(Some(u64::from(blocks) - null)),
         Capacity::Memory => {
             let gpus = f64::from(server.tensor_parallel);
             let free_gb = gpus * (memory.capacity_gb - memory.margin_gb) - memory.model_gb;
             let block_gb = memory.kv_gb_per_token * f64::from(server.kv.block_tokens);
             let blocks = libm::floor(free_gb / block_gb);
-            if blocks < 1.0 {
+            if blocks < 1.0 + null as f64 {
                 return Err(Error::BadField {
                     field: "memory.capacity_gb".to_owned(),
                     value: memory.capacity_gb.to_string(),
@@ -601,7 +606,7 @@ fn blocks(scenario: &Scenario, server: &Server) -> Result<Option<u64>, Error> {
                     ),
                 });
             }
-            Ok(Some(blocks as u64))
+            Ok(Some(blocks as u64 - null))
         }
     }
 }
@@ -638,10 +643,14 @@ fn turn_away_too_long(
             };
             Err(Error::BadField {
                 field: field.to_owned(),
-                value: format!("a cache of {blocks} blocks of {block} tokens"),
+                value: format!(
+                    "a cache of {} blocks of {block} tokens",
+                    blocks + u64::from(server.kv.null_block)
+                ),
                 allowed: format!(
-                    "at least {need} blocks, which request {} of {} needs ({} prompt and {} output \
+                    "at least {} blocks, which request {} of {} needs ({} prompt and {} output \
                      tokens); or set engine.continuous.admission.reject_too_long",
+                    need + u64::from(server.kv.null_block),
                     row + 1,
                     trace.name,
                     trace.prompt[row],
