@@ -372,7 +372,7 @@ pub struct CapacityArgs {
     /// Share of the requests that must meet the SLA.
     #[arg(long, value_name = "SHARE", default_value_t = 0.95, value_parser = share)]
     pub attainment: f64,
-    /// Which SLA: time per output token, latency, or both.
+    /// Which SLA: time per output token, latency, or all that are set.
     #[arg(long, value_name = "SLA", default_value = "joint")]
     pub of: WhichArg,
     /// The fewest GPUs for --rate, instead of the highest rate for --gpus.
