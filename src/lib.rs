@@ -11,6 +11,7 @@
 //! | [`quantiles`] | exact order statistics of a stream, without sorting it |
 //! | [`trace`] | requests in: the columnar [`Trace`], a reader per format, generators, predictors |
 //! | [`least_squares`] | Levenberg-Marquardt in three parameters, linear models in any number, Student's t |
+//! | [`interval`] | 95 % intervals that stay inside the range of their figure |
 //! | [`latency`] | how long work takes: the published linear model, the step of a real server, tables, kernel profiles, rooflines, fits |
 //! | [`sched`] | who runs next and with whom: policies, bins, memory bound, SLA controller; queues, paged cache and routers of continuous batching |
 //! | [`scenario`] | the complete description of one run, its defaults, validation and presets |
@@ -35,6 +36,7 @@
 pub mod error;
 #[cfg(feature = "gpu")]
 pub mod gpu;
+pub mod interval;
 mod json;
 pub mod latency;
 pub mod least_squares;

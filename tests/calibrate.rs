@@ -4,9 +4,11 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use batchscope::Error;
-use batchscope::gpu::{Cancel, Device, Options, Progress, adapters, calibrate};
+use batchscope::gpu::decoder::{Decoder, Row, SLOTS};
+use batchscope::gpu::{Cancel, Device, Options, Progress, adapters, calibrate, serve};
 use batchscope::latency::architecture::{Architecture, Precision};
-use batchscope::latency::calibration::Calibration;
+use batchscope::latency::calibration::{Calibration, ManyColumns};
+use batchscope::sched::joining::Load;
 
 /// The fastest adapter of those that play a GPU; `None`, with a message, where there is no driver.
 fn device() -> Option<Rc<Device>> {
@@ -119,6 +121,69 @@ fn leaves_a_calibration_that_can_be_read_back() {
 
     let json = found.to_json().unwrap();
     assert_eq!(Calibration::from_json(&json, "memory").unwrap(), found);
+}
+
+/// The kernels of a step of so many sequences, each with a prompt token, and their workgroups.
+fn kernels(decoder: &mut Decoder, sequences: u32) -> Vec<(String, [u32; 3])> {
+    let row = |slot| Row {
+        slot,
+        position: 0,
+        token: Some(slot),
+        sample: true,
+    };
+    for slot in 0..sequences {
+        assert!(decoder.reserve(slot, 1));
+    }
+    let rows: Vec<Row> = (0..sequences).map(row).collect();
+    decoder.dispatches(&rows).unwrap()
+}
+
+#[test]
+fn a_new_device_runs_the_kernels_that_were_timed() {
+    let Some(calibrated) = device() else { return };
+    let options = options();
+    let found = pollster::block_on(calibrate::calibrate(
+        &calibrated,
+        &options,
+        &Cancel::new(),
+        &mut |_| {},
+    ))
+    .unwrap();
+    // The device keeps the kernels that it was calibrated with.
+    let config = calibrate::config(&options);
+    let mut timed = pollster::block_on(Decoder::new(calibrated, config)).unwrap();
+    let loads = [Load {
+        users: SLOTS,
+        ..Load::default()
+    }];
+    // Through the file, on a device that was opened for it.
+    let serving = |file: &str| {
+        let calibration = Calibration::from_json(file, "cal.json").unwrap();
+        let decoder = serve::decoder(device().unwrap(), &calibration, "cal.json", &loads);
+        pollster::block_on(decoder).unwrap()
+    };
+    let mut new = serving(&found.to_json().unwrap());
+    let sizes = [1, 2, 4, 8, 9, 16, 17, 32, 33, SLOTS];
+    for sequences in sizes {
+        let names = kernels(&mut timed, sequences);
+        assert!(names.len() > 10, "{names:?}");
+        assert_eq!(kernels(&mut new, sequences), names, "{sequences} sequences");
+    }
+    // It is the file that decides: with the other kernel named, the other one runs, at that size alone.
+    for (size, most) in [16, 32, SLOTS].into_iter().enumerate() {
+        let mut other = found.clone();
+        let choice = &mut other.many_columns.as_mut().unwrap()[size];
+        *choice = match choice {
+            ManyColumns::Tiles => ManyColumns::Eights,
+            ManyColumns::Eights => ManyColumns::Tiles,
+        };
+        let mut other = serving(&other.to_json().unwrap());
+        for sequences in sizes {
+            let same = kernels(&mut other, sequences) == kernels(&mut timed, sequences);
+            let of_that_size = sequences > most / 2 && sequences <= most;
+            assert_eq!(same, !of_that_size, "{sequences} sequences, {most} columns");
+        }
+    }
 }
 
 #[test]

@@ -75,12 +75,12 @@ fn what_is_written_is_read_again() {
 
 #[test]
 fn another_version_or_kind_is_refused_in_words() {
-    let error = with("/version", Some(json!(2))).unwrap_err();
+    let error = with("/version", Some(json!(3))).unwrap_err();
     assert_eq!(error.code(), "bad-calibration");
     assert_eq!(
         error.to_string(),
-        "cal.json, field version: it is 2, written by batchscope 0.1.0, and this program reads 1, the \
-         only version so far; measure again with this program, or read it with that one"
+        "cal.json, field version: it is 3, written by batchscope 0.1.0, and this program reads 1 to 2; \
+         measure again with this program, or read it with that one"
     );
     // Whatever else a later version may hold.
     let text = r#"{"kind": "batchscope-calibration", "version": 7, "program": "x", "news": [1]}"#;
@@ -92,6 +92,44 @@ fn another_version_or_kind_is_refused_in_words() {
     ] {
         let error = Calibration::from_json(text, "cal.json").unwrap_err();
         assert!(error.to_string().contains(words), "{error}");
+    }
+}
+
+#[test]
+fn version_1_predicts_but_names_no_kernels() {
+    let text = calibration().to_json().unwrap();
+    let mut document: Value = serde_json::from_str(&text).unwrap();
+    document["version"] = json!(1);
+    document.as_object_mut().unwrap().remove("many_columns");
+    let first = Calibration::from_json(&document.to_string(), "old.json").unwrap();
+    assert_eq!(first.fit, calibration().fit);
+    // It stays what it is when it is written again: a program of its time reads it.
+    let again: Value = serde_json::from_str(&first.to_json().unwrap()).unwrap();
+    assert_eq!(again, document);
+    let error = first.kernels("old.json").unwrap_err();
+    assert_eq!(error.code(), "bad-calibration");
+    let sentence = error.to_string();
+    assert!(
+        sentence.starts_with(
+            "old.json, field many_columns: it is missing, as in every file of version 1"
+        ),
+        "{sentence}"
+    );
+    // From version 2 on it is there, with three kernels that are known.
+    assert_eq!(
+        calibration().kernels("cal.json").ok(),
+        calibration().many_columns
+    );
+    for (value, words) in [
+        (None, "field many_columns: it is missing"),
+        (Some(json!(["tiles", "eights"])), "field many_columns"),
+        (
+            Some(json!(["tiles", "eights", "nines"])),
+            "field many_columns[2]",
+        ),
+    ] {
+        let error = with("/many_columns", value).unwrap_err().to_string();
+        assert!(error.contains(words), "{words}: {error}");
     }
 }
 

@@ -122,7 +122,7 @@ fn two_scenarios_are_compared_on_the_same_seeds() {
     let same = run(&["compare", &fifo, &fifo, "--replications", "3"]);
     let table = done(&same);
     assert!(
-        table.contains("Seeds 42 to 44, the same in both"),
+        table.contains("Seeds 42 to 44, the same in both\nThe same requests in both"),
         "{table}"
     );
     assert!(table.contains("no difference shown"), "{table}");
@@ -150,6 +150,81 @@ fn two_scenarios_are_compared_on_the_same_seeds() {
     );
     // What only one of the two has cannot be compared.
     assert!(!rows.contains("continuous."), "{rows}");
+
+    // Figures of other requests are not called figures of the same.
+    assert_eq!(
+        found["requests"],
+        json!({ "same": true, "differ": [] }),
+        "{found}"
+    );
+    let served_with = |name: &str, workload: Value, engine: Value| {
+        file(
+            name,
+            json!({ "workload": workload, "engine": { "continuous": engine } }),
+        )
+    };
+    let all = served_with("all.json", busy.clone(), json!({}));
+    for (other, words) in [
+        (
+            served_with("scale.json", json!({ "time_scale": 80 }), json!({})),
+            vec![
+                "arrive at other times",
+                "workload.time_scale is 40.0 in A and 80.0 in B",
+            ],
+        ),
+        (
+            served_with(
+                "limit.json",
+                json!({ "time_scale": 40, "limit": 100 }),
+                json!({}),
+            ),
+            vec!["other rows", "workload.limit is null in A and 100 in B"],
+        ),
+        (
+            served_with(
+                "window.json",
+                json!({ "time_scale": 40, "window_start_s": 100.0 }),
+                json!({}),
+            ),
+            vec![
+                "other rows",
+                "workload.window_start_s is null in A and 100.0 in B",
+            ],
+        ),
+        (
+            served_with(
+                "impatient.json",
+                busy.clone(),
+                json!({ "max_sequences": 1, "admission": { "timeout_s": 0.5 } }),
+            ),
+            vec!["times are of the answered ones alone"],
+        ),
+        (
+            served_with(
+                "warm.json",
+                busy.clone(),
+                json!({ "warmup": { "share": 0.5 } }),
+            ),
+            vec!["as warm-up, those of B"],
+        ),
+    ] {
+        let text = run(&["compare", &all, &other, "--replications", "2"]);
+        let text = done(&text);
+        assert!(text.contains("Not the same requests in both"), "{text}");
+        assert!(!text.contains("The same requests"), "{text}");
+        for word in words {
+            assert!(text.contains(word), "{word}: {text}");
+        }
+        let found = parsed(&run(&[
+            "compare",
+            &all,
+            &other,
+            "--replications",
+            "2",
+            "--json",
+        ]));
+        assert_eq!(found["requests"]["same"], false);
+    }
 
     let other = file(
         "d.json",
@@ -302,6 +377,7 @@ fn the_published_figures_have_their_names() {
     let wanted = [
         "token_violations",
         "request_violations",
+        "avg_decode_step_ms",
         "avg_tbt_ms",
         "p95_tbt_ms",
         "p99_tbt_ms",
@@ -344,10 +420,7 @@ fn the_published_figures_have_their_names() {
     assert_eq!(keys_in_order(done(&output), "published"), wanted);
     // The numbers are those of the library, to the bit.
     let mut scenario = Preset::StressV2.scenario();
-    scenario.trace = batchscope::scenario::Source::File {
-        name: path(&head).to_owned(),
-        format: None,
-    };
+    scenario.trace = batchscope::scenario::Source::file(path(&head));
     let outcome = batchscope::simulate(&support::burstgpt_head().unwrap(), &scenario).unwrap();
     assert_eq!(
         parsed(&output),
@@ -873,10 +946,7 @@ fn a_generated_trace_reads_back() {
     // Replayed from the file or from the seed: the same batches.
     let by_file = parsed(&run(&["run", "--trace", path(&file), "--digest"]));
     let scenario = Scenario {
-        trace: batchscope::scenario::Source::File {
-            name: path(&file).to_owned(),
-            format: None,
-        },
+        trace: batchscope::scenario::Source::file(path(&file)),
         ..Scenario::default()
     };
     let outcome = batchscope::simulate(&made, &scenario).unwrap();
@@ -1115,6 +1185,17 @@ fn a_flag_without_effect_is_refused_and_a_file_may_carry_its_setting() {
         ("--scheduler multi-bin --max-batch 4", "--max-batch"),
         ("--scheduler dynamic --batch 4", "--batch"),
         ("--scheduler multi-bin-dynamic --batch 4", "--batch"),
+        ("--rule vllm --bins 4", "--bins"),
+        ("--rule vllm --order sjf --bins 4", "--bins"),
+        ("--rule closed --bins 4", "--bins"),
+        ("--rule vllm --router least-work --bins 4", "--bins"),
+        (
+            "--rule vllm --order sjf --boundaries equal-width",
+            "--boundaries",
+        ),
+        ("--rule vllm --order sjf --bin-error 0.1", "--bin-error"),
+        ("--rule vllm --predictor oracle", "--predictor"),
+        ("--rule vllm --sigma 0.5", "--sigma"),
     ] {
         let args: Vec<&str> = ["run", "--print-scenario"]
             .into_iter()
@@ -1143,6 +1224,10 @@ fn a_flag_without_effect_is_refused_and_a_file_may_carry_its_setting() {
         "--scheduler multi-bin --batch 4 --bins 2",
         "--scheduler dynamic --max-batch 4",
         "--predictor published --sigma 0.5",
+        "--rule vllm --order sjf --sigma 0.5",
+        "--rule vllm --share-bins --bins 4 --bin-error 0.1",
+        "--rule vllm --router bin-affinity --bins 4",
+        "--rule vllm --share-bins --boundaries exponential-optimal --batch 4",
     ] {
         let args: Vec<&str> = ["run", "--print-scenario"]
             .into_iter()
@@ -1159,6 +1244,199 @@ fn a_flag_without_effect_is_refused_and_a_file_may_carry_its_setting() {
         unused.to_string().as_bytes(),
     );
     assert_eq!(parsed(&shown)["scheduler"]["bins"]["count"], 3);
+}
+
+#[test]
+fn a_refusal_gives_the_true_reason() {
+    let refusal = |args: &str, what: &str, words: &[&str]| {
+        let args: Vec<&str> = args.split(' ').collect();
+        let words: Vec<&str> = [what].into_iter().chain(words.iter().copied()).collect();
+        let output = run(&args);
+        refused(&output, 2, "contradiction", &words);
+        let message = text(&output.stderr);
+        assert!(!message.contains("multi-bin-dynamic"), "{message}");
+    };
+    refusal(
+        "run --rule vllm --order sjf --bins 4",
+        "--bins: ",
+        &["--share-bins"],
+    );
+    refusal(
+        "run --rule vllm --predictor oracle",
+        "--predictor: ",
+        &["does not look at predictions"],
+    );
+    for order in ["priority", "edf"] {
+        let words = ["no effect", "without classes", "engine.continuous.classes"];
+        refusal(
+            &format!("run --rule vllm --order {order}"),
+            "--order: ",
+            &words,
+        );
+        let scenario = json!({"engine": {"continuous": {"order": order}}}).to_string();
+        let output = run_with_input(&["run", "-"], scenario.as_bytes());
+        refused(
+            &output,
+            2,
+            "contradiction",
+            &["engine.continuous.order", "without classes"],
+        );
+    }
+    refusal(
+        "run --rule vllm --gpus 1 --router random",
+        "--router: ",
+        &["one replica"],
+    );
+    refusal(
+        "run --rule vllm --batches-csv b.csv",
+        "--batches-csv: ",
+        &["no closed batches"],
+    );
+    refusal(
+        "run --chrome-trace c.json",
+        "--chrome-trace: ",
+        &["continuous batching"],
+    );
+    refusal(
+        "run --time-unit ms",
+        "--time-unit: ",
+        &["generated, not read"],
+    );
+    refusal(
+        "run --hash-tokens 16",
+        "--hash-tokens: ",
+        &["generated, not read"],
+    );
+    refusal(
+        "study two-step --format csv",
+        "--format: ",
+        &["generated, not read"],
+    );
+    for flag in ["--requests-csv", "--batches-csv", "--chrome-trace"] {
+        let output = run(&["run", "--print-scenario", flag, "x"]);
+        refused(&output, 2, "bad-argument", &["--print-scenario", flag]);
+    }
+}
+
+#[test]
+fn classes_are_labels_of_the_trace() {
+    let with = |order: &str, label: &str| {
+        let scenario = json!({
+            "trace": {"synthetic": {"requests": 300}},
+            "engine": {"continuous": {"order": order, "classes": [
+                {"label": "API log", "level": 1}, {"label": label, "level": -1},
+            ]}},
+        });
+        run_with_input(&["run", "-", "--json"], scenario.to_string().as_bytes())
+    };
+    parsed(&with("priority", "Conversation log"));
+    // An order that does not look at classes has no use for their labels.
+    parsed(&with("fcfs", "conversation"));
+    for order in ["priority", "edf"] {
+        refused(
+            &with(order, "conversation"),
+            2,
+            "contradiction",
+            &[
+                "classes[1].label",
+                "\"conversation\"",
+                "Conversation log, API log",
+            ],
+        );
+    }
+    let (_folder, trace) = folder();
+    let scenario = json!({"engine": {"continuous": {
+        "order": "edf", "classes": [{"label": "a", "level": 0, "deadline_s": 1}],
+    }}});
+    let output = run_with_input(
+        &["run", "-", "--trace", path(&trace)],
+        scenario.to_string().as_bytes(),
+    );
+    refused(
+        &output,
+        2,
+        "contradiction",
+        &["classes[0].label", "no log types"],
+    );
+}
+
+#[test]
+fn a_file_is_read_as_flags_and_scenario_say() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("t.jsonl");
+    // A second turn finds the three full blocks of the first.
+    let rows = "{\"timestamp\":0.5,\"input_length\":61,\"output_length\":9,\"hash_ids\":[0,1,2,3]}\n\
+                {\"timestamp\":30.5,\"input_length\":91,\"output_length\":9,\"hash_ids\":[0,1,2,4,5,6]}\n";
+    std::fs::write(&file, rows).unwrap();
+    let name = path(&file);
+    refused(
+        &run(&["trace", "stats", name]),
+        3,
+        "bad-cell",
+        &["row 1", "0.5", "--time-unit"],
+    );
+    refused(
+        &run(&["trace", "stats", name, "--time-unit", "s"]),
+        3,
+        "bad-row",
+        &["row 1", "61 tokens", "--hash-tokens"],
+    );
+    let stats = parsed(&run(&[
+        "trace",
+        "stats",
+        name,
+        "--time-unit",
+        "s",
+        "--hash-tokens",
+        "16",
+        "--json",
+    ]));
+    assert_eq!(stats["stats"]["span_s"], 30.0);
+    assert_eq!(stats["stats"]["prefix_hit_ratio"], 0.3);
+    let flags = [
+        "run",
+        "--trace",
+        name,
+        "--time-unit",
+        "s",
+        "--hash-tokens",
+        "16",
+        "--rule",
+        "vllm",
+        "--reuse",
+        "hashes",
+        "--gpus",
+        "1",
+        "--json",
+    ];
+    let by_flags = parsed(&run(&flags));
+    assert_eq!(by_flags["continuous"]["prefix"]["found_tokens"], 48);
+    let scenario = json!({
+        "trace": {"file": {"name": name, "time_unit": "s", "hash_tokens": 16}},
+        "engine": {"continuous": {"kv": {"prefix": {"reuse": "hashes"}}}},
+        "fleet": {"gpus": 1},
+    });
+    let by_scenario = parsed(&run_with_input(
+        &["run", "-", "--json"],
+        scenario.to_string().as_bytes(),
+    ));
+    assert_eq!(by_scenario, by_flags);
+    // Generic rows do not say how many tokens a hash stands for.
+    let args = [
+        "run", "--trace", name, "--format", "jsonl", "--rule", "vllm", "--reuse", "hashes",
+    ];
+    refused(
+        &run(&args),
+        2,
+        "contradiction",
+        &["kv.prefix.reuse", "--hash-tokens"],
+    );
+    refused(
+        &run(&["run", "--trace", name, "--hash-tokens", "0"]),
+        2,
+        "bad-field",
+        &["trace.file.hash_tokens", "from 1 to"],
+    );
 }
 
 #[test]

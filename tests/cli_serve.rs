@@ -7,7 +7,8 @@ use std::process::{Command, Output, Stdio};
 
 use batchscope::latency::architecture::{Architecture, Precision};
 use batchscope::latency::calibration::{
-    Adapter, Bandwidth, Calibration, Estimate, Fit, KIND, Launch, Measured, VERSION, Warning,
+    Adapter, Bandwidth, Calibration, Estimate, Fit, KIND, Launch, ManyColumns, Measured, VERSION,
+    Warning,
 };
 use batchscope::latency::step::Step;
 use serde_json::Value;
@@ -36,6 +37,7 @@ fn calibration() -> Calibration {
             layers_resident: 4,
             quick: false,
         },
+        many_columns: Some([ManyColumns::Tiles; 3]),
         bandwidth: Bandwidth {
             read,
             ..Bandwidth::default()
@@ -252,6 +254,22 @@ fn a_device_is_measured_beside_the_prediction() {
         study.contains(&format!("{}, measured", adapter.name)),
         "{study}"
     );
+
+    // A file that does not say which kernels it timed, or that timed others than run here now.
+    let mut first_version = own.clone();
+    (first_version.version, first_version.many_columns) = (1, None);
+    let mut other_kernels = own;
+    other_kernels.adapter.shader_f16 = !adapter.shader_f16;
+    for (refused, words) in [
+        (first_version, "field many_columns: it is missing"),
+        (other_kernels, "field adapter: it timed kernels with"),
+    ] {
+        let output = with(&save(&folder, &refused), &[]);
+        assert_eq!(output.status.code(), Some(3), "{output:?}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains(words), "{words}: {said}");
+        assert!(said.contains("calibrate it again"), "{said}");
+    }
 
     // On another GPU than the calibration's, and said so.
     let output = with(&saved(&folder), &["--adapter", "0"]);

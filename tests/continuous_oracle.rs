@@ -6,8 +6,8 @@ mod step_oracle;
 
 use std::sync::Mutex;
 
-use batchscope::latency::StepLatency;
 use batchscope::latency::step::{Compute, Step};
+use batchscope::latency::{StepLatency, profile};
 use batchscope::scenario::{ClosedLoop, Engine};
 use batchscope::sched::Boundaries;
 use batchscope::sched::continuous::kv::{Capacity, Eviction, Kv, Preemption, PrefixCache, Reuse};
@@ -72,11 +72,26 @@ fn trace_of(rows: &[Row], unit: u32) -> Trace {
     for (i, row) in (0u32..).zip(rows) {
         at += row.pause_s;
         trace.arrival.push(at);
-        trace.prompt.push(row.prompt);
         trace.output.push(row.output);
         ids.push(row.label);
+        // A later turn begins with prompt and answer of the one before it.
+        let before = (row.family > 0 && row.session != NO_SESSION)
+            .then(|| sessions.iter().rposition(|s| *s == row.session))
+            .flatten();
         sessions.push(row.session);
-        for depth in 0..row.prompt.div_ceil(unit) {
+        let turn = before.map(|before| {
+            let said = trace.prompt[before] + trace.output[before];
+            (before, said + row.prompt % 20)
+        });
+        let turn = turn.filter(|&(_, prompt)| prompt <= 90);
+        let prompt = turn.map_or(row.prompt, |(_, prompt)| prompt);
+        let known = turn.map_or(Vec::new(), |(before, _)| {
+            let whole = trace.prompt[before] / unit;
+            prefix.of(before)[..whole as usize].to_vec()
+        });
+        trace.prompt.push(prompt);
+        prefix.blocks.extend(&known);
+        for depth in known.len() as u32..prompt.div_ceil(unit) {
             // Families share ids up to a depth; behind it every request has its own.
             let own = 1000 + i * 100 + depth;
             let shared = row.family * 50 + depth;
@@ -103,7 +118,7 @@ fn kv() -> impl Strategy<Value = Kv> {
             1 => Just(Capacity::Unlimited),
             1 => Just(Capacity::Memory),
         ],
-        prop_oneof![2 => Just(0.0), 1 => 0.0..0.3f64],
+        (prop_oneof![2 => Just(0.0), 1 => 0.0..0.3f64], any::<bool>()),
         prop_oneof![
             2 => Just(Preemption::Recompute),
             1 => (0.5..50.0f64).prop_map(|gb_per_s| Preemption::Swap { gb_per_s }),
@@ -118,10 +133,11 @@ fn kv() -> impl Strategy<Value = Kv> {
         prop_oneof![2 => Just(0.0), 1 => 1e-4..3e-3f64],
     )
         .prop_map(
-            |(block_tokens, capacity, watermark, preemption, reuse, eviction, eviction_s)| Kv {
+            |(block_tokens, capacity, spared, preemption, reuse, eviction, eviction_s)| Kv {
                 block_tokens,
                 capacity,
-                watermark,
+                watermark: spared.0,
+                null_block: spared.1,
                 preemption,
                 prefix: PrefixCache {
                     reuse,
@@ -132,7 +148,49 @@ fn kv() -> impl Strategy<Value = Kv> {
         )
 }
 
+/// Kernels of one layer in ms, with unequal contexts and captured sizes.
+fn kernels(share: f64) -> StepLatency {
+    let mut attention = "prefill_chunk,kv_prefill,n_decode,kv_decode,time_us\n".to_owned();
+    for n in [1, 2, 4, 8] {
+        for kv in [8, 32, 64, 100] {
+            // Longer contexts cost more than in proportion.
+            let us = 2000 + n * kv * 9 + n * (kv / 32) * (kv / 32) * 200;
+            attention += &format!("0,0,{n},{kv},{us}\n");
+            attention += &format!("16,0,{n},{kv},{}\n", us + 2064);
+        }
+    }
+    for q in [16, 64] {
+        for s in [0, 60] {
+            attention += &format!("{q},{s},0,0,{}\n", 2000 + q * (s + q / 2) / 2);
+        }
+    }
+    let mut dense = "layer,tokens,time_us\n".to_owned();
+    for name in ["qkv_proj", "o_proj", "gate_up_proj", "down_proj", "qk_norm"] {
+        dense += &format!("{name},1,1100\n{name},61,2330\n");
+    }
+    let heads = "layer,sequences,time_us\nlm_head,1,700\nlm_head,9,1511\n";
+    let skew = format!(
+        "n,pc,t_mean_us,t_max_us,t_skew_us\n2,0,100,200,{}\n8,0,100,200,{}\n4,16,100,200,150\n",
+        100.0 + 100.0 * share,
+        100.0 + 50.0 * share
+    );
+    let mut profile = profile::read(
+        1,
+        (attention.as_bytes(), "attention"),
+        (dense.as_bytes(), "dense"),
+        (heads.as_bytes(), "heads"),
+    )
+    .unwrap();
+    profile.skew = Some(profile::read_skew(skew.as_bytes(), "skew").unwrap());
+    profile.captured = vec![1, 2, 4, 7];
+    StepLatency::Profile(Box::new(profile))
+}
+
 fn latency() -> impl Strategy<Value = StepLatency> {
+    prop_oneof![4 => linear(), 1 => (0.0..1.2f64).prop_map(kernels)]
+}
+
+fn linear() -> impl Strategy<Value = StepLatency> {
     (
         0.003..0.05f64,
         0.0..2e-3f64,
@@ -177,7 +235,11 @@ fn server() -> impl Strategy<Value = Server> {
         any::<bool>(),
         prop_oneof![Just(0.0), 0.0..2.0f64],
         1..9u32,
-        0..60u32,
+        (
+            0..60u32,
+            prop_oneof![2 => Just(0u32), 1 => 1..30u32],
+            prop_oneof![2 => Just(false), 1 => Just(true)],
+        ),
     );
     let rest = (
         kv(),
@@ -232,7 +294,9 @@ fn server() -> impl Strategy<Value = Server> {
             bins,
             bin_patience_s,
             max_sequences,
-            max_batched_tokens: max_sequences * per_sequence + more,
+            max_batched_tokens: max_sequences * per_sequence + more.0,
+            long_prefill_token_threshold: more.1,
+            async_scheduling: more.2,
             kv,
             speculative,
             admission: Admission {
@@ -260,13 +324,18 @@ fn case() -> impl Strategy<Value = Case> {
         prop::collection::vec(row(), 1..40),
         server(),
         1..4u32,
-        1..4u32,
+        // Hash units of a multiple of a block's tokens, and of any number.
+        prop_oneof![
+            (1..4u32).prop_map(|blocks| (blocks, 0)),
+            (4..40u32).prop_map(|tokens| (0, tokens))
+        ],
         prop_oneof![2 => Just(Kind::Oracle), 1 => Just(Kind::Noisy)],
         prop_oneof![3 => Just(None), 1 => (1..6u32, 0.0..0.7f64).prop_map(Some)],
         any::<u32>(),
     )
         .prop_map(|(rows, mut server, replicas, unit, kind, users, seed)| {
-            let trace = trace_of(&rows, unit * server.kv.block_tokens);
+            let unit = unit.0 * server.kv.block_tokens + unit.1;
+            let trace = trace_of(&rows, unit);
             let mut scenario = Scenario {
                 seed,
                 ..Scenario::default()
@@ -285,7 +354,8 @@ fn case() -> impl Strategy<Value = Case> {
             scenario.memory.kv_gb_per_token = 0.0051;
             // A cache in which most requests fit, and not many of them.
             if let Capacity::Blocks(more) = server.kv.capacity {
-                let least = 100u32.div_ceil(server.kv.block_tokens);
+                let null = u32::from(server.kv.null_block);
+                let least = 100u32.div_ceil(server.kv.block_tokens) + null;
                 server.kv.capacity = Capacity::Blocks(least + more / server.kv.block_tokens);
             }
             let good = trace.output.iter().filter(|&&o| o > 0).count() as u32;
@@ -311,16 +381,16 @@ fn case() -> impl Strategy<Value = Case> {
 static SEEN: Mutex<Seen> = Mutex::new(Seen {
     cases: 0,
     near_ties: 0,
-    counts: [0; 12],
+    counts: [0; 16],
 });
 
 struct Seen {
     cases: u64,
     near_ties: u64,
-    counts: [u64; 12],
+    counts: [u64; 16],
 }
 
-const FEATURES: [&str; 12] = [
+const FEATURES: [&str; 16] = [
     "preempted",
     "computed again",
     "swapped",
@@ -333,6 +403,10 @@ const FEATURES: [&str; 12] = [
     "several replicas",
     "closed loops",
     "chunks of a prompt",
+    "put together ahead",
+    "prompts cut by the threshold",
+    "answers found by hash",
+    "unequal contexts",
 ];
 
 fn close(a: f64, b: f64) -> bool {
@@ -739,6 +813,13 @@ fn compare(case: &Case) -> Result<(), TestCaseError> {
         u64::from(scenario.replicas() > 1),
         u64::from(scenario.workload.closed_loop.is_some()),
         u64::from(longest > server.max_batched_tokens),
+        told.lingered,
+        u64::from(
+            server.rule != Rule::Orca
+                && (1..longest).contains(&server.long_prefill_token_threshold),
+        ),
+        told.answer_units,
+        told.skewed,
     ]) {
         *count += u64::from(is > 0);
     }

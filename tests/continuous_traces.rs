@@ -232,6 +232,195 @@ fn curves_and_levels_are_those_of_the_rows() {
     }
 }
 
+/// One replica whose steps last 1 s.
+fn by_seconds(change: impl FnOnce(&mut Server)) -> Scenario {
+    let mut server = Server {
+        latency: StepLatency::Linear(batchscope::latency::step::Step {
+            c0_s: 1.0,
+            c1_s_per_sequence: 0.0,
+            c2_s_per_context_token: 0.0,
+            c3_s_per_prefill_token: 0.0,
+            c4_s_per_prefill_pair: 0.0,
+            compute: None,
+        }),
+        ..Server::default()
+    };
+    server.kv.capacity = Capacity::Unlimited;
+    change(&mut server);
+    let mut scenario = Scenario::default();
+    scenario.fleet.gpus = 1;
+    scenario.engine = Engine::Continuous(Box::new(server));
+    scenario
+}
+
+fn requests(rows: &[(f64, u32, u32)]) -> Trace {
+    Trace {
+        name: "by hand".to_owned(),
+        arrival: rows.iter().map(|r| r.0).collect(),
+        prompt: rows.iter().map(|r| r.1).collect(),
+        output: rows.iter().map(|r| r.2).collect(),
+        ..Trace::default()
+    }
+}
+
+fn first_tokens(trace: &Trace, scenario: &Scenario) -> Vec<f64> {
+    let outcome = simulate(trace, scenario).unwrap();
+    outcome.served.unwrap().0.first_token_s
+}
+
+#[test]
+fn asynchronous_scheduling_by_hand() {
+    // The second arrives during the first step: it joins the second step, or the third.
+    let trace = requests(&[(0.0, 10, 5), (0.5, 10, 5)]);
+    assert_eq!(first_tokens(&trace, &by_seconds(|_| {})), [1.0, 2.0]);
+    let ahead = by_seconds(|s| s.async_scheduling = true);
+    assert_eq!(first_tokens(&trace, &ahead), [1.0, 3.0]);
+    // The first is done at 2 s: its place is free for the step that begins then, or one step later, while the
+    // second decodes.
+    let trace = requests(&[(0.0, 10, 2), (0.0, 10, 9), (0.0, 10, 1)]);
+    let places = |ahead| {
+        by_seconds(move |s| {
+            s.max_sequences = 2;
+            s.async_scheduling = ahead;
+        })
+    };
+    assert_eq!(first_tokens(&trace, &places(false)), [1.0, 1.0, 3.0]);
+    assert_eq!(first_tokens(&trace, &places(true)), [1.0, 1.0, 4.0]);
+    // Its blocks: 4 of 16 tokens, one for each prompt of 10 and two for the third of 30.
+    let blocks = |ahead| {
+        by_seconds(move |s| {
+            s.kv.capacity = Capacity::Blocks(3);
+            s.async_scheduling = ahead;
+        })
+    };
+    let trace = requests(&[(0.0, 10, 2), (0.0, 10, 5), (0.0, 30, 1)]);
+    assert_eq!(first_tokens(&trace, &blocks(false)), [1.0, 1.0, 3.0]);
+    assert_eq!(first_tokens(&trace, &blocks(true)), [1.0, 1.0, 4.0]);
+    // With nobody else at work no step is under way: the next begins at once.
+    let trace = requests(&[(0.0, 10, 2), (0.5, 10, 1)]);
+    let one = |ahead| {
+        by_seconds(move |s| {
+            s.max_sequences = 1;
+            s.async_scheduling = ahead;
+        })
+    };
+    assert_eq!(first_tokens(&trace, &one(false)), [1.0, 3.0]);
+    assert_eq!(first_tokens(&trace, &one(true)), [1.0, 3.0]);
+}
+
+#[test]
+fn the_null_block_and_the_watermark_by_hand() {
+    // Four blocks for two prompts of two: with a null block the second waits for the first, which is done at 3 s.
+    let trace = requests(&[(0.0, 30, 3), (0.0, 30, 3)]);
+    let four = |null_block| {
+        by_seconds(move |s| {
+            s.kv.capacity = Capacity::Blocks(4);
+            s.kv.null_block = null_block;
+        })
+    };
+    assert_eq!(first_tokens(&trace, &four(false)), [1.0, 1.0]);
+    assert_eq!(first_tokens(&trace, &four(true)), [1.0, 4.0]);
+    let alone = by_seconds(|s| {
+        s.kv.capacity = Capacity::Blocks(1);
+        s.kv.null_block = true;
+    });
+    assert!(
+        refused(&alone)
+            .contains("kv.capacity.blocks: 1 is not allowed; allowed is a whole number from 2")
+    );
+    // 0.4 of 4 blocks is 1: with 5 blocks of which 4 are taken, one stays free; 0.7 of 5 is 3.
+    let trace = requests(&[(0.0, 30, 3), (0.0, 30, 3)]);
+    let five = |watermark| {
+        by_seconds(move |s| {
+            s.kv.capacity = Capacity::Blocks(5);
+            s.kv.watermark = watermark;
+        })
+    };
+    assert_eq!(first_tokens(&trace, &five(0.39)), [1.0, 1.0]);
+    assert_eq!(first_tokens(&trace, &five(0.4)), [1.0, 4.0]);
+}
+
+#[test]
+fn a_long_prompt_leaves_room_by_hand() {
+    // 100 tokens a step, at most 40 of one prompt: the second, of 50, ends in the second step, the first in the
+    // third.
+    let trace = requests(&[(0.0, 120, 2), (0.0, 50, 2)]);
+    let capped = |most| {
+        by_seconds(move |s| {
+            s.max_sequences = 10;
+            s.max_batched_tokens = 100;
+            s.long_prefill_token_threshold = most;
+        })
+    };
+    assert_eq!(first_tokens(&trace, &capped(0)), [2.0, 2.0]);
+    assert_eq!(first_tokens(&trace, &capped(40)), [3.0, 2.0]);
+}
+
+#[test]
+fn hash_units_of_any_size_by_hand() {
+    use batchscope::trace::PrefixBlocks;
+    // Two prompts of 25 tokens that share their first tokens, the second after the first is done: how many of its
+    // tokens are found, by hash unit, block and shared units.
+    for (unit, block, shared, found) in [
+        (4, 4, 6, 24u32),
+        (4, 4, 3, 12),
+        // Smaller: two hashes a block, of three shared the third is half a block.
+        (4, 8, 3, 8),
+        (4, 8, 4, 16),
+        // Larger: a unit of 12 is two blocks of 6.
+        (12, 6, 1, 12),
+        (12, 6, 2, 24),
+        // Not dividing: 18 tokens are four blocks of 4 and a half; the fifth ends in no shared unit.
+        (6, 4, 3, 16),
+        (6, 4, 2, 12),
+        (10, 4, 1, 8),
+        (10, 4, 2, 20),
+    ] {
+        let mut trace = requests(&[(0.0, 25, 1), (5.0, 25, 1)]);
+        let whole = 25 / unit;
+        let mut blocks: Vec<u32> = (0..whole).collect();
+        blocks.extend((0..whole).map(|k| if k < shared { k } else { whole + k }));
+        trace.prefix = Some(PrefixBlocks {
+            tokens_per_block: unit,
+            offsets: vec![0, whole, 2 * whole],
+            blocks,
+        });
+        let scenario = by_seconds(|s| {
+            s.kv.block_tokens = block;
+            s.kv.capacity = Capacity::Blocks(40);
+            s.kv.prefix.reuse = Reuse::Hashes;
+        });
+        let totals = simulate(&trace, &scenario).unwrap().served.unwrap().1;
+        assert_eq!(
+            totals.found_tokens,
+            u64::from(found),
+            "{unit} {block} {shared}"
+        );
+    }
+    // A second turn of 20 tokens that begins with a prompt of 8 and an answer of 9: 16 tokens are in whole blocks of
+    // the cache (the last token of an answer never is), and are found where the trace says that it is a next turn.
+    let mut trace = requests(&[(0.0, 8, 9), (20.0, 20, 1)]);
+    trace.prefix = Some(PrefixBlocks {
+        tokens_per_block: 4,
+        offsets: vec![0, 2, 7],
+        blocks: vec![0, 1, 0, 1, 2, 3, 4],
+    });
+    let scenario = by_seconds(|s| {
+        s.kv.block_tokens = 4;
+        s.kv.prefix.reuse = Reuse::Hashes;
+    });
+    let found = |trace: &Trace| {
+        let served = simulate(trace, &scenario).unwrap().served.unwrap();
+        served.1.found_tokens
+    };
+    assert_eq!(found(&trace), 8);
+    trace.session = Some(vec![0, 0]);
+    assert_eq!(found(&trace), 16);
+    // A next prompt too short for the answer does not hold it.
+    trace.prompt[1] = 16;
+    assert_eq!(found(&trace), 8);
+}
+
 /// What is refused, by field.
 fn refused(scenario: &Scenario) -> String {
     let trace = Trace {

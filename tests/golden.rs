@@ -110,6 +110,88 @@ fn bins_of_the_400_row_head() {
     }
 }
 
+/// The bins of a preset over the first rows of the first week, and the cap of each.
+fn bins_and_caps(trace: &Trace, preset: Preset, rows: u32, count: u32) -> (Vec<u32>, Vec<u32>) {
+    let mut scenario = preset.scenario();
+    scenario.scheduler.bins.count = count;
+    scenario.workload.limit = Some(rows);
+    let outcome = simulate(trace, &scenario).unwrap();
+    let bins = outcome.summary.bins.iter();
+    let caps = bins.clone().map(|&bin| scenario.memory.batch_cap(bin, 128));
+    (bins.map(|&[low, _]| low).collect(), caps.collect())
+}
+
+/// Lower bounds and caps as printed for the original program.
+#[test]
+fn bins_and_caps_of_the_first_week() {
+    let Some(trace) = support::burstgpt_week() else {
+        return;
+    };
+    let lower = |preset, rows, count| bins_and_caps(&trace, preset, rows, count).0;
+    let outputs = |count| lower(Preset::StressV2, 100, count);
+    assert_eq!(outputs(2), [1, 234]);
+    assert_eq!(outputs(4), [1, 82, 234, 386]);
+    assert_eq!(outputs(8), [1, 31, 82, 156, 234, 309, 386, 501]);
+    assert_eq!(
+        outputs(16),
+        [
+            1, 15, 31, 55, 82, 114, 156, 195, 234, 273, 309, 346, 386, 437, 501, 602
+        ]
+    );
+    assert_eq!(
+        outputs(32),
+        [
+            1, 9, 15, 23, 31, 42, 55, 68, 82, 98, 114, 135, 156, 175, 195, 214, 234, 254, 273, 292,
+            309, 328, 346, 365, 386, 410, 437, 465, 501, 542, 602, 710
+        ]
+    );
+    let thousand = |count| lower(Preset::V3, 1_000, count);
+    assert_eq!(thousand(1), [0]);
+    assert_eq!(thousand(2), [1, 78]);
+    assert_eq!(thousand(4), [1, 18, 78, 172]);
+    assert_eq!(thousand(8), [1, 8, 18, 40, 78, 119, 172, 230]);
+    assert_eq!(
+        thousand(16),
+        [
+            1, 1, 8, 13, 18, 27, 40, 56, 78, 96, 119, 142, 172, 205, 230, 267
+        ]
+    );
+    // The three-step study looks at 5,000 predictions at most.
+    let five = |count| lower(Preset::ThreeStep, 10_000, count);
+    assert_eq!(five(2), [1, 101]);
+    assert_eq!(five(4), [1, 27, 101, 188]);
+    assert_eq!(five(8), [1, 11, 27, 65, 101, 140, 188, 240]);
+    assert_eq!(
+        five(16),
+        [
+            1, 1, 11, 17, 27, 44, 65, 83, 101, 118, 140, 161, 188, 216, 240, 279
+        ]
+    );
+    assert_eq!(
+        five(32),
+        [
+            1, 1, 1, 9, 11, 14, 17, 21, 27, 34, 44, 55, 65, 74, 83, 93, 101, 110, 118, 129, 140,
+            150, 161, 174, 188, 201, 216, 227, 240, 259, 279, 302
+        ]
+    );
+    let ten = |count| lower(Preset::V4, 10_000, count);
+    assert_eq!(ten(2), [1, 103]);
+    assert_eq!(ten(4), [1, 28, 103, 191]);
+    assert_eq!(ten(8), [1, 12, 28, 64, 103, 142, 191, 247]);
+
+    let caps = |rows, count| bins_and_caps(&trace, Preset::V3, rows, count).1;
+    assert_eq!(caps(1_000, 1), [9]);
+    assert_eq!(caps(1_000, 2), [128, 8]);
+    assert_eq!(caps(1_000, 4), [128, 128, 128, 8]);
+    assert_eq!(caps(1_000, 8), [128, 128, 128, 128, 128, 128, 92, 8]);
+    assert_eq!(caps(10_000, 2), [128, 8]);
+    assert_eq!(caps(10_000, 4), [128, 128, 126, 8]);
+    assert_eq!(caps(10_000, 8), [128, 128, 128, 128, 128, 112, 85, 8]);
+    let mut sixteen = vec![128; 10];
+    sixteen.extend([121, 104, 91, 80, 70, 8]);
+    assert_eq!(caps(10_000, 16), sixteen);
+}
+
 #[test]
 fn the_first_row_alone() {
     // (0.0596528 + 0.005742 * 490) / 18: pins L = prompt + output and TBT = service / output.

@@ -1,6 +1,9 @@
 //! Users against the real decoder, on whatever adapters are here: every token comes, the cache is big
 //! enough and comes back, and a calibration's adapter is found from the command line.
 
+#[path = "support/calibration.rs"]
+#[allow(dead_code, reason = "the truth is for other tests")]
+mod calibration;
 #[path = "support/gpu.rs"]
 mod gpu;
 
@@ -72,7 +75,10 @@ fn users_are_served_by_the_real_decoder() {
         }
         // All layers, or none.
         let model = config(0).architecture;
-        let whole = gpu_serve::decoder(decoder.device().clone(), &model, Precision::Int4, &loads);
+        let mut asked = calibration::calibration();
+        asked.model.architecture = model.clone();
+        asked.model.precision = Precision::Int4;
+        let whole = gpu_serve::decoder(decoder.device().clone(), &asked, "cal.json", &loads);
         assert_eq!(pollster::block_on(whole).unwrap().layers(), model.layers);
         // A cache that is too small for what the load believes in is no silent loss.
         let believed = Load {

@@ -23,14 +23,16 @@ fn scenario() -> impl Strategy<Value = Scenario> {
     let users = prop_oneof![3 => Just(None), 1 => arbitrary::closed_loop().prop_map(Some)];
     (
         arbitrary::scenario(KINDS),
-        any::<bool>(),
+        prop::sample::select(vec![
+            Ties::Fixed,
+            Ties::PublishedHeap,
+            Ties::PublishedHeapAscending,
+        ]),
         users,
         0.0..0.5f64,
     )
-        .prop_map(|(mut scenario, heap, users, bin_error)| {
-            if heap {
-                scenario.workload.ties = Ties::PublishedHeap;
-            }
+        .prop_map(|(mut scenario, ties, users, bin_error)| {
+            scenario.workload.ties = ties;
             if let Some(users) = users {
                 scenario.workload = arbitrary::by_users(scenario.workload, users);
             }
@@ -197,7 +199,7 @@ proptest! {
                     rows.partition_point(|&row| (row as usize) < request.row) % users.users as usize
                 }
                 (None, Ties::Fixed) => request.row,
-                (None, Ties::PublishedHeap) => 0,
+                (None, _) => 0,
             };
             let now = (request.arrival, tie);
             let before = last.insert(b.bin[request.batch], now);
@@ -374,6 +376,8 @@ proptest! {
     fn one_bin_is_no_bins(trace in arbitrary::trace(1..=200), mut scenario in scenario()) {
         scenario.scheduler.bins.count = 1;
         scenario.scheduler.bins.boundaries = Boundaries::EqualMassPredictions;
+        // Without bins there is no cap.
+        scenario.scheduler.bins.batch_caps = false;
         scenario.scheduler.policy = Policy::MultiBinDynamic;
         let binned = run(&trace, &scenario);
         scenario.scheduler.policy = Policy::Dynamic;

@@ -5,10 +5,13 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use batchscope::scenario::Source;
+use batchscope::scenario::{Preset, Source, Ties, TokenRule};
+use batchscope::sched::{Boundaries, Feedback, Policy};
+use batchscope::study::published_rows;
 use batchscope::study::published_values::{COLUMNS, Figure, Value, built_in};
 use batchscope::study::reproduce::{
-    Comparison, FileReport, Recognised, differing_first, judge, plan, recognise, table,
+    Comparison, FileReport, Plan, Recognised, differing_first, judge, plan, recognise, rows_agree,
+    table,
 };
 use batchscope::{Error, Trace, simulate};
 use serde_json::Value as Json;
@@ -98,9 +101,19 @@ fn the_built_in_table_is_whole_and_valid() {
     }
     let expected = [
         ("head-400", 96),
-        ("stress-v2", 148),
-        ("three-step", 119),
-        ("two-step", 211),
+        ("real-time", 8),
+        ("real-time-afternoon", 16),
+        ("real-time-evening", 14),
+        ("seeds", 2),
+        ("stress-v2", 154),
+        ("three-step", 137),
+        ("two-step", 277),
+        ("v3", 152),
+        ("v4", 142),
+        ("v4-first", 144),
+        ("v4-fixed", 144),
+        ("v4-low", 142),
+        ("v4-ultra-low", 154),
     ];
     assert_eq!(counts, std::collections::BTreeMap::from(expected));
     for (i, a) in values.iter().enumerate() {
@@ -143,10 +156,7 @@ fn the_head_in_the_table_is_the_golden_file() {
 
 #[test]
 fn a_plan_keeps_what_the_file_is_long_enough_for() {
-    let source = Source::File {
-        name: "a.csv".to_owned(),
-        format: None,
-    };
+    let source = Source::file("a.csv");
     let all = built_in().unwrap();
     let figures = |rows: u64| -> (u64, u64) {
         let plan = plan(all.clone(), rows, &source);
@@ -156,10 +166,12 @@ fn a_plan_keeps_what_the_file_is_long_enough_for() {
             plan.left_out.iter().map(|l| l.figures).sum(),
         )
     };
-    assert_eq!(figures(400), (96, 478));
-    assert_eq!(figures(1_429_737), (574, 0));
+    assert_eq!(figures(400), (96, 1486));
+    assert_eq!(figures(19_431), (1361, 221));
+    assert_eq!(figures(1_429_737), (1582, 0));
 
-    // Bins come from the first 20,000 rows, however few are replayed; one bin needs none.
+    // Bins come from the first 10,000 requests with output, however few are replayed: these are in
+    // the first 10,956 rows of BurstGPT_1.csv. One bin needs none.
     let values = [
         "static-fifo,1,1",
         "multi-bin-dynamic,1,1",
@@ -169,7 +181,7 @@ fn a_plan_keeps_what_the_file_is_long_enough_for() {
     let plan = plan(values.to_vec(), 1000, &source);
     assert_eq!(plan.rows.len(), 2);
     assert_eq!(plan.left_out.len(), 1);
-    assert_eq!(plan.left_out[0].needs_rows, 20_000);
+    assert_eq!(plan.left_out[0].needs_rows, 10_956);
 }
 
 #[test]
@@ -238,6 +250,9 @@ fn the_whole_file_is_known_by_size_and_checksum() {
     let sha = format!("4bb37836{}e12122", "0".repeat(50));
     assert_eq!(recognise(&trace, 52_283_111, &sha), Recognised::Whole);
     assert_eq!(recognise(&trace, 52_283_110, &sha), Recognised::Unknown);
+    let lf = format!("46fc9480{}", "0".repeat(56));
+    assert_eq!(recognise(&trace, 50_853_373, &lf), Recognised::Whole);
+    assert_eq!(recognise(&trace, 50_853_373, &sha), Recognised::Unknown);
     let other = sha.replace("e12122", "e12123");
     assert_eq!(recognise(&trace, 52_283_111, &other), Recognised::Unknown);
 }
@@ -254,6 +269,264 @@ fn a_beginning_is_known_by_its_first_400_rows() {
     assert_eq!(recognise(&trace, 1, ""), Recognised::Beginning);
     trace.output[399] += 1;
     assert_eq!(recognise(&trace, 1, ""), Recognised::Unknown);
+}
+
+#[test]
+fn the_first_week_is_known_by_its_rows() {
+    let Some(mut trace) = support::burstgpt_week() else {
+        return;
+    };
+    assert_eq!(recognise(&trace, 1, ""), Recognised::Week);
+    trace.output[19_430] += 1;
+    assert_eq!(recognise(&trace, 1, ""), Recognised::Beginning);
+}
+
+/// A row of a result file, with its settings as words.
+fn published_row(run: &str, precision: &str, figure: &str, published: &str, note: &str) -> String {
+    let header = format!("file,commit,line,version,precision,run,{figure},note");
+    format!("{header}\na.csv,abc,2,v4 low,{precision},{run},{published},{note}\n")
+}
+
+const RUN: &str = "--limit 60 --scale 200 --state nov29 --sched dynamic_no_bins --gpus 1 --model \
+                   grid-new --target 0.03 --eps 0.005 --token-sla 0.03 --request-sla 20 --rule tbt";
+
+#[test]
+fn words_of_a_run_are_a_scenario() {
+    let values = published_rows::read(&published_row(RUN, "full", "num_batches", "3", ""), "r.csv");
+    let mut expected = Preset::StressV2.scenario();
+    expected.scheduler.policy = Policy::Dynamic;
+    expected.scheduler.controller.target_s = Some(0.03);
+    expected.scheduler.bins.count = 1;
+    expected.fleet.gpus = 1;
+    expected.workload.limit = Some(60);
+    assert_eq!(values.unwrap()[0].scenario, expected);
+
+    let bins = "--sched multi_bin_dynamic --bins 4 --bounds sample:700 --cap --wake ascending --seed 3 \
+                --kv 0.5 --mmod 1 --feed service --rule deadline --deadline 0.05";
+    let s = published_rows::scenario(&format!("{RUN} {bins}")).unwrap();
+    assert_eq!(s.scheduler.policy, Policy::MultiBinDynamic);
+    assert_eq!(s.scheduler.bins.sample_size, 700);
+    assert_eq!(
+        s.scheduler.bins.boundaries,
+        Boundaries::EqualMassPredictions
+    );
+    assert!(s.scheduler.bins.batch_caps);
+    assert_eq!(s.workload.ties, Ties::PublishedHeapAscending);
+    assert_eq!(
+        (s.seed, s.memory.kv_gb_per_token, s.memory.model_gb),
+        (3, 0.5, 1.0)
+    );
+    assert_eq!(s.scheduler.controller.feedback, Feedback::Service);
+    assert_eq!(s.sla.published_token_rule, TokenRule::EndToEnd);
+    assert_eq!(s.sla.token_ms, 50.0);
+}
+
+#[test]
+fn wrong_rows_are_refused_by_line_and_column() {
+    for (text, words) in [
+        ("a,b\n1,2\n".to_owned(), "version"),
+        (
+            published_row(RUN, "full", "num_batches", "three", ""),
+            "num_batches",
+        ),
+        (published_row(RUN, "full", "batches", "3", ""), "batches"),
+        (
+            published_row(RUN, "exact", "num_batches", "3", ""),
+            "precision",
+        ),
+        (
+            published_row(RUN, "full", "num_batches", "", ""),
+            "no figure",
+        ),
+        (
+            published_row("--limit x", "full", "num_batches", "3", ""),
+            "--scale",
+        ),
+        (
+            published_row(&RUN.replace("60", "x"), "full", "num_batches", "3", ""),
+            "--limit",
+        ),
+        (
+            published_row(&RUN.replace("tbt", "tpot"), "full", "num_batches", "3", ""),
+            "tpot",
+        ),
+        (
+            published_row(&format!("{RUN} --what 1"), "full", "num_batches", "3", ""),
+            "--what",
+        ),
+        (
+            published_row(&format!("{RUN} --gpus 0"), "full", "num_batches", "3", ""),
+            "fleet.gpus",
+        ),
+        (
+            published_row(
+                &RUN.replace("dynamic_no_bins", "multi_bin_dynamic"),
+                "full",
+                "num_batches",
+                "3",
+                "",
+            ),
+            "--bins",
+        ),
+    ] {
+        let message = published_rows::read(&text, "r.csv")
+            .unwrap_err()
+            .to_string();
+        assert!(message.contains(words), "{words} is not in {message}");
+    }
+}
+
+#[test]
+fn rows_agree_as_exactly_as_they_were_printed() {
+    let trace = made_up(60);
+    let scenario = published_rows::scenario(RUN).unwrap();
+    let outcome = simulate(&trace, &scenario).unwrap().summary;
+    let latency = outcome.published().avg_latency_s;
+    let share = outcome.published().request_violations as f64 / 60.0;
+    let cases = [
+        ("full", "avg_latency", format!("{latency}"), "", true),
+        (
+            "full",
+            "avg_latency",
+            format!("{}", latency * (1.0 + 0.9e-9)),
+            "",
+            true,
+        ),
+        (
+            "full",
+            "avg_latency",
+            format!("{}", latency * (1.0 + 1.1e-9)),
+            "",
+            false,
+        ),
+        ("rounded", "avg_latency", format!("{latency:.3}"), "", true),
+        (
+            "rounded",
+            "avg_latency",
+            format!("{:.3}", latency + 1e-3),
+            "",
+            false,
+        ),
+        (
+            "spreadsheet",
+            "avg_latency",
+            format!("{}", (latency * 1e4).round() / 1e4),
+            "",
+            true,
+        ),
+        (
+            "rounded",
+            "request_violation_pct",
+            format!("{:.1}", (share * 10.0).round() * 10.0),
+            "printed from a row already rounded to 1 decimals",
+            true,
+        ),
+    ];
+    for (precision, figure, published, note, agrees) in cases {
+        let text = published_row(RUN, precision, figure, &published, note);
+        let values = published_rows::read(&text, "r.csv").unwrap();
+        let plan = plan(values, 60, &Source::default());
+        let judged = judge(&plan.rows[0], &outcome);
+        assert_eq!(
+            judged[0].agrees, agrees,
+            "{figure} {published} for {latency}"
+        );
+    }
+}
+
+/// Every published row with up to 10,000 requests, every figure.
+#[test]
+fn all_915_published_rows_are_met() {
+    let (Some(trace), Some(path)) = (
+        support::burstgpt_week(),
+        support::shared("golden/published-rows.csv"),
+    ) else {
+        return;
+    };
+    let text = fs::read_to_string(path).unwrap();
+    let values = published_rows::read(&text, "published-rows.csv").unwrap();
+    let plan = plan(values, trace.len() as u64, &Source::default());
+    assert!(plan.left_out.is_empty());
+    let comparisons = judge_all(&plan, &trace);
+    assert_eq!(comparisons.len(), 16_066);
+    let wrong: Vec<String> = comparisons
+        .iter()
+        .filter(|c| !c.agrees)
+        .map(|c| {
+            format!(
+                "row {} {} {} {:?}",
+                c.row, c.figure, c.published, c.simulated
+            )
+        })
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_eq!(rows_agree(&comparisons), (915, 915));
+}
+
+/// The built-in table, as far as the first week goes.
+#[test]
+fn the_built_in_table_is_met_on_the_first_week() {
+    let Some(trace) = support::burstgpt_week() else {
+        return;
+    };
+    let plan = plan(built_in().unwrap(), trace.len() as u64, &Source::default());
+    let comparisons = judge_all(&plan, &trace);
+    assert_eq!(comparisons.len(), 1361);
+    let wrong: Vec<&Comparison> = comparisons.iter().filter(|c| !c.agrees).collect();
+    assert!(wrong.is_empty(), "{wrong:?}");
+}
+
+/// On two threads: the runs are independent.
+fn judge_all(plan: &Plan, trace: &Trace) -> Vec<Comparison> {
+    std::thread::scope(|scope| {
+        let halves = [0, 1].map(|half| {
+            scope.spawn(move || {
+                let rows = plan.rows.iter().skip(half).step_by(2);
+                let judged =
+                    rows.map(|row| judge(row, &simulate(trace, &row.scenario).unwrap().summary));
+                judged.flatten().collect::<Vec<_>>()
+            })
+        });
+        halves
+            .into_iter()
+            .flat_map(|half| half.join().unwrap())
+            .collect()
+    })
+}
+
+#[test]
+fn the_command_compares_rows_of_ones_own() {
+    let folder = TempDir::new().unwrap();
+    let trace = write_trace(&folder, &made_up(60));
+    let outcome = simulate(&made_up(60), &published_rows::scenario(RUN).unwrap()).unwrap();
+    let batches = outcome.summary.published().batches;
+    let rows = folder.path().join("rows.csv");
+    for (published, exit, said) in [
+        (batches, 0, "1 row compared: 1 agree, 0 differ"),
+        (batches + 1, 1, "1 row compared: 0 agree, 1 differ"),
+    ] {
+        let text = published_row(RUN, "full", "num_batches", &published.to_string(), "");
+        fs::write(&rows, text).unwrap();
+        let output = reproduce(&[
+            "--trace",
+            name(&trace),
+            "--rows",
+            name(&rows),
+            "-j",
+            "1",
+            "--anyway",
+        ]);
+        let screen = self::text(&output.stdout);
+        assert_eq!(
+            output.status.code(),
+            Some(exit),
+            "{}",
+            self::text(&output.stderr)
+        );
+        assert_eq!(screen.lines().last(), Some(said));
+        let named = format!("num_batches published {published}, simulated {batches}");
+        assert_eq!(screen.contains(&named), exit == 1, "{screen}");
+    }
 }
 
 #[test]
@@ -388,7 +661,7 @@ fn the_command_meets_every_figure_of_the_400_row_head() {
         .iter()
         .map(|l| l["figures"].as_u64().unwrap())
         .sum();
-    assert_eq!(figures, 478);
+    assert_eq!(figures, 1486);
 }
 
 /// The figures of the first 400 rows have bins made of these rows, whatever follows them.
@@ -501,7 +774,7 @@ fn wrong_tables_are_refused_by_line_and_column() {
     let good = line(50, "dynamic,1,1", "batches", "7");
     for (bad, words) in [
         (
-            good.replace("stress-v2", "v3"),
+            good.replace("stress-v2", "v9"),
             &["row 2", "preset", "two-step"][..],
         ),
         (

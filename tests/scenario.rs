@@ -84,6 +84,8 @@ fn examples() -> Vec<Scenario> {
             trace: Source::File {
                 name: "a file.csv".to_owned(),
                 format: Some(batchscope::trace::Format::Burstgpt),
+                time_unit: Some(batchscope::trace::TimeUnit::Us),
+                hash_tokens: Some(16),
             },
             ..Scenario::default()
         },
@@ -705,4 +707,66 @@ fn the_lists_of_a_scenario_are_known() {
     found.sort();
     found.dedup();
     assert_eq!(found, ["cuts", "values", "weights"]);
+}
+
+/// The versions of the published program (docs/MODEL.md), a line each: name; controller; its feed;
+/// D, s; eps, s; boundaries and how many predictions; caps; token violations; time scale.
+const VERSIONS: &str = "\
+real-time nov24 service 1 0.1 equal-mass-predictions 5000 false end-to-end 1
+three-step nov24 service 1 0.1 equal-mass-predictions 5000 false end-to-end 200
+real-time-afternoon nov24 total 0.05 0.01 equal-mass-predictions 5000 false end-to-end 1
+real-time-evening nov24 total 0.05 0.01 equal-mass-predictions 5000 false batch-tbt 1
+two-step nov29 total 0.05 0.005 equal-mass-outputs 10000 false batch-tbt 200
+stress-v2 nov29 total 0.03 0.005 equal-mass-outputs 10000 false batch-tbt 200
+v3 nov29 total 0.03 0.01 equal-mass-predictions 4294967295 true batch-tbt 200
+v4-first nov29 total 0.01 0.005 equal-mass-predictions 4294967295 true decode-step 200
+v4-fixed nov29 decode 0.01 0.01 equal-mass-predictions 4294967295 true decode-step 200
+v4 nov29 decode 0.01 0.001 equal-mass-predictions 4294967295 true decode-step 100
+v4-low nov29 decode 0.01 0.001 equal-mass-predictions 4294967295 true decode-step 10
+v4-ultra-low nov29 decode 0.01 0.001 equal-mass-predictions 4294967295 true decode-step 1
+seeds nov29 decode 0.01 0.005 equal-mass-predictions 4294967295 true decode-step 10
+december nov29 decode 0.01 0.005 equal-mass-predictions 4294967295 true decode-step 10
+last-commit nov29 decode 0.01 0.005 equal-mass-predictions 4294967295 true decode-step 10
+";
+
+#[test]
+fn every_version_of_the_published_program_is_a_preset() {
+    let mut lines = String::new();
+    for preset in Preset::ALL {
+        assert_eq!(Preset::named(preset.name()), Some(preset));
+        let scenario = preset.scenario();
+        scenario.validate().unwrap();
+        let json = serde_json::to_value(&scenario).unwrap();
+        let word = |pointer: &str| match json.pointer(pointer).unwrap() {
+            Value::String(word) => word.clone(),
+            value => value.to_string(),
+        };
+        let d = scenario.scheduler.controller.target_s;
+        lines += &format!(
+            "{} {} {} {} {} {} {} {} {} {}\n",
+            preset.name(),
+            word("/scheduler/controller/variant"),
+            word("/scheduler/controller/feedback"),
+            d.unwrap_or(scenario.sla.token_ms / 1e3),
+            word("/scheduler/controller/epsilon_s"),
+            word("/scheduler/bins/boundaries"),
+            word("/scheduler/bins/sample_size"),
+            word("/scheduler/bins/batch_caps"),
+            word("/sla/published_token_rule"),
+            scenario.workload.time_scale,
+        );
+        let ties = match preset.name() {
+            "real-time" => "published-heap-ascending",
+            _ => "published-heap",
+        };
+        assert_eq!(word("/workload/ties"), ties);
+        let floor = match preset.name() {
+            "december" | "last-commit" => "at-formation",
+            name if name.starts_with("real-time") || name == "three-step" => "off",
+            _ => "at-last-end",
+        };
+        assert_eq!(word("/scheduler/controller/running_floor"), floor);
+    }
+    assert_eq!(lines, VERSIONS);
+    assert_eq!(Preset::named("v5"), None);
 }

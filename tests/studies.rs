@@ -574,3 +574,92 @@ fn a_line_that_is_no_text_leaves_the_others_alone() {
     );
     assert_eq!(lines[2]["scenario"]["seed"], 3);
 }
+
+/// A reader's own levels are of the reader's own server: what the flags do not say of it is not known.
+#[test]
+fn levels_of_a_reader_are_of_no_a40() {
+    let levels = b"users,tok_s\n1,100\n8,9823\n16,14782\n";
+    let points = ["study", "saturation", "--points", "-"];
+    let with = |more: &[&str]| {
+        let output = fed(&[&points, more].concat(), levels);
+        succeeded(&output).to_owned()
+    };
+    let bare = with(&[]);
+    for words in ["A40", "8.000e9", "256", "MFU of", " %\n  Power", "1.25 s"] {
+        assert!(!bare.contains(words), "{words}: {bare}");
+    }
+    assert!(bare.contains("Hardware              not given"), "{bare}");
+    let published = with(&["--published"]);
+    let spelt = [
+        "--hardware",
+        "a40",
+        "--params",
+        "8e9",
+        "--bytes-per-param",
+        "2",
+        "--max-batch",
+        "256",
+        "--think",
+        "0.5,2",
+    ];
+    // The flags one by one say the same, under another heading.
+    let after = |report: &str| report[report.find("Load levels").unwrap()..].to_owned();
+    assert_eq!(after(&with(&spelt)), after(&published));
+    for words in [
+        "MFU                   104.99 %",
+        "MFU                   157.99 %",
+    ] {
+        assert!(published.contains(words), "{words}: {published}");
+    }
+    let partly = with(&["--peak-flops", "989e12", "--params", "8e9"]);
+    // 14782 of 989e12/(2 x 8e9) = 61,812.5 tok/s.
+    assert!(partly.contains("MFU                   23.91 %"), "{partly}");
+    assert!(partly.contains("the accelerator\n"), "{partly}");
+    assert!(!partly.contains("A40"), "{partly}");
+    for (more, words) in [
+        (&["--bytes-per-param", "2"][..], "without --params"),
+        (&["--published", "--params", "8e9"], "--published"),
+        (&["--hardware", "a40", "--peak-flops", "1e12"], "--hardware"),
+    ] {
+        let output = fed(&[&points, more].concat(), levels);
+        assert_eq!(output.status.code(), Some(2), "{more:?}");
+        assert!(text(&output.stderr).contains(words), "{more:?}: {output:?}");
+    }
+}
+
+/// Nor is the server of a scenario an A40.
+#[test]
+fn a_server_of_a_scenario_has_no_hardware_but_the_flags() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("server.json");
+    fs::write(&path, "{}").unwrap();
+    let server = [
+        "study",
+        "saturation",
+        "--users",
+        "2,4",
+        "--server",
+        path.to_str().unwrap(),
+    ];
+    let bare = run(&server);
+    let report = succeeded(&bare);
+    assert!(
+        report.contains("Hardware              not given"),
+        "{report}"
+    );
+    assert!(
+        report.contains("Model                 not given"),
+        "{report}"
+    );
+    // Four GPUs by default, each with batches of its own.
+    let batch = Scenario::default().scheduler.largest_batch();
+    let words = format!("Largest batch         {} requests at once", 4 * batch);
+    assert!(report.contains(&words), "{words}: {report}");
+    let given = run(&[&server[..], &["--hardware", "h100", "--params", "8e9"]].concat());
+    let report = succeeded(&given);
+    assert!(
+        report.contains("Hardware              4 x NVIDIA H100"),
+        "{report}"
+    );
+    assert!(report.contains("of a size that was not given"), "{report}");
+}

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::{Read, Write as _};
 use std::path::PathBuf;
 
-use batchscope::trace::{Format, NO_SESSION, Trace, read};
+use batchscope::trace::{Format, NO_SESSION, Reading, TimeUnit, Trace, read};
 use batchscope::{Error, trace};
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -87,7 +87,7 @@ fn mooncake_with_prefix_blocks() {
     let t = text(
         "{\"timestamp\": 0, \"input_length\": 600, \"output_length\": 5, \"hash_ids\": [46, 9]}\n\
          {\"hash_ids\": [], \"timestamp\": 2500, \"input_length\": 1, \"output_length\": 0}\n\
-         {\"timestamp\": 3000, \"input_length\": 7, \"output_length\": 5, \"hash_ids\": [46,5,9]}\n",
+         {\"timestamp\": 3000, \"input_length\": 1025, \"output_length\": 5, \"hash_ids\": [46,5,9]}\n",
     )
     .expect("readable");
     assert_eq!(t.arrival, [0.0, 2.5, 3.0]);
@@ -152,13 +152,13 @@ fn an_explicit_format_overrides_the_guess() {
 fn rows_out_of_order_are_sorted_with_all_their_columns() {
     let t = text(
         "{\"timestamp\": 3000, \"input_length\": 1, \"output_length\": 1, \"hash_ids\": [7]}\n\
-         {\"timestamp\": 1000, \"input_length\": 2, \"output_length\": 2, \"hash_ids\": [8, 9]}\n\
+         {\"timestamp\": 1000, \"input_length\": 513, \"output_length\": 2, \"hash_ids\": [8, 9]}\n\
          {\"timestamp\": 3000, \"input_length\": 3, \"output_length\": 3, \"hash_ids\": []}\n\
-         {\"timestamp\": 1000, \"input_length\": 4, \"output_length\": 4, \"hash_ids\": [7, 9]}\n",
+         {\"timestamp\": 1000, \"input_length\": 1024, \"output_length\": 4, \"hash_ids\": [7, 9]}\n",
     )
     .expect("readable");
     assert_eq!(t.arrival, [1.0, 1.0, 3.0, 3.0]);
-    assert_eq!(t.prompt, [2, 4, 1, 3]);
+    assert_eq!(t.prompt, [513, 1024, 1, 3]);
     assert_eq!(t.output, [2, 4, 1, 3]);
     assert_eq!(t.report.rows_sorted, 2);
     let prefix = t.prefix.expect("has blocks");
@@ -247,7 +247,16 @@ fn bad_cells() {
             "{sentence}"
         );
     }
-    for value in ["\"7\"", "-1", "1.5", "null", "[1]", "{}", "true", "1e10"] {
+    for value in [
+        "\"seven\"",
+        "-1",
+        "1.5",
+        "null",
+        "[1]",
+        "{}",
+        "true",
+        "1e10",
+    ] {
         let (code, _) = fault(format!("{{\"ts\":1,\"prompt\":{value},\"output\":2}}\n"));
         assert_eq!(code, "bad-cell", "{value}");
     }
@@ -257,7 +266,6 @@ fn bad_cells() {
         "[1.5]",
         "[[1]]",
         "[\"a\"]",
-        "null",
         "[99999999999999999999]",
     ] {
         let (code, _) = fault(format!(
@@ -510,6 +518,414 @@ fn real_traces() {
     }
 }
 
+const CHATS: &str = "\
+{\"chat_id\": 7, \"parent_chat_id\": -1, \"timestamp\": 0.114, \"input_length\": 61, \"output_length\": 100, \"type\": \"text\", \"turn\": 1, \"hash_ids\": [0, 1, 2, 3]}
+{\"chat_id\": 3, \"parent_chat_id\": -1, \"timestamp\": 1, \"input_length\": 16, \"output_length\": 5, \"type\": \"search\", \"turn\": 1, \"hash_ids\": [9]}
+{\"chat_id\": 9, \"parent_chat_id\": 7, \"timestamp\": 5.5, \"input_length\": 91, \"output_length\": 100, \"type\": \"text\", \"turn\": 2, \"hash_ids\": [0, 1, 2, 4, 5, 6]}
+{\"chat_id\": 11, \"parent_chat_id\": 55, \"timestamp\": 6, \"input_length\": 7, \"output_length\": 1, \"type\": \"text\", \"turn\": 3, \"hash_ids\": []}
+{\"chat_id\": 12, \"parent_chat_id\": 55, \"timestamp\": 7, \"input_length\": 7, \"output_length\": 1, \"type\": \"file\", \"turn\": 3}
+{\"chat_id\": 1, \"parent_chat_id\": 9, \"timestamp\": 9, \"input_length\": 200, \"output_length\": 1, \"type\": \"text\", \"turn\": 3}
+";
+
+#[test]
+fn bailian_counts_seconds_and_blocks_of_16_tokens() {
+    let t = text(CHATS).expect("readable");
+    assert_eq!(t.report.format, "bailian");
+    assert_eq!(t.arrival, [0.114, 1.0, 5.5, 6.0, 7.0, 9.0]);
+    // A chat, what goes on from it and what goes on from that; two that go on from one that is not here.
+    assert_eq!(t.session, Some(vec![0, 1, 0, 2, 2, 0]));
+    let types = t.log_type.expect("has types");
+    assert_eq!(types.names, ["text", "search", "file"]);
+    assert_eq!(types.ids, [0, 1, 0, 0, 2, 0]);
+    let prefix = t.prefix.expect("has blocks");
+    assert_eq!(prefix.tokens_per_block, 16);
+    assert_eq!(prefix.of(2), [0, 1, 2, 5, 6, 7]);
+    assert_eq!((prefix.of(3).len(), prefix.of(5).len()), (0, 0));
+    // Children may stand in front of their parents.
+    let backwards: String = CHATS.lines().rev().map(|l| format!("{l}\n")).collect();
+    assert_eq!(
+        text(&backwards).expect("readable").session,
+        Some(vec![0, 1, 0, 2, 2, 0])
+    );
+    let (code, sentence) = fault(CHATS.replace("\"chat_id\": 3,", "\"chat_id\": 7,"));
+    assert_eq!(code, "bad-cell");
+    assert!(
+        sentence.contains("row 2, column \"chat_id\": \"7\"") && sentence.contains("row 1 has"),
+        "{sentence}"
+    );
+    let (code, sentence) = fault(CHATS.replace(
+        "\"chat_id\": 7, \"parent_chat_id\": -1",
+        "\"chat_id\": 7, \"parent_chat_id\": 1",
+    ));
+    assert_eq!(code, "bad-row");
+    assert!(sentence.contains("goes on from itself"), "{sentence}");
+}
+
+#[test]
+fn what_a_format_assumes_is_held_against_the_rows() {
+    // Bailian's rows without the fields that name it: a fraction of a millisecond, and too many blocks.
+    let bare = "{\"timestamp\": 0.114, \"input_length\": 61, \"output_length\": 1, \"hash_ids\": [0, 1, 2, 3]}";
+    let (code, sentence) = fault(bare);
+    assert_eq!(code, "bad-cell");
+    for part in [
+        "row 1",
+        "\"0.114\"",
+        "whole number of milliseconds",
+        "--time-unit",
+        "trace.file.time_unit",
+    ] {
+        assert!(sentence.contains(part), "{part}: {sentence}");
+    }
+    let (code, sentence) = fault(bare.replace("0.114", "114"));
+    assert_eq!(code, "bad-row");
+    for part in [
+        "row 1: 4 blocks in \"hash_ids\" for a prompt of 61 tokens, which is 1 block of 512 tokens",
+        "--hash-tokens",
+        "trace.file.hash_tokens",
+        "16 to 20 would fit",
+    ] {
+        assert!(sentence.contains(part), "{part}: {sentence}");
+    }
+    let told = Reading {
+        time_unit: Some(TimeUnit::S),
+        hash_tokens: Some(16),
+        format: None,
+    };
+    let t = trace::read_as(bare.as_bytes(), "t", &told).expect("readable");
+    assert_eq!(t.arrival, [0.114]);
+    assert_eq!(t.prefix.expect("has blocks").tokens_per_block, 16);
+
+    // Each row of its own: full blocks alone are right, and so is the last one partly filled.
+    let line = |tokens: u32, blocks: u32| {
+        let ids: Vec<u32> = (0..blocks).collect();
+        format!(
+            "{{\"timestamp\":0,\"input_length\":{tokens},\"output_length\":8,\"hash_ids\":{ids:?}}}\n"
+        )
+    };
+    for (tokens, blocks) in [
+        (512, 1),
+        (1000, 1),
+        (1000, 2),
+        (511, 0),
+        (0, 0),
+        (1024, 2),
+        (20_000, 0),
+    ] {
+        text(&line(tokens, blocks)).expect("right");
+    }
+    for (tokens, blocks, part) in [
+        (
+            20,
+            4,
+            "row 2: 4 blocks in \"hash_ids\" for a prompt of 20 tokens, which is 1 block of",
+        ),
+        (
+            20_000,
+            1,
+            "1 block in \"hash_ids\" for a prompt of 20000 tokens, which is 40 blocks of",
+        ),
+        (1024, 1, "1024 or more would fit"),
+        (513, 3, "171 to 256 would fit"),
+        (0, 1, "which is 0 blocks of 512 tokens"),
+        (1, 2, "which is 1 block of 512 tokens"),
+    ] {
+        let (code, sentence) = fault(line(512, 1) + &line(tokens, blocks));
+        assert_eq!(code, "bad-row");
+        assert!(sentence.contains(part), "{sentence}");
+    }
+}
+
+#[test]
+fn hash_blocks_of_any_size_in_any_table() {
+    let jsonl = "{\"ts\":1,\"prompt\":40,\"output\":2,\"hash_ids\":[5,6],\"block_tokens\":16}\n\
+                 {\"ts\":2,\"prompt\":40,\"output\":2}\n\
+                 {\"ts\":3,\"prompt\":40,\"output\":2,\"hash_ids\":null}\n\
+                 {\"ts\":4,\"prompt\":33,\"output\":2,\"hash_ids\":[5,6,7],\"block_tokens\":16}\n";
+    let prefix = text(jsonl).expect("readable").prefix.expect("has blocks");
+    assert_eq!(
+        (prefix.tokens_per_block, &prefix.offsets[..]),
+        (16, &[0, 2, 2, 2, 5][..])
+    );
+    let (_, sentence) =
+        fault(jsonl.replace("[5,6,7],\"block_tokens\":16", "[5,6],\"block_tokens\":17"));
+    assert!(
+        sentence.contains("row 4, column \"block_tokens\": \"17\" is not 16"),
+        "{sentence}"
+    );
+    // Hashes that begin later; a size that nobody names is not given.
+    let t = text("{\"ts\":1,\"prompt\":1,\"output\":2}\n{\"ts\":1,\"prompt\":9,\"output\":2,\"hash_ids\":[3]}")
+        .expect("readable");
+    let prefix = t.prefix.expect("has blocks");
+    assert_eq!(
+        (prefix.tokens_per_block, &prefix.offsets[..]),
+        (0, &[0, 0, 1][..])
+    );
+    let csv = "ts,prompt,output,hash_ids\n1,40,2,\"[5, 6]\"\n2,40,2,\n";
+    let told = Reading {
+        hash_tokens: Some(16),
+        ..Reading::default()
+    };
+    let t = trace::read_as(csv.as_bytes(), "t", &told).expect("readable");
+    let prefix = t.prefix.expect("has blocks");
+    assert_eq!(
+        (prefix.tokens_per_block, &prefix.offsets[..]),
+        (16, &[0, 2, 2][..])
+    );
+    let e = trace::read_as(&b"ts,prompt,output\n1,2,3\n"[..], "t", &told).expect_err("no hashes");
+    assert_eq!(e.code(), "contradiction");
+    let none = Reading {
+        hash_tokens: Some(0),
+        ..Reading::default()
+    };
+    let e = trace::read_as(csv.as_bytes(), "t", &none).expect_err("out of range");
+    assert_eq!(e.code(), "bad-field");
+}
+
+#[test]
+fn what_one_format_knows_the_others_know_too() {
+    let t = text(
+        "{\"session_id\": \"a\", \"timestamp\": 0, \"input_length\": 655, \"output_length\": 52}\n\
+         {\"timestamp\": 5, \"input_length\": 9, \"output_length\": 52, \"model\": \"m\"}\n\
+         {\"session_id\": \"a\", \"timestamp\": 20000, \"input_length\": 755, \"output_length\": 52}\n",
+    )
+    .expect("readable");
+    assert_eq!(
+        (t.report.format.as_str(), &t.arrival[..]),
+        ("mooncake", &[0.0, 0.005, 20.0][..])
+    );
+    assert_eq!(t.session, Some(vec![0, NO_SESSION, 0]));
+    let model = t.model.expect("has models");
+    assert_eq!(
+        (model.names, model.ids),
+        (vec![String::new(), "m".into()], vec![0, 1, 0])
+    );
+    let t = text(
+        "TIMESTAMP,ContextTokens,GeneratedTokens,session_id,model\n2023-11-16 18:17:03,1,1,x,m\n",
+    )
+    .expect("readable");
+    assert_eq!(
+        (t.report.format.as_str(), t.session),
+        ("azure", Some(vec![0]))
+    );
+    assert_eq!(t.model.expect("has models").names, ["m"]);
+    // A column without any session is none.
+    let t = text("ts,prompt,output,session\n1,2,3,\n2,2,3,none\n").expect("readable");
+    assert_eq!(t.session, None);
+}
+
+#[test]
+fn turns_behind_an_answer_are_named() {
+    for (content, row, pause) in [
+        (
+            "{\"session_id\": \"a\", \"timestamp\": 0, \"input_length\": 655, \"output_length\": 52}\n\
+             {\"session_id\": \"a\", \"delay\": 5000, \"input_length\": 755, \"output_length\": 52}\n",
+            2,
+            "delay",
+        ),
+        (
+            "{\"timestamp\": null, \"delay\": 5, \"input_length\": 755, \"output_length\": 52}\n",
+            1,
+            "delay",
+        ),
+        (
+            "{\"input_len\":0,\"output_tokens\":90,\"pre_gap_s\":0.7428,\"session_id\":\"s\"}\n",
+            1,
+            "pre_gap_s",
+        ),
+        (
+            "{\"prompt\":1,\"output\":1,\"think_time_s\":3}",
+            1,
+            "think_time_s",
+        ),
+        ("prompt,output,think_time\n1,2,3\n", 1, "think_time"),
+    ] {
+        let (code, sentence) = fault(content);
+        assert_eq!(code, "bad-row", "{sentence}");
+        for part in [
+            format!("row {row}: "),
+            format!("begins \"{pause}\" after the answer"),
+            "not supported".into(),
+        ] {
+            assert!(sentence.contains(&part), "{part}: {sentence}");
+        }
+    }
+    // A pause beside a time of arrival is a note of the log's.
+    let t = text("{\"ts\":1,\"delay\":7,\"prompt\":1,\"output\":1}").expect("readable");
+    assert_eq!(t.arrival, [1.0]);
+}
+
+#[test]
+fn numbers_in_quotes_are_numbers() {
+    let t = text("{\"timestamp\":\"12.5\",\"prompt_tokens\":\"36\",\"output_tokens\":\"294\"}\n{\"timestamp\":\"13.5\",\"prompt_tokens\":36,\"output_tokens\":294}")
+        .expect("readable");
+    assert_eq!(
+        (t.arrival, t.prompt, t.output),
+        (vec![12.5, 13.5], vec![36, 36], vec![294, 294])
+    );
+}
+
+#[test]
+fn times_since_1970_in_a_smaller_unit_are_told() {
+    let file = |time: &str| format!("timestamp,input_length,output_length\n{time},100,10\n");
+    for (time, unit, words) in [
+        ("1777142838338", "ms", "milliseconds"),
+        ("1777142838338000", "us", "microseconds"),
+        ("1777142838338000000", "ns", "nanoseconds"),
+        // 1974: a hundred billion seconds would be in the year 5138.
+        ("126230400000", "ms", "milliseconds"),
+    ] {
+        let (code, sentence) = fault(file(time));
+        assert_eq!(code, "bad-cell");
+        for part in [
+            format!("\"{time}\" is not a time in seconds from 0 to 1e11"),
+            format!("in {words} it would be a time since 1970"),
+            format!("--time-unit {unit}, trace.file.time_unit"),
+        ] {
+            assert!(sentence.contains(&part), "{part}: {sentence}");
+        }
+        assert_eq!(
+            sentence.contains("call the column timestamp_ms"),
+            unit == "ms"
+        );
+        let time_unit = match unit {
+            "ms" => TimeUnit::Ms,
+            "us" => TimeUnit::Us,
+            _ => TimeUnit::Ns,
+        };
+        let told = Reading {
+            time_unit: Some(time_unit),
+            ..Reading::default()
+        };
+        let t = trace::read_as(file(time).as_bytes(), "t", &told).expect("readable");
+        assert!((1e8..1e10).contains(&t.arrival[0]), "{:?}", t.arrival);
+    }
+    let t = text("timestamp_ms,prompt,output\n1777142838338,1,2\n").expect("readable");
+    assert_eq!(t.arrival, [1777142838.338]);
+    // A unit is said of numbers: dates have none.
+    let told = Reading {
+        time_unit: Some(TimeUnit::S),
+        ..Reading::default()
+    };
+    let dates = &b"TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:17:03,1,1\n"[..];
+    assert_eq!(
+        trace::read_as(dates, "t", &told).expect_err("dates").code(),
+        "bad-cell"
+    );
+}
+
+#[test]
+fn other_files_are_named() {
+    for (content, part) in [
+        (
+            "{\n  \"trace_id\": \"a\",\n  \"spans\": [\n",
+            "spans of OpenTelemetry",
+        ),
+        (
+            "{\"id\":\"t\",\"hash_id_scope\":\"local\",\"requests\":[]}",
+            "Weka",
+        ),
+        (
+            "{\"backend\":\"vllm\",\"mean_ttft_ms\":1}",
+            "result of a benchmark",
+        ),
+        (
+            "{\"metadata\":{},\"metrics\":{},\"error\":null}",
+            "result of a benchmark",
+        ),
+        (
+            "{\n  \"0\": {\n    \"input_tokens\": \"{}\",\n    \"output_tokens\": \"{}\"\n",
+            "ServeGen",
+        ),
+        ("0,0,0,,0,0\n600,0,0,,0,0\n", "ServeGen"),
+        ("69600,80.81,2.5,Gamma,0.15,0.01\n", "ServeGen"),
+        ("0,100,20\n", "a table begins with the names of its columns"),
+    ] {
+        let (code, sentence) = fault(content);
+        assert_eq!(code, "unknown-format", "{sentence}");
+        assert!(sentence.contains(part), "{sentence}");
+    }
+    let (code, sentence) = fault("{\n  \"a\": 1\n}\n");
+    assert_eq!(code, "bad-row");
+    assert!(sentence.contains("one object per line"), "{sentence}");
+}
+
+/// The outcome of reading a file of the shared folder, or nothing where it is not here.
+fn reading_of(path: &str) -> Option<Result<Trace, Error>> {
+    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../shared")
+        .join(path);
+    let Ok(input) = std::fs::File::open(&file) else {
+        eprintln!("skipped: {} is not here", file.display());
+        return None;
+    };
+    Some(read(input, path, None))
+}
+
+#[test]
+fn files_of_others() {
+    if let Some(t) = reading_of("cases/04-bailian-trace/chats.jsonl") {
+        let t = t.expect("readable");
+        assert_eq!((t.report.format.as_str(), t.len()), ("bailian", 12));
+        let s = trace::stats(&t);
+        assert!((s.span_s - 55.386).abs() < 1e-9, "{}", s.span_s);
+        assert_eq!(t.session, Some(vec![0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]));
+    }
+    if let Some(t) = reading_of("data/traces/splitwise_code/splitwise_code.csv.gz") {
+        assert_eq!(t.expect("readable").len(), 8819);
+    }
+    if let Some(t) = reading_of("data/traces/inference_perf/trace.csv") {
+        assert_eq!(t.expect("readable").report.format, "azure");
+    }
+    for (path, part) in [
+        ("cases/05-mooncake-hash-count/bad.jsonl", "row 1: 4 blocks"),
+        (
+            "cases/12-mooncake-multi-turn/delay.jsonl",
+            "row 2: this turn has no time of arrival",
+        ),
+        ("cases/13-numeric-strings/epoch_ms.csv", "--time-unit ms"),
+        (
+            "data/traces/lmcache_agentic/lmcache_agentic.jsonl.gz",
+            "\"pre_gap_s\" after the answer",
+        ),
+        ("data/traces/servegen/m-small_chunk-9-trace.csv", "ServeGen"),
+        (
+            "data/traces/servegen/m-small_chunk-9-dataset.json.gz",
+            "ServeGen",
+        ),
+        (
+            "data/traces/inference_perf/simple_chain.json",
+            "OpenTelemetry",
+        ),
+        (
+            "data/traces/inference_perf/prefix_sharing_example.json",
+            "OpenTelemetry",
+        ),
+        (
+            "data/results/vllm/8xH100-Llama-3.1-405B-FP8-16qps.json.gz",
+            "result of a benchmark",
+        ),
+        (
+            "data/results/guidellm/guidellm_0.8.0dev_report_v2_mock.json",
+            "result of a benchmark",
+        ),
+        (
+            "data/results/aiperf/qwen_concurrency1_profile_export.jsonl",
+            "result of a benchmark",
+        ),
+    ] {
+        if let Some(t) = reading_of(path) {
+            let sentence = t.expect_err(path).to_string();
+            assert!(sentence.contains(part), "{path}: {sentence}");
+        }
+    }
+    if let Some(t) = reading_of("cases/12-mooncake-multi-turn/sessions.jsonl") {
+        assert_eq!(t.expect("readable").session, Some(vec![0, 0]));
+    }
+    if let Some(t) = reading_of("cases/13-numeric-strings/t.jsonl") {
+        assert_eq!(t.expect("readable").arrival, [12.5, 13.5]);
+    }
+}
+
 /// Arrival in ms, prompt, output, label, hash ids of a row.
 type Row = (u64, u32, u32, u8, Vec<u64>);
 
@@ -520,7 +936,18 @@ fn rows() -> impl Strategy<Value = Vec<Row>> {
         0..=100_000_000u32,
         0..5u8,
         prop::collection::vec(any::<u64>(), 0..5),
-    );
+    )
+        // As many tokens as the blocks can hold.
+        .prop_map(|(ms, prompt, output, label, ids)| match ids.len() as u32 {
+            0 => (ms, prompt, output, label, ids),
+            blocks => (
+                ms,
+                512 * (blocks - 1) + 1 + prompt % 512,
+                output,
+                label,
+                ids,
+            ),
+        });
     prop::collection::vec(row, 1..40)
 }
 
@@ -573,14 +1000,18 @@ fn write(format: Format, rows: &[Row]) -> String {
         Format::Burstgpt => BURST.to_owned(),
         Format::Azure => "TIMESTAMP,ContextTokens,GeneratedTokens\r\n".to_owned(),
         Format::Csv => "output,model,prompt,arrival_s\n".to_owned(),
-        Format::Mooncake | Format::Jsonl => String::new(),
+        Format::Bailian | Format::Mooncake | Format::Jsonl => String::new(),
     };
-    for (ms, p, o, label, ids) in rows {
+    for (i, (ms, p, o, label, ids)) in rows.iter().enumerate() {
         let at = seconds(*ms);
         let _ = match format {
             Format::Burstgpt => writeln!(out, "{at},m{label},{p},{o},0,log"),
             Format::Azure => write!(out, "{},{p},{o}\r\n", calendar(*ms)),
             Format::Csv => writeln!(out, "{o},\"m{label}\",{p},{at}"),
+            Format::Bailian => writeln!(
+                out,
+                "{{\"chat_id\":{i},\"timestamp\":{at},\"input_length\":{p},\"output_length\":{o}}}"
+            ),
             Format::Mooncake => writeln!(
                 out,
                 "{{\"timestamp\":{ms},\"input_length\":{p},\"output_length\":{o},\"hash_ids\":{ids:?}}}"
@@ -594,9 +1025,10 @@ fn write(format: Format, rows: &[Row]) -> String {
     out
 }
 
-const FORMATS: [Format; 5] = [
+const FORMATS: [Format; 6] = [
     Format::Burstgpt,
     Format::Azure,
+    Format::Bailian,
     Format::Mooncake,
     Format::Csv,
     Format::Jsonl,

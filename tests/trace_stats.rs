@@ -46,9 +46,9 @@ fn azure_code() {
     close("span", s.span_s, 3435.9, 1);
     close("mean", s.mean_per_s.expect("has a span"), 2.567, 3);
     assert_eq!(s.peak_1s, 67);
-    close("peak 60 s", s.peak_60s_per_s, 10.53, 2);
-    close("IoD 1 s", s.iod_1s, 13.2, 1);
-    close("IoD 60 s", s.iod_60s, 160.5, 1);
+    close("peak 60 s", s.peak_60s_per_s.unwrap(), 10.53, 2);
+    close("IoD 1 s", s.iod_1s.unwrap(), 13.2, 1);
+    close("IoD 60 s", s.iod_60s.unwrap(), 160.5, 1);
     close("CV", s.cv_gap.expect("has gaps"), 13.15, 2);
     check_lengths(
         "prompt",
@@ -70,9 +70,9 @@ fn mooncake_conversation() {
     // 12,031 over 3536.999 s.
     close("mean", s.mean_per_s.expect("has a span"), 3.4015, 4);
     assert_eq!(s.peak_1s, 28);
-    close("peak 60 s", s.peak_60s_per_s, 4.12, 2);
-    close("IoD 1 s", s.iod_1s, 7.89, 2);
-    close("IoD 60 s", s.iod_60s, 2.85, 2);
+    close("peak 60 s", s.peak_60s_per_s.unwrap(), 4.12, 2);
+    close("IoD 1 s", s.iod_1s.unwrap(), 7.89, 2);
+    close("IoD 60 s", s.iod_60s.unwrap(), 2.85, 2);
     close("CV", s.cv_gap.expect("has gaps"), 3.03, 2);
     close("prompt mean", s.prompt.mean, 12035.0, 0);
     check_lengths(
@@ -105,9 +105,9 @@ fn burstgpt_head() {
     assert_eq!(s.span_s, 37269.0);
     close("mean", s.mean_per_s.expect("has a span"), 0.0107, 4);
     assert_eq!(s.peak_1s, 2);
-    close("peak 60 s", s.peak_60s_per_s, 0.133, 3);
-    close("IoD 1 s", s.iod_1s, 1.01, 2);
-    close("IoD 60 s", s.iod_60s, 2.77, 2);
+    close("peak 60 s", s.peak_60s_per_s.unwrap(), 0.133, 3);
+    close("IoD 1 s", s.iod_1s.unwrap(), 1.01, 2);
+    close("IoD 60 s", s.iod_60s.unwrap(), 2.77, 2);
     close("CV", s.cv_gap.expect("has gaps"), 4.56, 2);
     check_lengths(
         "prompt",
@@ -156,9 +156,9 @@ fn by_hand() {
     let s = stats(&t);
     assert_eq!((s.requests, s.span_s), (4, 3.0));
     assert_eq!(s.mean_per_s, Some(4.0 / 3.0));
-    // Windows of 1 s hold 2, 0, 1, 1: mean 1, variance 1/2. One window of 60 s holds all.
-    assert_eq!((s.peak_1s, s.iod_1s), (2, 0.5));
-    assert_eq!((s.peak_60s_per_s, s.iod_60s), (4.0 / 60.0, 0.0));
+    // Windows of 1 s hold 2, 0, 1, 1: mean 1, variance 1/2. No window of 60 s is full.
+    assert_eq!((s.peak_1s, s.iod_1s), (2, Some(0.5)));
+    assert_eq!((s.peak_60s_per_s, s.iod_60s), (None, None));
     // Gaps .5, 1.5, 1: mean 1, variance 1/6.
     assert!((s.cv_gap.expect("has gaps") - libm::sqrt(1.0 / 6.0)).abs() < 1e-15);
     assert_eq!((s.prompt.mean, s.prompt.p50, s.prompt.max), (2.5, 2.5, 4));
@@ -177,7 +177,7 @@ fn by_hand() {
 fn few_or_no_requests() {
     let s = stats(&Trace::default());
     assert_eq!((s.requests, s.mean_per_s, s.cv_gap), (0, None, None));
-    assert_eq!((s.iod_1s, s.failed_share, s.prompt.max), (0.0, 0.0, 0));
+    assert_eq!((s.iod_1s, s.failed_share, s.prompt.max), (None, 0.0, 0));
     let one = Trace {
         arrival: vec![1e12],
         prompt: vec![7],
@@ -189,7 +189,7 @@ fn few_or_no_requests() {
         (s.requests, s.span_s, s.mean_per_s, s.cv_gap),
         (1, 0.0, None, None)
     );
-    assert_eq!((s.peak_1s, s.iod_1s, s.prompt.p99), (1, 0.0, 7.0));
+    assert_eq!((s.peak_1s, s.iod_1s, s.prompt.p99), (1, None, 7.0));
     // A span that could not be walked window by window.
     let far = Trace {
         arrival: vec![0.0, 1e12],
@@ -198,4 +198,28 @@ fn few_or_no_requests() {
         ..Trace::default()
     };
     assert_eq!(stats(&far).peak_1s, 1);
+}
+
+#[test]
+fn windows_that_the_span_does_not_fill_have_no_figure() {
+    let trace = |span_s: f64| Trace {
+        arrival: vec![0.0, span_s / 2.0, span_s],
+        prompt: vec![10; 3],
+        output: vec![10; 3],
+        ..Trace::default()
+    };
+    for (span_s, peak, dispersion) in [
+        (3.0, false, false),
+        (59.0, false, false),
+        // One full window: a peak, and no variance.
+        (60.0, true, false),
+        (119.0, true, false),
+        (120.0, true, true),
+    ] {
+        let s = stats(&trace(span_s));
+        assert_eq!(s.peak_60s_per_s.is_some(), peak, "{span_s}");
+        assert_eq!(s.iod_60s.is_some(), dispersion, "{span_s}");
+    }
+    // Windows of 60 s from the first arrival hold 1, 1 and 1.
+    assert_eq!(stats(&trace(120.0)).iod_60s, Some(0.0));
 }

@@ -132,7 +132,7 @@ export function defaultState() {
 }
 
 /** A file of the reader's, as a scenario names it. @param {import("./types.js").TraceFile} chosen @returns {Scenario["trace"]} */
-export const fileSource = (chosen) => ({ file: { name: chosen.name, format: null } });
+export const fileSource = (chosen) => ({ file: { name: chosen.name, format: null, time_unit: null, hash_tokens: null } });
 
 // ---- Paths -------------------------------------------------------------------------------------
 

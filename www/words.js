@@ -136,7 +136,7 @@ export const UI = {
   dropHere: "or drop one anywhere; it stays on your machine",
   dropNow: "Drop to replay this trace here",
   useGenerated: "Back to the generated trace",
-  formats: "BurstGPT, Azure LLM, Mooncake, or CSV and JSON lines with named columns; gzip too",
+  formats: "BurstGPT, Azure LLM, Mooncake, Qwen-Bailian, or CSV and JSON lines with named columns; gzip too",
   downloadSummaryCsv: "Summary, CSV",
   downloadSummaryJson: "Summary, JSON",
   downloadRequests: /** @param {Policy} policy */ (policy) =>

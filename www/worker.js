@@ -68,12 +68,12 @@ async function run({ runId, scenario, policies, file }) {
   const begun = performance.now();
   const report = progress(runId);
 
-  const key = JSON.stringify(file === null ? [scenario.trace, scenario.seed] : ["file", file.id]);
+  const key = JSON.stringify(file === null ? [scenario.trace, scenario.seed] : ["file", file.id, scenario.trace]);
   if (key !== traceKey) {
     const trace =
       file === null
         ? engine.generate(scenario)
-        : engine.loadBlob(file.blob, file.name, (/** @type {number} */ done) => report("reading", done));
+        : engine.loadBlob(file.blob, file.name, scenario, (/** @type {number} */ done) => report("reading", done));
     traceKey = key;
     post({ type: "trace", runId, trace });
   }

@@ -17,7 +17,7 @@ use crate::sched::continuous::{Order, Rule};
 use crate::sched::{Boundaries, Policy};
 use crate::study::capacity::Which;
 use crate::study::execution::MAX_REPLICATIONS;
-use crate::trace::{Failed, Format, predict};
+use crate::trace::{Failed, Format, Reading, TimeUnit, predict};
 
 #[derive(Parser)]
 #[command(
@@ -82,6 +82,12 @@ pub enum LatencyCommand {
         /// layer, sequences, time_us.
         #[arg(long, value_name = "CSV")]
         per_sequence: PathBuf,
+        /// Decoding sequences with unequal contexts: n, pc, t_mean_us, t_max_us, t_skew_us.
+        #[arg(long, value_name = "CSV")]
+        skew: Option<PathBuf>,
+        /// Batch sizes that CUDA graphs are captured for: a step that only decodes is padded to the next.
+        #[arg(long, value_name = "N,N", value_delimiter = ',')]
+        captured: Vec<u32>,
         /// Layers of the model.
         #[arg(long, value_name = "N", value_parser = count(1, 1024))]
         layers: u32,
@@ -90,8 +96,9 @@ pub enum LatencyCommand {
     Table { csv: PathBuf },
     /// Fit the linear step to measured steps and to results of serving benchmarks.
     ///
-    /// A file is CSV (as for `table`), or the JSON that vllm bench serve, guidellm or aiperf leave. Several files
-    /// are fitted together: a sweep over the load, with two lengths of prompts or outputs at least.
+    /// A file is CSV (as for `table`), or the JSON that vllm bench serve, SGLang's bench_serving, guidellm or aiperf
+    /// leave, one result or one a line. Several files are fitted together: a sweep over the load, with two lengths of
+    /// prompts or outputs at least.
     Fit {
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
@@ -136,8 +143,8 @@ pub struct CompareArgs {
 #[derive(Parser)]
 pub struct ValidateArgs {
     /// Folder with the log of a vLLM run and the kernel profiles of its GPU: run_requests.jsonl,
-    /// run_meta.json, run_timeseries.csv, profile_attention.csv, profile_dense.csv and
-    /// profile_per_sequence.csv.
+    /// run_meta.json, profile_attention.csv, profile_dense.csv and profile_per_sequence.csv; besides, where they
+    /// are there, run_timeseries.csv, prompt_blocks.jsonl (block hashes of the prompts) and profile_skew.csv.
     #[arg(long, value_name = "DIR")]
     pub run: Option<PathBuf>,
     /// Measurements of Splitwise (perf_model.csv): how far a fit to three quarters of them is off on the rest.
@@ -164,6 +171,41 @@ pub enum TraceCommand {
     Generate(GenerateArgs),
 }
 
+/// How to read a trace file.
+#[derive(clap::Args)]
+pub struct ReadingArgs {
+    /// Format of the trace file; default: recognised from its content.
+    #[arg(long, value_name = "F")]
+    pub format: Option<FormatArg>,
+    /// Unit of its arrival times; default: the format's, or that of the column's name.
+    #[arg(long, value_name = "UNIT")]
+    pub time_unit: Option<TimeUnitArg>,
+    /// Tokens that each of a prompt's hash_ids stands for; default: the format's, or what the rows say.
+    #[arg(long, value_name = "N", value_parser = setting::<u32>(|s| s.trace = NO_TOKENS))]
+    pub hash_tokens: Option<u32>,
+}
+
+impl ReadingArgs {
+    pub fn reading(&self) -> Reading {
+        Reading {
+            format: self.format.map(|f| f.0),
+            time_unit: self.time_unit.map(|u| u.0),
+            hash_tokens: self.hash_tokens,
+        }
+    }
+
+    /// The first flag that is given.
+    pub fn given(&self) -> Option<&'static str> {
+        [
+            ("--format", self.format.is_some()),
+            ("--time-unit", self.time_unit.is_some()),
+            ("--hash-tokens", self.hash_tokens.is_some()),
+        ]
+        .into_iter()
+        .find_map(|(flag, given)| given.then_some(flag))
+    }
+}
+
 /// A scenario of file, preset and flags.
 #[derive(clap::Args)]
 pub struct ScenarioArgs {
@@ -172,9 +214,8 @@ pub struct ScenarioArgs {
     /// Trace file, plain or gzip ("-" for standard input); default: the scenario's own source.
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
-    /// Format of the trace file; default: recognised from its content.
-    #[arg(long, value_name = "F")]
-    pub format: Option<FormatArg>,
+    #[command(flatten)]
+    pub reading: ReadingArgs,
     /// Only the first N rows.
     #[arg(long, value_name = "N", value_parser = setting::<u32>(|s| s.workload.limit = Some(0)))]
     pub limit: Option<u32>,
@@ -288,7 +329,7 @@ pub struct RunArgs {
     #[arg(long, conflicts_with = "json")]
     pub digest: bool,
     /// Print the complete resolved scenario and stop.
-    #[arg(long, conflicts_with_all = ["json", "digest"])]
+    #[arg(long, conflicts_with_all = ["json", "digest", "requests_csv", "batches_csv", "chrome_trace"])]
     pub print_scenario: bool,
     /// Write a row per request.
     #[arg(long, value_name = "FILE")]
@@ -305,8 +346,8 @@ pub struct RunArgs {
 pub struct StatsArgs {
     /// Trace file, plain or gzip ("-" for standard input).
     pub file: PathBuf,
-    #[arg(long, value_name = "F")]
-    pub format: Option<FormatArg>,
+    #[command(flatten)]
+    pub reading: ReadingArgs,
     #[arg(long)]
     pub json: bool,
 }
@@ -359,11 +400,15 @@ pub struct ReproduceArgs {
     /// "Reproduction", lists its columns).
     #[arg(long, value_name = "FILE")]
     pub published: Option<PathBuf>,
+    /// Compare with the rows of result files as they were published: one run a row, a column for
+    /// every figure, the settings as words in column "run" (docs/MODEL.md, "Reproduction").
+    #[arg(long, value_name = "FILE", conflicts_with = "published")]
+    pub rows: Option<PathBuf>,
     /// Compare although the file is not the published one.
     #[arg(long, conflicts_with = "published")]
     pub anyway: bool,
     /// Threads; default: one per core.
-    #[arg(long, value_name = "N", value_parser = jobs)]
+    #[arg(short, long, value_name = "N", value_parser = jobs)]
     pub jobs: Option<usize>,
     /// Print every comparison as JSON.
     #[arg(long)]
@@ -486,6 +531,12 @@ pub fn card(name: &str) -> Result<Card, String> {
 /// Most threads of any command.
 const MAX_JOBS: usize = 1024;
 
+const NO_TOKENS: Source = Source::File {
+    name: String::new(),
+    format: None,
+    time_unit: None,
+    hash_tokens: Some(0),
+};
 const NOBODY: ClosedLoop = ClosedLoop {
     users: 0,
     ..NO_REQUESTS
@@ -591,12 +642,41 @@ macro_rules! choice {
     };
 }
 
+#[derive(Clone, Copy)]
+pub struct PresetArg(pub Preset);
+
+impl ValueEnum for PresetArg {
+    fn value_variants<'a>() -> &'a [Self] {
+        const ALL: [PresetArg; Preset::ALL.len()] = {
+            let mut all = [PresetArg(Preset::StressV2); Preset::ALL.len()];
+            let mut i = 0;
+            while i < all.len() {
+                all[i] = PresetArg(Preset::ALL[i]);
+                i += 1;
+            }
+            all
+        };
+        &ALL
+    }
+
+    fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
+        Some(clap::builder::PossibleValue::new(self.0.name()).help(self.0.describe()))
+    }
+}
+
 choice!(FormatArg, Format, [
     Format::Burstgpt => "burstgpt", "BurstGPT releases 1 to 3";
     Format::Azure => "azure", "Azure LLM inference traces 2023 and 2024";
+    Format::Bailian => "bailian", "Qwen-Bailian's JSON lines";
     Format::Mooncake => "mooncake", "Mooncake's JSON lines";
     Format::Csv => "csv", "CSV with named columns";
     Format::Jsonl => "jsonl", "JSON lines with named fields";
+]);
+choice!(TimeUnitArg, TimeUnit, [
+    TimeUnit::S => "s", "seconds";
+    TimeUnit::Ms => "ms", "milliseconds";
+    TimeUnit::Us => "us", "microseconds";
+    TimeUnit::Ns => "ns", "nanoseconds";
 ]);
 choice!(FailedArg, Failed, [
     Failed::Drop => "drop", "leave them out and count them";
@@ -607,11 +687,6 @@ choice!(PrecisionArg, Precision, [
     Precision::F16 => "f16", "2 bytes";
     Precision::Int8 => "int8", "8 bits in blocks of 32 with an f16 scale";
     Precision::Int4 => "int4", "4 bits in blocks of 32 with an f16 scale";
-]);
-choice!(PresetArg, Preset, [
-    Preset::StressV2 => "stress-v2", "fitted latency grid, 30 ms and 20 s";
-    Preset::TwoStep => "two-step", "fall-back latency model, 50 ms and 10 s";
-    Preset::ThreeStep => "three-step", "first latency grid, 1 s end to end";
 ]);
 choice!(WhichArg, Which, [
     Which::Token => "token", "time per output token";
@@ -685,6 +760,7 @@ mod tests {
             }
         }
         check(|a: &FormatArg| a.0);
+        check(|a: &TimeUnitArg| a.0);
         check(|a: &FailedArg| a.0);
         check(|a: &PolicyArg| a.0);
         check(|a: &WhichArg| a.0);

@@ -9,7 +9,7 @@ use super::table::{counted, new_table, percent, short};
 use super::{files, interrupt};
 use crate::Error;
 use crate::gpu::{Gpu, Options, Progress};
-use crate::latency::calibration::Calibration;
+use crate::latency::calibration::{Calibration, ManyColumns};
 use crate::latency::roofline::Stored;
 
 pub fn calibrate(args: CalibrateArgs) -> Result<(), Error> {
@@ -101,6 +101,18 @@ fn report(c: &Calibration) -> String {
         short(c.launch.dispatch.value * 1e6),
         short(c.launch.submission.value * 1e6)
     ));
+
+    if let Some(many) = c.many_columns {
+        let by: Vec<String> = ["9 to 16 columns", "17 to 32", "more"]
+            .iter()
+            .zip(many)
+            .map(|(columns, kernel)| match kernel {
+                ManyColumns::Tiles => format!("{columns} in tiles"),
+                ManyColumns::Eights => format!("{columns} in eights"),
+            })
+            .collect();
+        say(format!("the faster kernels: {}", by.join(", ")));
+    }
 
     let mut kernels = new_table(&["kernel", "columns", "context", "us", "GB/s", "of read"]);
     for k in &c.kernels {

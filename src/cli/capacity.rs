@@ -8,7 +8,7 @@ use super::args::CapacityArgs;
 use super::{calibrated, files, pool, run, table};
 use crate::scenario::Source;
 use crate::study::capacity::{
-    Fewest, Highest, HighestRate, Promise, Replication, Simulate, fewest_gpus,
+    Fewest, Highest, HighestRate, Part, Promise, Replication, Simulate, fewest_gpus,
 };
 use crate::study::execution::check_replications;
 use crate::{Error, Scenario};
@@ -57,39 +57,39 @@ pub fn capacity(args: CapacityArgs) -> Result<(), Error> {
         .as_ref()
         .map_or_else(String::new, |c| c.about(None).text(&scenario));
     let jobs = args.jobs.unwrap_or_else(pool::default_jobs);
-    let replications = pool::in_order(jobs, 0..args.replications, |index| {
+    let parts = Part::all(&scenario, args.replications);
+    let replications = pool::in_order(jobs, parts.into_iter(), |part| {
         let trace = match &shared {
             Some(trace) => trace.clone(),
             None => {
-                let seed = scenario.seed.wrapping_add(index);
                 let own = Scenario {
-                    seed,
+                    seed: part.seed(&scenario),
                     ..scenario.clone()
                 };
                 Arc::new(run::load(&own, None)?)
             }
         };
-        let replication = Replication::new(&trace, &scenario, promise, index, args.replications)?;
+        let replication = Replication::new(&trace, &scenario, promise, part)?;
         Ok((trace, replication))
     })?;
     let simulate: Simulate<'_> = &run::replay_quietly;
     if let (true, Some(rate)) = (args.fewest_gpus, args.scenario.rate) {
-        let found = fewest_gpus(rate, promise, scenario.gpus_together(), |gpus| {
+        let found = fewest_gpus(&scenario, rate, promise, |gpus| {
             pool::in_order(jobs, replications.iter(), |(trace, replication)| {
                 replication.attempt(trace, rate, gpus, simulate)
             })
         })?;
         return show(args.json, &found, |f: &Fewest| {
-            table::fewest(f, &promise) + &note
+            table::fewest(f, &scenario, &promise) + &note
         });
     }
     let highest: Vec<Highest> =
         pool::in_order(jobs, replications.iter(), |(trace, replication)| {
             replication.highest_rate(trace, simulate)
         })?;
-    let found = HighestRate::of(highest);
+    let found = HighestRate::of(&scenario, &highest);
     show(args.json, &found, |f| {
-        table::highest_rate(f.rate_per_s, &f.replications, &scenario, &promise) + &note
+        table::highest_rate(f, &scenario, &promise) + &note
     })
 }
 

@@ -6,9 +6,8 @@ use std::path::Path;
 use super::args::CompareArgs;
 use super::table::{new_table, short};
 use super::{files, pool, run};
-use crate::metrics::Summary;
 use crate::scenario::Source;
-use crate::study::compare::{self, Difference};
+use crate::study::compare::{self, Comparison};
 use crate::study::execution::check_replications;
 use crate::{Error, Scenario};
 
@@ -66,18 +65,16 @@ pub fn compare(args: CompareArgs) -> Result<(), Error> {
     let seeds: Vec<u32> = (0..args.replications)
         .map(|i| first.wrapping_add(i))
         .collect();
-    let runs = pool::in_order(
+    let pairs = pool::in_order(
         args.jobs.unwrap_or_else(pool::default_jobs),
         seeds.iter().copied(),
         |seed| compare::pair([&a, &b], file.as_ref(), seed, &run::replay_quietly),
     )?;
-    let (runs_a, runs_b): (Vec<Summary>, Vec<Summary>) =
-        runs.into_iter().map(|[a, b]| (a, b)).unzip();
-    let found = compare::differences(&runs_a, &runs_b);
+    let found = compare::comparison([&a, &b], &pairs);
     if let Some(path) = &args.out {
         files::write(path, |output| {
             let mut csv = csv::Writer::from_writer(output);
-            for row in &found {
+            for row in &found.differences {
                 csv.serialize(row)?;
             }
             csv.flush()
@@ -85,7 +82,7 @@ pub fn compare(args: CompareArgs) -> Result<(), Error> {
     }
     if args.json {
         return files::print_json(&serde_json::json!({
-            "seeds": seeds, "differences": found,
+            "seeds": seeds, "requests": found.requests, "differences": found.differences,
         }));
     }
     let text = words(&found, &seeds, file.is_some());
@@ -100,15 +97,12 @@ fn read(path: &Path, args: &CompareArgs) -> Result<Scenario, Error> {
     };
     let mut scenario = Scenario::from_json(&files::read_text(path)?, &name)?;
     if let Some(trace) = &args.trace {
-        scenario.trace = Source::File {
-            name: trace.display().to_string(),
-            format: None,
-        };
+        scenario.trace = Source::file(trace.display().to_string());
     }
     Ok(scenario)
 }
 
-fn words(found: &[Difference], seeds: &[u32], from_file: bool) -> String {
+fn words(found: &Comparison, seeds: &[u32], from_file: bool) -> String {
     let mut text = match seeds {
         [one] => format!("One seed, {one}: no intervals\n"),
         [first, .., last] => format!(
@@ -121,9 +115,17 @@ fn words(found: &[Difference], seeds: &[u32], from_file: bool) -> String {
         ),
         [] => String::new(),
     };
+    if found.requests.same {
+        text += "The same requests in both\n";
+    } else {
+        text += "Not the same requests in both:\n";
+        for what in &found.requests.differ {
+            let _ = writeln!(text, "- {what}");
+        }
+    }
     let mut table = new_table(&["", "A", "B", "B - A", "95 % from", "to", "of A", ""]);
     for (figure, words) in PRINTED {
-        let Some(d) = found.iter().find(|d| d.figure == figure) else {
+        let Some(d) = found.differences.iter().find(|d| d.figure == figure) else {
             continue;
         };
         // Nothing of the kind happened in either.

@@ -9,7 +9,7 @@ use tempfile::NamedTempFile;
 
 use super::interrupt;
 use crate::metrics::digest::Hashing;
-use crate::trace::{self, Format};
+use crate::trace::{self, Format, Reading};
 use crate::{Error, Trace};
 
 /// The `action` of an error that only says that nobody reads standard output any more.
@@ -24,9 +24,9 @@ pub fn problem(action: &'static str, path: &Path, error: &io::Error) -> Error {
 }
 
 /// Reads a trace from a file, or from standard input where the path is "-".
-pub fn read_trace(path: &Path, format: Option<Format>) -> Result<Trace, Error> {
+pub fn read_trace(path: &Path, reading: &Reading) -> Result<Trace, Error> {
     let (input, name) = open(path)?;
-    trace::read(input, &name, format)
+    trace::read_as(input, &name, reading)
 }
 
 /// The same, with the size in bytes and the SHA-256 of what was read.

@@ -19,8 +19,17 @@ pub fn latency(command: LatencyCommand) -> Result<(), Error> {
             attention,
             dense,
             per_sequence,
+            skew,
+            captured,
             layers,
-        } => read_profile(layers, &attention, &dense, &per_sequence)?,
+        } => read_profile(
+            layers,
+            &attention,
+            &dense,
+            &per_sequence,
+            skew.as_deref(),
+            &captured,
+        )?,
         LatencyCommand::Table { csv } => {
             StepLatency::Table(StepTable::read(open(&csv)?, &csv.display().to_string())?)
         }
@@ -34,19 +43,29 @@ pub fn latency(command: LatencyCommand) -> Result<(), Error> {
     files::print_json(&latency)
 }
 
-/// Kernel profiles of three files.
+/// Kernel profiles of three files, one of unequal contexts where there is one, and captured batch sizes.
 pub fn read_profile(
     layers: u32,
     attention: &Path,
     dense: &Path,
     per_sequence: &Path,
+    skew: Option<&Path>,
+    captured: &[u32],
 ) -> Result<StepLatency, Error> {
-    let profile = profile::read(
+    let mut profile = profile::read(
         layers,
         (open(attention)?, &attention.display().to_string()),
         (open(dense)?, &dense.display().to_string()),
         (open(per_sequence)?, &per_sequence.display().to_string()),
     )?;
+    if let Some(path) = skew {
+        profile.skew = Some(profile::read_skew(
+            open(path)?,
+            &path.display().to_string(),
+        )?);
+    }
+    profile.captured = captured.to_vec();
+    profile.check("latency.profile")?;
     Ok(StepLatency::Profile(Box::new(profile)))
 }
 
@@ -68,6 +87,7 @@ struct Residual<'a> {
     /// Of the fit, in proportion to what was measured.
     error: f64,
     held_out: bool,
+    note: Option<&'a str>,
 }
 
 fn fit(
@@ -110,6 +130,7 @@ fn fit(
                 fitted_ms: fitted * 1e3,
                 error: fitted / p.seconds - 1.0,
                 held_out: p.held_out,
+                note: m.note.as_deref(),
             }
         })
         .collect();
@@ -135,8 +156,9 @@ fn fit(
     files::print(|output| output.write_all(text.as_bytes()))
 }
 
-/// Most points that are printed one by one.
+/// Most points, and most notes, that are printed one by one.
 const MOST_PRINTED: usize = 40;
+const MOST_NOTES: usize = 5;
 
 fn words(fit: &Fit, rows: &[Residual]) -> String {
     let model = &fit.model;
@@ -217,6 +239,20 @@ fn words(fit: &Fit, rows: &[Residual]) -> String {
         ]);
     }
     let _ = writeln!(text, "{table}");
+    let notes: Vec<String> = rows
+        .iter()
+        .filter_map(|row| Some(format!("{}, {}: {}", row.file, row.what, row.note?)))
+        .collect();
+    for note in notes.iter().take(MOST_NOTES) {
+        let _ = writeln!(text, "note: {note}");
+    }
+    if notes.len() > MOST_NOTES {
+        let _ = writeln!(
+            text,
+            "note: the same holds for {} more points; --json and --residuals name them",
+            notes.len() - MOST_NOTES
+        );
+    }
     text
 }
 

@@ -9,6 +9,7 @@ use super::{files, pool, run, study, table};
 use crate::metrics::Summary;
 use crate::report;
 use crate::scenario::Source;
+use crate::study::published_rows;
 use crate::study::published_values::{self, COLUMNS, Value};
 use crate::study::reproduce::{
     self, CAVEAT, Comparison, FileReport, LeftOut, Plan, Recognised, judge, plan,
@@ -21,8 +22,18 @@ struct Report<'a> {
     file: FileReport,
     compared: usize,
     differ: usize,
+    /// Of a table of published rows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rows: Option<Rows>,
     comparisons: &'a [Comparison],
     left_out: &'a [LeftOut],
+}
+
+#[derive(Serialize)]
+struct Rows {
+    compared: usize,
+    agree: usize,
+    differ: usize,
 }
 
 /// Compares every published figure that the file allows.
@@ -33,9 +44,12 @@ pub fn reproduce(args: ReproduceArgs) -> Result<(), Error> {
     let format = args.format.map(|f| f.0);
     let (trace, bytes, sha256) = files::read_hashed(&args.trace, format)?;
     let file = FileReport::of(&trace, args.trace.display().to_string(), bytes, sha256);
-    let values = match &args.published {
-        Some(path) => read_values(path)?,
-        None => published_values::built_in()?,
+    let values = match (&args.published, &args.rows) {
+        (Some(path), _) => read_values(path)?,
+        (None, Some(path)) => {
+            published_rows::read(&files::read_text(path)?, &path.display().to_string())?
+        }
+        (None, None) => published_values::built_in()?,
     };
     if let Some(refusal) = file.refusal()
         && args.published.is_none()
@@ -52,6 +66,8 @@ pub fn reproduce(args: ReproduceArgs) -> Result<(), Error> {
     let source = Source::File {
         name: file.name.clone(),
         format,
+        time_unit: None,
+        hash_tokens: None,
     };
     let plan = plan(values, file.rows, &source);
     let jobs = args.jobs.unwrap_or_else(pool::default_jobs);
@@ -61,10 +77,19 @@ pub fn reproduce(args: ReproduceArgs) -> Result<(), Error> {
         let csv = report::csv(&reproduce::table(&comparisons));
         files::write(path, |file| file.write_all(csv.as_bytes()))?;
     }
+    let rows = args.rows.is_some().then(|| {
+        let (compared, agree) = reproduce::rows_agree(&comparisons);
+        Rows {
+            compared,
+            agree,
+            differ: compared - agree,
+        }
+    });
     let report = Report {
         file,
         compared: comparisons.len(),
         differ,
+        rows,
         comparisons: &comparisons,
         left_out: &plan.left_out,
     };
@@ -88,6 +113,7 @@ fn check_files(args: &ReproduceArgs) -> Result<(), Error> {
     let inputs = [
         ("the trace", Some(&args.trace)),
         ("the published values", args.published.as_ref()),
+        ("the published rows", args.rows.as_ref()),
     ];
     for (what, input) in inputs {
         if let (Some(out), Some(input)) = (&args.out, input)
@@ -179,6 +205,9 @@ fn text(report: &Report, own_values: Option<&Path>) -> String {
         }
         None => {}
     }
+    if let Some(rows) = &report.rows {
+        return text + &rows_text(report, rows);
+    }
     for comparisons in report.comparisons.chunk_by(|a, b| a.study == b.study) {
         text += &format!("\n{}\n", comparisons[0].study);
         let mut table = table::new_table(&[
@@ -209,17 +238,7 @@ fn text(report: &Report, own_values: Option<&Path>) -> String {
         text += &format!("{table}\n");
     }
     text += "\n";
-    for left_out in report.left_out {
-        text += &format!(
-            "{}: {} the first {}\n",
-            left_out.study,
-            match left_out.figures {
-                1 => "1 figure needs".to_owned(),
-                n => format!("{n} figures need"),
-            },
-            table::counted(left_out.needs_rows, "row")
-        );
-    }
+    text += &left_out(report.left_out);
     text += &format!(
         "{} compared: {} within half a unit of the last printed digit, {}\n",
         table::counted(report.compared as u64, "figure"),
@@ -227,6 +246,47 @@ fn text(report: &Report, own_values: Option<&Path>) -> String {
         verb(report.differ, "differ")
     );
     text
+}
+
+fn left_out(left_out: &[LeftOut]) -> String {
+    let line = |left_out: &LeftOut| {
+        format!(
+            "{}: {} the first {}\n",
+            left_out.study,
+            match left_out.figures {
+                1 => "1 figure needs".to_owned(),
+                n => format!("{n} figures need"),
+            },
+            table::counted(left_out.needs_rows, "row")
+        )
+    };
+    left_out.iter().map(line).collect()
+}
+
+/// Every figure that differs, with both values, and how many rows agree.
+fn rows_text(report: &Report, rows: &Rows) -> String {
+    let mut text = String::new();
+    for c in report.comparisons.iter().filter(|c| !c.agrees) {
+        text += &format!(
+            "row {} ({}; {}; {}): {} published {}, simulated {}\n",
+            c.row,
+            c.study,
+            c.run_name(),
+            c.source,
+            c.figure,
+            c.published,
+            c.simulated
+                .map_or_else(|| "-".to_owned(), |x| x.to_string()),
+        );
+    }
+    text += &left_out(report.left_out);
+    text += &format!(
+        "{} compared: ",
+        table::counted(report.compared as u64, "figure")
+    );
+    text += &format!("{}\n", verb(report.differ, "differ"));
+    text += &format!("{} compared: ", table::counted(rows.compared as u64, "row"));
+    text + &format!("{} agree, {} differ\n", rows.agree, rows.differ)
 }
 
 /// "1 differs", "2 differ".

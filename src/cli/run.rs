@@ -11,6 +11,7 @@ use super::calibrated::WithNote;
 use super::{calibrated, files, interrupt, latency, table};
 use crate::metrics::rows;
 use crate::scenario::{ClosedLoop, Engine, MEMORY_SHARE, Source, Ties, put_on_hardware};
+use crate::sched::continuous::Server;
 use crate::sched::continuous::kv::Capacity;
 use crate::sched::{Boundaries, Policy};
 use crate::sim::Run;
@@ -20,6 +21,24 @@ use crate::{Error, Outcome, Scenario, Trace};
 
 pub fn run(args: RunArgs) -> Result<(), Error> {
     let (mut scenario, trace_file) = resolve(&args.scenario)?;
+    if args.scenario.router.is_some() && scenario.replicas() == 1 {
+        return Err(no_effect("--router", "one replica serves all requests"));
+    }
+    if args.batches_csv.is_some() && scenario.engine != Engine::Closed {
+        return Err(Error::Contradiction {
+            what: "--batches-csv".to_owned(),
+            why: "continuous batching has no closed batches; --chrome-trace writes its steps, --requests-csv \
+                  its requests"
+                .to_owned(),
+        });
+    }
+    if args.chrome_trace.is_some() && scenario.engine == Engine::Closed {
+        return Err(Error::Contradiction {
+            what: "--chrome-trace".to_owned(),
+            why: "it shows the steps of continuous batching; add --rule, or see --batches-csv"
+                .to_owned(),
+        });
+    }
     let print = |scenario: &Scenario| {
         let json = scenario.to_json();
         files::print(|output| writeln!(output, "{json}"))
@@ -104,19 +123,7 @@ pub fn resolve(args: &ScenarioArgs) -> Result<(Scenario, Option<PathBuf>), Error
     if let Some(preset) = args.preset {
         preset.0.apply(&mut s);
     }
-    if let Some(path) = &args.trace {
-        s.trace = Source::File {
-            name: path.display().to_string(),
-            format: args.format.map(|f| f.0),
-        };
-    } else if let (Some(asked), Source::File { format, .. }) = (args.format, &mut s.trace) {
-        *format = Some(asked.0);
-    } else if args.format.is_some() {
-        return Err(Error::Contradiction {
-            what: "--format".to_owned(),
-            why: "the scenario's trace is generated, not read; name a file with --trace".to_owned(),
-        });
-    }
+    source(args, &mut s)?;
     if let Some(limit) = args.limit {
         s.workload.limit = Some(limit);
     }
@@ -153,6 +160,36 @@ pub fn resolve(args: &ScenarioArgs) -> Result<(Scenario, Option<PathBuf>), Error
         Source::Synthetic(_) => None,
     };
     Ok((s, file))
+}
+
+/// The trace file and how to read it. A file of the command line is read as the command line says, and one of
+/// the scenario as both say.
+fn source(args: &ScenarioArgs, s: &mut Scenario) -> Result<(), Error> {
+    if let Some(path) = &args.trace {
+        s.trace = Source::file(path.display().to_string());
+    }
+    let asked = args.reading.reading();
+    match (&mut s.trace, args.reading.given()) {
+        (
+            Source::File {
+                format,
+                time_unit,
+                hash_tokens,
+                ..
+            },
+            _,
+        ) => {
+            *format = asked.format.or(*format);
+            *time_unit = asked.time_unit.or(*time_unit);
+            *hash_tokens = asked.hash_tokens.or(*hash_tokens);
+            Ok(())
+        }
+        (Source::Synthetic(_), Some(flag)) => Err(Error::Contradiction {
+            what: flag.to_owned(),
+            why: "the scenario's trace is generated, not read; name a file with --trace".to_owned(),
+        }),
+        (Source::Synthetic(_), None) => Ok(()),
+    }
 }
 
 /// Continuous batching, where a flag asks for it.
@@ -201,10 +238,13 @@ fn engine(args: &ScenarioArgs, s: &mut Scenario) -> Result<(), Error> {
         args.kv_blocks.map(Capacity::Blocks),
     );
     server.bins |= args.share_bins;
+    let boundaries = args.boundaries.map_or(s.scheduler.bins.boundaries, |b| b.0);
+    let optimal_cuts = server.has_bins() && boundaries == Boundaries::ExponentialOptimal;
     for (flag, given) in [
         ("--scheduler", args.scheduler.is_some()),
         ("--max-batch", args.max_batch.is_some()),
-        ("--batch", args.batch.is_some()),
+        // Of closed batches but for the paper's optimal cuts, which depend on their size.
+        ("--batch", args.batch.is_some() && !optimal_cuts),
     ] {
         if given {
             return Err(Error::Contradiction {
@@ -222,18 +262,29 @@ fn engine(args: &ScenarioArgs, s: &mut Scenario) -> Result<(), Error> {
 /// there, switching the policy must keep the rest.
 fn without_effect(args: &ScenarioArgs, s: &Scenario) -> Result<(), Error> {
     let policy = table::name(s.scheduler.policy);
-    // With continuous batching whoever looks at predictions has bins over them.
-    let bins = s.predicts();
+    let (has_bins, no_bins, unpredicted) = match &s.engine {
+        Engine::Closed => (
+            s.scheduler.policy.has_bins(),
+            format!("the scheduler {policy} has no bins"),
+            format!("the scheduler {policy} does not look at predictions"),
+        ),
+        Engine::Continuous(server) => (
+            server.has_bins(),
+            "this server does not sort requests into bins; --share-bins and --router bin-affinity do".to_owned(),
+            "this server does not look at predictions; --order sjf, --rule closed, --share-bins and the \
+             routers least-work and bin-affinity do"
+                .to_owned(),
+        ),
+    };
+    let predicts = s.predicts();
     let boundaries = s.scheduler.bins.boundaries;
     let dynamic = matches!(
         s.scheduler.policy,
         Policy::Dynamic | Policy::MultiBinDynamic
     );
     let predictor = s.predictor.kind;
-    let no_bins = || format!("the scheduler {policy} has no bins");
-    let unpredicted = || format!("the scheduler {policy} does not look at predictions");
-    let flags: [(&str, bool, bool, String); 9] = [
-        ("--bins", args.bins.is_some(), !bins, no_bins()),
+    let flags: [(&str, bool, bool, String); 10] = [
+        ("--bins", args.bins.is_some(), !has_bins, no_bins.clone()),
         (
             "--bins",
             args.bins.is_some(),
@@ -241,14 +292,19 @@ fn without_effect(args: &ScenarioArgs, s: &Scenario) -> Result<(), Error> {
             "boundaries \"fixed\" bring their own number of bins, by scheduler.bins.cuts"
                 .to_owned(),
         ),
-        ("--boundaries", args.boundaries.is_some(), !bins, no_bins()),
+        (
+            "--boundaries",
+            args.boundaries.is_some(),
+            !has_bins,
+            no_bins.clone(),
+        ),
         (
             "--predictor",
             args.predictor.is_some(),
-            !bins,
-            unpredicted(),
+            !predicts,
+            unpredicted.clone(),
         ),
-        ("--sigma", args.sigma.is_some(), !bins, unpredicted()),
+        ("--sigma", args.sigma.is_some(), !predicts, unpredicted),
         (
             "--sigma",
             args.sigma.is_some(),
@@ -258,18 +314,15 @@ fn without_effect(args: &ScenarioArgs, s: &Scenario) -> Result<(), Error> {
                 table::name(predictor)
             ),
         ),
+        ("--bin-error", args.bin_error.is_some(), !has_bins, no_bins),
         (
             "--bin-error",
             args.bin_error.is_some(),
-            !bins || predictor != Kind::Noisy,
-            if bins {
-                format!(
-                    "only the predictor noisy has it, and this one is {}",
-                    table::name(predictor)
-                )
-            } else {
-                no_bins()
-            },
+            predictor != Kind::Noisy,
+            format!(
+                "only the predictor noisy has it, and this one is {}",
+                table::name(predictor)
+            ),
         ),
         (
             "--max-batch",
@@ -279,22 +332,46 @@ fn without_effect(args: &ScenarioArgs, s: &Scenario) -> Result<(), Error> {
         ),
         (
             "--batch",
-            args.batch.is_some(),
+            args.batch.is_some() && s.engine == Engine::Closed,
             // The paper's optimal cuts depend on the batch size, whoever forms the batches.
-            dynamic && !(bins && boundaries == Boundaries::ExponentialOptimal),
+            dynamic && !(has_bins && boundaries == Boundaries::ExponentialOptimal),
             format!("the scheduler {policy} sizes its batches itself (--max-batch)"),
         ),
     ];
-    match flags
+    let flag = flags
         .into_iter()
-        .find(|(_, given, ignored, _)| *given && *ignored)
-    {
-        Some((flag, _, _, because)) => Err(Error::Contradiction {
-            what: flag.to_owned(),
-            why: format!("it would have no effect: {because}; leave it out"),
-        }),
-        None => Ok(()),
+        .find(|(_, given, ignored, _)| *given && *ignored);
+    match (flag, &s.engine) {
+        (Some((flag, _, _, because)), _) => Err(no_effect(flag, &because)),
+        (None, Engine::Continuous(server)) => order_without_classes(args, server),
+        (None, Engine::Closed) => Ok(()),
     }
+}
+
+fn no_effect(flag: &str, because: &str) -> Error {
+    Error::Contradiction {
+        what: flag.to_owned(),
+        why: format!("it would have no effect: {because}; leave it out"),
+    }
+}
+
+/// Refuses an order by class where there is no class.
+fn order_without_classes(args: &ScenarioArgs, server: &Server) -> Result<(), Error> {
+    if !server.order.has_classes() || !server.classes.is_empty() {
+        return Ok(());
+    }
+    let order = table::name(server.order);
+    let what = match args.order {
+        Some(_) => "--order",
+        None => "engine.continuous.order",
+    };
+    Err(Error::Contradiction {
+        what: what.to_owned(),
+        why: format!(
+            "{order} would have no effect: without classes all requests are alike, and the order is that of \
+             arrival (fcfs); give the scenario engine.continuous.classes"
+        ),
+    })
 }
 
 /// The flags of a closed loop, on top of the scenario's, if it has one.
@@ -345,8 +422,10 @@ fn set<T>(field: &mut T, value: Option<T>) {
 /// The rows of the scenario's trace.
 pub fn load(scenario: &Scenario, file: Option<&Path>) -> Result<Trace, Error> {
     match (&scenario.trace, file) {
-        (Source::File { format, .. }, Some(path)) => files::read_trace(path, *format),
-        (Source::File { name, format }, None) => files::read_trace(Path::new(name), *format),
+        (Source::File { .. }, Some(path)) => files::read_trace(path, &scenario.trace.reading()),
+        (Source::File { name, .. }, None) => {
+            files::read_trace(Path::new(name), &scenario.trace.reading())
+        }
         (Source::Synthetic(synthetic), _) => synthetic.generate(scenario.seed),
     }
 }
@@ -363,16 +442,8 @@ fn replay(
 ) -> Result<(Outcome, Vec<StepRow>), Error> {
     let started = Instant::now();
     let mut run = Run::new(trace, scenario)?;
-    match (&mut run, steps) {
-        (_, false) => {}
-        (Run::Continuous(run), true) => run.record_steps(),
-        (Run::Closed(_), true) => {
-            return Err(Error::Contradiction {
-                what: "--chrome-trace".to_owned(),
-                why: "it shows the steps of continuous batching; add --rule, or see --batches-csv"
-                    .to_owned(),
-            });
-        }
+    if let (Run::Continuous(run), true) = (&mut run, steps) {
+        run.record_steps();
     }
     let mut bar: Option<ProgressBar> = None;
     while !run.advance(trace, SLICE) {

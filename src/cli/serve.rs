@@ -17,6 +17,7 @@ use crate::Error;
 #[cfg(feature = "gpu")]
 use crate::gpu::{Device, adapters, serve as on_device};
 use crate::latency::architecture::Architecture;
+use crate::latency::calibration::Calibration;
 use crate::latency::roofline::{Card, Hardware, Stored};
 use crate::sched::joining::{Limits, Load, MAX_ROWS, MAX_SEQUENCES, Record};
 use crate::study::document::{Content, File};
@@ -119,13 +120,14 @@ impl ServeArgs {
 
 pub fn serve(args: ServeArgs) -> Result<(), Error> {
     let loads = serving::levels(&args.users, &args.load())?;
-    let mut stack = stack(&args)?;
+    let calibration = args.latency.as_deref().map(calibrated::read).transpose()?;
+    let mut stack = stack(&args, calibration.as_ref())?;
     // A folder that is refused is refused before anything runs.
     if let Some(folder) = &args.out {
         Manifest::read(folder, NAME)?;
     }
     too_large(&args, &loads);
-    let measured = measured(&args, &mut stack, &loads)?;
+    let measured = measured(&args, calibration.as_ref(), &mut stack, &loads)?;
     let mut levels = Vec::with_capacity(loads.len());
     for (i, load) in loads.iter().enumerate() {
         levels.push(Comparison::of(load, &stack.step(), measured.get(i))?);
@@ -163,9 +165,9 @@ fn too_large(args: &ServeArgs, loads: &[Load]) {
 }
 
 /// What serves.
-fn stack(args: &ServeArgs) -> Result<Stack, Error> {
-    let mut stack = match (&args.latency, &args.hardware, &args.model) {
-        (Some(path), _, _) => Stack::from(&calibrated::read(path)?),
+fn stack(args: &ServeArgs, calibration: Option<&Calibration>) -> Result<Stack, Error> {
+    let mut stack = match (calibration, &args.hardware, &args.model) {
+        (Some(calibration), _, _) => Stack::from(calibration),
         (None, Some(card), Some(model)) => Stack::of_data_sheet(
             card.hardware.clone(),
             model.clone(),
@@ -192,10 +194,18 @@ fn stack(args: &ServeArgs) -> Result<Stack, Error> {
 
 /// What a device took for each of the loads; nothing where none was asked to.
 #[cfg(feature = "gpu")]
-fn measured(args: &ServeArgs, stack: &mut Stack, loads: &[Load]) -> Result<Vec<Record>, Error> {
-    if !args.measure {
+fn measured(
+    args: &ServeArgs,
+    calibration: Option<&Calibration>,
+    stack: &mut Stack,
+    loads: &[Load],
+) -> Result<Vec<Record>, Error> {
+    let (Some(calibration), Some(path), true) = (calibration, &args.latency, args.measure) else {
         return Ok(Vec::new());
-    }
+    };
+    let file = path.display().to_string();
+    // A calibration that cannot be served is refused before a device is opened.
+    calibration.kernels(&file)?;
     let number = match args.adapter {
         Some(number) => number,
         None => adapter_of(&stack.gpu)?,
@@ -203,12 +213,7 @@ fn measured(args: &ServeArgs, stack: &mut Stack, loads: &[Load]) -> Result<Vec<R
     let device = Rc::new(pollster::block_on(Device::open(Some(number)))?);
     let name = &device.adapter().name;
     stack.measured_on = (*name != stack.gpu).then(|| name.clone());
-    let mut decoder = pollster::block_on(on_device::decoder(
-        device,
-        &stack.architecture,
-        stack.precision,
-        loads,
-    ))?;
+    let mut decoder = pollster::block_on(on_device::decoder(device, calibration, &file, loads))?;
     let all: u32 = loads.iter().map(Load::requests).sum();
     let bar = study::new_bar(all as usize, "requests");
     let mut before = 0;
@@ -229,7 +234,12 @@ fn measured(args: &ServeArgs, stack: &mut Stack, loads: &[Load]) -> Result<Vec<R
 }
 
 #[cfg(not(feature = "gpu"))]
-fn measured(_: &ServeArgs, _: &mut Stack, _: &[Load]) -> Result<Vec<Record>, Error> {
+fn measured(
+    _: &ServeArgs,
+    _: Option<&Calibration>,
+    _: &mut Stack,
+    _: &[Load],
+) -> Result<Vec<Record>, Error> {
     Ok(Vec::new())
 }
 

@@ -78,11 +78,21 @@ fn prepare(study: &mut Study, common: &Common, traces: &Traces) -> Result<String
         };
     };
     let Some(path) = &common.trace else {
-        return Ok(String::new());
+        return match common.reading.given() {
+            Some(flag) => Err(Error::Contradiction {
+                what: flag.to_owned(),
+                why: "the study's trace is generated, not read; name a file with --trace"
+                    .to_owned(),
+            }),
+            None => Ok(String::new()),
+        };
     };
+    let reading = common.reading.reading();
     *source = Source::File {
         name: path.display().to_string(),
-        format: common.format.map(|f| f.0),
+        format: reading.format,
+        time_unit: reading.time_unit,
+        hash_tokens: reading.hash_tokens,
     };
     let scenario = Scenario {
         trace: source.clone(),

@@ -9,9 +9,9 @@ use crate::latency::calibration::Adapter;
 use crate::latency::fit::Fit;
 use crate::metrics::honest::Distribution;
 use crate::metrics::{Continuous, Summary};
-use crate::scenario::{ClosedLoop, Engine};
+use crate::scenario::{ClosedLoop, Engine, Source};
 use crate::sched::continuous::Order;
-use crate::study::capacity::{Estimate, Fewest, Highest, Probe, Promise, Which};
+use crate::study::capacity::{Estimate, Fewest, Highest, HighestRate, Probe, Promise, Which};
 use crate::study::document::{self, Cell};
 use crate::trace::{LengthStats, ReadReport, Stats};
 use crate::{Scenario, Trace};
@@ -165,6 +165,17 @@ pub fn outcome(s: &Summary, read: &ReadReport) -> String {
     let latency = |pick: fn(&Distribution) -> f64| short(h.e2e_s.as_ref().map(pick));
     let requests = (p.requests_per_s * p.makespan_s).round();
     let met = |violations: u64| percent(1.0 - violations as f64 / requests);
+    let first_token = s.scenario.sla.ttft_s.map(|ttft| {
+        [
+            format!("first token within {ttft} s"),
+            "-".to_owned(),
+            percent(h.sla.ttft),
+        ]
+    });
+    let both = match first_token {
+        Some(_) => "all met",
+        None => "both met",
+    };
     for row in [
         [
             format!("token SLA ({} ms) met", s.scenario.sla.token_ms),
@@ -176,7 +187,11 @@ pub fn outcome(s: &Summary, read: &ReadReport) -> String {
             met(p.request_violations),
             percent(h.sla.request),
         ],
-        ["both met".to_owned(), "-".to_owned(), percent(h.sla.joint)],
+    ]
+    .into_iter()
+    .chain(first_token)
+    .chain([
+        [both.to_owned(), "-".to_owned(), percent(h.sla.joint)],
         [
             "time per output token, mean (ms)".to_owned(),
             short(p.avg_tbt_ms),
@@ -257,7 +272,7 @@ pub fn outcome(s: &Summary, read: &ReadReport) -> String {
             "-".to_owned(),
             percent(h.padding_waste),
         ],
-    ] {
+    ]) {
         table.add_row(row);
     }
     text += &format!("{table}\n\n");
@@ -441,22 +456,27 @@ fn served(s: &Summary, c: &Continuous, read: &ReadReport) -> String {
         ("goodput", "honest.goodput_requests_per_s", "requests/s"),
     ]
     .into_iter()
-    .filter_map(|(what, figure, unit)| {
-        let found = c.statistics.intervals.iter().find(|i| i.figure == figure)?;
-        Some(format!(
-            "{what} {} to {} {unit}",
-            short(found.low),
-            short(found.high)
-        ))
+    .map(|(what, figure, unit)| {
+        let mut intervals = c.statistics.intervals.iter();
+        match intervals.find(|i| i.figure == figure) {
+            Some(found) => format!(
+                "{what} {} to {} {unit}",
+                short(found.low),
+                short(found.high)
+            ),
+            None => format!("{what} -"),
+        }
     })
     .collect();
-    if !shown.is_empty() {
-        text += &format!(
-            "95 % intervals by {} parts of the run: {} (all with --json)\n",
+    text += &if c.statistics.intervals.is_empty() {
+        "95 % intervals: not enough data\n".to_owned()
+    } else {
+        format!(
+            "95 % intervals by {} parts of the run: {} (all with --json; -: not enough data)\n",
             c.statistics.parts,
             shown.join(", ")
-        );
-    }
+        )
+    };
     if c.statistics.warmup_requests > 0 {
         text += &format!(
             "{} at the beginning left out as warm-up\n",
@@ -638,12 +658,7 @@ pub fn fit(f: &Fit) -> String {
 }
 
 /// The table of `batchscope capacity`.
-pub fn highest_rate(
-    rate: Option<Estimate>,
-    replications: &[Highest],
-    scenario: &Scenario,
-    promise: &Promise,
-) -> String {
+pub fn highest_rate(found: &HighestRate, scenario: &Scenario, promise: &Promise) -> String {
     let binned = match &scenario.engine {
         Engine::Closed => scenario.scheduler.policy.has_bins(),
         Engine::Continuous(server) => server.has_bins(),
@@ -661,76 +676,137 @@ pub fn highest_rate(
             }
         ),
     );
-    let mut table = new_table(&["", "requests/s", "attainment", "utilisation", "backlog"]);
-    let mut row = |what: &str, probe: &Probe| {
+    let mut table = new_table(&[
+        "",
+        "",
+        "requests/s",
+        "attainment",
+        "utilisation",
+        "backlog",
+        "requests",
+    ]);
+    let mut row = |of: String, highest: &Highest| {
+        let (what, probe) = match highest {
+            Highest::Found(probe) => ("highest", probe),
+            Highest::Never(probe) => ("fails even at", probe),
+            Highest::Unbounded(probe) => ("holds even at", probe),
+        };
         table.add_row([
+            of,
             what.to_owned(),
             short(probe.rate_per_s),
             percent(probe.attainment),
             percent(probe.utilization),
             probe.backlog.to_string(),
+            probe.requests.to_string(),
         ]);
     };
-    for highest in replications {
-        match highest {
-            Highest::Found(probe) => row("highest", probe),
-            Highest::Never(probe) => row("fails even at", probe),
-            Highest::Unbounded(probe) => row("holds even at", probe),
-        }
+    let from_file = matches!(scenario.trace, Source::File { .. });
+    row(
+        if from_file {
+            "whole file".to_owned()
+        } else {
+            format!("seed {}", scenario.seed)
+        },
+        &found.verified,
+    );
+    let own = usize::from(!from_file);
+    for (number, highest) in (1..).zip(&found.replications).skip(own) {
+        let of = match highest {
+            _ if from_file => format!("block {number}"),
+            Highest::Found(probe) | Highest::Never(probe) | Highest::Unbounded(probe) => {
+                format!("seed {}", probe.seed)
+            }
+        };
+        row(of, highest);
     }
     text += &format!("{table}\n\n");
-    let never = replications.iter().any(|h| matches!(h, Highest::Never(_)));
-    let unbounded = replications
-        .iter()
-        .any(|h| matches!(h, Highest::Unbounded(_)));
-    match rate {
-        Some(rate) => text += &format!("{} requests/s\n", estimate(rate, short)),
-        None if never => {
-            text += "the promise fails at every rate that was tried: this fleet and scheduler cannot keep it\n";
+    let probe = match &found.verified {
+        Highest::Found(probe) | Highest::Unbounded(probe) => probe,
+        Highest::Never(_) => {
+            return text
+                + "the promise fails at every rate that was tried: this fleet and scheduler cannot keep it\n";
         }
-        None => {}
-    }
-    if unbounded {
-        text += "the promise holds up to the rate at which the fleet serves a full backlog; no higher rate can\n\
-                 be kept up, and the trace is too short to show where the promise ends: give it more requests\n";
+    };
+    text += &format!(
+        "{} requests/s\n{}",
+        short(probe.rate_per_s),
+        verified(probe, scenario)
+    );
+    text += &match (&found.over_replications, found.replications.len()) {
+        (_, 0) => "one replication: no interval\n".to_owned(),
+        (Some(Estimate { value, interval }), n) => {
+            let ends = match interval {
+                Some([low, high]) => format!("95 % interval {} to {}", short(*low), short(*high)),
+                None => "95 % interval: not enough data".to_owned(),
+            };
+            if from_file {
+                format!("{ends} requests/s, from {n} blocks at the file's time scale\n")
+            } else {
+                format!("mean of {n} seeds {} requests/s, {ends}\n", short(*value))
+            }
+        }
+        (None, _) => "95 % interval: not enough data, a replication has no such rate\n".to_owned(),
+    };
+    if matches!(found.verified, Highest::Unbounded(_)) {
+        text += "at no higher rate does the fleet serve as fast as requests arrive; the promise still holds there,\n\
+                 and the trace is too short to show where it ends: give it more requests\n";
     }
     text
 }
 
+/// What an answer was verified with.
+fn verified(probe: &Probe, scenario: &Scenario) -> String {
+    format!(
+        "verified by playing {} of {} at {} requests/s on {}, seed {}: {} met\n",
+        counted(probe.requests, "request"),
+        match &scenario.trace {
+            Source::File { name, .. } => name.clone(),
+            Source::Synthetic(_) => "the generated trace".to_owned(),
+        },
+        short(probe.rate_per_s),
+        counted(probe.gpus, "GPU"),
+        probe.seed,
+        percent(probe.attainment),
+    )
+}
+
 /// The table of `batchscope capacity --fewest-gpus`.
-pub fn fewest(found: &Fewest, promise: &Promise) -> String {
-    let mut table = new_table(&[
-        "GPUs",
-        "attainment",
-        "95 % from",
-        "to",
-        "serves at most, /s",
-    ]);
+pub fn fewest(found: &Fewest, scenario: &Scenario, promise: &Promise) -> String {
+    let mut table = new_table(&["GPUs", "attainment", "95 % from", "to", "keeps up"]);
     for fleet in &found.tried {
-        let [low, high] = match fleet.attainment.interval {
+        let [low, high] = match fleet.interval {
             Some(ends) => ends.map(percent),
             None => ["-".to_owned(), "-".to_owned()],
         };
         table.add_row([
-            fleet.gpus.to_string(),
-            percent(fleet.attainment.mean),
+            fleet.probe.gpus.to_string(),
+            percent(fleet.probe.attainment),
             low,
             high,
-            short(fleet.throughput_per_s.mean),
+            match fleet.keeps_up {
+                Some(true) => "yes",
+                Some(false) => "no",
+                None => "-",
+            }
+            .to_owned(),
         ]);
     }
     let mut text = format!(
         "fewest GPUs with which {} at {} requests/s\n{table}\n\n",
         promised(promise),
-        short(found.rate_per_s),
+        found.rate_per_s,
     );
     text += &match (found.gpus, found.gpus_with_confidence) {
         (None, _) => "no fleet that was tried keeps the promise\n".to_owned(),
-        (Some(n), None) => format!("{n} by the mean\n"),
+        (Some(n), None) => format!("{n}\n"),
         (Some(n), Some(sure)) => {
-            format!("{n} by the mean; {sure} by the lower end of the 95 % interval\n")
+            format!("{n}; {sure} by the lower end of the 95 % interval\n")
         }
     };
+    if let Some(probe) = &found.verified {
+        text += &verified(probe, scenario);
+    }
     text
 }
 
@@ -738,7 +814,7 @@ fn promised(promise: &Promise) -> String {
     let which = match promise.which {
         Which::Token => "the token SLA",
         Which::Request => "the request SLA",
-        Which::Joint => "both SLAs",
+        Which::Joint => "all SLAs",
     };
     let verb = if promise.which == Which::Joint {
         "are"
@@ -749,16 +825,4 @@ fn promised(promise: &Promise) -> String {
         "{which} {verb} met by {} of the requests",
         percent(promise.share)
     )
-}
-
-fn estimate(e: Estimate, print: fn(f64) -> String) -> String {
-    match e.interval {
-        Some([low, high]) => format!(
-            "{} (95 % interval {} to {})",
-            print(e.mean),
-            print(low),
-            print(high)
-        ),
-        None => format!("{} (one replication: no interval)", print(e.mean)),
-    }
 }

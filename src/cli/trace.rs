@@ -9,7 +9,7 @@ use crate::trace::{Labels, stats as statistics};
 use crate::{Error, Scenario, Trace};
 
 pub fn stats(args: StatsArgs) -> Result<(), Error> {
-    let trace = files::read_trace(&args.file, args.format.map(|f| f.0))?;
+    let trace = files::read_trace(&args.file, &args.reading.reading())?;
     let stats = statistics(&trace);
     if args.json {
         files::print_json(&serde_json::json!({ "stats": stats, "read": trace.report }))

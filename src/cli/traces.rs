@@ -62,7 +62,7 @@ fn load(source: &Source, seed: u32) -> Result<Trace, Error> {
             value: "-".to_owned(),
             allowed: "the name of a file; standard input is read once, by one run".to_owned(),
         }),
-        Source::File { name, format } => files::read_trace(Path::new(name), *format),
+        Source::File { name, .. } => files::read_trace(Path::new(name), &source.reading()),
         Source::Synthetic(synthetic) => synthetic.generate(seed),
     }
 }

@@ -377,7 +377,7 @@ pub async fn calibrate(
         );
     }
 
-    tune(&mut run, &mut decoder, grid).await?;
+    let many_columns = tune(&mut run, &mut decoder).await?;
 
     run.say(2, "streaming reads".to_owned(), 0.0);
     let bandwidth = read_bandwidth(&run).await?;
@@ -454,6 +454,7 @@ pub async fn calibrate(
             layers_resident: resident,
             quick: options.quick,
         },
+        many_columns: Some(many_columns),
         bandwidth,
         launch,
         kernels,
@@ -542,23 +543,11 @@ fn judge(
     }
 }
 
-/// Chooses who multiplies many columns: whoever is faster here.
-async fn tune(run: &mut Run<'_>, decoder: &mut Decoder, grid: &Grid) -> Result<(), Error> {
-    let decoding = grid.batches.iter().copied();
-    let most = grid
-        .prefills
-        .iter()
-        .map(|&(b, p)| b + p)
-        .chain(decoding)
-        .max();
+/// Chooses the kernels for many columns, the faster one at each size, and leaves the device with them.
+/// All sizes: serving asks for steps that the grid of a small calibration lacks.
+async fn tune(run: &mut Run<'_>, decoder: &mut Decoder) -> Result<[Wide; TILES.len()], Error> {
     let mut chosen = [Wide::Tiles; TILES.len()];
-    let mut before = 0;
     for (i, (columns, choice)) in TILES.into_iter().zip(&mut chosen).enumerate() {
-        // Sizes that nothing asks for are not worth the time.
-        if most <= Some(before) {
-            break;
-        }
-        before = columns;
         run.say(
             1,
             format!("the faster kernel for {columns} columns"),
@@ -585,7 +574,7 @@ async fn tune(run: &mut Run<'_>, decoder: &mut Decoder, grid: &Grid) -> Result<(
         }
     }
     run.device.choose(chosen);
-    Ok(())
+    Ok(chosen)
 }
 
 // ---- The device itself ---------------------------------------------------------------------------

@@ -576,6 +576,16 @@ impl Decoder {
         Ok(())
     }
 
+    /// The kernels of a step with these rows and their workgroups, in order, as [`Decoder::step`] runs
+    /// them.
+    ///
+    /// Errors: rows without room.
+    pub fn dispatches(&mut self, rows: &[Row]) -> Result<Vec<(String, [u32; 3])>, Error> {
+        self.lay(rows)?;
+        let step = self.whole(self.layers());
+        Ok(step.iter().map(Dispatch::shape).collect())
+    }
+
     // ---- What a step consists of; for the rows that are laid out ----------------------------------
 
     /// A whole step through the first `layers` layers.

@@ -25,7 +25,7 @@ pub struct Device {
     device: wgpu::Device,
     queue: wgpu::Queue,
     /// By the name of their source.
-    pipelines: RefCell<BTreeMap<String, Rc<wgpu::ComputePipeline>>>,
+    kernels: RefCell<BTreeMap<String, Kernel>>,
     /// One for each signature: kernels with equal bindings share bind groups.
     layouts: RefCell<Vec<(Vec<Bind>, Rc<wgpu::BindGroupLayout>)>>,
     /// Which kernel multiplies more columns than a GEMV has, by size.
@@ -69,12 +69,16 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 /// A compiled variant of a kernel.
 #[derive(Clone)]
-pub struct Kernel(Rc<wgpu::ComputePipeline>);
+pub struct Kernel {
+    /// That of its source.
+    name: Rc<str>,
+    pipeline: Rc<wgpu::ComputePipeline>,
+}
 
 /// A kernel with its bindings, and how many workgroups of it to run.
 #[derive(Clone)]
 pub struct Dispatch {
-    pipeline: Rc<wgpu::ComputePipeline>,
+    kernel: Kernel,
     bindings: Rc<wgpu::BindGroup>,
     workgroups: [u32; 3],
 }
@@ -83,7 +87,7 @@ impl Dispatch {
     /// The same over other workgroups.
     pub fn over(&self, workgroups: [u32; 3]) -> Dispatch {
         Dispatch {
-            pipeline: self.pipeline.clone(),
+            kernel: self.kernel.clone(),
             bindings: self.bindings.clone(),
             workgroups,
         }
@@ -92,10 +96,15 @@ impl Dispatch {
     /// The same bindings for another variant of the kernel.
     pub fn by(&self, kernel: &Kernel, workgroups: [u32; 3]) -> Dispatch {
         Dispatch {
-            pipeline: kernel.0.clone(),
+            kernel: kernel.clone(),
             bindings: self.bindings.clone(),
             workgroups,
         }
+    }
+
+    /// The kernel's name, with its variant, and the workgroups.
+    pub(super) fn shape(&self) -> (String, [u32; 3]) {
+        (self.kernel.name.to_string(), self.workgroups)
     }
 }
 
@@ -264,10 +273,7 @@ impl Device {
             })
         };
         Device {
-            flavour: Flavour {
-                subgroups: adapter.subgroups && adapter.subgroup_min >= 4,
-                f16: adapter.shader_f16,
-            },
+            flavour: Flavour::of(&adapter),
             end: words(1, "end", READABLE),
             end_source: words(1, "end source", wgpu::BufferUsages::COPY_SRC),
             words: words(MOST_WORDS, "words", READABLE),
@@ -277,7 +283,7 @@ impl Device {
             adapter,
             device,
             queue,
-            pipelines: RefCell::default(),
+            kernels: RefCell::default(),
             layouts: RefCell::default(),
             wide: Cell::new([Wide::Tiles; TILES.len()]),
             problems,
@@ -296,7 +302,7 @@ impl Device {
         self.adapter.software |= plays_a_gpu(&self.adapter.name);
         self.adapter.user_agent = Some(user_agent);
         self.adapter.subgroups |= subgroups;
-        self.flavour.subgroups = self.adapter.subgroups && self.adapter.subgroup_min >= 4;
+        self.flavour = Flavour::of(&self.adapter);
     }
 
     pub fn flavour(&self) -> Flavour {
@@ -309,7 +315,9 @@ impl Device {
         self.wide.get()[size]
     }
 
-    /// Chooses the kernels for many columns, for 16, 32 and 64 or more.
+    /// Chooses the kernels for many columns, for 16, 32 and 64 or more: those that a calibration timed,
+    /// [`Calibration::many_columns`](crate::latency::calibration::Calibration::many_columns). A new
+    /// device uses tiles.
     pub fn choose(&self, wide: [Wide; TILES.len()]) {
         self.wide.set(wide);
     }
@@ -436,15 +444,10 @@ impl Device {
             entries: &entries,
         });
         Dispatch {
-            pipeline: self.pipeline(source, &layout),
+            kernel: self.kernel(source),
             bindings: Rc::new(bindings),
             workgroups,
         }
-    }
-
-    /// A variant, compiled when it is first asked for.
-    pub fn kernel(&self, source: &Source) -> Kernel {
-        Kernel(self.pipeline(source, &self.layout(source.bindings)))
     }
 
     fn layout(&self, bindings: &[Bind]) -> Rc<wgpu::BindGroupLayout> {
@@ -480,14 +483,11 @@ impl Device {
         layout
     }
 
-    fn pipeline(
-        &self,
-        source: &Source,
-        layout: &wgpu::BindGroupLayout,
-    ) -> Rc<wgpu::ComputePipeline> {
-        let mut pipelines = self.pipelines.borrow_mut();
-        if let Some(pipeline) = pipelines.get(&source.name) {
-            return pipeline.clone();
+    /// A variant, compiled when it is first asked for.
+    pub fn kernel(&self, source: &Source) -> Kernel {
+        let mut kernels = self.kernels.borrow_mut();
+        if let Some(kernel) = kernels.get(&source.name) {
+            return kernel.clone();
         }
         let module = self
             .device
@@ -499,7 +499,7 @@ impl Device {
             .device
             .create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
                 label: None,
-                bind_group_layouts: &[Some(layout)],
+                bind_group_layouts: &[Some(&*self.layout(source.bindings))],
                 immediate_size: 0,
             });
         let pipeline = Rc::new(self.device.create_compute_pipeline(
@@ -516,8 +516,12 @@ impl Device {
                 cache: None,
             },
         ));
-        pipelines.insert(source.name.clone(), pipeline.clone());
-        pipeline
+        let kernel = Kernel {
+            name: source.name.as_str().into(),
+            pipeline,
+        };
+        kernels.insert(source.name.clone(), kernel.clone());
+        kernel
     }
 
     /// Submits the dispatches as one pass, in order, and waits for their end.
@@ -567,7 +571,7 @@ impl Device {
                 timestamp_writes,
             });
             for dispatch in dispatches {
-                pass.set_pipeline(&dispatch.pipeline);
+                pass.set_pipeline(&dispatch.kernel.pipeline);
                 pass.set_bind_group(0, &*dispatch.bindings, &[]);
                 let [x, y, z] = dispatch.workgroups;
                 pass.dispatch_workgroups(x, y, z);

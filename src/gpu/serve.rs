@@ -11,9 +11,9 @@ use web_time::Instant;
 
 use super::decoder::{self, Decoder, MOST_ROWS, SLOTS};
 use super::device::{Device, gpu_error};
-use super::kernels::{BLOCK, fill};
+use super::kernels::{BLOCK, Flavour, fill};
 use crate::error::Error;
-use crate::latency::architecture::{Architecture, Precision};
+use crate::latency::calibration::{Calibration, Measured};
 use crate::sched::joining::{Joining, Load, MAX_ROWS, MAX_SEQUENCES, Next, Record, Row, Token};
 
 // What a load may ask for a decoder has.
@@ -171,18 +171,40 @@ pub fn pool_tokens(loads: &[Load]) -> u32 {
     loads.iter().map(Load::cache_tokens).max().unwrap_or(0)
 }
 
-/// A decoder of a whole model with random weights and a cache for these loads.
+/// A decoder of a calibration's whole model with random weights and a cache for these loads. It runs the
+/// kernels that the calibration timed. `file` is for errors.
 ///
-/// Errors: `out-of-gpu-memory` where not every layer fits: a shorter stack would be another server.
+/// Errors: `bad-calibration` where the calibration does not name its kernels, or its GPU has others by
+/// now; `out-of-gpu-memory` where not every layer fits: a shorter stack would be another server.
 pub async fn decoder(
     device: Rc<Device>,
-    architecture: &Architecture,
-    precision: Precision,
+    calibration: &Calibration,
+    file: &str,
     loads: &[Load],
 ) -> Result<Decoder, Error> {
+    let Measured {
+        architecture,
+        precision,
+        ..
+    } = &calibration.model;
+    device.choose(calibration.kernels(file)?);
+    let (timed, has) = (Flavour::of(&calibration.adapter), device.flavour());
+    if device.adapter().name == calibration.adapter.name && timed != has {
+        return Err(Error::BadCalibration {
+            file: file.to_owned(),
+            line: 0,
+            column: 0,
+            field: "adapter".to_owned(),
+            problem: format!(
+                "it timed kernels {timed}, and on this system {} runs kernels {has}, which take other times; \
+                 calibrate it again",
+                calibration.adapter.name
+            ),
+        });
+    }
     let config = decoder::Config {
         architecture: architecture.clone(),
-        precision,
+        precision: *precision,
         pool_tokens: pool_tokens(loads),
         seed: SEED,
         temperature: 1.0,

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::architecture::{Architecture, Precision};
 use super::step::Step;
 
-/// The version of the JSON form that this code writes.
-pub const VERSION: u32 = 1;
+/// The version of the JSON form that this code writes. Version 1 lacks [`Calibration::many_columns`].
+pub const VERSION: u32 = 2;
 /// Says of a JSON document that it is one of these.
 pub const KIND: &str = "batchscope-calibration";
 
@@ -29,6 +29,11 @@ pub struct Calibration {
     pub measured_at: String,
     pub adapter: Adapter,
     pub model: Measured,
+    /// The kernels that multiplied a matrix by 9 to 16, by 17 to 32 and by more columns (sequences and
+    /// prompt tokens of a step); absent in version 1. Step times hold for these kernels alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "ts", ts(optional))]
+    pub many_columns: Option<[ManyColumns; 3]>,
     pub bandwidth: Bandwidth,
     pub launch: Launch,
     pub kernels: Vec<KernelTime>,
@@ -90,6 +95,18 @@ pub struct Measured {
     pub layers_resident: u32,
     /// Whether `--quick` was asked for.
     pub quick: bool,
+}
+
+/// A kernel that multiplies a matrix by more columns than a GEMV has. Which one is faster depends on
+/// the device: it is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+pub enum ManyColumns {
+    /// Tiles read the weights once for all columns.
+    Tiles,
+    /// GEMVs of eight columns each read the weights again, from a cache if there is a large one.
+    Eights,
 }
 
 /// A number that was measured several times.

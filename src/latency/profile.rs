@@ -22,6 +22,28 @@ pub struct Profile {
     pub dense: BTreeMap<String, Sweep>,
     /// By layer name: time over sequences that are sampled.
     pub per_sequence: BTreeMap<String, Sweep>,
+    /// Batch sizes that CUDA graphs were captured for, ascending: a step that only decodes runs its dense kernels
+    /// at the next of these. Empty: at its own size.
+    #[serde(default)]
+    pub captured: Vec<u32>,
+    /// What decoding sequences of unequal contexts cost, where it was measured.
+    #[serde(default)]
+    pub skew: Option<Skew>,
+}
+
+/// Attention of one layer over decoding sequences of unequal contexts, a column per number.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(rename = "SkewProfile"))]
+pub struct Skew {
+    pub n_decode: Vec<u32>,
+    /// Prompt tokens beside them.
+    pub prefill_chunk: Vec<u32>,
+    /// Measured with all at the mean context, and with all at the longest.
+    pub mean_us: Vec<f64>,
+    pub longest_us: Vec<f64>,
+    /// Measured with their own contexts.
+    pub skewed_us: Vec<f64>,
 }
 
 /// Attention of one layer, a column per number: a chunk of a prompt behind a context, beside sequences that
@@ -48,7 +70,8 @@ pub struct Sweep {
 }
 
 /// Kernels by name: how often each runs in a layer, and once in a step. A model that fuses some lacks
-/// their names.
+/// their names; any other dense kernel that a profile names runs once in a layer, and any other kernel per
+/// sequence once in a step.
 const IN_LAYER: [(&str, f64); 7] = [
     ("layernorm", 2.0),
     ("qkv_proj", 1.0),
@@ -59,7 +82,6 @@ const IN_LAYER: [(&str, f64); 7] = [
     ("down_proj", 1.0),
 ];
 const ONCE: [&str; 2] = ["embedding", "final_layernorm"];
-const PER_SEQUENCE: [&str; 2] = ["lm_head", "sampler"];
 /// Without these there is no decoder.
 const NEEDED: [&str; 4] = ["qkv_proj", "o_proj", "gate_up_proj", "down_proj"];
 
@@ -113,9 +135,6 @@ impl Profile {
         for (group, sweeps) in [("dense", &self.dense), ("per_sequence", &self.per_sequence)] {
             for (name, sweep) in sweeps {
                 let path = format!("{group}.{name}");
-                if !knows(name) {
-                    return refuse(path, "this name".to_owned(), &known());
-                }
                 let fits = sweep.count.len() == sweep.time_us.len() && !sweep.count.is_empty();
                 if !fits {
                     let value = format!(
@@ -141,15 +160,37 @@ impl Profile {
             return refuse(
                 "dense".to_owned(),
                 format!("a profile without {missing}"),
-                &known(),
+                &needed(),
             );
         }
         if !self.per_sequence.contains_key("lm_head") {
             return refuse(
                 "per_sequence".to_owned(),
                 "a profile without lm_head".to_owned(),
-                &known(),
+                &needed(),
             );
+        }
+        if !self.captured.is_sorted_by(|a, b| a < b) || self.captured.first() == Some(&0) {
+            return refuse(
+                "captured".to_owned(),
+                format!("{:?}", self.captured),
+                "batch sizes from 1 up, ascending",
+            );
+        }
+        if let Some(skew) = &self.skew {
+            let times = [&skew.mean_us, &skew.longest_us, &skew.skewed_us];
+            let rows = skew.n_decode.len();
+            if skew.prefill_chunk.len() != rows || times.iter().any(|column| column.len() != rows) {
+                return refuse(
+                    "skew".to_owned(),
+                    "columns of different lengths".to_owned(),
+                    "one entry per measurement in each",
+                );
+            }
+            if let Some(time) = times.into_iter().flatten().find(|time| !good(**time)) {
+                let allowed = "times above 0 and below 1e9 us";
+                return refuse("skew".to_owned(), time.to_string(), allowed);
+            }
         }
         let decodes = (0..rows).any(|i| a.prefill_chunk[i] == 0 && a.n_decode[i] > 0);
         let prefills = (0..rows).any(|i| a.prefill_chunk[i] > 0 && a.n_decode[i] == 0);
@@ -161,6 +202,19 @@ impl Profile {
             );
         }
         Ok(())
+    }
+
+    /// Multiplies every time.
+    pub fn multiply(&mut self, factor: f64) {
+        let sweeps = self
+            .dense
+            .values_mut()
+            .chain(self.per_sequence.values_mut());
+        let sweeps = sweeps.flat_map(|sweep| &mut sweep.time_us);
+        // Times of unequal contexts count only in proportion.
+        for time in sweeps.chain(&mut self.attention.time_us) {
+            *time *= factor;
+        }
     }
 
     /// The profile for the inner loop.
@@ -188,12 +242,22 @@ impl Profile {
             }
         };
         let layers = f64::from(self.layers);
-        let dense: Vec<(&str, f64)> = IN_LAYER
+        // In this order, the known ones first: sums of floats depend on it.
+        let known = IN_LAYER
             .iter()
             .map(|&(name, times)| (name, times * layers))
-            .chain(ONCE.iter().map(|&name| (name, 1.0)))
+            .chain(ONCE.iter().map(|&name| (name, 1.0)));
+        let mut dense: Vec<(&str, f64)> = known.collect();
+        for name in self.dense.keys() {
+            if !dense.iter().any(|(known, _)| known == name) {
+                dense.push((name, layers));
+            }
+        }
+        let per_sequence: Vec<(&str, f64)> = self
+            .per_sequence
+            .keys()
+            .map(|name| (&**name, 1.0))
             .collect();
-        let per_sequence = PER_SEQUENCE.map(|name| (name, 1.0));
 
         let a = &self.attention;
         // Of a whole step, s.
@@ -237,8 +301,15 @@ impl Profile {
             )
         };
         let prefill = family(prefill);
+        let dense = sum(&dense, &self.dense);
+        let padded = self.captured.last().map_or_else(Vec::new, |&most| {
+            let size = |n: u32| self.captured[self.captured.partition_point(|&c| c < n)];
+            (0..=most).map(|n| dense.at(size(n)).seconds).collect()
+        });
         ProfileModel {
-            dense: sum(&dense, &self.dense),
+            padded,
+            skew: self.skew.as_ref().map(Skew::model),
+            dense,
             per_sequence: sum(&per_sequence, &self.per_sequence),
             decode: family(decode),
             // What any chunk costs, however short.
@@ -252,20 +323,9 @@ impl Profile {
     }
 }
 
-fn knows(name: &str) -> bool {
-    let in_layer = IN_LAYER.iter().map(|(name, _)| name);
-    in_layer
-        .chain(&ONCE)
-        .chain(&PER_SEQUENCE)
-        .any(|n| *n == name)
-}
-
-fn known() -> String {
-    let in_layer = IN_LAYER.iter().map(|(name, _)| *name);
-    let names: Vec<&str> = in_layer.chain(ONCE).chain(PER_SEQUENCE).collect();
+fn needed() -> String {
     format!(
-        "the kernels {}; {} and lm_head are needed",
-        names.join(", "),
+        "dense kernels {} and lm_head per sequence",
         NEEDED.join(", ")
     )
 }
@@ -274,6 +334,47 @@ impl Sweep {
     fn curve(&self) -> Curve {
         let counts = self.count.iter().map(|&count| f64::from(count));
         Curve::new(counts.zip(self.time_us.iter().copied()).collect())
+    }
+}
+
+/// By decoding sequences, the share of the way from the time at the mean context to the time at the longest.
+#[derive(Debug, Clone, PartialEq)]
+struct SkewModel {
+    alone: Curve,
+    beside: Curve,
+    most: f64,
+}
+
+impl Skew {
+    /// Least squares of relative errors, by number of sequences, without and with a prompt.
+    fn model(&self) -> SkewModel {
+        let shares = |beside: bool| {
+            let mut sums: BTreeMap<u32, (f64, f64)> = BTreeMap::new();
+            for i in 0..self.n_decode.len() {
+                if (self.prefill_chunk[i] > 0) == beside {
+                    let mean = self.mean_us[i];
+                    let way = (self.longest_us[i] - mean) / mean;
+                    let gone = (self.skewed_us[i] - mean) / mean;
+                    let sums = sums.entry(self.n_decode[i]).or_default();
+                    sums.0 += way * gone;
+                    sums.1 += way * way;
+                }
+            }
+            let share = |(a, b): (f64, f64)| {
+                if b > 0.0 {
+                    (a / b).clamp(0.0, 1.0)
+                } else {
+                    0.0
+                }
+            };
+            let points = sums.into_iter().map(|(n, of)| (f64::from(n), share(of)));
+            Curve::new(points.collect())
+        };
+        SkewModel {
+            alone: shares(false),
+            beside: shares(true),
+            most: self.n_decode.iter().max().copied().map_or(0.0, f64::from),
+        }
     }
 }
 
@@ -309,6 +410,9 @@ impl Sum {
 pub struct ProfileModel {
     /// By tokens of the step.
     dense: Sum,
+    /// The same of a step that only decodes, up to the largest captured size.
+    padded: Vec<f64>,
+    skew: Option<SkewModel>,
     /// By sampled sequences.
     per_sequence: Sum,
     /// By decoding sequences, over their contexts together.
@@ -356,6 +460,64 @@ impl ProfileModel {
         }
     }
 
+    /// Whether unequal contexts cost anything.
+    pub fn is_skewed(&self) -> bool {
+        self.skew.is_some()
+    }
+
+    /// What unequal contexts add to a step, as a line in the contexts together while all grow by one token a step.
+    pub fn skew(&self, work: &StepWork<'_>, longest: u64) -> Piece {
+        let level = f64::from(work.sequences) * longest as f64;
+        let context = work.context as f64;
+        let none = Piece {
+            at_s: 0.0,
+            per_token_s: 0.0,
+            until: u64::MAX,
+            inside: true,
+        };
+        let Some(skew) = self.skew.as_ref().filter(|_| level > context) else {
+            return none;
+        };
+        let n = f64::from(work.sequences).min(skew.most);
+        if !work.chunks.is_empty() {
+            let tokens = f64::from(work.chunks.iter().map(|c| c.tokens).sum::<u32>());
+            let all_longest = StepWork {
+                context: level as u64,
+                ..*work
+            };
+            let more = self.beside(tokens, &all_longest).0 - self.beside(tokens, work).0;
+            return Piece {
+                at_s: skew.beside.line(n).y.clamp(0.0, 1.0) * more.max(0.0),
+                until: work.context,
+                ..none
+            };
+        }
+        let share = skew.alone.line(n).y.clamp(0.0, 1.0);
+        let sequences = f64::from(work.sequences);
+        let (at_mean, at_longest) = (
+            self.decode.line(sequences, context),
+            self.decode.line(sequences, level),
+        );
+        let at_s = share * (at_longest.y - at_mean.y);
+        if at_s < 0.0 {
+            return Piece {
+                until: work.context,
+                ..none
+            };
+        }
+        let per_token_s = share * (at_longest.slope - at_mean.slope);
+        let mut until = context + (at_longest.until - level);
+        if per_token_s < 0.0 {
+            until = until.min(context + at_s / -per_token_s);
+        }
+        Piece {
+            at_s,
+            per_token_s,
+            until: if until < 1e18 { until as u64 } else { u64::MAX },
+            inside: at_longest.inside,
+        }
+    }
+
     /// What decoding sequences add to a step with chunks of `tokens` together.
     fn beside(&self, tokens: f64, work: &StepWork<'_>) -> (f64, bool) {
         let sequences = f64::from(work.sequences);
@@ -382,7 +544,10 @@ impl ProfileModel {
     #[inline]
     pub fn decode(&self, sequences: u32, context: u64) -> Piece {
         let line = self.decode.line(f64::from(sequences), context as f64);
-        let dense = self.dense.at(sequences);
+        let mut dense = self.dense.at(sequences);
+        if let Some(&padded) = self.padded.get(sequences as usize) {
+            dense.seconds = padded;
+        }
         let per_sequence = self.per_sequence.at(sequences);
         Piece {
             at_s: dense.seconds + per_sequence.seconds + line.y,
@@ -432,6 +597,8 @@ pub fn read(
         },
         dense: sweeps(dense.0, dense.1, "tokens")?,
         per_sequence: sweeps(per_sequence.0, per_sequence.1, "sequences")?,
+        captured: Vec::new(),
+        skew: None,
     };
     profile.check("latency.profile")?;
     Ok(profile)
@@ -450,6 +617,27 @@ fn sweeps(
         sweep.time_us.push(time);
     }
     Ok(sweeps)
+}
+
+fn is_time(column: &str) -> bool {
+    column.contains("time") || column.ends_with("_us")
+}
+
+/// Reads measurements of unequal contexts from a CSV with `n`, `pc`, `t_mean_us`, `t_max_us` and `t_skew_us`.
+///
+/// # Errors
+/// A missing column, or a cell that is no number.
+pub fn read_skew(input: impl Read, file: &str) -> Result<Skew, Error> {
+    let columns = ["n", "pc", "t_mean_us", "t_max_us", "t_skew_us"];
+    let [n, chunk, mean_us, longest_us, skewed_us] = table(input, file, columns, None)?.1;
+    let counts = |column: Vec<f64>| column.into_iter().map(|x| x as u32).collect();
+    Ok(Skew {
+        n_decode: counts(n),
+        prefill_chunk: counts(chunk),
+        mean_us,
+        longest_us,
+        skewed_us,
+    })
 }
 
 /// The named columns of a CSV file as numbers, and one as text; other columns are not read.
@@ -490,9 +678,7 @@ pub(super) fn table<const N: usize>(
             let value = cell.parse::<f64>().ok();
             // Counts are whole and fit; the checks of their ranges come with the whole.
             let fits = |v: &f64| {
-                v.is_finite()
-                    && *v >= 0.0
-                    && (name.contains("time") || (*v <= 4e9 && v.fract() == 0.0))
+                v.is_finite() && *v >= 0.0 && (is_time(name) || (*v <= 4e9 && v.fract() == 0.0))
             };
             match value.filter(fits) {
                 Some(value) => column.push(value),
@@ -502,7 +688,7 @@ pub(super) fn table<const N: usize>(
                         row,
                         column: name.to_owned(),
                         value: crate::error::printable(cell.as_bytes()),
-                        allowed: if name.contains("time") {
+                        allowed: if is_time(name) {
                             "a time from 0 up"
                         } else {
                             "a whole number from 0 to 4e9"

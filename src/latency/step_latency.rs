@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 #[cfg(feature = "figures")]
 use super::calibration::Calibration;
 use super::profile::{Profile, ProfileModel};
-use super::step::Step;
+use super::step::{Compute, Step};
 use super::step_table::{StepTable, StepTableModel};
 #[cfg(feature = "figures")]
 use crate::Error;
@@ -107,6 +107,33 @@ pub struct Piece {
 }
 
 impl StepLatency {
+    /// The same with every time multiplied.
+    pub fn times(&self, factor: f64) -> StepLatency {
+        match self {
+            StepLatency::Linear(step) => StepLatency::Linear(Step {
+                c0_s: step.c0_s * factor,
+                c1_s_per_sequence: step.c1_s_per_sequence * factor,
+                c2_s_per_context_token: step.c2_s_per_context_token * factor,
+                c3_s_per_prefill_token: step.c3_s_per_prefill_token * factor,
+                c4_s_per_prefill_pair: step.c4_s_per_prefill_pair * factor,
+                compute: step.compute.map(|compute| Compute {
+                    d0_s: compute.d0_s * factor,
+                    d1_s_per_token: compute.d1_s_per_token * factor,
+                }),
+            }),
+            StepLatency::Table(table) => {
+                let mut table = table.clone();
+                table.time_ms.iter_mut().for_each(|time| *time *= factor);
+                StepLatency::Table(table)
+            }
+            StepLatency::Profile(profile) => {
+                let mut profile = profile.clone();
+                profile.multiply(factor);
+                StepLatency::Profile(profile)
+            }
+        }
+    }
+
     /// The model for the inner loop.
     pub fn model(&self) -> StepModel {
         match self {
@@ -135,6 +162,25 @@ impl StepModel {
             },
             StepModel::Table(table) => table.step(work),
             StepModel::Profile(profile) => profile.step(work),
+        }
+    }
+
+    /// Whether a step's time depends on more of the contexts than their sum.
+    pub fn is_skewed(&self) -> bool {
+        matches!(self, StepModel::Profile(profile) if profile.is_skewed())
+    }
+
+    /// What unequal contexts add to [`StepModel::step`] and to [`StepModel::decode`], where `longest` is the longest
+    /// context of a sequence that decodes.
+    pub fn skew(&self, work: &StepWork<'_>, longest: u64) -> Piece {
+        match self {
+            StepModel::Profile(profile) => profile.skew(work, longest),
+            StepModel::Linear(_) | StepModel::Table(_) => Piece {
+                at_s: 0.0,
+                per_token_s: 0.0,
+                until: u64::MAX,
+                inside: true,
+            },
         }
     }
 

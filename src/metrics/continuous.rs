@@ -430,6 +430,11 @@ impl Span {
         }
     }
 
+    /// `None` of a part that takes no time, such as one of requests that arrive at one moment.
+    fn rate(&self, amount: f64) -> Option<f64> {
+        (self.seconds > 0.0).then(|| amount / self.seconds)
+    }
+
     fn per_step(&self, amount: f64) -> f64 {
         amount / self.steps.max(1.0)
     }
@@ -488,17 +493,14 @@ fn named(
         ("honest.sla.joint", share(joint)),
         (
             "honest.goodput_requests_per_s",
-            Some(span.per_s(span.ended.joint as f64)),
+            span.rate(span.ended.joint as f64),
         ),
         (
             "honest.served_requests_per_s",
-            Some(span.per_s(span.ended.requests as f64)),
+            span.rate(span.ended.requests as f64),
         ),
-        ("honest.output_tokens_per_s", Some(span.per_s(span.emitted))),
-        (
-            "honest.utilization.mean",
-            Some(span.per_s(span.busy_s) / replicas),
-        ),
+        ("honest.output_tokens_per_s", span.rate(span.emitted)),
+        ("honest.utilization.mean", span.rate(span.busy_s / replicas)),
         (
             "continuous.tbt_within_sla",
             (gaps.count > 0).then(|| gaps.within as f64 / gaps.count as f64),
@@ -508,7 +510,7 @@ fn named(
             "continuous.mean_prompt_tokens",
             Some(span.per_step(span.prefilled - span.proposed)),
         ),
-        ("continuous.kv.mean_tokens", Some(span.per_s(span.token_s))),
+        ("continuous.kv.mean_tokens", span.rate(span.token_s)),
     ] {
         figures.push((name.to_owned(), value));
     }
@@ -595,7 +597,12 @@ fn figures(trace: &Trace, record: &Record) -> (Honest, Continuous) {
     let mut intervals = Vec::new();
     for (i, (name, value)) in whole.iter().enumerate() {
         let of_parts: Vec<Option<f64>> = parts.iter().map(|part| part[i].1).collect();
-        intervals.extend(statistics::interval(name, *value, &of_parts));
+        intervals.extend(statistics::interval(
+            name,
+            *value,
+            &of_parts,
+            counts.offered,
+        ));
     }
     let mut warnings =
         statistics::warnings(&latency, counts.requests, totals.backlog_at_last_arrival);

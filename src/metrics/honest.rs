@@ -96,7 +96,7 @@ pub struct Attainment {
     pub request: Option<f64>,
     /// All that are promised.
     pub joint: Option<f64>,
-    /// TTFT within its SLA; absent where none is promised, and for closed batches.
+    /// TTFT within its SLA; absent where none is promised.
     pub ttft: Option<f64>,
 }
 

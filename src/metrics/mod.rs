@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::scenario::Scenario;
 #[cfg(feature = "continuous")]
-use crate::sim::continuous::{Served, Totals as ServedTotals};
+use crate::sim::continuous::{Fate, Served, Totals as ServedTotals};
 use crate::sim::{Batches, ClosedRecord, Record, Requests, WorkloadReport};
 use crate::trace::Trace;
 use tally::{Ledger, Totals};
@@ -77,6 +77,16 @@ impl Outcome {
             #[cfg(feature = "continuous")]
             Record::Continuous(record) => continuous::outcome(trace, *record),
         }
+    }
+
+    /// Requests that were served to their end, warm-up included.
+    pub fn requests_served(&self) -> u64 {
+        #[cfg(feature = "continuous")]
+        if let Some(served) = &self.served {
+            let done = served.0.fate.iter().filter(|&&fate| fate == Fate::Done);
+            return done.count() as u64;
+        }
+        self.summary.workload.rows_replayed
     }
 
     fn of_closed(trace: &Trace, record: ClosedRecord) -> Outcome {

@@ -11,6 +11,8 @@ pub struct Published {
     pub token_violations: u64,
     #[cfg_attr(feature = "ts", ts(type = "number"))]
     pub request_violations: u64,
+    /// Mean over requests of their batch's decode step, `beta h(b)`, ms.
+    pub avg_decode_step_ms: f64,
     /// Mean over requests of batch service time / longest output of the batch, ms.
     pub avg_tbt_ms: f64,
     pub p95_tbt_ms: f64,
@@ -49,6 +51,7 @@ impl Published {
     pub(super) const NONE: Published = Published {
         token_violations: 0,
         request_violations: 0,
+        avg_decode_step_ms: f64::NAN,
         avg_tbt_ms: f64::NAN,
         p95_tbt_ms: f64::NAN,
         p99_tbt_ms: f64::NAN,

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::least_squares::student_t_975;
+use crate::interval::{self, Range, mean, variance};
 
 /// A figure and its 95 % interval.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,40 +38,33 @@ pub struct Statistics {
     pub warnings: Vec<Warning>,
 }
 
-/// The interval of a figure whose value over the whole run is `value` and over its parts `parts`:
-/// `value +- t sd / sqrt(n)` (batch means, Law 2015, chapter 9; around the figure of the whole, as
-/// sectioning has it, because quantiles of short parts are biased). `None` of fewer than three parts, or
-/// where a part has no such figure.
+/// The interval of a figure whose value over the whole run is `value` and over its parts `parts`
+/// (batch means, Law 2015, chapter 9; around the figure of the whole, as sectioning has it, because
+/// quantiles of short parts are biased). `requests` is the number that SLA attainment is a share of.
+/// `None` where the data do not suffice ([`interval::about`]), of fewer than three parts, or where a
+/// part has no such figure.
 pub(super) fn interval(
     figure: &str,
     value: Option<f64>,
     parts: &[Option<f64>],
+    requests: u64,
 ) -> Option<Interval> {
     let value = value?;
     let parts: Vec<f64> = parts.iter().copied().collect::<Option<_>>()?;
-    let n = parts.len();
-    if n < 3 || !value.is_finite() {
+    if parts.len() < 3 {
         return None;
     }
-    let half = student_t_975(n as u32 - 1) * libm::sqrt(variance(&parts) / n as f64);
-    half.is_finite().then(|| Interval {
+    let [low, high] = if figure.starts_with("honest.sla.") {
+        interval::of_share(value, &parts, requests)
+    } else {
+        interval::about(value, &parts, Range::of_figure(figure))
+    }?;
+    Some(Interval {
         figure: figure.to_owned(),
         value,
-        // No figure of a run is below 0.
-        low: (value - half).max(0.0),
-        high: value + half,
+        low,
+        high,
     })
-}
-
-fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len() as f64
-}
-
-/// Of a sample.
-fn variance(values: &[f64]) -> f64 {
-    let mean = mean(values);
-    let squares: f64 = values.iter().map(|x| (x - mean) * (x - mean)).sum();
-    squares / (values.len() as f64 - 1.0)
 }
 
 /// MSER (White 1997): how many of the first values to drop, so that the standard error of the mean of the
@@ -245,21 +238,36 @@ mod tests {
 
     #[test]
     fn an_interval_by_hand() {
-        // Mean 12, sample variance 5/3, four parts: 12 +- 3.182 x sqrt(5/3/4).
+        // Mean 12, sample variance 5/3, four parts: half 3.182 x sqrt(5/3/4), in the logarithm half/12.
         let parts = [10.5, 11.5, 12.5, 13.5].map(Some);
-        let found = interval("x", Some(12.0), &parts).unwrap();
-        assert!((found.high - 12.0 - 3.182_446 * (5.0f64 / 3.0 / 4.0).sqrt()).abs() < 1e-4);
-        assert!((found.low + found.high - 24.0).abs() < 1e-12);
-        // The same around 2 would begin below 0, where no figure is.
+        let half = 3.182_446 * (5.0f64 / 3.0 / 4.0).sqrt();
+        let found = interval("x", Some(12.0), &parts, 0).unwrap();
+        assert!((found.high - 12.0 * (half / 12.0).exp()).abs() < 1e-4);
+        assert!((found.low - 12.0 * (-half / 12.0).exp()).abs() < 1e-4);
+        // The same around 2 does not leave the positive numbers.
         let near_zero = [0.5, 1.5, 2.5, 3.5].map(Some);
-        let cut = interval("x", Some(2.0), &near_zero).unwrap();
-        assert_eq!(cut.low, 0.0);
-        assert!((cut.high - 2.0 - (found.high - 12.0)).abs() < 1e-12);
+        let near = interval("x", Some(2.0), &near_zero, 0).unwrap();
+        assert!((near.low - 2.0 * (-half / 2.0).exp()).abs() < 1e-4);
         assert_eq!(
-            interval("x", Some(2.0), &[Some(1.0), None, Some(2.0)]),
+            interval("x", Some(2.0), &[Some(1.0), None, Some(2.0)], 0),
             None
         );
-        assert_eq!(interval("x", None, &parts), None);
+        assert_eq!(interval("x", None, &parts, 0), None);
+        // Parts that are all alike show no spread; a share has its requests to count.
+        let alike = [Some(1.0); 20];
+        assert_eq!(interval("honest.e2e_s.p50", Some(1.0), &alike, 1000), None);
+        let kept = interval("honest.sla.joint", Some(1.0), &alike, 1000).unwrap();
+        assert_eq!(kept.high, 1.0);
+        assert!((kept.low - 0.996_173).abs() < 1e-6);
+    }
+
+    #[test]
+    fn the_interval_of_a_share_stays_in_its_range() {
+        let parts: Vec<_> = (0..20)
+            .map(|i| Some(if i < 2 { 0.4 } else { 1.0 }))
+            .collect();
+        let found = interval("honest.sla.joint", Some(0.94), &parts, 1000).unwrap();
+        assert!(found.low > 0.7 && found.high < 1.0, "{found:?}");
     }
 
     #[test]

@@ -43,6 +43,10 @@ pub fn steering(outcome: &Outcome, bin: u8) -> Steering {
         scenario.sla.token_ms / 1e3,
         scheduler.max_batch,
     );
+    let interval = outcome.summary.bins.get(usize::from(bin));
+    if let Some(cap) = interval.and_then(|&i| scheduler.batch_cap(&scenario.memory, i)) {
+        state = state.capped(cap);
+    }
     let mut by_end: Vec<usize> = (0..batches.len()).collect();
     by_end.sort_unstable_by(|&a, &b| {
         let key = |i: usize| (batches.end(i), batches.gpu[i]);
@@ -59,16 +63,17 @@ pub fn steering(outcome: &Outcome, bin: u8) -> Steering {
         }) {
             running -= batches.size[over];
             if batches.bin[over] == bin {
-                state.ended(&Ended {
+                let ended = Ended {
                     shape: Shape {
                         size: batches.size[over],
                         longest_total: batches.longest_total[over],
                         longest_output: batches.longest_output[over],
                         ..Shape::default()
                     },
-                    service_s: batches.service[over],
+                    service_s: batches.clocked_service(over),
                     decode_step_s: table.decode_step_s(batches.size[over]),
-                });
+                };
+                state.ended(&ended, running);
             }
         }
         if batches.bin[i] == bin {

@@ -99,7 +99,7 @@ impl<'a> Ledger<'a> {
             end: b.end(index),
             tbt: match b.longest_output[index] {
                 0 => 0.0,
-                longest => b.service[index] / f64::from(longest),
+                longest => b.clocked_service(index) / f64::from(longest),
             },
             base: self.latency.base_s(),
             decode_step: self.latency.decode_step_s(b.size[index]),
@@ -232,6 +232,7 @@ struct Tally {
     requests: u64,
     met_token: u64,
     met_request: u64,
+    met_ttft: u64,
     met_joint: u64,
     good_tokens: u64,
     peak_tokens: u64,
@@ -314,7 +315,9 @@ impl Block {
         let n = self.size;
         let sla = ledger.sla;
         let base = ledger.latency.base_s();
+        let first_sla_s = sla.ttft_s.unwrap_or(f64::INFINITY);
         let (mut late, mut token, mut joint, mut good_late) = (0u32, 0u32, 0u32, 0u32);
+        let mut in_first_token = 0u32;
         let mut good_tokens = 0u64;
         // Slices of one length, so that the bounds are checked once and not at every access.
         let arrival = &mut self.arrival[..n];
@@ -333,10 +336,12 @@ impl Block {
             let in_time = whole <= sla.request_s;
             let good = output[i] > 0;
             let in_token = good & ((output[i] == 1) | (tpot[i] <= sla.token_ms));
+            let in_first = good & (first[i] <= first_sla_s);
             late += u32::from(!in_time);
             good_late += u32::from(good & !in_time);
             token += u32::from(in_token);
-            joint += u32::from(in_token & in_time);
+            in_first_token += u32::from(in_first);
+            joint += u32::from(in_token & in_time & in_first);
             good_tokens += (u64::from(prompt[i]) + u64::from(output[i])) * u64::from(good);
         }
         if sla.published_token_rule == TokenRule::EndToEnd {
@@ -367,6 +372,7 @@ impl Block {
         tally.requests += self.good as u64;
         tally.met_token += u64::from(token);
         tally.met_request += self.good as u64 - u64::from(good_late);
+        tally.met_ttft += u64::from(in_first_token);
         tally.met_joint += u64::from(joint);
     }
 
@@ -441,6 +447,7 @@ fn published(
     Published {
         token_violations: tally.published_token_violations,
         request_violations: tally.published_request_violations,
+        avg_decode_step_ms: 1e3 * totals.request_steps_s / requests,
         avg_tbt_ms: tbt.mean(),
         p95_tbt_ms,
         p99_tbt_ms,
@@ -513,7 +520,7 @@ fn honest(ledger: Ledger<'_>, tally: &Tally, totals: Totals, in_system_s: f64) -
             token: share(tally.met_token),
             request: share(tally.met_request),
             joint: share(tally.met_joint),
-            ttft: None,
+            ttft: ledger.sla.ttft_s.and_then(|_| share(tally.met_ttft)),
         },
         makespan_s,
         goodput_requests_per_s: tally.met_joint as f64 / makespan_s,
@@ -572,6 +579,8 @@ pub(super) struct Totals {
     pub max_batch: u32,
     /// Service time of every request's batch, summed, s.
     pub request_service_s: f64,
+    /// Decode step of every request's batch, summed, s.
+    pub request_steps_s: f64,
     pub failed_only_s: f64,
     /// Requests whose service began after the last arrival.
     pub backlog: u64,
@@ -583,13 +592,14 @@ impl Totals {
         let mut busy = vec![0.0; ledger.gpus];
         let (mut makespan_s, mut failed_only_s) = (0.0f64, 0.0);
         let (mut min_batch, mut max_batch, mut backlog) = (u32::MAX, 0, 0);
-        let mut request_service_s = 0.0;
+        let (mut request_service_s, mut request_steps_s) = (0.0, 0.0);
         let b = ledger.batches;
         for i in 0..b.len() {
             makespan_s = makespan_s.max(b.end(i));
             min_batch = min_batch.min(b.size[i]);
             max_batch = max_batch.max(b.size[i]);
-            request_service_s += b.service[i] * f64::from(b.size[i]);
+            request_service_s += b.clocked_service(i) * f64::from(b.size[i]);
+            request_steps_s += ledger.latency.decode_step_s(b.size[i]) * f64::from(b.size[i]);
             busy[usize::from(b.gpu[i])] += b.service[i];
             if b.longest_output[i] == 0 {
                 failed_only_s += b.service[i];
@@ -604,6 +614,7 @@ impl Totals {
             min_batch,
             max_batch,
             request_service_s,
+            request_steps_s,
             failed_only_s,
             backlog,
             utilization: Utilization {

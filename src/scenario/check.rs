@@ -33,7 +33,7 @@ pub(super) fn scenario(s: &Scenario) -> Result<(), Error> {
         ));
     }
     match &s.trace {
-        Source::File { .. } => {}
+        Source::File { .. } => s.trace.reading().check()?,
         Source::Synthetic(synthetic) => synthetic.check("trace.synthetic")?,
     }
     let w = &s.workload;
@@ -135,7 +135,7 @@ fn closed_loop(users: &ClosedLoop, w: &Workload) -> Result<(), Error> {
         ),
         (
             "workload.ties",
-            w.ties == Ties::PublishedHeap,
+            w.ties != Ties::Fixed,
             "set it to fixed, or remove the closed loop",
         ),
     ] {
@@ -313,9 +313,17 @@ fn continuous(s: &Scenario, server: &Server) -> Result<(), Error> {
         server.max_sequences * per_sequence,
         MAX_STEP_TOKENS,
     )?;
+    whole(
+        "long_prefill_token_threshold",
+        server.long_prefill_token_threshold,
+        0,
+        MAX_STEP_TOKENS,
+    )?;
     whole("kv.block_tokens", server.kv.block_tokens, 1, 4_096)?;
     if let Capacity::Blocks(blocks) = server.kv.capacity {
-        whole("kv.capacity.blocks", blocks, 1, MAX_BLOCKS)?;
+        // One for requests beside the null block.
+        let least = 1 + u32::from(server.kv.null_block);
+        whole("kv.capacity.blocks", blocks, least, MAX_BLOCKS)?;
     }
     number("kv.watermark", server.kv.watermark, 0.0, 0.9)?;
     if let Preemption::Swap { gb_per_s } = server.kv.preemption {

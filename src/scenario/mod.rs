@@ -15,7 +15,7 @@ use crate::sched::continuous::Server;
 use crate::sched::memory::Memory;
 use crate::trace::predict::Predictor;
 use crate::trace::synth::Synthetic;
-use crate::trace::{Failed, Format};
+use crate::trace::{Failed, Format, Reading, TimeUnit};
 
 pub use check::{MAX_BATCH, MAX_GPUS};
 #[cfg(feature = "continuous")]
@@ -83,11 +83,47 @@ pub enum Source {
     /// A file of the reader's; the scenario names it, its rows travel apart.
     File {
         name: String,
+        /// Absent: recognised from the file.
         #[serde(default)]
         format: Option<Format>,
+        /// Unit of the arrival times; absent: the format's, or that of the column's name.
+        #[serde(default)]
+        time_unit: Option<TimeUnit>,
+        /// Tokens that each of a prompt's `hash_ids` stands for; absent: the format's, or the rows'.
+        #[serde(default)]
+        hash_tokens: Option<u32>,
     },
     /// Made here, from the seed.
     Synthetic(Synthetic),
+}
+
+impl Source {
+    /// A file that says itself how to read it.
+    pub fn file(name: impl Into<String>) -> Source {
+        Source::File {
+            name: name.into(),
+            format: None,
+            time_unit: None,
+            hash_tokens: None,
+        }
+    }
+
+    /// How to read the file; what a generated trace has is its own.
+    pub fn reading(&self) -> Reading {
+        match self {
+            Source::File {
+                format,
+                time_unit,
+                hash_tokens,
+                ..
+            } => Reading {
+                format: *format,
+                time_unit: *time_unit,
+                hash_tokens: *hash_tokens,
+            },
+            Source::Synthetic(_) => Reading::default(),
+        }
+    }
 }
 
 impl Default for Source {
@@ -148,9 +184,12 @@ pub enum Ties {
     /// lower user).
     #[default]
     Fixed,
-    /// Whatever the published program's event heap made of it (slower; needed to meet published
-    /// figures exactly, because BurstGPT's clock counts whole seconds).
+    /// Whatever the published program's event heap made of it, and idle GPUs in the order of its
+    /// set (slower; needed to meet published figures exactly, because BurstGPT's clock counts whole
+    /// seconds).
     PublishedHeap,
+    /// The same heap, and idle GPUs in ascending order: the published program of 24 November, 16:10.
+    PublishedHeapAscending,
 }
 
 impl Default for Workload {

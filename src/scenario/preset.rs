@@ -12,8 +12,9 @@ use crate::latency::architecture::{Architecture, Precision};
 use crate::latency::roofline::{Card, Hardware, Stored};
 use crate::latency::{Latency, Linear};
 use crate::sched::bins::{Bins, Boundaries};
-use crate::sched::controller::{Controller, Feedback, Variant};
+use crate::sched::controller::{Controller, Feedback, RunningFloor, Variant};
 use crate::sched::memory::Memory;
+use crate::sched::{MemoryBound, Scheduler};
 use crate::trace::Failed;
 use crate::trace::predict::{Kind, Predictor};
 
@@ -63,101 +64,326 @@ pub fn put_on_hardware(
     scenario.fleet.gpus = groups * tensor_parallel;
 }
 
-/// A published study.
+/// A version of the published program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Preset {
-    /// November 30 to December 2: the fitted grid, 30 ms and 20 s.
-    StressV2,
-    /// November 29: fall-back latency values, 50 ms and 10 s.
-    TwoStep,
-    /// November 24: the first grid, 1 s end to end, the controller that cannot grow again.
+    /// 24 November, 16:10: recorded arrival times, idle GPUs in ascending order.
+    RealTime,
+    /// 24 November, 18:02 to 20:31: the first grid, 1 s end to end, the controller that cannot grow
+    /// again.
     ThreeStep,
+    /// 29 November, 18:41: recorded arrival times, 50 ms end to end.
+    RealTimeAfternoon,
+    /// 29 November, 20:41: recorded arrival times, the fitted grid.
+    RealTimeEvening,
+    /// 29 November, 22:15 to 22:58: fall-back latency values, 50 ms and 10 s.
+    TwoStep,
+    /// 30 November, 00:49: the fitted grid, 30 ms and 20 s.
+    StressV2,
+    /// 30 November, 01:18: bins by predictions, with caps.
+    V3,
+    /// 30 November, 02:34: tokens judged by the decode step, 10 ms.
+    V4First,
+    /// 30 November, 03:10: the controller sees the decode step too.
+    V4Fixed,
+    /// 30 November, 03:17: the final grid search, time scale 100.
+    V4,
+    /// 30 November, 04:15: time scale 10.
+    V4Low,
+    /// 30 November, 10:27: recorded arrival times.
+    V4UltraLow,
+    /// Seeds and sensitivity, time scale 10.
+    Seeds,
+    /// 4 December, commit 7b91bbb: running requests counted when a batch is formed.
+    December,
+    /// The last commit, f1be833: half the band from delta.
+    LastCommit,
 }
 
+/// How a version differs from the others.
+struct Version {
+    name: &'static str,
+    describe: &'static str,
+    latency: Linear,
+    /// Controller and memory of 24 November.
+    nov24: bool,
+    feedback: Feedback,
+    /// What the controller steers to and what a token may take, s.
+    token_s: f64,
+    epsilon_s: f64,
+    request_s: f64,
+    /// Boundaries from predictions of so many requests at most; absent: from outputs.
+    predictions: Option<u32>,
+    batch_caps: bool,
+    token_rule: TokenRule,
+    time_scale: f64,
+}
+
+/// The state of 29 November, which most versions are near.
+const NOV29: Version = Version {
+    name: "",
+    describe: "",
+    latency: Linear::STRESS_V2,
+    nov24: false,
+    feedback: Feedback::Total,
+    token_s: 0.05,
+    epsilon_s: 0.005,
+    request_s: 20.0,
+    predictions: None,
+    batch_caps: false,
+    token_rule: TokenRule::BatchTbt,
+    time_scale: 200.0,
+};
+
+/// The state of 24 November.
+const NOV24: Version = Version {
+    latency: Linear::THREE_STEP,
+    nov24: true,
+    feedback: Feedback::Service,
+    token_s: 1.0,
+    epsilon_s: 0.1,
+    request_s: 1.0,
+    predictions: Some(5_000),
+    token_rule: TokenRule::EndToEnd,
+    ..NOV29
+};
+
+/// The last grid search.
+const V4: Version = Version {
+    feedback: Feedback::Decode,
+    token_s: 0.010,
+    epsilon_s: 0.001,
+    predictions: Some(u32::MAX),
+    batch_caps: true,
+    token_rule: TokenRule::DecodeStep,
+    time_scale: 100.0,
+    ..NOV29
+};
+
 impl Preset {
-    pub const ALL: [Preset; 3] = [Preset::StressV2, Preset::TwoStep, Preset::ThreeStep];
+    /// In the order of their dates.
+    pub const ALL: [Preset; 15] = [
+        Preset::RealTime,
+        Preset::ThreeStep,
+        Preset::RealTimeAfternoon,
+        Preset::RealTimeEvening,
+        Preset::TwoStep,
+        Preset::StressV2,
+        Preset::V3,
+        Preset::V4First,
+        Preset::V4Fixed,
+        Preset::V4,
+        Preset::V4Low,
+        Preset::V4UltraLow,
+        Preset::Seeds,
+        Preset::December,
+        Preset::LastCommit,
+    ];
+
+    /// Those that a study of this project repeats: the page's choices.
+    pub const STUDIES: [Preset; 3] = [Preset::StressV2, Preset::TwoStep, Preset::ThreeStep];
+
+    fn version(self) -> Version {
+        match self {
+            Preset::RealTime => Version {
+                name: "real-time",
+                describe: "recorded arrivals of 24 November: first grid, GPUs woken in ascending order",
+                time_scale: 1.0,
+                ..NOV24
+            },
+            Preset::ThreeStep => Version {
+                name: "three-step",
+                describe: "three-step study: first latency grid, 1 s end to end",
+                ..NOV24
+            },
+            Preset::RealTimeAfternoon => Version {
+                name: "real-time-afternoon",
+                describe: "recorded arrivals of 29 November, 18:41: first grid, 50 ms end to end",
+                feedback: Feedback::Total,
+                token_s: 0.05,
+                epsilon_s: 0.010,
+                request_s: 20.0,
+                time_scale: 1.0,
+                ..NOV24
+            },
+            Preset::RealTimeEvening => Version {
+                name: "real-time-evening",
+                describe: "recorded arrivals of 29 November, 20:41: fitted grid, 50 ms a token",
+                latency: Linear::STRESS_V2,
+                feedback: Feedback::Total,
+                token_s: 0.05,
+                epsilon_s: 0.010,
+                request_s: 20.0,
+                token_rule: TokenRule::BatchTbt,
+                time_scale: 1.0,
+                ..NOV24
+            },
+            Preset::TwoStep => Version {
+                name: "two-step",
+                describe: "two-step study: fall-back latency model, SLAs of 50 ms and 10 s",
+                latency: Linear::TWO_STEP,
+                request_s: 10.0,
+                ..NOV29
+            },
+            Preset::StressV2 => Version {
+                name: "stress-v2",
+                describe: "stress test v2: fitted latency grid, SLAs of 30 ms and 20 s",
+                token_s: 0.03,
+                ..NOV29
+            },
+            Preset::V3 => Version {
+                name: "v3",
+                describe: "stress test v3: bins by predictions, batches capped by bin",
+                token_s: 0.03,
+                epsilon_s: 0.010,
+                predictions: Some(u32::MAX),
+                batch_caps: true,
+                ..NOV29
+            },
+            Preset::V4First => Version {
+                name: "v4-first",
+                describe: "first run of v4: tokens judged by the decode step, 10 ms",
+                feedback: Feedback::Total,
+                epsilon_s: 0.005,
+                time_scale: 200.0,
+                ..V4
+            },
+            Preset::V4Fixed => Version {
+                name: "v4-fixed",
+                describe: "v4 fixed: the controller sees the decode step too",
+                epsilon_s: 0.010,
+                time_scale: 200.0,
+                ..V4
+            },
+            Preset::V4 => Version {
+                name: "v4",
+                describe: "v4 final: time scale 100",
+                ..V4
+            },
+            Preset::V4Low => Version {
+                name: "v4-low",
+                describe: "v4 final at low load: time scale 10",
+                time_scale: 10.0,
+                ..V4
+            },
+            Preset::V4UltraLow => Version {
+                name: "v4-ultra-low",
+                describe: "v4 final at recorded arrivals",
+                time_scale: 1.0,
+                ..V4
+            },
+            Preset::Seeds => Version {
+                name: "seeds",
+                describe: "seeds and sensitivity: v4 with a dead band of 5 ms, time scale 10",
+                epsilon_s: 0.005,
+                time_scale: 10.0,
+                ..V4
+            },
+            Preset::December => Version {
+                name: "december",
+                describe: "commit 7b91bbb of 4 December: running requests counted at formation",
+                epsilon_s: 0.005,
+                time_scale: 10.0,
+                ..V4
+            },
+            Preset::LastCommit => Version {
+                name: "last-commit",
+                describe: "the last commit, f1be833: half the band from delta",
+                epsilon_s: 0.005,
+                time_scale: 10.0,
+                ..V4
+            },
+        }
+    }
 
     /// As in `--preset`.
     pub fn name(self) -> &'static str {
-        match self {
-            Preset::StressV2 => "stress-v2",
-            Preset::TwoStep => "two-step",
-            Preset::ThreeStep => "three-step",
-        }
+        self.version().name
+    }
+
+    /// By its name.
+    pub fn named(name: &str) -> Option<Preset> {
+        Preset::ALL.into_iter().find(|preset| preset.name() == name)
     }
 
     /// One sentence for a list of choices.
     pub fn describe(self) -> &'static str {
-        match self {
-            Preset::StressV2 => "stress test v2: fitted latency grid, SLAs of 30 ms and 20 s",
-            Preset::TwoStep => "two-step study: fall-back latency model, SLAs of 50 ms and 10 s",
-            Preset::ThreeStep => "three-step study: first latency grid, 1 s end to end",
-        }
+        self.version().describe
     }
 
-    /// Sets latency model, controller, memory constants, predictor, boundaries, failed rows, time
-    /// scale (hence recorded arrivals, no closed loop) and SLAs as that study had them; the trace,
-    /// the policy, K, the fleet and the limit stay as they are.
+    /// Sets latency model, controller, memory constants, predictor, boundaries, order of events,
+    /// failed rows, time scale (hence recorded arrivals, no closed loop) and SLAs as that version
+    /// had them; the trace, the policy, K, the fleet and the limit stay as they are.
     pub fn apply(self, scenario: &mut Scenario) {
+        let version = self.version();
         scenario.seed = 42;
         scenario.workload.failed = Failed::Keep;
-        scenario.workload.ties = Ties::PublishedHeap;
-        scenario.workload.time_scale = 200.0;
+        scenario.workload.ties = match self {
+            Preset::RealTime => Ties::PublishedHeapAscending,
+            _ => Ties::PublishedHeap,
+        };
+        scenario.workload.time_scale = version.time_scale;
         scenario.workload.rate_per_s = None;
         scenario.workload.closed_loop = None;
         scenario.predictor = Predictor {
             kind: Kind::Published,
             ..Predictor::default()
         };
-        let kept = &scenario.scheduler;
-        scenario.scheduler = crate::sched::Scheduler {
-            policy: kept.policy,
-            bins: Bins {
-                count: kept.bins.count,
-                boundaries: Boundaries::EqualMassOutputs,
-                below_range_to_last: true,
-                ..Bins::default()
-            },
-            ..crate::sched::Scheduler::default()
+        let at_formation = matches!(self, Preset::December | Preset::LastCommit);
+        let running_floor = match version.nov24 {
+            true => RunningFloor::Off,
+            false if at_formation => RunningFloor::AtFormation,
+            false => RunningFloor::AtLastEnd,
         };
-        scenario.memory = Memory::default();
-        scenario.sla.published_token_rule = TokenRule::BatchTbt;
-        match self {
-            Preset::StressV2 => {
-                scenario.latency = Latency::Linear(Linear::STRESS_V2);
-                scenario.sla.token_ms = 30.0;
-                scenario.sla.request_s = 20.0;
-            }
-            Preset::TwoStep => {
-                scenario.latency = Latency::Linear(Linear::TWO_STEP);
-                scenario.sla.token_ms = 50.0;
-                scenario.sla.request_s = 10.0;
-            }
-            Preset::ThreeStep => {
-                scenario.latency = Latency::Linear(Linear::THREE_STEP);
-                scenario.sla.token_ms = 1000.0;
-                scenario.sla.request_s = 1.0;
-                scenario.sla.published_token_rule = TokenRule::EndToEnd;
-                scenario.memory = Memory {
-                    model_gb: 2.0,
-                    kv_gb_per_token: 5e-6,
-                    margin_gb: 0.0,
-                    ..Memory::default()
-                };
-                scenario.scheduler.controller = Controller {
-                    variant: Variant::Nov24,
-                    feedback: Feedback::Service,
-                    target_s: Some(1.0),
-                    epsilon_s: 0.1,
-                    ..Controller::default()
-                };
-                scenario.scheduler.bins.boundaries = Boundaries::EqualMassPredictions;
-                scenario.scheduler.bins.sample_size = 5_000;
-            }
+        let kept = &scenario.scheduler;
+        let mut bins = Bins {
+            count: kept.bins.count,
+            boundaries: Boundaries::EqualMassOutputs,
+            below_range_to_last: true,
+            batch_caps: version.batch_caps,
+            ..Bins::default()
+        };
+        if let Some(requests) = version.predictions {
+            bins.boundaries = Boundaries::EqualMassPredictions;
+            bins.sample_size = requests;
         }
+        scenario.scheduler = Scheduler {
+            policy: kept.policy,
+            bins,
+            memory_bound: MemoryBound {
+                at_least_running: at_formation,
+                ..MemoryBound::default()
+            },
+            controller: Controller {
+                variant: match version.nov24 {
+                    true => Variant::Nov24,
+                    false => Variant::Nov29,
+                },
+                feedback: version.feedback,
+                target_s: version.nov24.then_some(version.token_s),
+                epsilon_s: version.epsilon_s,
+                running_floor,
+                band_from_delta: self == Preset::LastCommit,
+                ..Controller::default()
+            },
+            ..Scheduler::default()
+        };
+        // The evening's memory is not known: at its load either constant gives the same figures.
+        scenario.memory = match version.nov24 && self != Preset::RealTimeEvening {
+            true => Memory {
+                model_gb: 2.0,
+                kv_gb_per_token: 5e-6,
+                ..Memory::default()
+            },
+            false => Memory::default(),
+        };
+        scenario.latency = Latency::Linear(version.latency);
+        scenario.sla.token_ms = version.token_s * 1e3;
+        scenario.sla.request_s = version.request_s;
+        scenario.sla.published_token_rule = version.token_rule;
     }
 
-    /// The study's settings on top of the defaults.
+    /// The version's settings on top of the defaults.
     pub fn scenario(self) -> Scenario {
         let mut scenario = Scenario::default();
         self.apply(&mut scenario);

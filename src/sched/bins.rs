@@ -26,6 +26,10 @@ pub struct Bins {
     /// A prediction below the lowest boundary goes to the last bin, as in the published studies;
     /// otherwise to the first.
     pub below_range_to_last: bool,
+    /// Bounds each bin's batch by the memory that requests of its middle length need
+    /// ([`Memory::batch_cap`](super::memory::Memory::batch_cap)), as in the published studies from
+    /// v3 on.
+    pub batch_caps: bool,
 }
 
 impl Default for Bins {
@@ -39,6 +43,7 @@ impl Default for Bins {
             cuts: vec![64, 256, 1024],
             last_upper: 10_000,
             below_range_to_last: false,
+            batch_caps: false,
         }
     }
 }
@@ -50,8 +55,9 @@ impl Default for Bins {
 pub enum Boundaries {
     /// Quantiles of the true outputs of the sample (studies stress-v2 and two-step).
     EqualMassOutputs,
-    /// Quantiles of the predictions of the sample (study three-step): bins that really hold equal
-    /// shares of the requests.
+    /// Quantiles of the predictions of the sample (studies three-step, v3 and later): bins that
+    /// really hold equal shares of the requests. Where quantiles coincide, the bins between them
+    /// are empty.
     #[default]
     EqualMassPredictions,
     /// Equal steps between the shortest and the longest prediction of the sample.
@@ -165,8 +171,10 @@ impl Bins {
     pub fn table(&self, sample: Sample<'_>, full_batch: u32) -> Result<BinTable, Error> {
         let count = self.count as usize;
         if count == 1 && self.boundaries != Boundaries::Fixed {
-            return Ok(BinTable::single(self.last_upper));
+            let lowest = u32::from(self.boundaries != Boundaries::EqualMassPredictions);
+            return Ok(BinTable::new(vec![[lowest, self.last_upper]], false));
         }
+        let may_be_empty = self.boundaries == Boundaries::EqualMassPredictions;
         let edges = match self.boundaries {
             Boundaries::EqualMassOutputs => equal_mass(sample.outputs, count),
             Boundaries::EqualMassPredictions => equal_mass(sample.predictions, count),
@@ -189,8 +197,14 @@ impl Bins {
         let intervals = (0..edges.len())
             .map(|i| {
                 let low = edges[i].min(MAX_CUT);
-                let high = edges.get(i + 1).copied().unwrap_or(self.last_upper);
-                [low, high.max(low.saturating_add(1))]
+                let high = match edges.get(i + 1) {
+                    Some(&next) if may_be_empty => next.min(MAX_CUT),
+                    next => next
+                        .copied()
+                        .unwrap_or(self.last_upper)
+                        .max(low.saturating_add(1)),
+                };
+                [low, high]
             })
             .collect();
         Ok(BinTable::new(intervals, self.below_range_to_last))

@@ -21,12 +21,11 @@ pub struct Controller {
     pub delta: u32,
     /// Weight of the newest batch in the moving averages.
     pub smoothing: f64,
-    /// First estimate of the batch size.
+    /// First estimate of the batch size; where bins have caps, at most the middle of 1 and the cap.
     pub initial_batch: f64,
     /// Until so many batches have ended, the interval stays as it began.
     pub warmup_batches: u32,
-    /// Never below the number of requests running on the other GPUs.
-    pub at_least_running: bool,
+    pub running_floor: RunningFloor,
     /// Inside the dead band the interval is `delta / 2` about the mean batch instead of
     /// `alpha / 2` (the last published commit).
     pub band_from_delta: bool,
@@ -44,7 +43,7 @@ impl Default for Controller {
             smoothing: 0.2,
             initial_batch: 64.0,
             warmup_batches: 3,
-            at_least_running: true,
+            running_floor: RunningFloor::default(),
             band_from_delta: false,
         }
     }
@@ -64,6 +63,22 @@ pub enum Variant {
     Nov29,
     /// Algorithm 2 of the dynamic-batching paper (arXiv 2503.05248), without ratchets.
     Paper,
+}
+
+/// The paper's `N_decode`: no batch is smaller than the number of requests in service on the other
+/// GPUs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+pub enum RunningFloor {
+    /// No such floor (studies of 24 November).
+    Off,
+    /// Counted when the batch is formed (the published program from 4 December on).
+    #[default]
+    AtFormation,
+    /// Counted when the last batch of the same bin ended, 0 before that (studies of 29 November to
+    /// 2 December).
+    AtLastEnd,
 }
 
 /// What a batch that ended tells the controller.
@@ -92,6 +107,8 @@ pub struct ControllerState {
     tau: f64,
     mean_batch: f64,
     ended: u32,
+    /// Requests in service on the other GPUs when the last batch ended.
+    running_at_end: u32,
 }
 
 /// What the controller holds at a moment, for pictures.
@@ -102,7 +119,8 @@ pub struct Interval {
 }
 
 impl ControllerState {
-    /// `token_sla_s` is the target unless the settings bring their own.
+    /// `token_sla_s` is the target unless the settings bring their own; no batch is larger than
+    /// `max_batch`.
     pub fn new(settings: &Controller, token_sla_s: f64, max_batch: u32) -> ControllerState {
         ControllerState {
             settings: settings.clone(),
@@ -113,12 +131,24 @@ impl ControllerState {
             tau: 0.0,
             mean_batch: settings.initial_batch,
             ended: 0,
+            running_at_end: 0,
         }
     }
 
-    /// Learns from a batch that ended.
+    /// Bounds the batch below the scheduler's maximum; the first estimate of the batch size is then
+    /// at most the middle of the interval.
+    pub(crate) fn capped(mut self, cap: u32) -> ControllerState {
+        let cap = f64::from(cap);
+        self.max_batch = least(self.max_batch, cap);
+        self.high = self.max_batch;
+        self.mean_batch = least(self.mean_batch, whole((self.low + self.high) / 2.0));
+        self
+    }
+
+    /// Learns from a batch that ended, with `running_elsewhere` requests in service on the other
+    /// GPUs.
     #[inline(always)]
-    pub fn ended(&mut self, ended: &Ended) {
+    pub fn ended(&mut self, ended: &Ended, running_elsewhere: u32) {
         let observed = match self.settings.feedback {
             Feedback::Total if ended.shape.longest_output > 0 => {
                 ended.service_s / f64::from(ended.shape.longest_output)
@@ -130,6 +160,7 @@ impl ControllerState {
         self.tau = weight * observed + (1.0 - weight) * self.tau;
         self.mean_batch = weight * f64::from(ended.shape.size) + (1.0 - weight) * self.mean_batch;
         self.ended = self.ended.saturating_add(1);
+        self.running_at_end = running_elsewhere;
     }
 
     /// Moves the interval and gives the batch size, 1..=max_batch.
@@ -152,9 +183,12 @@ impl ControllerState {
             return ((self.low + self.high) / 2.0) as u32;
         }
         let mut batch = whole((self.low + self.high) / 2.0);
-        if self.settings.at_least_running {
-            batch = batch.max(f64::from(running_elsewhere));
-        }
+        let floor = match self.settings.running_floor {
+            RunningFloor::Off => 0,
+            RunningFloor::AtFormation => running_elsewhere,
+            RunningFloor::AtLastEnd => self.running_at_end,
+        };
+        batch = most(batch, f64::from(floor));
         batch.clamp(1.0, self.max_batch) as u32
     }
 

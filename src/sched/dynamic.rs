@@ -27,18 +27,22 @@ impl Dynamic {
         scheduler: &Scheduler,
         memory: &Memory,
         token_sla_s: f64,
-        bins: usize,
+        intervals: &[[u32; 2]],
     ) -> Dynamic {
+        let most = scheduler.max_batch;
         let bin = Bin {
-            memory: MemoryEstimate::new(&scheduler.memory_bound, memory, scheduler.max_batch),
-            controller: ControllerState::new(
-                &scheduler.controller,
-                token_sla_s,
-                scheduler.max_batch,
-            ),
+            memory: MemoryEstimate::new(&scheduler.memory_bound, memory, most),
+            controller: ControllerState::new(&scheduler.controller, token_sla_s, most),
         };
+        let mut bins = vec![bin; intervals.len()];
+        for (bin, &interval) in bins.iter_mut().zip(intervals) {
+            if let Some(cap) = scheduler.batch_cap(memory, interval) {
+                bin.memory = bin.memory.clone().capped(cap);
+                bin.controller = bin.controller.clone().capped(cap);
+            }
+        }
         Dynamic {
-            bins: vec![bin; bins],
+            bins,
             served: scheduler.bins.served,
             next: 0,
             token_limit: memory.token_limit(),
@@ -55,7 +59,7 @@ impl Dynamic {
         let bin = self.choose(queues)?;
         let state = &mut self.bins[bin];
         let by_sla = state.controller.batch(running_elsewhere);
-        let size = by_sla.min(state.memory.bound());
+        let size = by_sla.min(state.memory.bound(running_elsewhere));
         Some(Plan {
             bin: bin as u8,
             shape: queues.shape(lengths, bin, size, self.token_limit),
@@ -84,9 +88,9 @@ impl Dynamic {
     }
 
     #[inline(always)]
-    pub(super) fn ended(&mut self, bin: u8, ended: &Ended) {
+    pub(super) fn ended(&mut self, bin: u8, ended: &Ended, running_elsewhere: u32) {
         let state = &mut self.bins[usize::from(bin)];
         state.memory.ended(ended);
-        state.controller.ended(ended);
+        state.controller.ended(ended, running_elsewhere);
     }
 }

@@ -23,6 +23,9 @@ pub struct MemoryBound {
     pub initial_output_tokens: f64,
     /// First estimate of the standard deviation of prompt + output, tokens (rule `exact`).
     pub initial_sd_tokens: f64,
+    /// Never below the number of requests in service on the other GPUs (the published program from
+    /// 4 December on; the paper's Algorithm 1).
+    pub at_least_running: bool,
 }
 
 impl Default for MemoryBound {
@@ -35,6 +38,7 @@ impl Default for MemoryBound {
             initial_prompt_tokens: 300.0,
             initial_output_tokens: 200.0,
             initial_sd_tokens: 500.0,
+            at_least_running: false,
         }
     }
 }
@@ -92,6 +96,20 @@ impl Memory {
         self.model_gb + self.kv_gb_per_token * tokens as f64 > self.capacity_gb - self.margin_gb
     }
 
+    /// The most requests of a bin in one batch where `scheduler.bins.batch_caps` is set: as many as
+    /// the hard limit holds if prompt and output each are as long as the middle of the bin, 1 to
+    /// `most`.
+    ///
+    /// A bin ends at 4,096 tokens at most: the published predictor's longest prediction.
+    pub fn batch_cap(&self, [low, high]: [u32; 2], most: u32) -> u32 {
+        const LONGEST: u32 = 4096;
+        let middle = low.saturating_add(high.min(LONGEST)) / 2;
+        let room = self.capacity_gb - self.model_gb - self.margin_gb;
+        // Written as the published program has it. A middle of 0 gives infinity: the cast saturates.
+        let cap = room / (f64::from(middle) * 2.0 * self.kv_gb_per_token);
+        (cap as u32).clamp(1, most)
+    }
+
     /// The most tokens a batch may hold, so that the inner loop compares integers.
     pub fn token_limit(&self) -> u64 {
         let room = (self.capacity_gb - self.margin_gb - self.model_gb) / self.kv_gb_per_token;
@@ -117,6 +135,7 @@ pub struct MemoryEstimate {
     mean_output: f64,
     /// Variance of prompt + output of one request, tokens squared.
     variance: f64,
+    at_least_running: bool,
     max_batch: u32,
 }
 
@@ -134,13 +153,21 @@ impl MemoryEstimate {
             mean_prompt: bound.initial_prompt_tokens,
             mean_output: bound.initial_output_tokens,
             variance: bound.initial_sd_tokens * bound.initial_sd_tokens,
+            at_least_running: bound.at_least_running,
             max_batch,
         }
     }
 
-    /// The batch size that memory allows, 1..=max_batch.
+    /// Bounds the batch below the scheduler's maximum.
+    pub(super) fn capped(mut self, cap: u32) -> MemoryEstimate {
+        self.max_batch = self.max_batch.min(cap);
+        self
+    }
+
+    /// The batch size that memory allows, 1..=max_batch, with `running_elsewhere` requests in
+    /// service on the other GPUs.
     #[inline(always)]
-    pub fn bound(&self) -> u32 {
+    pub fn bound(&self, running_elsewhere: u32) -> u32 {
         let mean = self.mean_prompt + self.mean_output;
         let bound = match self.rule {
             MemoryRule::Off => return self.max_batch,
@@ -157,7 +184,12 @@ impl MemoryEstimate {
         // A mean that decays towards 0 makes the quotient larger than any integer of the published
         // program, which died of it; the clamp is what it meant.
         // The cast takes the whole part and saturates.
-        (bound as u32).clamp(1, self.max_batch)
+        let floor = if self.at_least_running {
+            running_elsewhere
+        } else {
+            0
+        };
+        (bound as u32).max(floor).clamp(1, self.max_batch)
     }
 
     /// Learns from a batch that ended.
@@ -195,7 +227,7 @@ mod tests {
     #[test]
     fn published_start_values() {
         let estimate = MemoryEstimate::new(&MemoryBound::default(), &Memory::default(), 128);
-        assert_eq!(estimate.bound(), 76);
+        assert_eq!(estimate.bound(0), 76);
         assert_eq!(Memory::default().token_limit(), 37_333);
     }
 
@@ -226,7 +258,7 @@ mod tests {
         let estimate = MemoryEstimate::new(&bound, &memory, 128);
         let theta = 1.644_853_626_951_472_2;
         let need = |b: f64| b * 500.0 + theta * 500.0 * b.sqrt();
-        let b = f64::from(estimate.bound());
+        let b = f64::from(estimate.bound(0));
         assert!(need(b) <= memory.kv_tokens() && need(b + 1.0) > memory.kv_tokens());
     }
 
@@ -240,7 +272,7 @@ mod tests {
             ..MemoryBound::default()
         };
         let estimate = MemoryEstimate::new(&bound, &Memory::default(), 128);
-        assert_eq!(estimate.bound(), 128);
+        assert_eq!(estimate.bound(0), 128);
     }
 
     #[test]
@@ -260,7 +292,7 @@ mod tests {
                     ..Ended::default()
                 });
             }
-            assert_eq!(estimate.bound(), 128, "{rule:?}");
+            assert_eq!(estimate.bound(0), 128, "{rule:?}");
         }
     }
 }

@@ -23,7 +23,7 @@ use memory::{Ended, Memory};
 use static_fifo::StaticFifo;
 
 pub use bins::{Bins, Boundaries, Served};
-pub use controller::{Controller, Feedback, Variant};
+pub use controller::{Controller, Feedback, RunningFloor, Variant};
 pub use memory::{MemoryBound, MemoryRule};
 pub use queues::{Lengths, Queues, Shape};
 
@@ -93,6 +93,12 @@ impl Scheduler {
             Policy::Dynamic | Policy::MultiBinDynamic => self.max_batch,
         }
     }
+
+    /// The cap of a bin's batch; absent where the policy's bins have none.
+    pub(crate) fn batch_cap(&self, memory: &Memory, interval: [u32; 2]) -> Option<u32> {
+        let capped = self.policy == Policy::MultiBinDynamic && self.bins.batch_caps;
+        capped.then(|| memory.batch_cap(interval, self.max_batch))
+    }
 }
 
 /// A batch that a policy has decided on: the front of one bin's queue.
@@ -112,14 +118,19 @@ pub enum Former {
 }
 
 impl Former {
-    /// `bins`: how many queues there are; `token_sla_s`: what the controllers steer to.
-    pub fn new(scheduler: &Scheduler, memory: &Memory, token_sla_s: f64, bins: usize) -> Former {
+    /// `bins`: the interval of each queue; `token_sla_s`: what the controllers steer to.
+    pub fn new(
+        scheduler: &Scheduler,
+        memory: &Memory,
+        token_sla_s: f64,
+        bins: &[[u32; 2]],
+    ) -> Former {
         match scheduler.policy {
             Policy::StaticFifo => Former::StaticFifo(StaticFifo::new(scheduler.static_batch)),
             Policy::Dynamic | Policy::MultiBinDynamic => {
                 Former::Dynamic(Dynamic::new(scheduler, memory, token_sla_s, bins))
             }
-            Policy::MultiBin => Former::FullBins(FullBins::new(scheduler.full_batch, bins)),
+            Policy::MultiBin => Former::FullBins(FullBins::new(scheduler.full_batch, bins.len())),
         }
     }
 
@@ -154,11 +165,11 @@ impl Former {
         }
     }
 
-    /// A batch from `bin` ended.
+    /// A batch from `bin` ended, with `running_elsewhere` requests in service on the other GPUs.
     #[inline(always)]
-    pub fn ended(&mut self, bin: u8, ended: &Ended) {
+    pub fn ended(&mut self, bin: u8, ended: &Ended, running_elsewhere: u32) {
         if let Former::Dynamic(policy) = self {
-            policy.ended(bin, ended);
+            policy.ended(bin, ended, running_elsewhere);
         }
     }
 }

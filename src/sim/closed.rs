@@ -2,14 +2,15 @@
 //!
 //! Two kinds of event: a request arrives, a batch ends. Ties: the end before the arrival, then the
 //! lowest GPU, then the earlier row ([`Ties::Fixed`]); or as the published program's heap has it
-//! ([`Ties::PublishedHeap`]). An arrival wakes idle GPUs in ascending order; a GPU whose batch
-//! ended looks for its next batch at once. Scheduling itself takes no time.
+//! ([`Ties::PublishedHeap`]). An arrival wakes idle GPUs in ascending order, or in the order of the
+//! published program's set; a GPU whose batch ended looks for its next batch at once. Scheduling
+//! itself takes no time.
 //!
 //! Requests arrive when the trace says, or, in a closed loop, when their users have thought; of
 //! users at one moment the lower number comes first.
 
 use super::fleet::Fleet;
-use super::python_heap::{Event, PythonHeap};
+use super::published::{Event, IdleSet, PublishedOrder, PythonHeap};
 use super::record::{BatchRow, Batches, ClosedRecord, Prediction, Requests, WorkloadReport};
 use super::users::Users;
 use super::workload::Prepared;
@@ -42,8 +43,8 @@ pub struct Run {
     queues: Queues,
     former: Former,
     fleet: Fleet,
-    /// The published program's event queue, where its ties are asked for.
-    heap: Option<PythonHeap>,
+    /// The published program's event queue and idle GPUs, where its order is asked for.
+    published: Option<Box<PublishedOrder>>,
     /// Who sends the requests, in a closed loop.
     users: Option<Users>,
     /// What each busy GPU is serving.
@@ -82,7 +83,7 @@ impl Run {
                 scheduler,
                 &scenario.memory,
                 scenario.sla.token_ms / 1e3,
-                prepared.bins.len(),
+                prepared.bins.intervals(),
             ),
             fleet: Fleet::new(gpus),
             serving: vec![Serving::default(); usize::from(gpus)],
@@ -102,7 +103,7 @@ impl Run {
             running: 0,
             batches: Batches::default(),
             recent: Vec::with_capacity(RECENT),
-            heap: None,
+            published: None,
             users: None,
         };
         match (scenario.workload.closed_loop, scenario.workload.ties) {
@@ -111,7 +112,12 @@ impl Run {
                 run.users = Some(users);
             }
             (None, Ties::Fixed) => run.find_next_arrival(trace),
-            (None, Ties::PublishedHeap) => run.heap = Some(run.published_heap(trace)?),
+            (None, Ties::PublishedHeap) => {
+                run.published = Some(run.published_order(trace, IdleSet::new(gpus))?);
+            }
+            (None, Ties::PublishedHeapAscending) => {
+                run.published = Some(run.published_order(trace, IdleSet::ascending(gpus))?);
+            }
         }
         Ok(run)
     }
@@ -119,7 +125,7 @@ impl Run {
     /// Share of the requests that have arrived, 0 to 1.
     pub fn progress(&self) -> f64 {
         // Where `next` counts arrivals, dropped rows are not among them.
-        let all = if self.heap.is_some() || self.users.is_some() {
+        let all = if self.published.is_some() || self.users.is_some() {
             self.report.rows_replayed as usize
         } else {
             self.bin_of.len()
@@ -133,9 +139,9 @@ impl Run {
             prompt: &trace.prompt,
             output: &trace.output,
         };
-        if let Some(mut heap) = self.heap.take() {
-            let over = self.advance_by_heap(trace, lengths, &mut heap, events);
-            self.heap = Some(heap);
+        if let Some(mut order) = self.published.take() {
+            let over = self.advance_as_published(trace, lengths, &mut order, events);
+            self.published = Some(order);
             return over;
         }
         if let Some(mut users) = self.users.take() {
@@ -221,17 +227,20 @@ impl Run {
         false
     }
 
-    fn advance_by_heap(
+    fn advance_as_published(
         &mut self,
         trace: &Trace,
         lengths: Lengths<'_>,
-        heap: &mut PythonHeap,
+        order: &mut PublishedOrder,
         events: u64,
     ) -> bool {
+        let PublishedOrder { events: heap, idle } = order;
         for _ in 0..events {
             let Some((now_s, event)) = heap.pop() else {
                 return true;
             };
+            // An end lets its own GPU try alone; an arrival tries those that are idle now in turn.
+            let mut tried = None;
             match event {
                 Event::Arrival { row } => {
                     self.next += 1;
@@ -242,23 +251,32 @@ impl Run {
                 }
                 Event::Free { gpu } => {
                     self.settle(gpu);
-                    self.fleet.release(gpu);
+                    idle.add(gpu);
+                    tried = Some(gpu);
                 }
             }
-            // An end frees one GPU, and the queues were empty if another was idle before it.
-            while let Some(gpu) = self.fleet.lowest_idle() {
+            let mut slot = 0;
+            while let Some(gpu) = tried.or_else(|| {
+                let (at, gpu) = idle.next(slot)?;
+                slot = at + 1;
+                Some(gpu)
+            }) {
+                // Where one finds nothing to do, none of the rest would.
                 let Some(end_s) = self.serve_out_of_line(lengths, gpu, now_s) else {
                     break;
                 };
-                self.fleet.occupy(gpu);
+                idle.remove(gpu);
                 heap.push_free(gpu, end_s);
+                if tried.is_some() {
+                    break;
+                }
             }
         }
         false
     }
 
-    /// Every arrival of the window.
-    fn published_heap(&self, trace: &Trace) -> Result<PythonHeap, Error> {
+    /// Every arrival of the window, and the idle fleet.
+    fn published_order(&self, trace: &Trace, idle: IdleSet) -> Result<Box<PublishedOrder>, Error> {
         if self.bin_of.len() > PythonHeap::MAX_ROWS {
             return Err(Error::Contradiction {
                 what: "workload.ties".to_owned(),
@@ -272,7 +290,10 @@ impl Run {
             .zip(&self.bin_of)
             .filter(|&(_, &bin)| bin != DROPPED)
             .map(|(row, _)| (row, self.arrival_s(trace, row as usize)));
-        Ok(PythonHeap::new(arrivals))
+        Ok(Box::new(PublishedOrder {
+            events: PythonHeap::new(arrivals),
+            idle,
+        }))
     }
 
     /// The record of a replay that is over.
@@ -367,7 +388,7 @@ impl Run {
     fn settle(&mut self, gpu: u16) {
         let served = self.serving[usize::from(gpu)];
         self.running -= served.ended.shape.size;
-        self.former.ended(served.bin, &served.ended);
+        self.former.ended(served.bin, &served.ended, self.running);
     }
 
     /// Puts a batch on a GPU and into the record; gives its service time, s.
@@ -382,7 +403,8 @@ impl Run {
             first,
             ended: Ended {
                 shape,
-                service_s,
+                // As a clock shows it, which rounds: the published program's feedback.
+                service_s: (now_s + service_s) - now_s,
                 decode_step_s: self.latency.decode_step_s(shape.size),
             },
         };

@@ -8,7 +8,7 @@ mod closed;
 pub mod continuous;
 mod due;
 mod fleet;
-mod python_heap;
+mod published;
 mod record;
 mod users;
 mod workload;

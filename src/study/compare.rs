@@ -1,14 +1,15 @@
 //! Two scenarios on the same seeds, and how their figures differ.
 //!
-//! Both replay the same generated requests for each seed, so that what the requests do to both is no part
-//! of the difference: its interval is that of the mean of paired differences (Law 2015, chapter 10).
+//! Both replay one trace for each seed, so that what the requests do to both is no part of the difference:
+//! its interval is that of the mean of paired differences (Law 2015, chapter 10). Where the two take other
+//! requests from the trace, at other times, or do not answer all of them, [`Requests`] says so.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::least_squares::student_t_975;
+use crate::interval::{self, Range};
 use crate::metrics::Summary;
 use crate::scenario::Source;
 use crate::study::capacity::Simulate;
@@ -37,6 +38,133 @@ impl Difference {
     }
 }
 
+/// Whether two scenarios serve the same requests.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(rename = "ComparedRequests"))]
+pub struct Requests {
+    /// The same rows arrive at the same times, and every figure counts all of them.
+    pub same: bool,
+    /// What differs, a sentence each.
+    pub differ: Vec<String>,
+}
+
+/// Two scenarios compared.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(rename = "PairedComparison"))]
+pub struct Comparison {
+    pub requests: Requests,
+    pub differences: Vec<Difference>,
+}
+
+/// Both runs with one seed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pair {
+    runs: [Summary; 2],
+    /// The first row that each takes from the trace.
+    first_row: [usize; 2],
+    /// Requests that each serves to the end.
+    served: [u64; 2],
+}
+
+/// Compares two scenarios that ran with the same seeds.
+pub fn comparison([a, b]: [&Scenario; 2], pairs: &[Pair]) -> Comparison {
+    let (of_a, of_b): (Vec<_>, Vec<_>) = pairs
+        .iter()
+        .map(|pair| (figures(&pair.runs[0]), figures(&pair.runs[1])))
+        .unzip();
+    Comparison {
+        requests: requests([a, b], pairs),
+        differences: differences(&of_a, &of_b),
+    }
+}
+
+fn requests([a, b]: [&Scenario; 2], pairs: &[Pair]) -> Requests {
+    let each = |same: fn(&Pair) -> bool| pairs.iter().all(same);
+    let rows = each(|pair| {
+        let [a, b] = &pair.runs;
+        let (a, b) = (&a.workload, &b.workload);
+        pair.first_row[0] == pair.first_row[1]
+            && (a.rows_taken, a.rows_replayed) == (b.rows_taken, b.rows_replayed)
+    });
+    let times = each(|pair| {
+        let [a, b] = &pair.runs;
+        let users = (
+            &a.scenario.workload.closed_loop,
+            &b.scenario.workload.closed_loop,
+        );
+        match users {
+            (None, None) => {
+                let (a, b) = (a.workload.span_s, b.workload.span_s);
+                (a - b).abs() <= 1e-9 * a.max(b)
+            }
+            // Users with the same settings send when they have their answers.
+            (a, b) => a == b,
+        }
+    });
+    let mut differ = Vec::new();
+    if !(rows && times) {
+        let what = if rows {
+            "the same rows of the trace arrive at other times"
+        } else {
+            "A and B take other rows of the trace"
+        };
+        differ.push(format!("{what}: {}", settings(a, b)));
+    }
+    let sum = |of: fn(&Pair) -> [u64; 2]| {
+        pairs
+            .iter()
+            .map(of)
+            .fold([0, 0], |[a, b], [more_a, more_b]| [a + more_a, b + more_b])
+    };
+    let served = sum(|pair| pair.served);
+    let replayed = sum(|pair| [0, 1].map(|i| pair.runs[i].workload.rows_replayed));
+    if served != replayed {
+        differ.push(format!(
+            "A answers {} of {} requests and B {} of {}, and times are of the answered ones alone",
+            served[0], replayed[0], served[1], replayed[1]
+        ));
+    }
+    let warm = sum(|pair| [0, 1].map(|i| warmup(&pair.runs[i])));
+    if warm[0] != warm[1] {
+        differ.push(format!(
+            "the figures of A leave out {} requests as warm-up, those of B {}",
+            warm[0], warm[1]
+        ));
+    }
+    Requests {
+        same: differ.is_empty(),
+        differ,
+    }
+}
+
+#[cfg(feature = "continuous")]
+fn warmup(run: &Summary) -> u64 {
+    run.continuous
+        .as_ref()
+        .map_or(0, |c| c.statistics.warmup_requests)
+}
+
+#[cfg(not(feature = "continuous"))]
+fn warmup(_run: &Summary) -> u64 {
+    0
+}
+
+/// The settings of `workload` that differ.
+fn settings(a: &Scenario, b: &Scenario) -> String {
+    let (a, b) = (json!(a.workload), json!(b.workload));
+    let fields = a.as_object().into_iter().flatten();
+    let found: Vec<String> = fields
+        .filter(|(name, value)| b.get(name) != Some(value) && name.as_str() != "ties")
+        .map(|(name, value)| {
+            format!(
+                "workload.{name} is {value} in A and {} in B",
+                b[name.as_str()]
+            )
+        })
+        .collect();
+    found.join("; ")
+}
+
 /// Refuses two scenarios that do not replay the same requests: their differences would have no pairs.
 pub fn check_pair(a: &Scenario, b: &Scenario) -> Result<(), Error> {
     if a.trace == b.trace {
@@ -57,7 +185,7 @@ pub fn pair(
     file: Option<&Trace>,
     seed: u32,
     simulate: Simulate<'_>,
-) -> Result<[Summary; 2], Error> {
+) -> Result<Pair, Error> {
     let with = |scenario: &Scenario| Scenario {
         seed,
         ..scenario.clone()
@@ -77,15 +205,17 @@ pub fn pair(
             });
         }
     };
-    Ok([simulate(trace, &a)?.summary, simulate(trace, &b)?.summary])
+    let first_row = [&a, &b].map(|scenario| crate::sim::rows(trace, scenario).start);
+    let (a, b) = (simulate(trace, &a)?, simulate(trace, &b)?);
+    Ok(Pair {
+        served: [a.requests_served(), b.requests_served()],
+        first_row,
+        runs: [a.summary, b.summary],
+    })
 }
 
 /// How the figures of `b` differ from those of `a`, seed by seed; of figures that every run has.
-pub fn differences(a: &[Summary], b: &[Summary]) -> Vec<Difference> {
-    let (a, b): (Vec<_>, Vec<_>) = (
-        a.iter().map(figures).collect(),
-        b.iter().map(figures).collect(),
-    );
+fn differences(a: &[BTreeMap<String, f64>], b: &[BTreeMap<String, f64>]) -> Vec<Difference> {
     let Some(first) = a.first() else {
         return Vec::new();
     };
@@ -95,33 +225,30 @@ pub fn differences(a: &[Summary], b: &[Summary]) -> Vec<Difference> {
     first
         .keys()
         .filter_map(|name| {
-            let (a, b) = (of(&a, name)?, of(&b, name)?);
+            let (a, b) = (of(a, name)?, of(b, name)?);
             Some(difference(name, &a, &b))
         })
         .collect()
 }
 
 fn difference(figure: &str, a: &[f64], b: &[f64]) -> Difference {
-    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
     let each: Vec<f64> = a.iter().zip(b).map(|(a, b)| b - a).collect();
-    let middle = mean(&each);
-    let n = each.len();
-    let squares: f64 = each.iter().map(|x| (x - middle) * (x - middle)).sum();
-    // The same from seed to seed in both: the seed has no say, and an interval of no width would be a lie.
+    let difference = interval::mean(&each);
+    // The same from seed to seed in both: the seed has no say, and there is no interval.
     let varies = [a, b]
         .iter()
         .any(|runs| runs.windows(2).any(|w| w[0] != w[1]));
-    let half = (n > 1 && varies).then(|| {
-        let variance = squares / (n as f64 - 1.0);
-        student_t_975(n as u32 - 1) * libm::sqrt(variance / n as f64)
-    });
+    let range = Range::of_figure(figure).of_difference();
+    // Where both vary alike, the difference is known.
+    let interval =
+        interval::of_mean(&each, range).or_else(|| varies.then_some([difference, difference]));
     Difference {
         figure: figure.to_owned(),
-        a: mean(a),
-        b: mean(b),
-        difference: middle,
-        low: half.map(|half| middle - half),
-        high: half.map(|half| middle + half),
+        a: interval::mean(a),
+        b: interval::mean(b),
+        difference,
+        low: interval.map(|[low, _]| low),
+        high: interval.map(|[_, high]| high),
     }
 }
 

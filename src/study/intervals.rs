@@ -1,10 +1,10 @@
 //! Mean and 95 % interval of every number of a table that was made several times.
 
 use super::document::{Cell, Table};
-use crate::least_squares::student_t_975;
+use crate::interval::{self, Range};
 
 /// From the same table of several replications: a column of numbers becomes three (mean, `_low`
-/// and `_high` of its 95 % interval by Student's t), other columns stay. Numbers of a row that some
+/// and `_high` of its 95 % interval, empty where the data do not suffice), other columns stay. Numbers of a row that some
 /// replications lack are of those that have it. Text that differs reads "varies".
 pub(super) fn intervals(tables: &[&Table]) -> Table {
     let Some(first) = tables.first() else {
@@ -33,11 +33,11 @@ pub(super) fn intervals(tables: &[&Table]) -> Table {
     let rows = (0..rows)
         .map(|row| {
             let mut out = vec![Cell::Whole(cells(row, 0).len() as u64)];
-            for (column, &is_number) in is_number.iter().enumerate() {
+            for (column, (&is_number, name)) in is_number.iter().zip(&first.columns).enumerate() {
                 let found = cells(row, column);
                 if is_number {
                     let numbers: Vec<f64> = found.iter().filter_map(|c| number(c)).collect();
-                    out.extend(interval(&numbers));
+                    out.extend(interval(name, &numbers));
                 } else {
                     out.push(match found.split_first() {
                         Some((&one, rest)) if rest.iter().all(|&c| c == one) => one.clone(),
@@ -59,23 +59,48 @@ fn number(cell: &Cell) -> Option<f64> {
     }
 }
 
-/// Mean, low and high; a single number has no interval.
-fn interval(numbers: &[f64]) -> [Cell; 3] {
-    let n = numbers.len() as f64;
+/// Mean, low and high.
+fn interval(column: &str, numbers: &[f64]) -> [Cell; 3] {
     if numbers.is_empty() {
         return [Cell::Empty, Cell::Empty, Cell::Empty];
     }
-    let mean = numbers.iter().sum::<f64>() / n;
-    if numbers.len() == 1 {
-        return [Cell::Number(mean), Cell::Empty, Cell::Empty];
+    let mean = Cell::Number(interval::mean(numbers));
+    match interval::of_mean(numbers, range(column, numbers)) {
+        Some([low, high]) => [mean, Cell::Number(low), Cell::Number(high)],
+        None => [mean, Cell::Empty, Cell::Empty],
     }
-    let variance = numbers.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / (n - 1.0);
-    let half = student_t_975(numbers.len() as u32 - 1) * libm::sqrt(variance / n);
-    [
-        Cell::Number(mean),
-        Cell::Number(mean - half),
-        Cell::Number(mean + half),
-    ]
+}
+
+/// The values that a column of the studies' tables can take, by its name.
+fn range(column: &str, numbers: &[f64]) -> Range {
+    const SHARES: [&str; 10] = [
+        "_kept",
+        "violation_rate",
+        "violation_rate_token",
+        "violation_rate_request",
+        "utilization",
+        "utilization_mean",
+        "utilization_min",
+        "utilization_max",
+        "accuracy",
+        "waste",
+    ];
+    const SIGNED: [&str; 6] = [
+        "difference",
+        "gain",
+        "improvement",
+        "reduction",
+        "error",
+        "variance_pct",
+    ];
+    let within = |most: f64| numbers.iter().all(|x| (0.0..=most).contains(x));
+    if (column == "right_bin" || SHARES.iter().any(|name| column.ends_with(name))) && within(1.0) {
+        Range::Share
+    } else if SIGNED.iter().any(|name| column.contains(name)) || !within(f64::INFINITY) {
+        Range::Any
+    } else {
+        Range::Positive
+    }
 }
 
 #[cfg(test)]
@@ -90,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn mean_and_student_interval_of_three_values() {
+    fn mean_and_interval_of_three_values() {
         let tables = [table(1.0, "a"), table(2.0, "a"), table(3.0, "a")];
         let out = intervals(&tables.iter().collect::<Vec<_>>());
         assert_eq!(
@@ -99,10 +124,26 @@ mod tests {
         );
         let row = &out.rows[0];
         assert_eq!(row[..2], [Cell::Whole(3), Cell::from("a")]);
-        // 2 -+ 4.302653 * 1 / sqrt(3).
-        for (cell, expected) in row[2..].iter().zip([2.0, -0.484_138, 4.484_138]) {
+        // 2 exp(-+4.302653 / sqrt(3) / 2): a time, a count or a rate is not below 0.
+        for (cell, expected) in row[2..].iter().zip([2.0, 0.577_572, 6.925_541]) {
             assert!((number(cell).unwrap() - expected).abs() < 1e-6, "{cell:?}");
         }
+    }
+
+    #[test]
+    fn columns_have_the_range_of_their_figure() {
+        let shares = [0.9, 0.95, 1.0];
+        for name in [
+            "sla_violation_rate",
+            "both_slas_kept",
+            "gpu_utilization",
+            "right_bin",
+        ] {
+            assert_eq!(range(name, &shares), Range::Share, "{name}");
+        }
+        assert_eq!(range("avg_latency", &shares), Range::Positive);
+        assert_eq!(range("throughput_gain_pct", &shares), Range::Any);
+        assert_eq!(range("x", &[-1.0, 1.0]), Range::Any);
     }
 
     #[test]

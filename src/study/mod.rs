@@ -20,6 +20,7 @@ pub mod figure;
 mod intervals;
 pub mod paper;
 mod published_columns;
+pub mod published_rows;
 pub mod published_values;
 pub mod reproduce;
 pub mod saturation;

@@ -1,11 +1,12 @@
-//! What the three studies of TravisLeeTS/llm-scheduler-sim printed, as data: `published.csv`, one
-//! figure a line.
+//! What the versions of TravisLeeTS/llm-scheduler-sim printed, as data: `published.csv`, one figure a
+//! line. Figures that were printed with all digits stand there with six decimals.
 //!
 //! | `study` | source |
 //! |---|---|
 //! | `stress-v2` | `results_v2.csv` (run of 30 November 2025) |
 //! | `two-step` | `STRESS_TEST_REPORT.md` and the CSV files of 29 November; offered loads follow from tokens and arrival rates in those files |
 //! | `three-step` | `comprehensive_stress_results_optimized_step*.csv` of 24 November |
+//! | a preset's name | the result files of that version (docs/MODEL.md, "The versions of the published program") |
 //! | `head-400` | the same program run on the first 400 rows alone, arrival times divided by 2,000 or 20,000 |
 //!
 //! Cells that a study left empty or that failed are not in the table. Neither is the two-step
@@ -17,9 +18,10 @@ use serde::de::value::{Error as NoSuchName, StrDeserializer};
 
 use crate::Error;
 use crate::error::printable;
+use crate::latency::Latency;
 use crate::metrics::Summary;
 use crate::scenario::{Preset, Scenario, TokenRule};
-use crate::sched::{Feedback, Policy};
+use crate::sched::{Boundaries, Feedback, Policy};
 
 /// The columns of a table of published values, in order.
 pub const COLUMNS: [&str; 12] = [
@@ -47,20 +49,48 @@ pub struct Value {
     /// The settings of its run, without a trace.
     pub scenario: Scenario,
     pub figure: Figure,
-    /// As printed; its digits say how exact it is.
+    /// As printed.
     pub published: String,
+    pub exactness: Exactness,
     /// The file that prints it.
     pub source: String,
+    /// Row of the table that lists it, counted as an editor does.
+    pub row: u64,
+}
+
+/// How exactly a published figure is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exactness {
+    /// Rounded to so many decimals; before that, some were rounded to `before` decimals of the
+    /// figure's own unit, where a share is a fraction.
+    Decimals { shown: u32, before: Option<u32> },
+    /// Every digit that the program had: sums may differ in the order of their terms.
+    Full,
 }
 
 impl Value {
-    /// Half a unit in the last printed digit: what rounding may have changed.
+    /// What a simulated figure may be off by: half a unit in the last printed digit, or 1e-9 of a
+    /// figure that has all its digits.
     pub fn tolerance(&self) -> f64 {
-        let decimals = self
-            .published
-            .split_once('.')
-            .map_or(0, |(_, digits)| digits.len());
-        (0..decimals).fold(0.5, |unit, _| unit / 10.0)
+        match self.exactness {
+            Exactness::Decimals { shown, .. } => 0.5 * unit(shown),
+            Exactness::Full => 1e-9 * self.number().abs(),
+        }
+    }
+
+    /// The figure of an outcome, rounded before as the published one was.
+    pub fn simulated(&self, outcome: &Summary) -> Option<f64> {
+        let simulated = self.figure.of(outcome)?;
+        Some(match self.exactness {
+            Exactness::Decimals {
+                before: Some(decimals),
+                ..
+            } => {
+                let unit = unit(decimals) * self.figure.whole();
+                libm::round(simulated / unit) * unit
+            }
+            _ => simulated,
+        })
     }
 
     /// The printed text as a number.
@@ -106,17 +136,22 @@ impl Value {
                 .parse::<u32>()
                 .map_err(|_| bad(column, value, "a whole number from 0 to 4294967295"))
         };
-        let preset = Preset::ALL
-            .into_iter()
-            .find(|p| p.name() == preset)
-            .ok_or_else(|| bad("preset", preset, "stress-v2, two-step or three-step"))?;
+        let preset = Preset::named(preset).ok_or_else(|| {
+            let names = Preset::ALL.map(Preset::name);
+            bad("preset", preset, &format!("one of {}", names.join(", ")))
+        })?;
         let mut scenario = preset.scenario();
         scenario.workload.limit = Some(whole("requests", requests)?);
         scenario.workload.time_scale = time_scale
             .parse()
             .map_err(|_| bad("time_scale", time_scale, "a number"))?;
         if !boundary_rows.is_empty() {
-            scenario.scheduler.bins.sample_rows = whole("boundary_rows", boundary_rows)?;
+            let rows = whole("boundary_rows", boundary_rows)?;
+            let bins = &mut scenario.scheduler.bins;
+            match bins.boundaries {
+                Boundaries::EqualMassPredictions => bins.sample_size = rows,
+                _ => bins.sample_rows = rows,
+            }
         }
         match variant {
             "" => {}
@@ -160,9 +195,20 @@ impl Value {
             scenario,
             figure,
             published: published.to_owned(),
+            exactness: Exactness::Decimals {
+                shown: published.split_once('.').map_or(0, |(_, d)| d.len() as u32),
+                before: None,
+            },
             source: source.to_owned(),
+            row,
         })
     }
+}
+
+/// One in the last of so many decimals.
+fn unit(decimals: u32) -> f64 {
+    // Divided, not multiplied by 0.1: powers of ten are exact.
+    1.0 / (0..decimals).fold(1.0, |unit, _| unit * 10.0)
 }
 
 /// The built-in table.
@@ -190,8 +236,37 @@ impl Figure {
         FIGURES.iter().find(|(n, _)| *n == name).map(Figure)
     }
 
+    /// By the name of its column in a published file. Versions 3 and 4 print requests over total
+    /// time as `actual_rps`, and "v4 fixed" prints percentages as `sla_violation_rate_*`.
+    pub fn of_column(column: &str, version: &str) -> Option<Figure> {
+        let served = version.starts_with("v3") || version.starts_with("v4");
+        let special = match column {
+            "actual_rps" if served => Some("served_rps"),
+            "sla_violation_rate_token" if version == "v4 fixed" => Some("token_violation_pct"),
+            "sla_violation_rate_request" if version == "v4 fixed" => Some("request_violation_pct"),
+            "token_sla_pct" => Some("token_violation_pct"),
+            "request_sla_pct" => Some("request_violation_pct"),
+            _ => None,
+        };
+        let name = special.unwrap_or(column);
+        ROW_FIGURES.iter().find(|(n, _)| *n == name).map(Figure)
+    }
+
+    /// Every column that is a figure of published files.
+    pub fn columns() -> impl Iterator<Item = &'static str> {
+        ROW_FIGURES.iter().map(|(name, _)| *name)
+    }
+
     pub fn name(self) -> &'static str {
         self.0.0
+    }
+
+    /// What stands for a share of 1.
+    fn whole(self) -> f64 {
+        match self.name().ends_with("_pct") {
+            true => 100.0,
+            false => 1.0,
+        }
     }
 
     /// Its value in an outcome; absent where the run has no such figure, as a rate without a span.
@@ -262,4 +337,98 @@ static FIGURES: [(&str, Getter); 29] = [
         s.workload.offered_requests_per_s
     }),
     ("offered_tokens_per_s", |s| s.workload.offered_tokens_per_s),
+];
+
+fn token_violation_rate(s: &Summary) -> f64 {
+    s.published().token_violations as f64 / s.workload.rows_replayed as f64
+}
+
+fn request_violation_rate(s: &Summary) -> f64 {
+    s.published().request_violations as f64 / s.workload.rows_replayed as f64
+}
+
+/// Figures by the names of their columns in the published files.
+static ROW_FIGURES: [(&str, Getter); 39] = [
+    ("sla_violation_rate", |s| Some(token_violation_rate(s))),
+    ("sla_violation_rate_token", |s| {
+        Some(token_violation_rate(s))
+    }),
+    ("sla_violation_rate_request", |s| {
+        Some(request_violation_rate(s))
+    }),
+    ("token_violation_pct", |s| {
+        Some(100.0 * token_violation_rate(s))
+    }),
+    ("request_violation_pct", |s| {
+        Some(100.0 * request_violation_rate(s))
+    }),
+    ("sla_violations_token", |s| {
+        Some(s.published().token_violations as f64)
+    }),
+    ("sla_violations_request", |s| {
+        Some(s.published().request_violations as f64)
+    }),
+    ("capacity_qps_under_sla", |s| {
+        Some(s.published().capacity_qps_under_sla)
+    }),
+    ("throughput_requests_per_sec", |s| {
+        Some(s.published().requests_per_s)
+    }),
+    ("throughput_tokens_per_sec", |s| {
+        Some(s.published().tokens_per_s)
+    }),
+    ("actual_rps", |s| s.workload.offered_requests_per_s),
+    ("served_rps", |s| Some(s.published().requests_per_s)),
+    ("avg_latency", |s| Some(s.published().avg_latency_s)),
+    ("p50_latency", |s| Some(s.published().p50_latency_s)),
+    ("p95_latency", |s| Some(s.published().p95_latency_s)),
+    ("p99_latency", |s| Some(s.published().p99_latency_s)),
+    ("max_latency", |s| Some(s.published().max_latency_s)),
+    ("p50_latency_ms", |s| {
+        Some(1e3 * s.published().p50_latency_s)
+    }),
+    ("p99_latency_ms", |s| {
+        Some(1e3 * s.published().p99_latency_s)
+    }),
+    ("avg_queueing_delay", |s| Some(s.published().avg_queueing_s)),
+    ("avg_service_time", |s| Some(s.published().avg_service_s)),
+    ("avg_gpu_utilization", |s| {
+        Some(s.published().gpu_utilization_mean)
+    }),
+    ("min_gpu_utilization", |s| {
+        Some(s.published().gpu_utilization_min)
+    }),
+    ("max_gpu_utilization", |s| {
+        Some(s.published().gpu_utilization_max)
+    }),
+    ("gpu_utilization_pct", |s| {
+        Some(100.0 * s.published().gpu_utilization_mean)
+    }),
+    ("num_batches", |s| Some(s.published().batches as f64)),
+    ("avg_batch_size", |s| Some(s.published().avg_batch)),
+    ("min_batch_size", |s| {
+        Some(f64::from(s.published().min_batch))
+    }),
+    ("max_batch_size", |s| {
+        Some(f64::from(s.published().max_batch))
+    }),
+    ("total_time", |s| Some(s.published().makespan_s)),
+    ("total_tokens", |s| {
+        Some((s.workload.prompt_tokens + s.workload.output_tokens) as f64)
+    }),
+    ("num_completed", |s| Some(s.workload.rows_replayed as f64)),
+    ("avg_ttft_ms", |s| {
+        let Latency::Linear(linear) = &s.scenario.latency;
+        Some(1e3 * linear.alpha_s)
+    }),
+    ("avg_decode_tbt_ms", |s| {
+        Some(s.published().avg_decode_step_ms)
+    }),
+    ("avg_tbt_ms", |s| Some(s.published().avg_tbt_ms)),
+    ("p95_tbt_ms", |s| Some(s.published().p95_tbt_ms)),
+    ("p99_tbt_ms", |s| Some(s.published().p99_tbt_ms)),
+    ("max_tbt_ms", |s| Some(s.published().max_tbt_ms)),
+    ("max_latency_ms", |s| {
+        Some(1e3 * s.published().max_latency_s)
+    }),
 ];

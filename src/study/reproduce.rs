@@ -10,14 +10,31 @@ use crate::metrics::{Summary, digest};
 use crate::scenario::{Scenario, Source, TokenRule};
 use crate::sched::{Boundaries, Policy};
 
-/// Size of the complete BurstGPT_1.csv, and the digits of its SHA-256 that its publishers' users
-/// have printed.
-const WHOLE_BYTES: u64 = 52_283_111;
-const WHOLE_SHA256: [&str; 2] = ["4bb37836", "e12122"];
+/// The complete BurstGPT_1.csv with CRLF and with LF at the ends of its lines: size, and the digits
+/// of its SHA-256 that people who have it printed (beginning and end).
+const WHOLE: [(u64, &str, &str); 2] = [
+    (52_283_111, "4bb37836", "e12122"),
+    (50_853_373, "46fc9480", ""),
+];
 
-/// Rows by which a beginning of BurstGPT_1.csv is known, and the digest of their columns.
+/// Rows by which a beginning of BurstGPT_1.csv is known.
 pub const HEAD_ROWS: usize = 400;
-const HEAD_SHA256: &str = "012cf92f1129f55a96338eb955137ad172f96ca37041f12ec44c9b52b1c8e179";
+
+/// The longest beginning first: its rows, and the digest of their columns.
+const HEADS: [(usize, &str); 2] = [
+    (
+        19_431,
+        "ea810c03da4a727519f83ba75dfca341fa3cca7a36cbca10946321bc2a066926",
+    ),
+    (
+        HEAD_ROWS,
+        "012cf92f1129f55a96338eb955137ad172f96ca37041f12ec44c9b52b1c8e179",
+    ),
+];
+
+/// Rows of BurstGPT_1.csv that hold the first 10,000 requests with output: what bins made from
+/// outputs need.
+const OUTPUT_SAMPLE: (u32, u64) = (10_000, 10_956);
 
 /// Said beside every verdict about a file that published figures are not about.
 pub const CAVEAT: &str =
@@ -30,6 +47,8 @@ pub const CAVEAT: &str =
 pub enum Recognised {
     /// The complete BurstGPT_1.csv, by size and checksum.
     Whole,
+    /// It begins with the first 19,431 rows of BurstGPT_1.csv (seven days).
+    Week,
     /// It begins with the first 400 rows of BurstGPT_1.csv; what follows has no known checksum.
     Beginning,
     /// Something else: published figures say nothing about it.
@@ -38,13 +57,19 @@ pub enum Recognised {
 
 /// Recognises a file by its size, its SHA-256 in lower-case hex, and its rows.
 pub fn recognise(trace: &Trace, bytes: u64, sha256: &str) -> Recognised {
-    let [begin, end] = WHOLE_SHA256;
-    if bytes == WHOLE_BYTES && sha256.starts_with(begin) && sha256.ends_with(end) {
-        Recognised::Whole
-    } else if trace.len() >= HEAD_ROWS && digest::head(trace, HEAD_ROWS) == HEAD_SHA256 {
-        Recognised::Beginning
-    } else {
-        Recognised::Unknown
+    let whole = WHOLE.iter().any(|&(size, begin, end)| {
+        bytes == size && sha256.starts_with(begin) && sha256.ends_with(end)
+    });
+    if whole {
+        return Recognised::Whole;
+    }
+    let head = HEADS
+        .iter()
+        .find(|&&(rows, known)| trace.len() >= rows && digest::head(trace, rows) == known);
+    match head {
+        Some(&(HEAD_ROWS, _)) => Recognised::Beginning,
+        Some(_) => Recognised::Week,
+        None => Recognised::Unknown,
     }
 }
 
@@ -78,6 +103,14 @@ impl FileReport {
         let (name, rows) = (&self.name, self.rows);
         match self.recognised {
             Recognised::Whole => format!("{name}: the complete BurstGPT_1.csv"),
+            Recognised::Week if rows == HEADS[0].0 as u64 => {
+                format!("{name}: the first {rows} rows of BurstGPT_1.csv, seven days")
+            }
+            Recognised::Week => format!(
+                "{name}: {rows} rows; the first {} are those of BurstGPT_1.csv, no checksum is \
+                 known for more",
+                HEADS[0].0
+            ),
             Recognised::Beginning if rows == HEAD_ROWS as u64 => {
                 format!("{name}: the first {HEAD_ROWS} rows of BurstGPT_1.csv")
             }
@@ -154,9 +187,11 @@ pub fn plan(values: Vec<Value>, rows_in_trace: u64, source: &Source) -> Plan {
         }
         let mut scenario = value.scenario.clone();
         scenario.trace = source.clone();
+        // Figures of one run follow each other: the last run first.
         let found = plan
             .rows
             .iter_mut()
+            .rev()
             .find(|row| row.study == value.study && row.scenario == scenario);
         match found {
             Some(row) => row.values.push(value),
@@ -180,7 +215,12 @@ fn needs_rows(scenario: &Scenario) -> u64 {
         && scheduler.bins.count > 1
         && scheduler.bins.boundaries == Boundaries::EqualMassOutputs;
     if bins_from_file {
-        replayed.max(scheduler.bins.sample_rows.into())
+        let (requests, rows) = OUTPUT_SAMPLE;
+        let sample_rows = u64::from(scheduler.bins.sample_rows);
+        replayed.max(match scheduler.bins.sample_size == requests {
+            true => sample_rows.min(rows),
+            false => sample_rows,
+        })
     } else {
         replayed
     }
@@ -203,10 +243,13 @@ pub struct Comparison {
     pub simulated: Option<f64>,
     /// Simulated less published.
     pub difference: Option<f64>,
-    /// Half a unit in the last printed digit.
+    /// Half a unit in the last printed digit, or 1e-9 of a figure with all its digits.
     pub tolerance: f64,
     pub agrees: bool,
     pub source: String,
+    /// Row of the table that lists the published figure.
+    #[cfg_attr(feature = "ts", ts(type = "number"))]
+    pub row: u64,
 }
 
 /// Holds a run's outcome against the published figures of its row.
@@ -216,7 +259,7 @@ pub fn judge(row: &Row, outcome: &Summary) -> Vec<Comparison> {
         .iter()
         .map(|value| {
             let (number, tolerance) = (value.number(), value.tolerance());
-            let simulated = value.figure.of(outcome);
+            let simulated = value.simulated(outcome);
             let difference = simulated.map(|x| x - number);
             // Half a unit is inside; the rest is what a decimal loses as a binary fraction.
             let slack = tolerance + 1e-12 * number.abs();
@@ -235,6 +278,7 @@ pub fn judge(row: &Row, outcome: &Summary) -> Vec<Comparison> {
                 tolerance,
                 agrees: difference.is_some_and(|d| d.abs() <= slack),
                 source: value.source.clone(),
+                row: value.row,
             }
         })
         .collect()
@@ -285,6 +329,15 @@ impl Comparison {
 /// Of a figure that the run does not have.
 fn absent() -> String {
     "-".to_owned()
+}
+
+/// Rows of a table of published rows, and how many of them agree in every figure.
+pub fn rows_agree(comparisons: &[Comparison]) -> (usize, usize) {
+    let mut rows = std::collections::BTreeMap::new();
+    for c in comparisons {
+        *rows.entry(c.row).or_insert(true) &= c.agrees;
+    }
+    (rows.len(), rows.values().filter(|&&agrees| agrees).count())
 }
 
 /// The comparisons of one study.

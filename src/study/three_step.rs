@@ -123,11 +123,24 @@ impl ThreeStep {
         };
         scenario.scheduler.policy = policy;
         scenario.scheduler.bins.count = bins;
+        scenario.scheduler.bins.sample_size = self.sample(bins);
         scenario.scheduler.controller.target_s = Some(self.d_sla_s);
         scenario.sla.token_ms = self.d_sla_s * 1e3;
         scenario.sla.request_s = self.d_sla_s;
         scenario.fleet.gpus = gpus;
         scenario
+    }
+
+    /// Requests whose predictions give the bins' boundaries. The published program kept boundaries
+    /// by K alone, so the first run with this K decides for all later ones.
+    fn sample(&self, bins: u32) -> u32 {
+        const MOST: u32 = 5_000;
+        let in_step1 = bins == BINS && matches!(self.steps, Steps::All | Steps::Step1);
+        let first = match in_step1 {
+            true => self.request_counts()[0],
+            false => self.max_requests,
+        };
+        first.min(MOST)
     }
 
     fn request_counts(&self) -> Vec<u32> {

@@ -6,7 +6,7 @@
 
 use super::Format;
 use super::columns::Clock;
-use super::table::{Names, Role};
+use super::table::{Names, REQUIRED, Role};
 
 pub(super) const NAMES: Names = Names {
     format: Format::Azure,
@@ -15,6 +15,7 @@ pub(super) const NAMES: Names = Names {
         (Role::Prompt, &["ContextTokens"]),
         (Role::Output, &["GeneratedTokens"]),
     ],
+    required: &REQUIRED,
     clock: Some(Clock::Calendar),
-    tokens_per_block: 0,
+    hash_tokens: None,
 };

@@ -6,9 +6,9 @@
 //! file in which it is not their sum is read by its two parts. `Elapsed time` is the time of the
 //! original service, not of ours, and is not read either. A failed request has 0 response tokens.
 
-use super::Format;
 use super::columns::Clock;
-use super::table::{Names, Role};
+use super::table::{Names, REQUIRED, Role};
+use super::{Format, TimeUnit};
 
 pub(super) const NAMES: Names = Names {
     format: Format::Burstgpt,
@@ -20,6 +20,7 @@ pub(super) const NAMES: Names = Names {
         (Role::LogType, &["Log Type"]),
         (Role::Session, &["Session ID"]),
     ],
-    clock: Some(Clock::Seconds),
-    tokens_per_block: 0,
+    required: &REQUIRED,
+    clock: Some(Clock::Unit(TimeUnit::S)),
+    hash_tokens: None,
 };

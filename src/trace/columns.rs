@@ -2,11 +2,15 @@
 
 use std::collections::HashMap;
 
-use super::{Labels, NO_SESSION, PrefixBlocks, Trace};
+use super::{Labels, NO_SESSION, PrefixBlocks, Reading, TimeUnit, Trace};
 use crate::error::{Error, printable};
 
-/// Arrival times end here (32,000 years in seconds): more is a wrong unit, and sums stay finite.
-const MAX_TIME_S: f64 = 1e12;
+/// Arrival times end here, 3,200 years in seconds: milliseconds since 1970 taken for seconds lie beyond it,
+/// and sums stay finite.
+const MAX_TIME_S: f64 = 1e11;
+
+/// Most tokens of a hash block.
+pub(super) const MAX_HASH_TOKENS: u32 = 1 << 20;
 
 /// The longest label of a model or log type, bytes.
 const MAX_LABEL: usize = 256;
@@ -35,8 +39,9 @@ pub(super) struct Column {
 /// How arrival times are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Clock {
-    Seconds,
-    Milliseconds,
+    Unit(TimeUnit),
+    /// Milliseconds by the format's rule, which has no fractions of them.
+    WholeMilliseconds,
     /// `2023-11-16 18:17:03.9799600`, a `T` between and a UTC offset behind allowed; becomes
     /// seconds since the earliest row.
     Calendar,
@@ -49,22 +54,34 @@ pub(super) struct Columns {
     model: Option<Interner>,
     log_type: Option<Interner>,
     session: Option<Sessions>,
+    chats: Option<Chats>,
+    prefixes: Option<Prefixes>,
+    /// Tokens of a hash block: as the reader was told, or as the rows say.
+    hash_tokens: Option<u32>,
+    reading: Reading,
+    /// The format's own size of a hash block.
+    format_hash_tokens: Option<u32>,
     /// Nanoseconds since 1970 where the clock is [`Clock::Calendar`]; they become arrivals at the
     /// end, when the earliest is known.
     ticks: Vec<i64>,
 }
 
 impl Columns {
-    pub(super) fn new(file: &str, model: bool, log_type: bool, session: bool) -> Self {
+    pub(super) fn new(file: &str, reading: &Reading, format_hash_tokens: Option<u32>) -> Self {
         Columns {
             trace: Trace {
                 name: file.to_owned(),
                 ..Trace::default()
             },
             file: file.to_owned(),
-            model: model.then(|| Interner::new("model names")),
-            log_type: log_type.then(|| Interner::new("log types")),
-            session: session.then(Sessions::default),
+            model: None,
+            log_type: None,
+            session: None,
+            chats: None,
+            prefixes: None,
+            hash_tokens: reading.hash_tokens,
+            reading: *reading,
+            format_hash_tokens,
             ticks: Vec::new(),
         }
     }
@@ -73,7 +90,8 @@ impl Columns {
         self.trace.prompt.len() as u64
     }
 
-    /// Appends a row's arrival time; each of the four calls below comes once a row.
+    /// Appends a row's arrival time. Each row calls this, then [`Columns::push_prompt`] and
+    /// [`Columns::push_output`], then the calls for what a row may have.
     #[inline]
     pub(super) fn push_time(
         &mut self,
@@ -89,9 +107,9 @@ impl Columns {
                 problem: format!("more than {MOST_ROWS} rows{SO_MANY}"),
             });
         }
-        let per_second = match clock {
-            Clock::Seconds => 1.0,
-            Clock::Milliseconds => 1000.0,
+        let unit = match clock {
+            Clock::Unit(unit) => unit,
+            Clock::WholeMilliseconds => TimeUnit::Ms,
             Clock::Calendar => {
                 let Some(ns) = parse_calendar(cell) else {
                     let allowed =
@@ -102,18 +120,47 @@ impl Columns {
                 return Ok(());
             }
         };
-        match parse_f64(cell).map(|t| t / per_second) {
+        let value = parse_f64(cell);
+        if clock == Clock::WholeMilliseconds && value.is_some_and(|t| libm::floor(t) != t) {
+            let allowed = "a whole number of milliseconds, which this format counts; where it is another \
+                           unit, name it (--time-unit, trace.file.time_unit: s, ms, us or ns)";
+            return Err(self.bad_cell(row, column, cell, allowed));
+        }
+        match value.map(|t| t / unit.per_second()) {
             // Adding 0 turns -0 into 0, so that equal times have equal bytes.
             Some(t) if (0.0..=MAX_TIME_S).contains(&t) => self.trace.arrival.push(t + 0.0),
-            _ => {
-                let allowed = match clock {
-                    Clock::Milliseconds => "a time in milliseconds from 0 to 1e15",
-                    _ => "a time in seconds from 0 to 1e12",
-                };
-                return Err(self.bad_cell(row, column, cell, allowed));
-            }
+            _ => return Err(self.bad_time(row, column, cell, unit, value)),
         }
         Ok(())
+    }
+
+    #[cold]
+    fn bad_time(
+        &self,
+        row: u64,
+        column: &str,
+        cell: &[u8],
+        unit: TimeUnit,
+        value: Option<f64>,
+    ) -> Error {
+        let most = MAX_TIME_S * unit.per_second();
+        let mut allowed = format!("a time in {} from 0 to {most:e}", unit.words());
+        // What would be a time since 1970, from 1973 to 2286, in a smaller unit.
+        let since_1970 = [TimeUnit::Ms, TimeUnit::Us, TimeUnit::Ns]
+            .into_iter()
+            .find(|unit| value.is_some_and(|t| (1e8..1e10).contains(&(t / unit.per_second()))));
+        if let Some(smaller) = since_1970 {
+            allowed += &format!(
+                "; in {} it would be a time since 1970: name the unit (--time-unit {}, \
+                 trace.file.time_unit)",
+                smaller.words(),
+                smaller.name()
+            );
+            if smaller == TimeUnit::Ms {
+                allowed += " or call the column timestamp_ms";
+            }
+        }
+        self.bad_cell(row, column, cell, &allowed)
     }
 
     #[inline]
@@ -131,35 +178,144 @@ impl Columns {
         Ok(())
     }
 
+    /// Rows before this one, once its prompt and output are there.
+    fn before(&self) -> usize {
+        self.trace.prompt.len().saturating_sub(1)
+    }
+
+    /// Appends a label; rows without one share the empty label where other rows have one.
     #[inline]
-    pub(super) fn push_model(&mut self, row: u64, cell: &[u8], column: &str) -> Result<(), Error> {
-        match &mut self.model {
-            Some(labels) => labels
-                .push(cell)
-                .map_err(|why| bad_cell(&self.file, row, column, cell, &why)),
-            None => Ok(()),
-        }
+    pub(super) fn push_model(
+        &mut self,
+        row: u64,
+        cell: Option<&[u8]>,
+        column: &str,
+    ) -> Result<(), Error> {
+        let before = self.before();
+        push_label(&mut self.model, "model names", before, cell)
+            .map_err(|why| bad_cell(&self.file, row, column, cell.unwrap_or_default(), &why))
     }
 
     #[inline]
     pub(super) fn push_log_type(
         &mut self,
         row: u64,
-        cell: &[u8],
+        cell: Option<&[u8]>,
         column: &str,
     ) -> Result<(), Error> {
-        match &mut self.log_type {
-            Some(labels) => labels
-                .push(cell)
-                .map_err(|why| bad_cell(&self.file, row, column, cell, &why)),
-            None => Ok(()),
-        }
+        let before = self.before();
+        push_label(&mut self.log_type, "log types", before, cell)
+            .map_err(|why| bad_cell(&self.file, row, column, cell.unwrap_or_default(), &why))
     }
 
     #[inline]
-    pub(super) fn push_session(&mut self, cell: &[u8]) {
-        if let Some(sessions) = &mut self.session {
-            sessions.push(cell);
+    pub(super) fn push_session(&mut self, cell: Option<&[u8]>) {
+        let before = self.before();
+        match (&mut self.session, cell) {
+            (None, None) => {}
+            (sessions, cell) => sessions
+                .get_or_insert_with(|| Sessions {
+                    ids: vec![NO_SESSION; before],
+                    ..Sessions::default()
+                })
+                .push(cell.unwrap_or_default()),
+        }
+    }
+
+    /// Appends a chat and the one that it goes on from ([`Format::Bailian`](super::Format::Bailian)).
+    pub(super) fn push_chat(
+        &mut self,
+        row: u64,
+        chat: &[u8],
+        parent: Option<&[u8]>,
+        column: &str,
+    ) -> Result<(), Error> {
+        let chats = self.chats.get_or_insert_default();
+        chats.push(row, chat, parent).map_err(|first| {
+            let allowed = format!("a chat of its own: row {first} has the same");
+            bad_cell(&self.file, row, column, chat, &allowed)
+        })
+    }
+
+    /// Appends the hashes of a row's prompt, and how many tokens a hash stands for, where the row says.
+    pub(super) fn push_hashes(
+        &mut self,
+        row: u64,
+        hashes: Option<(&str, &[u8])>,
+        size: Option<(&str, &[u8])>,
+    ) -> Result<(), Error> {
+        if let Some((column, cell)) = size {
+            self.block_size(row, column, cell)?;
+        }
+        let before = self.before();
+        let Some((column, cell)) = hashes else {
+            if let Some(prefixes) = &mut self.prefixes {
+                prefixes.push_none();
+            }
+            return Ok(());
+        };
+        let prefixes = self
+            .prefixes
+            .get_or_insert_with(|| Prefixes::with_rows(before));
+        let Some(blocks) = prefixes.push(cell) else {
+            let allowed = "a list of whole numbers, as in [0, 1, 2]";
+            return Err(self.bad_cell(row, column, cell, allowed));
+        };
+        let tokens = self.trace.prompt.last().copied().unwrap_or_default();
+        match self.hash_tokens.or(self.format_hash_tokens) {
+            // No hash at all says nothing about the prompt.
+            Some(size)
+                if blocks > 0 && blocks != tokens / size && blocks != tokens.div_ceil(size) =>
+            {
+                Err(self.wrong_count(row, column, blocks, tokens, size))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn block_size(&mut self, row: u64, column: &str, cell: &[u8]) -> Result<(), Error> {
+        let size = parse_u32(cell).filter(|size| (1..=MAX_HASH_TOKENS).contains(size));
+        let allowed = match (size, self.hash_tokens) {
+            (None, _) => format!("a whole number from 1 to {MAX_HASH_TOKENS}"),
+            (Some(size), Some(known)) if size != known => match self.reading.hash_tokens {
+                Some(_) => format!("{known}, as --hash-tokens (trace.file.hash_tokens) says"),
+                None => format!("{known}, as in the rows before"),
+            },
+            (size, _) => {
+                self.hash_tokens = size;
+                return Ok(());
+            }
+        };
+        Err(self.bad_cell(row, column, cell, &allowed))
+    }
+
+    #[cold]
+    fn wrong_count(&self, row: u64, column: &str, blocks: u32, tokens: u32, size: u32) -> Error {
+        // The sizes for which `tokens` make so many blocks, the last of them full or not.
+        let least = tokens.div_ceil(blocks);
+        let most = tokens
+            .saturating_sub(1)
+            .checked_div(blocks.saturating_sub(1));
+        let fits = match most {
+            _ if least == 0 => String::new(),
+            None => format!("; {least} or more would fit this row"),
+            Some(most) if most == least => format!("; {least} would fit this row"),
+            Some(most) if most > least => format!("; {least} to {most} would fit this row"),
+            Some(_) => String::new(),
+        };
+        let plural = |n: u32| if n == 1 { "" } else { "s" };
+        let make = tokens.div_ceil(size);
+        Error::BadRow {
+            file: self.file.clone(),
+            row,
+            problem: format!(
+                "{blocks} block{} in \"{column}\" for a prompt of {tokens} token{}, which is {make} \
+                 block{} of {size} tokens; where blocks have another size, name it (--hash-tokens, \
+                 trace.file.hash_tokens){fits}",
+                plural(blocks),
+                plural(tokens),
+                plural(make),
+            ),
         }
     }
 
@@ -176,12 +332,7 @@ impl Columns {
     }
 
     /// The finished trace: in time order, with its report.
-    pub(super) fn finish(
-        mut self,
-        format: &str,
-        rows_blank: u64,
-        prefix: Option<PrefixBlocks>,
-    ) -> Result<Trace, Error> {
+    pub(super) fn finish(mut self, format: &str, rows_blank: u64) -> Result<Trace, Error> {
         let mut trace = self.trace;
         if trace.prompt.is_empty() {
             return Err(Error::EmptyTrace {
@@ -189,17 +340,39 @@ impl Columns {
                 problem: "there is no row of data in it".to_owned(),
             });
         }
+        if self.prefixes.is_none() && self.reading.hash_tokens.is_some() {
+            return Err(Error::Contradiction {
+                what: "trace.file.hash_tokens".to_owned(),
+                why: format!("{} has no hash_ids; leave --hash-tokens out", self.file),
+            });
+        }
         if let Some(first) = self.ticks.iter().min().copied() {
             trace.arrival = self.ticks.drain(..).map(|t| seconds(t - first)).collect();
         }
         trace.model = self.model.map(|l| l.labels);
         trace.log_type = self.log_type.map(|l| l.labels);
-        trace.session = self.session.map(|s| s.ids);
-        trace.prefix = prefix;
+        trace.session = match (self.session, self.chats) {
+            (Some(sessions), _) => Some(sessions.ids),
+            (None, Some(chats)) => Some(chats.sessions().map_err(|row| Error::BadRow {
+                file: self.file.clone(),
+                row,
+                problem: "the chat goes on from itself, by its parents".to_owned(),
+            })?),
+            (None, None) => None,
+        };
+        // A column without any session is none.
+        trace.session = trace
+            .session
+            .filter(|ids| ids.iter().any(|id| *id != NO_SESSION));
+        let size = self.hash_tokens.or(self.format_hash_tokens);
+        trace.prefix = self.prefixes.map(|p| p.finish(size.unwrap_or_default()));
         trace.report.format = format.to_owned();
         trace.report.rows = trace.prompt.len() as u64;
         trace.report.rows_blank = rows_blank;
         sort_by_arrival(&mut trace);
+        if let Some(sessions) = &mut trace.session {
+            renumber(sessions);
+        }
         if let Some(prefix) = &mut trace.prefix {
             renumber(&mut prefix.blocks);
         }
@@ -259,7 +432,6 @@ fn sort_by_arrival(trace: &mut Trace) {
     }
     if let Some(sessions) = &mut trace.session {
         *sessions = permuted(sessions, &order);
-        renumber(sessions);
     }
     if let Some(prefix) = &mut trace.prefix {
         let mut offsets = vec![0];
@@ -292,6 +464,27 @@ fn renumber(ids: &mut [u32]) {
                 next += 1;
             }
             *id = *new;
+        }
+    }
+}
+
+fn push_label(
+    labels: &mut Option<Interner>,
+    what: &'static str,
+    before: usize,
+    cell: Option<&[u8]>,
+) -> Result<(), String> {
+    match (labels, cell) {
+        (None, None) => Ok(()),
+        (Some(labels), cell) => labels.push(cell.unwrap_or_default()),
+        (none, Some(cell)) => {
+            let mut labels = Interner::new(what);
+            for _ in 0..before {
+                labels.push(b"")?;
+            }
+            labels.push(cell)?;
+            *none = Some(labels);
+            Ok(())
         }
     }
 }
@@ -373,21 +566,105 @@ impl Sessions {
     }
 }
 
-/// Prefix blocks in the making: hash ids of any size become dense numbers.
+/// Chats that go on from one another: a session is a first chat and all that follow from it.
 #[derive(Default)]
-pub(super) struct Prefixes {
+struct Chats {
+    // Looked up, never walked: the order of a hash map shows nowhere.
+    known: HashMap<Box<[u8]>, u32>,
+    /// By chat: the row of the file that has it, 0 for one that is only named as a parent.
+    row: Vec<u64>,
+    /// By chat: the one before it.
+    parent: Vec<Option<u32>>,
+    /// By row of the trace: its chat.
+    chat: Vec<u32>,
+}
+
+impl Chats {
+    /// `Err`: the row that has this chat already.
+    fn push(&mut self, row: u64, chat: &[u8], parent: Option<&[u8]>) -> Result<(), u64> {
+        let chat = self.number(chat);
+        let parent = parent
+            .filter(|name| !matches!(*name, b"" | b"-1"))
+            .map(|name| self.number(name));
+        match self.row.get_mut(chat as usize) {
+            Some(seen) if *seen == 0 => *seen = row,
+            Some(seen) => return Err(*seen),
+            None => {}
+        }
+        if let Some(slot) = self.parent.get_mut(chat as usize) {
+            *slot = parent;
+        }
+        self.chat.push(chat);
+        Ok(())
+    }
+
+    fn number(&mut self, name: &[u8]) -> u32 {
+        if let Some(number) = self.known.get(name) {
+            return *number;
+        }
+        let number = self.known.len() as u32;
+        self.known.insert(name.into(), number);
+        self.row.push(0);
+        self.parent.push(None);
+        number
+    }
+
+    /// The first chat of each row's session. `Err`: the row of a chat that is among its own parents.
+    fn sessions(self) -> Result<Vec<u32>, u64> {
+        let mut first: Vec<Option<u32>> = vec![None; self.parent.len()];
+        let mut path = Vec::new();
+        for start in 0..self.parent.len() as u32 {
+            let mut chat = start;
+            let root = loop {
+                if let Some(known) = first.get(chat as usize).copied().flatten() {
+                    break known;
+                }
+                if path.len() > self.parent.len() {
+                    return Err(self.row.get(start as usize).copied().unwrap_or_default());
+                }
+                path.push(chat);
+                match self.parent.get(chat as usize).copied().flatten() {
+                    Some(parent) => chat = parent,
+                    None => break chat,
+                }
+            };
+            for chat in path.drain(..) {
+                if let Some(slot) = first.get_mut(chat as usize) {
+                    *slot = Some(root);
+                }
+            }
+        }
+        Ok(self
+            .chat
+            .iter()
+            .map(|chat| first.get(*chat as usize).copied().flatten())
+            .map(Option::unwrap_or_default)
+            .collect())
+    }
+}
+
+/// Prefix blocks in the making: hash ids of any size become dense numbers.
+struct Prefixes {
     known: HashMap<u64, u32>,
     offsets: Vec<u32>,
     blocks: Vec<u32>,
 }
 
 impl Prefixes {
-    /// Reads one row's `[1, 2, 3]`; `None` where it is not a list of whole numbers.
-    pub(super) fn push(&mut self, list: &[u8]) -> Option<()> {
-        if self.offsets.is_empty() {
-            self.offsets.push(0);
+    /// Begins behind so many rows without hashes.
+    fn with_rows(rows: usize) -> Self {
+        Prefixes {
+            known: HashMap::new(),
+            offsets: vec![0; rows + 1],
+            blocks: Vec::new(),
         }
+    }
+
+    /// Reads one row's `[1, 2, 3]` and says how many there are; `None` where it is not a list of whole
+    /// numbers.
+    fn push(&mut self, list: &[u8]) -> Option<u32> {
         let inner = list.trim_ascii().strip_prefix(b"[")?.strip_suffix(b"]")?;
+        let before = self.blocks.len();
         if !inner.trim_ascii().is_empty() {
             for id in inner.split(|b| *b == b',') {
                 let id: u64 = std::str::from_utf8(id.trim_ascii()).ok()?.parse().ok()?;
@@ -396,10 +673,14 @@ impl Prefixes {
             }
         }
         self.offsets.push(u32::try_from(self.blocks.len()).ok()?);
-        Some(())
+        u32::try_from(self.blocks.len() - before).ok()
     }
 
-    pub(super) fn finish(self, tokens_per_block: u32) -> PrefixBlocks {
+    fn push_none(&mut self) {
+        self.offsets.push(self.blocks.len() as u32);
+    }
+
+    fn finish(self, tokens_per_block: u32) -> PrefixBlocks {
         PrefixBlocks {
             tokens_per_block,
             offsets: self.offsets,

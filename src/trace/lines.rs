@@ -19,8 +19,8 @@ pub(super) const MAX_LINE: usize = 4 << 20;
 const CHUNK: usize = 128 << 10;
 
 /// What is understood, for the sentences of errors.
-pub(super) const UNDERSTOOD: &str = "BurstGPT, Azure and generic CSV, Mooncake and generic JSON \
-                                     lines, each plain or gzip, in UTF-8";
+pub(super) const UNDERSTOOD: &str = "BurstGPT, Azure and generic CSV, Mooncake, Qwen-Bailian \
+                                     and generic JSON lines, each plain or gzip, in UTF-8";
 
 type Rewound<R> = Chain<Cursor<Vec<u8>>, R>;
 

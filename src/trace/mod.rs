@@ -1,11 +1,12 @@
 //! Requests in: one columnar [`Trace`], whatever the file looked like.
 //!
-//! [`read`] understands five formats, plain or gzip:
+//! [`read`] understands six formats, plain or gzip:
 //!
 //! | format | recognised by | arrival time |
 //! |---|---|---|
 //! | `burstgpt` | columns `Timestamp`, `Request tokens`, `Response tokens` | seconds |
 //! | `azure` | columns `TIMESTAMP`, `ContextTokens`, `GeneratedTokens` | calendar time |
+//! | `bailian` | fields `chat_id`, `timestamp`, `input_length`, `output_length` | seconds |
 //! | `mooncake` | fields `timestamp`, `input_length`, `output_length` | milliseconds |
 //! | `csv`, `jsonl` | any accepted name for each of arrival, prompt and output | see below |
 //!
@@ -14,14 +15,18 @@
 //! `arrived_at`, `timestamp`, `time`, `ts` (seconds, or calendar times) or `arrival_ms`,
 //! `timestamp_ms`, `time_ms`; the prompt `prompt`, `prompt_tokens`, `input_tokens`, `input_length`,
 //! `num_prefill_tokens`, `context_tokens` and the like; the output `output`, `output_tokens`,
-//! `output_length`, `num_decode_tokens`, `completion_tokens` and the like; and may have a `model`, a
-//! `log_type` and a `session_id`. The complete list is in the sentence of the error for a table that
-//! lacks one. Other columns are not read.
+//! `output_length`, `num_decode_tokens`, `completion_tokens` and the like. Every format may have a `model`,
+//! a `log_type`, a `session_id`, and `hash_ids` of a prompt's blocks with their `block_tokens`. The complete
+//! list is in the sentence of the error for a table that lacks one. Other columns are not read.
+//!
+//! A [`Reading`] names what the file does not say or says otherwise: format, unit of time, tokens of a
+//! hash block.
 //!
 //! What is wrong in a file is an [`Error`] with its row and column; what is mended is counted in the
 //! [`ReadReport`]: rows out of time order are sorted (stable), blank rows are passed over.
 
 mod azure;
+mod bailian;
 mod burstgpt;
 mod columns;
 mod lines;
@@ -39,6 +44,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, printable};
 use lines::{Lines, UNDERSTOOD};
 
+use columns::MAX_HASH_TOKENS;
 pub use stats::{LengthStats, Stats, stats};
 
 /// Requests in arrival order, one column per property; every column has the same length.
@@ -78,10 +84,11 @@ pub struct Labels {
     pub ids: Vec<u8>,
 }
 
-/// Hash blocks of each request's prompt (Mooncake): request `i` has
+/// Hash blocks of each request's prompt: request `i` has
 /// `blocks[offsets[i] as usize..offsets[i + 1] as usize]`.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct PrefixBlocks {
+    /// Tokens that a block stands for; 0 where neither the file nor its reader says.
     pub tokens_per_block: u32,
     pub offsets: Vec<u32>,
     /// Hash ids renumbered densely from 0 in order of first appearance.
@@ -149,6 +156,8 @@ pub enum Format {
     Burstgpt,
     /// Azure LLM inference traces 2023 and 2024.
     Azure,
+    /// Qwen-Bailian's JSON lines.
+    Bailian,
     /// Mooncake's JSON lines.
     Mooncake,
     /// CSV with named columns.
@@ -163,9 +172,88 @@ impl Format {
         match self {
             Format::Burstgpt => "burstgpt",
             Format::Azure => "azure",
+            Format::Bailian => "bailian",
             Format::Mooncake => "mooncake",
             Format::Csv => "csv",
             Format::Jsonl => "jsonl",
+        }
+    }
+}
+
+/// A unit of arrival times, as in `--time-unit`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+pub enum TimeUnit {
+    /// Seconds.
+    S,
+    /// Milliseconds.
+    Ms,
+    /// Microseconds.
+    Us,
+    /// Nanoseconds.
+    Ns,
+}
+
+impl TimeUnit {
+    fn per_second(self) -> f64 {
+        match self {
+            TimeUnit::S => 1.0,
+            TimeUnit::Ms => 1e3,
+            TimeUnit::Us => 1e6,
+            TimeUnit::Ns => 1e9,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            TimeUnit::S => "s",
+            TimeUnit::Ms => "ms",
+            TimeUnit::Us => "us",
+            TimeUnit::Ns => "ns",
+        }
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            TimeUnit::S => "seconds",
+            TimeUnit::Ms => "milliseconds",
+            TimeUnit::Us => "microseconds",
+            TimeUnit::Ns => "nanoseconds",
+        }
+    }
+}
+
+/// How to read a trace file. What is absent follows from the file: its format from the first line, the
+/// rest from the format and the names of its columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Reading {
+    pub format: Option<Format>,
+    /// Unit of the arrival times.
+    pub time_unit: Option<TimeUnit>,
+    /// Tokens that a hash of a prompt's blocks stands for.
+    pub hash_tokens: Option<u32>,
+}
+
+impl Reading {
+    /// Refuses a size of hash blocks outside its range.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        match self.hash_tokens {
+            Some(tokens) if !(1..=MAX_HASH_TOKENS).contains(&tokens) => Err(Error::BadField {
+                field: "trace.file.hash_tokens".to_owned(),
+                value: tokens.to_string(),
+                allowed: format!("a whole number from 1 to {MAX_HASH_TOKENS}"),
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl From<Option<Format>> for Reading {
+    fn from(format: Option<Format>) -> Self {
+        Reading {
+            format,
+            ..Reading::default()
         }
     }
 }
@@ -175,12 +263,21 @@ impl Format {
 /// row of more than 4 MiB is an error.
 ///
 /// # Errors
+/// Those of [`read_as`].
+pub fn read<R: Read>(input: R, name: &str, format: Option<Format>) -> Result<Trace, Error> {
+    read_as(input, name, &format.into())
+}
+
+/// Reads a trace as [`read`] does, with what the file does not say.
+///
+/// # Errors
 /// Names file, row (the header is row 1) and column of the first thing wrong: an unknown format, a
 /// missing column, a cell that is not what its column holds (lengths are whole numbers to
-/// 100 million, times finite and not negative), too few or too many fields, an unclosed quote, more
-/// than 256 distinct labels, a gzip stream that stops early or is damaged, no rows at all, or the
-/// operating system's refusal.
-pub fn read<R: Read>(input: R, name: &str, format: Option<Format>) -> Result<Trace, Error> {
+/// 100 million, times finite and not negative), a number of hash blocks that a prompt's length
+/// contradicts, too few or too many fields, an unclosed quote, more than 256 distinct labels, a gzip
+/// stream that stops early or is damaged, no rows at all, or the operating system's refusal.
+pub fn read_as<R: Read>(input: R, name: &str, reading: &Reading) -> Result<Trace, Error> {
+    reading.check()?;
     let mut lines = Lines::open(input, name)?;
     let Some(first) = lines.peek()? else {
         return Err(Error::EmptyTrace {
@@ -188,16 +285,17 @@ pub fn read<R: Read>(input: R, name: &str, format: Option<Format>) -> Result<Tra
             problem: "the file is empty".to_owned(),
         });
     };
-    let format = match format {
+    let format = match reading.format {
         Some(format) => format,
         None => recognise(&first, name)?,
     };
     match format {
-        Format::Burstgpt => table::read_csv(lines, &burstgpt::NAMES),
-        Format::Azure => table::read_csv(lines, &azure::NAMES),
-        Format::Csv => table::read_csv(lines, &table::CSV),
-        Format::Mooncake => table::read_json(lines, &mooncake::NAMES),
-        Format::Jsonl => table::read_json(lines, &table::JSONL),
+        Format::Burstgpt => table::read_csv(lines, &burstgpt::NAMES, reading),
+        Format::Azure => table::read_csv(lines, &azure::NAMES, reading),
+        Format::Csv => table::read_csv(lines, &table::CSV, reading),
+        Format::Bailian => table::read_json(lines, &bailian::NAMES, reading),
+        Format::Mooncake => table::read_json(lines, &mooncake::NAMES, reading),
+        Format::Jsonl => table::read_json(lines, &table::JSONL, reading),
     }
 }
 
@@ -210,7 +308,9 @@ fn recognise(first: &[u8], file: &str) -> Result<Format, Error> {
     };
     if first.trim_ascii_start().starts_with(b"{") {
         let keys = table::keys(first);
-        return Ok(if mooncake::NAMES.fit(&keys) {
+        return Ok(if bailian::NAMES.fit(&keys) {
+            Format::Bailian
+        } else if mooncake::NAMES.fit(&keys) {
             Format::Mooncake
         } else {
             Format::Jsonl
@@ -236,9 +336,24 @@ fn recognise(first: &[u8], file: &str) -> Result<Format, Error> {
     } else if table::CSV.know_any(&header) {
         Ok(Format::Csv)
     } else {
+        let why = if servegen(&header) {
+            "has the rate of a window of time, as ServeGen's chunks do, and no request"
+        } else if header.iter().all(|cell| cell.parse::<f64>().is_ok()) {
+            "holds numbers; a table begins with the names of its columns"
+        } else {
+            "names no column that is known"
+        };
         Err(unknown(format!(
-            "the first line, \"{}\", names no column that is known",
+            "the first line, \"{}\", {why}",
             printable(first)
         )))
     }
+}
+
+/// Whether a line is of a ServeGen chunk: start of a window, rate, coefficient of variation, distribution and
+/// its two parameters.
+fn servegen(cells: &[String]) -> bool {
+    let number = |cell: &String| cell.parse::<f64>().is_ok();
+    matches!(cells, [start, rate, cv, distribution, a, b]
+        if [start, rate, cv, a, b].into_iter().all(number) && !number(distribution))
 }

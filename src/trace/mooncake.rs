@@ -1,10 +1,11 @@
 //! Mooncake's traces (Qin et al., FAST 2025; kvcache-ai/Mooncake), one JSON object per line:
-//! `timestamp` in milliseconds, `input_length`, `output_length`, and `hash_ids`, one id per block of
-//! 512 prompt tokens, equal exactly where the whole prefix up to the block's end is equal.
+//! `timestamp` in whole milliseconds, `input_length`, `output_length`, and `hash_ids`, one id per block of
+//! 512 prompt tokens, the last of which may be partly filled, equal exactly where the whole prefix up to
+//! the block's end is equal. Other tools add a `session_id`.
 
 use super::Format;
 use super::columns::Clock;
-use super::table::{Names, Role};
+use super::table::{Names, REQUIRED, Role};
 
 pub(super) const NAMES: Names = Names {
     format: Format::Mooncake,
@@ -14,6 +15,7 @@ pub(super) const NAMES: Names = Names {
         (Role::Output, &["output_length"]),
         (Role::HashIds, &["hash_ids"]),
     ],
-    clock: Some(Clock::Milliseconds),
-    tokens_per_block: 512,
+    required: &REQUIRED,
+    clock: Some(Clock::WholeMilliseconds),
+    hash_tokens: Some(512),
 };

@@ -16,13 +16,15 @@ pub struct Stats {
     /// The most requests in one of the consecutive 1-s windows. Windows are counted from the first arrival and the last
     /// one, which the span may not fill, counts too.
     pub peak_1s: u32,
-    /// The most requests in one of the consecutive 60-s windows, per second.
-    pub peak_60s_per_s: f64,
+    /// The most requests in one of the consecutive 60-s windows, per second; absent where the span
+    /// fills no such window.
+    pub peak_60s_per_s: Option<f64>,
     /// Index of dispersion of the counts in 1-s windows: variance over mean (population variance);
-    /// 1 for a Poisson process, more for bursts. 0 for an empty trace.
-    pub iod_1s: f64,
+    /// 1 for a Poisson process, more for bursts. Absent where the span fills fewer than two windows:
+    /// one count has no variance.
+    pub iod_1s: Option<f64>,
     /// The same in 60-s windows.
-    pub iod_60s: f64,
+    pub iod_60s: Option<f64>,
     /// Standard deviation over mean of the gaps between arrivals (population); absent where there is
     /// no gap above 0.
     pub cv_gap: Option<f64>,
@@ -70,7 +72,7 @@ pub fn stats(trace: &Trace) -> Stats {
         span_s,
         mean_per_s: (span_s > 0.0).then(|| n as f64 / span_s),
         peak_1s,
-        peak_60s_per_s: f64::from(peak_60s) / 60.0,
+        peak_60s_per_s: (span_s >= 60.0).then(|| f64::from(peak_60s) / 60.0),
         iod_1s,
         iod_60s,
         cv_gap: cv_gap(&trace.arrival, span_s),
@@ -89,7 +91,7 @@ pub fn stats(trace: &Trace) -> Stats {
 
 /// The largest count of a window and the counts' index of dispersion. Only windows that hold a
 /// request are walked, so that a span of centuries costs no more than one of seconds.
-fn windows(arrival: &[f64], first: f64, span_s: f64, window_s: f64) -> (u32, f64) {
+fn windows(arrival: &[f64], first: f64, span_s: f64, window_s: f64) -> (u32, Option<f64>) {
     let mut peak = 0u32;
     let mut squares = 0.0;
     let mut current = (f64::NAN, 0u32);
@@ -107,13 +109,12 @@ fn windows(arrival: &[f64], first: f64, span_s: f64, window_s: f64) -> (u32, f64
         }
     }
     close(current.1);
-    if arrival.is_empty() {
-        return (0, 0.0);
-    }
     let count = libm::floor(span_s / window_s) + 1.0;
     let mean = arrival.len() as f64 / count;
     // Equal counts may leave a rounding below 0.
-    (peak, ((squares / count - mean * mean) / mean).max(0.0))
+    let dispersion =
+        (span_s >= 2.0 * window_s).then(|| ((squares / count - mean * mean) / mean).max(0.0));
+    (peak, dispersion)
 }
 
 fn cv_gap(arrival: &[f64], span_s: f64) -> Option<f64> {

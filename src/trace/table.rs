@@ -9,9 +9,9 @@ use std::io::Read;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::columns::{Clock, Column, Columns, Prefixes};
+use super::columns::{Clock, Column, Columns};
 use super::lines::{Lines, Records, UNDERSTOOD};
-use super::{Format, Trace};
+use super::{Format, Reading, TimeUnit, Trace};
 use crate::error::Error;
 
 /// What a column is for.
@@ -25,13 +25,21 @@ pub(super) enum Role {
     LogType,
     Session,
     HashIds,
+    /// Tokens of a hash block.
+    BlockTokens,
+    Chat,
+    /// The chat that a chat goes on from.
+    Parent,
 }
 
-const ROLES: usize = 7;
+const ROLES: usize = 10;
+
+/// What every request has.
+pub(super) const REQUIRED: [Role; 3] = [Role::Arrival, Role::Prompt, Role::Output];
 
 /// Accepted names of each role in generic tables, the preferred first. Times are seconds (or
 /// calendar times) except in the `_ms` columns.
-pub(super) const SYNONYMS: [(Role, &[&str]); 6] = [
+pub(super) const SYNONYMS: [(Role, &[&str]); 8] = [
     (
         Role::Arrival,
         &[
@@ -90,38 +98,74 @@ pub(super) const SYNONYMS: [(Role, &[&str]); 6] = [
     (Role::Model, &["model", "model_name"]),
     (Role::LogType, &["log_type"]),
     (Role::Session, &["session_id", "session", "conversation_id"]),
+    (Role::HashIds, &["hash_ids"]),
+    (
+        Role::BlockTokens,
+        &["block_tokens", "block_size", "hash_tokens"],
+    ),
+];
+
+/// Names of a pause between an answer and the next turn: LMCache's agentic traces, Weka's, those of Dynamo
+/// and AIPerf. A turn that has one and no time of arrival begins when its server has answered.
+const PAUSES: [&str; 12] = [
+    "delay",
+    "delay_s",
+    "delay_ms",
+    "pre_gap",
+    "pre_gap_s",
+    "pre_gap_ms",
+    "think_time",
+    "think_time_s",
+    "think_time_ms",
+    "inter_turn_delay",
+    "inter_turn_delay_s",
+    "inter_turn_delay_ms",
 ];
 
 /// A format's own names: each role's column, and what one needs.
 pub(super) struct Names {
     pub(super) format: Format,
     pub(super) names: &'static [(Role, &'static [&'static str])],
+    /// What makes a file one of this format.
+    pub(super) required: &'static [Role],
     /// `None` reads the unit off the column's name and the first cell.
     pub(super) clock: Option<Clock>,
-    pub(super) tokens_per_block: u32,
+    /// Tokens of a hash block.
+    pub(super) hash_tokens: Option<u32>,
 }
 
 pub(super) const CSV: Names = Names {
     format: Format::Csv,
     names: &SYNONYMS,
+    required: &REQUIRED,
     clock: None,
-    tokens_per_block: 0,
+    hash_tokens: None,
 };
 
 pub(super) const JSONL: Names = Names {
     format: Format::Jsonl,
     names: &SYNONYMS,
+    required: &REQUIRED,
     clock: None,
-    tokens_per_block: 0,
+    hash_tokens: None,
 };
 
 impl Names {
-    /// The role of a name, and its rank among that role's names.
+    /// The role of a name, and its rank among that role's names. Besides its own, every format knows the
+    /// generic names of what a row need not have.
     fn role(&self, name: &str) -> Option<(Role, usize)> {
-        self.names.iter().find_map(|(role, names)| {
-            let rank = names.iter().position(|known| same_name(known, name))?;
-            Some((*role, rank))
-        })
+        self.find(|known| same_name(known, name))
+            .map(|(role, rank, _)| (role, rank))
+    }
+
+    fn find(&self, is: impl Fn(&str) -> bool) -> Option<(Role, usize, &'static str)> {
+        let own = self.names.iter().map(|one| (0, one));
+        let others = SYNONYMS.iter().map(|one| (self.names.len(), one));
+        own.chain(others.filter(|(_, (role, _))| !REQUIRED.contains(role)))
+            .find_map(|(behind, (role, names))| {
+                let rank = names.iter().position(|known| is(known))?;
+                Some((*role, behind + rank, *names.get(rank)?))
+            })
     }
 
     fn allowed(&self, role: Role) -> String {
@@ -133,6 +177,9 @@ impl Names {
             Role::LogType => "log type",
             Role::Session => "session",
             Role::HashIds => "prefix blocks",
+            Role::BlockTokens => "tokens of a prefix block",
+            Role::Chat => "chat",
+            Role::Parent => "chat before",
         };
         let names = self
             .names
@@ -166,23 +213,59 @@ impl Names {
             }
         }
         let columns = chosen.map(|slot| slot.map(|(_, column)| column));
-        for role in [Role::Arrival, Role::Prompt, Role::Output] {
+        for role in REQUIRED {
             if columns.get(role as usize).is_none_or(Option::is_none) {
-                return Err(Error::MissingColumn {
-                    file: file.to_owned(),
-                    needed: self.allowed(role),
-                    found: listed(header),
-                });
+                return Err(self.missing(role, 1, header, file));
             }
         }
         Ok(columns)
     }
 
-    /// Whether each of arrival, prompt and output has a column here.
+    /// What is wrong with a first row, or a header, without a column for this.
+    #[cold]
+    fn missing(&self, role: Role, row: u64, header: &[String], file: &str) -> Error {
+        if let Some(problem) = self.after_an_answer(role, header) {
+            return Error::BadRow {
+                file: file.to_owned(),
+                row,
+                problem,
+            };
+        }
+        let has = |name: &str| header.iter().any(|known| known == name);
+        match other_document(has) {
+            Some(problem) => Error::UnknownFormat {
+                file: file.to_owned(),
+                problem: problem.to_owned(),
+                allowed: UNDERSTOOD.to_owned(),
+            },
+            None => Error::MissingColumn {
+                file: file.to_owned(),
+                needed: self.allowed(role),
+                found: listed(header),
+            },
+        }
+    }
+
+    /// Why a turn without a time of arrival cannot be replayed, where it has a pause instead.
+    fn after_an_answer(&self, role: Role, names: &[String]) -> Option<String> {
+        let pause = names
+            .iter()
+            .find(|name| PAUSES.iter().any(|known| same_name(known, name)))?;
+        (role == Role::Arrival).then(|| {
+            format!(
+                "this turn has no time of arrival: it begins \"{}\" after the answer to the turn before, \
+                 whenever a server gives that; such traces are not supported, every row needs a column {}",
+                crate::error::printable(pause.as_bytes()),
+                self.allowed(role)
+            )
+        })
+    }
+
+    /// Whether all that the format requires has a column here.
     pub(super) fn fit(&self, header: &[String]) -> bool {
-        [Role::Arrival, Role::Prompt, Role::Output]
-            .into_iter()
-            .all(|role| self.count(header, role) > 0)
+        self.required
+            .iter()
+            .all(|role| self.count(header, *role) > 0)
     }
 
     /// Whether any column here has a known name.
@@ -197,12 +280,15 @@ impl Names {
             .count()
     }
 
-    fn clock_of(&self, column: &str, cell: &[u8]) -> Clock {
-        match self.clock {
-            Some(clock) => clock,
-            None if cell.get(4) == Some(&b'-') => Clock::Calendar,
-            None if column.to_ascii_lowercase().ends_with("ms") => Clock::Milliseconds,
-            None => Clock::Seconds,
+    fn clock_of(&self, column: &str, cell: &[u8], reading: &Reading) -> Clock {
+        match (reading.time_unit, self.clock) {
+            (Some(unit), _) => Clock::Unit(unit),
+            (None, Some(clock)) => clock,
+            (None, None) if cell.get(4) == Some(&b'-') => Clock::Calendar,
+            (None, None) if column.to_ascii_lowercase().ends_with("ms") => {
+                Clock::Unit(TimeUnit::Ms)
+            }
+            (None, None) => Clock::Unit(TimeUnit::S),
         }
     }
 }
@@ -232,57 +318,77 @@ fn listed(names: &[String]) -> String {
 }
 
 /// Reads a CSV table with the given names.
-pub(super) fn read_csv<R: Read>(lines: Lines<R>, names: &Names) -> Result<Trace, Error> {
+pub(super) fn read_csv<R: Read>(
+    lines: Lines<R>,
+    names: &Names,
+    reading: &Reading,
+) -> Result<Trace, Error> {
     let mut records = Records::new(lines);
     let file = records.file().to_owned();
     let header = match records.next()? {
         Some(record) => record.names(),
         None => Vec::new(),
     };
-    let [arrival, prompt, output, model, log_type, session, _] = names.locate(&header, &file)?;
+    let [
+        arrival,
+        prompt,
+        output,
+        model,
+        log_type,
+        session,
+        hash_ids,
+        block_tokens,
+        ..,
+    ] = names.locate(&header, &file)?;
     let (Some(arrival), Some(prompt), Some(output)) = (arrival, prompt, output) else {
         // `locate` has refused this already.
-        return Err(Error::MissingColumn {
-            file,
-            needed: names.allowed(Role::Arrival),
-            found: listed(&header),
-        });
+        return Err(names.missing(Role::Arrival, 1, &header, &file));
     };
-    let mut columns = Columns::new(
-        &file,
-        model.is_some(),
-        log_type.is_some(),
-        session.is_some(),
-    );
+    let mut columns = Columns::new(&file, reading, names.hash_tokens);
     let mut clock = None;
     while let Some(record) = records.next()? {
         let row = record.row;
         let time = record.field(arrival.index);
-        let clock = *clock.get_or_insert_with(|| names.clock_of(&arrival.name, time));
+        let clock = *clock.get_or_insert_with(|| names.clock_of(&arrival.name, time, reading));
         columns.push_time(row, time, clock, &arrival.name)?;
         columns.push_prompt(row, record.field(prompt.index), &prompt.name)?;
         columns.push_output(row, record.field(output.index), &output.name)?;
         if let Some(model) = &model {
-            columns.push_model(row, record.field(model.index), &model.name)?;
+            columns.push_model(row, Some(record.field(model.index)), &model.name)?;
         }
         if let Some(log_type) = &log_type {
-            columns.push_log_type(row, record.field(log_type.index), &log_type.name)?;
+            columns.push_log_type(row, Some(record.field(log_type.index)), &log_type.name)?;
         }
         if let Some(session) = &session {
-            columns.push_session(record.field(session.index));
+            columns.push_session(Some(record.field(session.index)));
+        }
+        if hash_ids.is_some() {
+            let cell = |column: &Option<Column>| {
+                let column = column.as_ref()?;
+                let cell = record.field(column.index);
+                (!cell.is_empty()).then(|| (column.name.clone(), cell.to_vec()))
+            };
+            let (hashes, size) = (cell(&hash_ids), cell(&block_tokens));
+            columns.push_hashes(row, borrowed(&hashes), borrowed(&size))?;
         }
     }
-    columns.finish(names.format.name(), records.blank(), None)
+    columns.finish(names.format.name(), records.blank())
 }
 
-/// Reads JSON lines with the given names. Which optional fields there are is settled by the first
-/// row: a later row without one of them is an error.
-pub(super) fn read_json<R: Read>(mut lines: Lines<R>, names: &Names) -> Result<Trace, Error> {
+fn borrowed(cell: &Option<(String, Vec<u8>)>) -> Option<(&str, &[u8])> {
+    cell.as_ref()
+        .map(|(name, cell)| (name.as_str(), cell.as_slice()))
+}
+
+/// Reads JSON lines with the given names. A field that a row need not have may be absent or null.
+pub(super) fn read_json<R: Read>(
+    mut lines: Lines<R>,
+    names: &Names,
+    reading: &Reading,
+) -> Result<Trace, Error> {
     let file = lines.file().to_owned();
-    let mut columns: Option<Columns> = None;
-    let mut first_has = [false; ROLES];
+    let mut columns = Columns::new(&file, reading, names.hash_tokens);
     let mut clock = None;
-    let mut prefixes = Prefixes::default();
     while let Some(line) = lines.next_filled()? {
         let row = lines.row();
         let text = lines.bytes(line);
@@ -291,78 +397,135 @@ pub(super) fn read_json<R: Read>(mut lines: Lines<R>, names: &Names) -> Result<T
             row,
             problem,
         };
-        let fields = parse_object(text, names).map_err(|e| bad_row(json_problem(&e)))?;
-        let columns = columns.get_or_insert_with(|| {
-            first_has = std::array::from_fn(|i| fields.get(i).is_some_and(Option::is_some));
-            Columns::new(
-                &file,
-                fields[Role::Model as usize].is_some(),
-                fields[Role::LogType as usize].is_some(),
-                fields[Role::Session as usize].is_some(),
-            )
-        });
+        let fields = match parse_object(text, names) {
+            Ok(fields) => fields,
+            Err(e) if e.is_eof() && columns.rows() == 0 => {
+                let first = text.to_vec();
+                return Err(document(lines, first));
+            }
+            Err(e) => return Err(bad_row(json_problem(&e))),
+        };
+        let field = |role: Role| -> Option<(&str, &[u8])> {
+            let field = fields.get(role as usize).copied().flatten()?;
+            let value = field.value.get().as_bytes();
+            (value != b"null").then_some((field.name, value))
+        };
         let cell = |role: Role| -> Result<(&str, &[u8]), Error> {
-            match fields.get(role as usize) {
-                Some(Some(field)) => Ok((field.name, field.value.get().as_bytes())),
+            match fields.get(role as usize).copied().flatten() {
+                // A number may stand in quotes, and a calendar time must.
+                Some(field) if role != Role::Arrival || field.value.get() != "null" => {
+                    Ok((field.name, bare(field.value.get().as_bytes())))
+                }
                 // A first row without it means that the file is not such a table at all.
-                _ if columns.rows() == 0 => Err(Error::MissingColumn {
-                    file: file.clone(),
-                    needed: names.allowed(role),
-                    found: listed(&keys(text)),
-                }),
-                _ => Err(bad_row(format!("no field {}", names.allowed(role)))),
+                _ if columns.rows() == 0 => Err(names.missing(role, row, &keys(text), &file)),
+                _ => Err(bad_row(
+                    names
+                        .after_an_answer(role, &keys(text))
+                        .unwrap_or_else(|| format!("no field {}", names.allowed(role))),
+                )),
             }
         };
         let (time_name, time) = cell(Role::Arrival)?;
         let (prompt_name, prompt) = cell(Role::Prompt)?;
         let (output_name, output) = cell(Role::Output)?;
-        // A calendar time is a JSON string; a number never is.
-        let bare = time
-            .strip_prefix(b"\"")
-            .and_then(|t| t.strip_suffix(b"\""))
-            .unwrap_or(time);
-        let clock = *clock.get_or_insert_with(|| names.clock_of(time_name, bare));
-        let time = if clock == Clock::Calendar { bare } else { time };
-        let optional = |role: Role| -> Result<Option<(&str, Vec<u8>)>, Error> {
-            if !first_has.get(role as usize).is_some_and(|has| *has) {
-                return Ok(None);
-            }
-            let (name, value) = cell(role)?;
-            Ok(Some((name, label(value))))
-        };
-        let model = optional(Role::Model)?;
-        let log_type = optional(Role::LogType)?;
-        let session = optional(Role::Session)?;
-        let hash_ids = optional(Role::HashIds)?;
+        let clock = *clock.get_or_insert_with(|| names.clock_of(time_name, time, reading));
+        let text_of = |role: Role| field(role).map(|(name, value)| (name, label(value)));
         columns.push_time(row, time, clock, time_name)?;
         columns.push_prompt(row, prompt, prompt_name)?;
         columns.push_output(row, output, output_name)?;
-        if let Some((name, value)) = &model {
-            columns.push_model(row, value, name)?;
+        let model = text_of(Role::Model);
+        let (name, value) = split(&model);
+        columns.push_model(row, value, name)?;
+        let log_type = text_of(Role::LogType);
+        let (name, value) = split(&log_type);
+        columns.push_log_type(row, value, name)?;
+        let session = text_of(Role::Session);
+        columns.push_session(split(&session).1);
+        if let Some((name, chat)) = text_of(Role::Chat) {
+            let parent = text_of(Role::Parent);
+            columns.push_chat(row, &chat, split(&parent).1, name)?;
+        } else if names.required.contains(&Role::Chat) {
+            return Err(bad_row(format!("no field {}", names.allowed(Role::Chat))));
         }
-        if let Some((name, value)) = &log_type {
-            columns.push_log_type(row, value, name)?;
-        }
-        if let Some((_, value)) = &session {
-            columns.push_session(value);
-        }
-        if let Some((name, value)) = &hash_ids {
-            prefixes.push(value).ok_or_else(|| {
-                columns.bad_cell(row, name, value, "a list of whole numbers, as in [0, 1, 2]")
-            })?;
-        }
+        let size = field(Role::BlockTokens).map(|(name, value)| (name, bare(value)));
+        columns.push_hashes(row, field(Role::HashIds), size)?;
     }
-    let prefix = first_has[Role::HashIds as usize].then(|| prefixes.finish(names.tokens_per_block));
-    columns
-        .unwrap_or_else(|| Columns::new(&file, false, false, false))
-        .finish(names.format.name(), lines.blank(), prefix)
+    columns.finish(names.format.name(), lines.blank())
+}
+
+/// A value without the quotes around it.
+fn bare(value: &[u8]) -> &[u8] {
+    value
+        .strip_prefix(b"\"")
+        .and_then(|t| t.strip_suffix(b"\""))
+        .unwrap_or(value)
+}
+
+fn split<'a>(field: &'a Option<(&'a str, Vec<u8>)>) -> (&'a str, Option<&'a [u8]>) {
+    match field {
+        Some((name, value)) => (name, Some(value)),
+        None => ("", None),
+    }
+}
+
+/// What is wrong with JSON that goes on behind its first line.
+#[cold]
+fn document<R: Read>(mut lines: Lines<R>, mut head: Vec<u8>) -> Error {
+    const LOOKED_AT: usize = 1 << 16;
+    let row = lines.row();
+    while let (true, Ok(Some(line))) = (head.len() < LOOKED_AT, lines.next()) {
+        head.extend_from_slice(lines.bytes(line));
+    }
+    let has = |name: &str| {
+        let quoted = format!("\"{name}\"");
+        head.windows(quoted.len())
+            .any(|text| text == quoted.as_bytes())
+    };
+    match other_document(has) {
+        Some(problem) => Error::UnknownFormat {
+            file: lines.file().to_owned(),
+            problem: problem.to_owned(),
+            allowed: UNDERSTOOD.to_owned(),
+        },
+        None => Error::BadRow {
+            file: lines.file().to_owned(),
+            row,
+            problem: "a JSON object over several lines, or one cut short; a trace has one object per line"
+                .to_owned(),
+        },
+    }
+}
+
+/// What a JSON document is that holds no trace, by the names in it.
+fn other_document(has: impl Fn(&str) -> bool) -> Option<&'static str> {
+    if has("spans") || has("resourceSpans") {
+        Some(
+            "spans of OpenTelemetry are not supported; write a line per request with its start, prompt tokens \
+             and output tokens",
+        )
+    } else if has("requests") && (has("hash_id_scope") || has("think_time")) {
+        Some(
+            "a session of Weka's traces is not supported; write a line per request with its arrival, prompt \
+             tokens and output tokens",
+        )
+    } else if has("benchmarks")
+        || has("mean_ttft_ms")
+        || has("load_summary")
+        || has("metrics") && has("metadata")
+    {
+        Some(
+            "the result of a benchmark, and no trace of requests; `batchscope latency fit` reads those of vllm \
+             bench serve, guidellm and aiperf",
+        )
+    } else if has("0") && has("input_tokens") && has("output_tokens") {
+        Some("distributions of lengths by time, as ServeGen has them, and no requests")
+    } else {
+        None
+    }
 }
 
 /// The text of a label: a string without its quotes, anything else as it is written.
 fn label(raw: &[u8]) -> Vec<u8> {
-    if raw == b"null" {
-        return Vec::new();
-    }
     match serde_json::from_slice::<String>(raw) {
         Ok(text) => text.into_bytes(),
         Err(_) => raw.to_vec(),
@@ -446,15 +609,8 @@ impl<'a> Visitor<'a> for NameSeed<'_> {
 
     fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
         // Exact spelling first: it settles every row of the usual files without an allocation.
-        let exact = self.0.names.iter().find_map(|(role, names)| {
-            let rank = names.iter().position(|known| *known == name)?;
-            Some((*role, rank))
-        });
-        let found = exact.or_else(|| self.0.role(name));
-        Ok(found.and_then(|(role, rank)| {
-            let (_, names) = self.0.names.iter().find(|(known, _)| *known == role)?;
-            Some((role, rank, *names.get(rank)?))
-        }))
+        let found = self.0.find(|known| known == name);
+        Ok(found.or_else(|| self.0.find(|known| same_name(known, name))))
     }
 }
 

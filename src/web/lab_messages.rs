@@ -11,7 +11,7 @@ use crate::latency::StepLatency;
 use crate::metrics::Summary;
 use crate::scenario::Scenario;
 use crate::study::capacity::{Fewest, HighestRate, Promise};
-use crate::study::compare::Difference;
+use crate::study::compare::Comparison;
 
 /// From the page to the worker.
 #[derive(TS)]
@@ -198,7 +198,7 @@ pub enum FromSearch {
     },
     Differences {
         run_id: u32,
-        found: Vec<Difference>,
+        found: Comparison,
     },
     Error {
         run_id: u32,

@@ -41,7 +41,7 @@ use crate::metrics::{Outcome, figures};
 use crate::scenario::{Scenario, Source};
 use crate::sim::Run;
 use crate::trace::stats::{Stats, stats};
-use crate::trace::{self, ReadReport, Trace};
+use crate::trace::{self, ReadReport, Reading, Trace};
 
 /// Hands the sentence of a panic to the worker. The module aborts on panic, so without this the
 /// worker would see a bare trap.
@@ -69,22 +69,32 @@ impl Engine {
         Engine::default()
     }
 
-    /// Reads a file of the reader's, without ever holding the whole of it. `progress` is called
-    /// with the share of its bytes that were read. On an error the former trace stays.
+    /// Reads a file of the reader's, without ever holding the whole of it, as the scenario's
+    /// `trace.file` says. `progress` is called with the share of its bytes that were read. On an error
+    /// the former trace stays.
     #[wasm_bindgen(js_name = loadBlob, unchecked_return_type = "TraceInfo")]
     pub fn load_blob(
         &mut self,
         blob: web_sys::Blob,
         name: &str,
+        #[wasm_bindgen(unchecked_param_type = "Scenario | null")] scenario: JsValue,
         progress: Option<js_sys::Function>,
     ) -> Result<JsValue, JsValue> {
-        self.read(Box::new(blob::BlobReader::new(blob, progress)?), name)
+        let reading = match scenario.is_null() {
+            true => Reading::default(),
+            false => read_scenario(&scenario)?.trace.reading(),
+        };
+        self.read(
+            Box::new(blob::BlobReader::new(blob, progress)?),
+            name,
+            &reading,
+        )
     }
 
     /// Reads a file that is in memory already.
     #[wasm_bindgen(js_name = loadBytes, unchecked_return_type = "TraceInfo")]
     pub fn load_bytes(&mut self, bytes: &[u8], name: &str) -> Result<JsValue, JsValue> {
-        self.read(Box::new(bytes), name)
+        self.read(Box::new(bytes), name, &Reading::default())
     }
 
     /// Makes the trace that a scenario with a generator describes.
@@ -175,8 +185,13 @@ impl Engine {
 
 impl Engine {
     /// One reader type for every source: the readers are the larger part of the module.
-    fn read(&mut self, input: Box<dyn Read + '_>, name: &str) -> Result<JsValue, JsValue> {
-        self.take(trace::read(input, name, None))
+    fn read(
+        &mut self,
+        input: Box<dyn Read + '_>,
+        name: &str,
+        reading: &Reading,
+    ) -> Result<JsValue, JsValue> {
+        self.take(trace::read_as(input, name, reading))
     }
 
     fn take(&mut self, trace: Result<Trace, Error>) -> Result<JsValue, JsValue> {

@@ -15,9 +15,11 @@ use crate::metrics::{Summary, digest::Hashing};
 use crate::report;
 use crate::scenario::{Scenario, Source};
 use crate::study::errata;
+use crate::study::published_rows;
 use crate::study::published_values;
 use crate::study::reproduce::{
     self, CAVEAT, Comparison, FileReport, LeftOut, Plan, Recognised, differing_first, judge, plan,
+    rows_agree,
 };
 use crate::trace;
 
@@ -25,6 +27,8 @@ use crate::trace;
 pub(super) struct Reproduction {
     file: FileReport,
     plan: Plan,
+    /// Whether the figures are those of a reader's rows.
+    rows: bool,
     comparisons: Vec<Comparison>,
 }
 
@@ -52,6 +56,8 @@ pub struct RecognisedFile {
 pub struct Reproduced {
     pub compared: usize,
     pub differ: usize,
+    /// Of rows of the reader's: how many there are and how many agree in every figure.
+    pub rows: Option<RowsAgree>,
     /// Where published figures are not about the file.
     pub caveat: Option<&'static str>,
     pub left_out: Vec<LeftOut>,
@@ -61,12 +67,20 @@ pub struct Reproduced {
 
 #[derive(Debug, Clone, Serialize)]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+pub struct RowsAgree {
+    pub compared: usize,
+    pub agree: usize,
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct ReproducedStudy {
     pub study: String,
+    pub compared: usize,
     pub differ: usize,
     /// What is known to be wrong with all of what it published.
     pub errata: Vec<FileErratum>,
-    /// Mismatches first.
+    /// Mismatches first; of rows of the reader's, which may be thousands of figures, they alone.
     pub figures: Vec<ReproducedFigure>,
 }
 
@@ -89,22 +103,26 @@ pub struct ReproducedFigure {
 
 #[wasm_bindgen]
 impl StudyEngine {
-    /// Reads a file of the reader's, without ever holding the whole of it, and says what it is.
-    /// `progress` is called with the share of its bytes that were read.
+    /// Reads a file of the reader's, without ever holding the whole of it, and says what it is and
+    /// what can be compared with it: the built-in figures, or the rows of published result files in
+    /// `rows`, whose name is `rows_name`. `progress` is called with the share of its bytes that were read.
     #[wasm_bindgen(js_name = recogniseBlob, unchecked_return_type = "RecognisedFile")]
     pub fn recognise_blob(
         &mut self,
         blob: web_sys::Blob,
         name: &str,
         progress: Option<js_sys::Function>,
+        rows: Option<String>,
+        rows_name: Option<String>,
     ) -> Result<JsValue, JsValue> {
-        self.recognise(Box::new(blob::BlobReader::new(blob, progress)?), name)
+        let rows = rows.zip(rows_name);
+        self.recognise(Box::new(blob::BlobReader::new(blob, progress)?), name, rows)
     }
 
     /// The same of a file that is in memory already.
     #[wasm_bindgen(js_name = recogniseBytes, unchecked_return_type = "RecognisedFile")]
     pub fn recognise_bytes(&mut self, bytes: &[u8], name: &str) -> Result<JsValue, JsValue> {
-        self.recognise(Box::new(bytes), name)
+        self.recognise(Box::new(bytes), name, None)
     }
 
     /// The scenarios to run over the file. One that published figures are not about is refused
@@ -151,7 +169,12 @@ impl StudyEngine {
 }
 
 impl StudyEngine {
-    fn recognise(&mut self, input: Box<dyn Read + '_>, name: &str) -> Result<JsValue, JsValue> {
+    fn recognise(
+        &mut self,
+        input: Box<dyn Read + '_>,
+        name: &str,
+        rows: Option<(String, String)>,
+    ) -> Result<JsValue, JsValue> {
         self.reproduction = None;
         let mut input = Hashing::new(input);
         let trace = trace::read(&mut input, name, None).map_err(|e| failure(&e))?;
@@ -163,11 +186,12 @@ impl StudyEngine {
             })
         })?;
         let file = FileReport::of(&trace, name.to_owned(), bytes, sha256);
-        let values = published_values::built_in().map_err(|e| failure(&e))?;
-        let source = Source::File {
-            name: file.name.clone(),
-            format: None,
+        let values = match &rows {
+            Some((text, rows_name)) => published_rows::read(text, rows_name),
+            None => published_values::built_in(),
         };
+        let values = values.map_err(|e| failure(&e))?;
+        let source = Source::file(file.name.clone());
         let plan = plan(values, file.rows, &source);
         let limits = plan.rows.iter().map(|row| row.scenario.workload.limit);
         let recognised = plain(&RecognisedFile {
@@ -182,6 +206,7 @@ impl StudyEngine {
         self.reproduction = Some(Reproduction {
             file,
             plan,
+            rows: rows.is_some(),
             comparisons: Vec::new(),
         });
         Ok(recognised)
@@ -192,7 +217,10 @@ impl Reproduction {
     fn shown(&self) -> Reproduced {
         let studies = differing_first(&self.comparisons).into_iter().map(|found| {
             let of_all = errata::concerning(found.study, "");
-            let figures = found.comparisons.into_iter().map(|c| ReproducedFigure {
+            let compared = found.comparisons.len();
+            let shown = found.comparisons.into_iter();
+            let shown = shown.filter(|c| !(self.rows && c.agrees));
+            let figures = shown.map(|c| ReproducedFigure {
                 run: c.run_name(),
                 figure: c.figure,
                 published: c.published.clone(),
@@ -209,6 +237,7 @@ impl Reproduction {
             });
             ReproducedStudy {
                 study: found.study.to_owned(),
+                compared,
                 differ: found.differ,
                 figures: figures.collect(),
                 errata: of_all.iter().copied().map(FileErratum::from).collect(),
@@ -217,6 +246,10 @@ impl Reproduction {
         Reproduced {
             compared: self.comparisons.len(),
             differ: self.comparisons.iter().filter(|c| !c.agrees).count(),
+            rows: self.rows.then(|| {
+                let (compared, agree) = rows_agree(&self.comparisons);
+                RowsAgree { compared, agree }
+            }),
             caveat: (self.file.recognised == Recognised::Unknown).then_some(CAVEAT),
             left_out: self.plan.left_out.clone(),
             studies: studies.collect(),

@@ -8,10 +8,9 @@ use wasm_bindgen::prelude::*;
 use super::lab::Placement;
 use super::{Engine, failure, plain, read, read_scenario};
 use crate::error::Error;
-use crate::metrics::Summary;
 use crate::scenario::{Scenario, Source};
 use crate::simulate;
-use crate::study::capacity::{HighestRate, Promise, Replication, fewest_gpus};
+use crate::study::capacity::{HighestRate, Part, Promise, Replication, fewest_gpus};
 use crate::study::compare;
 use crate::study::execution::check_replications;
 use crate::trace::Trace;
@@ -35,7 +34,7 @@ impl Engine {
         let found = self
             .replications(&scenario, promise, replications)
             .and_then(|all| {
-                fewest_gpus(rate_per_s, promise, scenario.gpus_together(), |gpus| {
+                fewest_gpus(&scenario, rate_per_s, promise, |gpus| {
                     tell(progress, gpus);
                     all.iter()
                         .map(|(trace, one)| {
@@ -48,8 +47,8 @@ impl Engine {
         plain(&found)
     }
 
-    /// The highest rate at which a fleet keeps a promise. `progress` is called with the replication that
-    /// begins, from 0.
+    /// The highest rate at which a fleet keeps a promise. `progress` is called with the part that
+    /// begins, from 0: the scenario as it stands, then its replications.
     #[wasm_bindgen(js_name = highestRate, unchecked_return_type = "HighestRate")]
     pub fn highest_rate(
         &self,
@@ -73,12 +72,12 @@ impl Engine {
                     .collect::<Result<Vec<_>, _>>()
             })
             .map_err(|e| failure(&e))?;
-        plain(&HighestRate::of(found))
+        plain(&HighestRate::of(&scenario, &found))
     }
 
-    /// How the figures of `b` differ from those of `a`, over paired seeds. `progress` is called
-    /// with the number of the pair that begins, from 0.
-    #[wasm_bindgen(unchecked_return_type = "Difference[]")]
+    /// How the figures of `b` differ from those of `a`, over paired seeds, and whether both serve the same
+    /// requests. `progress` is called with the number of the pair that begins, from 0.
+    #[wasm_bindgen(unchecked_return_type = "PairedComparison")]
     pub fn differences(
         &self,
         #[wasm_bindgen(unchecked_param_type = "[Scenario, Placement | null]")] a: Vec<JsValue>,
@@ -91,7 +90,7 @@ impl Engine {
             Err(_) => Err(JsValue::from_str("a scenario and where it is placed")),
         };
         let (a, b) = (both(a)?, both(b)?);
-        let runs = check_replications(replications)
+        let pairs = check_replications(replications)
             .and_then(|()| compare::check_pair(&a, &b))
             .and_then(|()| {
                 let file = match &a.trace {
@@ -106,13 +105,12 @@ impl Engine {
                     .collect::<Result<Vec<_>, _>>()
             })
             .map_err(|e| failure(&e))?;
-        let (a, b): (Vec<Summary>, Vec<Summary>) = runs.into_iter().map(|[a, b]| (a, b)).unzip();
-        plain(&compare::differences(&a, &b))
+        plain(&compare::comparison([&a, &b], &pairs))
     }
 }
 
 impl Engine {
-    /// Every replication, with its own trace where that is generated.
+    /// Every part of a search, with its own trace where that is generated.
     fn replications(
         &self,
         scenario: &Scenario,
@@ -120,15 +118,14 @@ impl Engine {
         count: u32,
     ) -> Result<Vec<(Option<Trace>, Replication)>, Error> {
         check_replications(count)?;
-        (0..count)
-            .map(|index| {
+        Part::all(scenario, count)
+            .into_iter()
+            .map(|part| {
                 let own = match &scenario.trace {
-                    Source::Synthetic(synthetic) => {
-                        Some(synthetic.generate(scenario.seed.wrapping_add(index))?)
-                    }
+                    Source::Synthetic(synthetic) => Some(synthetic.generate(part.seed(scenario))?),
                     Source::File { .. } => None,
                 };
-                let one = Replication::new(self.or(&own), scenario, promise, index, count)?;
+                let one = Replication::new(self.or(&own), scenario, promise, part)?;
                 Ok((own, one))
             })
             .collect()
@@ -155,5 +152,4 @@ fn tell(progress: &Function, number: u32) {
 }
 
 #[wasm_bindgen(typescript_custom_section)]
-const TYPES: &str =
-    r#"import type { Difference, Fewest, FleetPromise, HighestRate } from "../www/types.js";"#;
+const TYPES: &str = r#"import type { Fewest, FleetPromise, HighestRate, PairedComparison } from "../www/types.js";"#;

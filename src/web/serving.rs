@@ -78,10 +78,9 @@ impl GpuEngine {
             }
         };
         let records = async {
-            let model = &calibration.model;
             let device = self.gpu.device().clone();
             let mut decoder =
-                serve::decoder(device, &model.architecture, model.precision, &loads).await?;
+                serve::decoder(device, &calibration, "the calibration", &loads).await?;
             let stop = || cancel.check().is_err();
             serve::serve(&mut decoder, &loads, &stop, &mut report).await
         }

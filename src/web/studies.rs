@@ -103,7 +103,7 @@ impl StudyEngine {
         if let (Some(name), Some(rows), Some((source, _))) =
             (trace_name, trace_rows, study.trace_mut())
         {
-            *source = Source::File { name, format: None };
+            *source = Source::file(name);
             said = study.limit_to(u64::from(rows));
         }
         self.files.clear();

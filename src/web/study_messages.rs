@@ -36,6 +36,8 @@ pub enum ToStudies {
     Recognise {
         run_id: u32,
         file: TraceFile,
+        /// Rows of published result files to compare with, instead of the built-in figures.
+        rows: Option<TraceFile>,
     },
     /// Published figures against simulated ones.
     Reproduce {
@@ -66,6 +68,8 @@ pub struct StudyJob {
 #[derive(TS)]
 pub struct ReproduceJob {
     pub file: TraceFile,
+    /// As for `recognise`.
+    pub rows: Option<TraceFile>,
     /// Also where they are not about it.
     pub anyway: bool,
 }

@@ -114,7 +114,7 @@ test("each choice of each setting runs, and the engine's words for it come back 
   await repaint(page, () => page.getByRole("button", { name: "Remove: B" }).click());
   // Requests that share prefixes, and others that belong to sessions.
   const [hashes, sessions] = [join(scratch, "hashes.jsonl"), join(scratch, "sessions.csv")];
-  const rows = Array.from({ length: 200 }, (_, i) => ({ timestamp: i * 500, input_length: 1100, output_length: 20 + (i % 11) * 10, hash_ids: [i % 7, 100 + (i % 14), 1000 + i] }));
+  const rows = Array.from({ length: 200 }, (_, i) => ({ timestamp: i * 500, input_length: 1100, output_length: 20 + (i % 11) * 10, hash_ids: [i % 7, 100 + (i % 14), 1000 + i], log_type: i % 3 === 0 ? "chat" : "batch" }));
   writeFileSync(hashes, `${rows.map((one) => JSON.stringify(one)).join("\n")}\n`);
   writeFileSync(sessions, `arrival_ms,prompt,output,session_id\n${rows.map((one, i) => `${one.timestamp},${one.input_length},${one.output_length},${i % 7}`).join("\n")}\n`);
   /** @param {string} file */

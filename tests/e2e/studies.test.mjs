@@ -251,7 +251,7 @@ test("the first rows of BurstGPT_1.csv, dropped, meet all their published figure
   await page.waitForSelector("#reproduce-summary", WAIT);
   assert.equal(await hash(page), "#v=1&study=reproduce&file=head.csv");
   assert.equal(await page.locator("#reproduce-what").innerText(), "head.csv: the first 400 rows of BurstGPT_1.csv.");
-  assert.equal(await page.locator("#reproduce-summary").innerText(), "96 of 96 figures agree; 478 need more rows.");
+  assert.equal(await page.locator("#reproduce-summary").innerText(), "96 of 96 figures agree; 1,486 need more rows.");
   assert.match(await page.locator("#reproduce-status").innerText(), /^Done: \d+ runs with /);
   assert.equal(await page.locator(".verdicts .verdict").count(), 96);
   assert.equal(await page.locator(".verdicts .differs").count(), 0);

@@ -133,7 +133,7 @@ test("what a link says in vain falls back, with a notice", () => {
 });
 
 test("a link names the trace file, and not its content", () => {
-  const runs = one([["trace", { file: { name: "my trace & more.csv", format: null } }]]);
+  const runs = one([["trace", { file: { name: "my trace & more.csv", format: null, time_unit: null, hash_tokens: null } }]]);
   const hash = toHash(runs);
   assert.match(hash, /file=my%20trace%20%26%20more\.csv/);
   assert.equal(fromHash(hash).file, "my trace & more.csv");

@@ -84,7 +84,7 @@ continuous("speculative decoding", {
   speculative: { draft_tokens: 3, acceptance: [0.8, 0.6], draft_s: 0.0003, draft_s_per_sequence: 1e-6 },
   router: "power-of-two",
 });
-continuous("bins, deadlines and time-outs", { order: "edf", bins: true, router: "random", admission: { timeout_s: 3, max_waiting: 40 } });
+continuous("bins, deadlines and time-outs", { order: "edf", classes: [{ label: "Conversation log", level: 0, deadline_s: 5 }], bins: true, router: "random", admission: { timeout_s: 3, max_waiting: 40 } });
 continuous("swapping, users, sessions", { kv: { preemption: { swap: { gb_per_s: 20 } } }, order: "sjf", ageing_per_s: 5, router: "least-work" }, (s) => {
   s.workload.time_scale = 1;
   s.workload.closed_loop = { users: 90, requests_per_user: 20, think_min_s: 0.1, think_max_s: 1 };
@@ -105,7 +105,7 @@ for (const [name, preset] of Object.entries(PRESETS)) {
   test(`native and wasm agree: the real trace, preset ${name}`, { skip: existsSync(REAL_TRACE) ? false : `${REAL_TRACE} is absent` }, () => {
     const made = structuredClone(preset);
     made.workload.time_scale = 2000;
-    made.trace = { file: { name: REAL_TRACE, format: null } };
+    made.trace = { file: { name: REAL_TRACE, format: null, time_unit: null, hash_tokens: null } };
     assert.deepEqual(wasm(made, REAL_TRACE), native(made, REAL_TRACE));
   });
 }

@@ -72,7 +72,7 @@ for (const [hash, word] of [
 }
 
 test("a file in a link is named, not opened", () => {
-  const state = withPath(defaultState(), "trace", { file: { name: "my trace&=.csv", format: null } });
+  const state = withPath(defaultState(), "trace", { file: { name: "my trace&=.csv", format: null, time_unit: null, hash_tokens: null } });
   const { state: back, file, notices } = fromHash(toHash(state));
   assert.equal(file, "my trace&=.csv");
   assert.deepEqual(back.scenario.trace, DEFAULT_SCENARIO.trace);

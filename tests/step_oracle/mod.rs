@@ -44,6 +44,11 @@ pub struct Told {
     pub proposed: u64,
     pub accepted: u64,
     pub end_s: f64,
+    /// Requests that kept place and blocks for one step more, units of answers that a next turn can find, and steps
+    /// that unequal contexts made longer.
+    pub lingered: u64,
+    pub answer_units: u64,
+    pub skewed: u64,
     /// How often power-of-two chose the one replica that was fuller than all others.
     pub chosen_fullest: u64,
     /// Two moments were so near that rounding decides which comes first: a run in closed form may see them
@@ -88,9 +93,11 @@ struct Request {
     decoding: bool,
     finished: bool,
     blocks: Vec<usize>,
-    /// For each whole unit of the prompt that is passed, whether it is shared.
-    units: Vec<bool>,
+    /// For each whole unit that is passed, its hash if it is shared.
+    units: Vec<Option<u32>>,
     last_token_s: Option<f64>,
+    /// Came back from the host since it joined: it shares nothing.
+    swapped: bool,
     /// In the step at hand.
     chunk: u32,
     drafted: u32,
@@ -123,6 +130,10 @@ struct Replica {
     start_s: f64,
     /// Rows that arrived at this moment, at which a step begins.
     newcomers: Vec<usize>,
+    /// When the last step ended, s.
+    ended_s: f64,
+    /// Answered in the last step; place and blocks come back one step later (asynchronous scheduling).
+    lingering: Vec<Request>,
 }
 
 pub struct Oracle<'a> {
@@ -135,7 +146,9 @@ pub struct Oracle<'a> {
     block: u32,
     /// Blocks of a replica.
     capacity: Option<u64>,
-    unit_blocks: usize,
+    unit_tokens: u32,
+    /// Rows that are replayed, from the first.
+    window: usize,
     replicas: Vec<Replica>,
     told: Told,
     answered: Vec<usize>,
@@ -173,6 +186,8 @@ pub fn run(
             Some((free / (memory.kv_gb_per_token * f64::from(block))).floor() as u64)
         }
     };
+    let null = u64::from(server.kv.null_block);
+    let capacity = capacity.map(|blocks| blocks - null);
     let rows = trace.len();
     let count = (scenario.fleet.gpus / server.tensor_parallel) as usize;
     let replicas = (0..count)
@@ -198,6 +213,8 @@ pub fn run(
                 end_s: f64::INFINITY,
                 start_s: 0.0,
                 newcomers: Vec::new(),
+                ended_s: f64::NAN,
+                lingering: Vec::new(),
             }
         })
         .collect();
@@ -211,7 +228,8 @@ pub fn run(
         bin_of,
         block,
         capacity,
-        unit_blocks: (unit_tokens / block) as usize,
+        unit_tokens,
+        window: rows,
         replicas,
         told: Told {
             joined_s: vec![f64::NAN; rows],
@@ -255,6 +273,7 @@ impl Oracle<'_> {
                     arrivals.push((0.0, user, row));
                 }
                 sent = vec![1; users.users as usize];
+                self.window = rows[(users.users * users.requests_per_user) as usize - 1] + 1;
             }
         }
         let mut patience: Vec<(f64, usize, usize)> = Vec::new();
@@ -383,6 +402,46 @@ impl Oracle<'_> {
         }
     }
 
+    /// The blocks of a prompt that belong to its unit number `at`: those whose last token lies in it.
+    fn blocks_of_unit(&self, at: usize) -> std::ops::Range<usize> {
+        let ends_before = |token: usize| token / self.block as usize;
+        let unit = self.unit_tokens as usize;
+        ends_before(at * unit)..ends_before((at + 1) * unit)
+    }
+
+    /// How many leading units of a prompt are there, up to the last with a block of its own.
+    fn found_units(&self, number: usize, row: usize) -> usize {
+        let mut found = 0;
+        for (at, unit) in self.units(row).iter().enumerate() {
+            let blocks = self.blocks_of_unit(at).len();
+            if blocks == 0 {
+                continue;
+            }
+            match self.replicas[number].units.get(unit) {
+                Some(place) if place.blocks.len() == blocks => found = at + 1,
+                _ => break,
+            }
+        }
+        found
+    }
+
+    /// The units that a session's next prompt has behind those of this one, if it begins with prompt and answer.
+    fn units_of_answer(&self, row: usize) -> Vec<u32> {
+        let session = self.session(row);
+        let next = (row + 1..self.window)
+            .find(|&other| session.is_some() && self.session(other) == session);
+        let Some(next) = next else {
+            return Vec::new();
+        };
+        let (mine, its) = (self.units(row), self.units(next));
+        let long_enough = self.prompt(next) >= self.prompt(row) + self.trace.output[row];
+        if long_enough && its.len() >= mine.len() && its[..mine.len()] == mine[..] {
+            its[mine.len()..].to_vec()
+        } else {
+            Vec::new()
+        }
+    }
+
     fn load(&self, number: usize) -> usize {
         let replica = &self.replicas[number];
         replica.waiting.len() + replica.running.len()
@@ -429,11 +488,7 @@ impl Oracle<'_> {
                 self.fewest(from..((bin + 1) * count / bins).max(from + 1))
             }
             Router::PrefixAffinity => {
-                let units = self.units(row);
-                let found = |number: usize| {
-                    let there = &self.replicas[number].units;
-                    units.iter().take_while(|u| there.contains_key(u)).count()
-                };
+                let found = |number: usize| self.found_units(number, row);
                 let most = (0..count).map(found).max().unwrap();
                 let best: Vec<usize> = (0..count).filter(|&n| found(n) == most).collect();
                 *best.iter().min_by_key(|&&n| (self.load(n), n)).unwrap()
@@ -551,7 +606,7 @@ impl Oracle<'_> {
             Content::Empty => 0,
             Content::Own { .. } | Content::Session { .. } => 1,
             // With one block all of the unit are lost.
-            Content::Unit { .. } => self.unit_blocks as u64,
+            Content::Unit { unit } => self.replicas[number].units[&unit].blocks.len() as u64,
         };
         let replica = &mut self.replicas[number];
         replica.blocks[id].content = Content::Empty;
@@ -631,8 +686,8 @@ impl Oracle<'_> {
     fn shared_blocks(&self, request: &Request) -> Vec<bool> {
         let mut shared = vec![false; request.blocks.len()];
         for (unit, &is) in request.units.iter().enumerate() {
-            if is {
-                for block in &mut shared[unit * self.unit_blocks..(unit + 1) * self.unit_blocks] {
+            if is.is_some() {
+                for block in &mut shared[self.blocks_of_unit(unit)] {
                     *block = true;
                 }
             }
@@ -640,17 +695,19 @@ impl Oracle<'_> {
         shared
     }
 
-    /// Units whose blocks have all been taken are there from now on.
-    fn pass_units(&mut self, number: usize, request: &mut Request) {
-        let units = self.units(request.row);
-        while request.units.len() < units.len()
-            && request.blocks.len() >= (request.units.len() + 1) * self.unit_blocks
-        {
+    /// Units whose blocks are all full with `tokens` are there from now on.
+    fn pass_units(&mut self, number: usize, request: &mut Request, units: &[u32], tokens: u32) {
+        let full = (tokens / self.block) as usize;
+        while request.units.len() < units.len() {
             let at = request.units.len();
+            let range = self.blocks_of_unit(at);
+            if range.end > full {
+                break;
+            }
             let unit = units[at];
-            let ids = request.blocks[at * self.unit_blocks..(at + 1) * self.unit_blocks].to_vec();
+            let ids = request.blocks[range].to_vec();
             let replica = &mut self.replicas[number];
-            let is_new = !replica.units.contains_key(&unit);
+            let is_new = !ids.is_empty() && !replica.units.contains_key(&unit);
             if is_new {
                 // How often it was used outlives its eviction.
                 let uses = replica
@@ -669,18 +726,13 @@ impl Oracle<'_> {
                     },
                 );
             }
-            request.units.push(is_new);
+            request.units.push(is_new.then_some(unit));
         }
     }
 
     /// Blocks of units go back, the last first.
     fn release_units(&mut self, number: usize, request: &Request) {
-        let units = self.units(request.row);
-        for at in (0..request.units.len()).rev() {
-            if !request.units[at] {
-                continue;
-            }
-            let unit = units[at];
+        for unit in request.units.iter().rev().copied().flatten() {
             let place = self.replicas[number].units.get_mut(&unit).unwrap();
             place.users -= 1;
             if place.users == 0 {
@@ -697,9 +749,13 @@ impl Oracle<'_> {
     fn give_all(&mut self, number: usize, request: &Request, keep: Keep) {
         let shared = self.shared_blocks(request);
         let own: Vec<usize> = (0..request.blocks.len()).filter(|&j| !shared[j]).collect();
-        let units_end = self.units(request.row).len() * self.unit_blocks;
+        let units = self.units(request.row).len();
+        let units_end = match units {
+            0 => 0,
+            some => self.blocks_of_unit(some - 1).end,
+        };
         let whole = (request.cached / self.block) as usize;
-        let passed_all = request.units.len() * self.unit_blocks >= units_end;
+        let passed_all = request.units.len() >= units;
         let kept: Vec<usize> = match keep {
             Keep::Nothing => Vec::new(),
             _ if !passed_all => Vec::new(),
@@ -791,12 +847,28 @@ impl Oracle<'_> {
 
     fn begin(&mut self, number: usize, now: f64) {
         let (swapped, evictions) = (self.told.swapped_blocks, self.told.evictions);
+        // With asynchronous scheduling a step is put together when the one before it begins.
+        let replica = &self.replicas[number];
+        let mut known = now;
+        if self.ahead() && replica.ended_s == now {
+            known = replica.start_s;
+        }
         loop {
-            let preempted = self.compose(number, now, swapped, evictions);
+            let preempted = self.compose(number, now, known, swapped, evictions);
             let replica = &self.replicas[number];
-            if replica.end_s < f64::INFINITY || !preempted {
+            if replica.end_s < f64::INFINITY {
                 return;
             }
+            let unseen = replica.waiting.iter().any(|w| w.arrival_s > known);
+            if !replica.lingering.is_empty() || unseen {
+                self.let_go(number);
+                known = now;
+                continue;
+            }
+            if !preempted {
+                return;
+            }
+            let replica = &self.replicas[number];
             if replica.running.iter().any(|r| r.finished) {
                 assert!(replica.running.iter().all(|r| r.finished));
                 self.all_leave(number, now);
@@ -804,8 +876,32 @@ impl Oracle<'_> {
         }
     }
 
+    fn ahead(&self) -> bool {
+        self.server.async_scheduling && self.server.rule != Rule::Closed
+    }
+
+    fn let_go(&mut self, number: usize) {
+        let lingering = std::mem::take(&mut self.replicas[number].lingering);
+        self.leave(number, lingering);
+    }
+
+    fn longest_chunk(&self) -> u32 {
+        match self.server.long_prefill_token_threshold {
+            0 => u32::MAX,
+            _ if self.server.rule == Rule::Orca => u32::MAX,
+            most => most,
+        }
+    }
+
     /// `swapped`, `evictions`: blocks before this step, whose time has all that follow in it.
-    fn compose(&mut self, number: usize, now: f64, swapped: u64, evictions: u64) -> bool {
+    fn compose(
+        &mut self,
+        number: usize,
+        now: f64,
+        known: f64,
+        swapped: u64,
+        evictions: u64,
+    ) -> bool {
         let server = self.server;
         let mut preempted = false;
         for request in &mut self.replicas[number].running {
@@ -817,18 +913,25 @@ impl Oracle<'_> {
         let mut budget = server.max_batched_tokens;
         let counts = server.rule != Rule::Orca;
 
-        let mut at = 0;
-        while at < self.replicas[number].running.len() {
-            let request = &self.replicas[number].running[at];
-            if request.finished {
-                at += 1;
+        // Those that decode come first, in order of joining, then those with a prompt to process.
+        let running = self.replicas[number].running.iter();
+        let unfinished = running.filter(|r| !r.finished);
+        let (decoding, prompts): (Vec<&Request>, Vec<&Request>) =
+            unfinished.partition(|r| r.decoding);
+        let order: Vec<usize> = decoding.iter().chain(&prompts).map(|r| r.row).collect();
+        for row in order {
+            let running = &self.replicas[number].running;
+            let Some(mut at) = running.iter().position(|r| r.row == row) else {
+                // Preempted for one before it.
                 continue;
-            }
+            };
+            let request = &running[at];
             let (tokens, drafted, chunk) = if request.decoding {
                 let drafted = draft.min(request.output - request.emitted - 1);
                 (request.cached + 1 + drafted, drafted, 0)
             } else {
-                let chunk = (request.target - request.cached).min(budget);
+                let left = request.target - request.cached;
+                let chunk = left.min(self.longest_chunk()).min(budget);
                 (request.cached + chunk, 0, chunk)
             };
             if !request.decoding && chunk == 0 {
@@ -858,7 +961,8 @@ impl Oracle<'_> {
             request.chunk = chunk;
             request.drafted = drafted;
             request.runs = true;
-            self.pass_units(number, &mut request);
+            let (units, filled) = (self.units(row), request.cached + chunk);
+            self.pass_units(number, &mut request, &units, filled);
             if request.decoding {
                 if counts {
                     budget -= 1 + drafted;
@@ -867,11 +971,10 @@ impl Oracle<'_> {
                 budget -= chunk;
             }
             self.replicas[number].running[at] = request;
-            at += 1;
         }
 
         if !preempted && (server.rule != Rule::Closed || self.replicas[number].running.is_empty()) {
-            self.join(number, &mut budget, now);
+            self.join(number, &mut budget, now, known);
         }
 
         let replica = &self.replicas[number];
@@ -909,13 +1012,28 @@ impl Oracle<'_> {
         if decoding == 0 && chunks.is_empty() {
             return preempted;
         }
+        let decoding_and_done = decoding + done;
         let timed = self.model.step(&StepWork {
-            sequences: decoding + done,
+            sequences: decoding_and_done,
             context,
             chunks: &chunks,
             sampled: decoding + done + proposals + ends,
         });
         let mut seconds = timed.seconds;
+        if decoding + done > 1 {
+            let decoding = sequences.iter().map(|r| r.cached + 1);
+            let finished = replica.running.iter().filter(|r| r.finished);
+            let longest = decoding.chain(finished.map(|r| r.cached)).max().unwrap();
+            let work = StepWork {
+                sequences: decoding_and_done,
+                context,
+                chunks: &chunks,
+                sampled: 0,
+            };
+            let more = self.model.skew(&work, u64::from(longest)).at_s;
+            self.told.skewed += u64::from(more > 0.0);
+            seconds += more;
+        }
         let eviction_s = (self.told.evictions - evictions) as f64 * server.kv.prefix.eviction_s;
         self.told.eviction_s += eviction_s;
         seconds += eviction_s;
@@ -940,7 +1058,8 @@ impl Oracle<'_> {
         }
         let replica = &mut self.replicas[number];
         self.told.peak_blocks = self.told.peak_blocks.max(replica.in_use);
-        let held: u64 = replica.running.iter().map(|r| u64::from(r.cached)).sum();
+        let inside = replica.running.iter().chain(&replica.lingering);
+        let held: u64 = inside.map(|r| u64::from(r.cached)).sum();
         self.told.token_s += held as f64 * seconds;
         replica.start_s = now;
         replica.end_s = now + seconds;
@@ -953,40 +1072,48 @@ impl Oracle<'_> {
     }
 
     /// The first of those that wait, preempted or not: by key, then by arrival.
-    fn first_waiting(&self, number: usize, bin: Option<u8>) -> Option<usize> {
+    fn first_waiting(&self, number: usize, bin: Option<u8>, known: f64) -> Option<usize> {
         let waiting = &self.replicas[number].waiting;
         (0..waiting.len())
+            .filter(|&place| waiting[place].arrival_s <= known)
             .filter(|&place| bin.is_none_or(|bin| bin == waiting[place].bin))
             .min_by(|&a, &b| self.order(waiting[a].row, waiting[b].row))
     }
 
-    fn join(&mut self, number: usize, budget: &mut u32, now: f64) {
+    fn join(&mut self, number: usize, budget: &mut u32, now: f64, known: f64) {
         let server = self.server;
         let mut foreseen = 0usize;
-        while (self.replicas[number].running.len() as u32) < server.max_sequences {
+        let lingering = self.replicas[number].lingering.len();
+        while ((self.replicas[number].running.len() + lingering) as u32) < server.max_sequences {
             if *budget == 0 && matches!(server.rule, Rule::Vllm | Rule::Sarathi) {
                 return;
             }
             let replica = &self.replicas[number];
-            let someone = !replica.running.is_empty();
+            let someone = replica.running.len() + lingering > 0;
             let bin = (server.bins && someone).then_some(replica.bin);
             if let Some(bin) = bin {
                 let others = replica.waiting.iter();
                 let overdue = others
-                    .filter(|w| w.bin != bin)
+                    .filter(|w| w.arrival_s <= known && w.bin != bin)
                     .map(|w| now - w.arrival_s.max(replica.bin_since_s))
                     .fold(0.0, f64::max);
-                let any = replica.waiting.iter().any(|w| w.bin != bin);
+                let any = replica
+                    .waiting
+                    .iter()
+                    .any(|w| w.bin != bin && w.arrival_s <= known);
                 if any && overdue >= server.bin_patience_s {
                     return;
                 }
             }
-            let Some(place) = self.first_waiting(number, bin) else {
+            let Some(place) = self.first_waiting(number, bin, known) else {
                 return;
             };
             let waiter = self.replicas[number].waiting[place].clone();
             let spare = match (someone, self.capacity) {
-                (true, Some(total)) => (server.kv.watermark * total as f64).ceil() as usize,
+                (true, Some(usable)) => {
+                    let total = usable + u64::from(server.kv.null_block);
+                    (server.kv.watermark * total as f64).floor() as usize
+                }
                 _ => 0,
             };
             let Some(request) = self.try_join(number, &waiter, budget, spare, &mut foreseen) else {
@@ -1028,6 +1155,7 @@ impl Oracle<'_> {
             blocks: Vec::new(),
             units: Vec::new(),
             last_token_s: None,
+            swapped: false,
             chunk: 0,
             drafted: 0,
             runs: false,
@@ -1054,7 +1182,7 @@ impl Oracle<'_> {
                 request.chunk = if server.rule == Rule::Orca {
                     rest
                 } else {
-                    rest.min(*budget)
+                    rest.min(self.longest_chunk()).min(*budget)
                 };
                 request.chunk
             };
@@ -1077,22 +1205,28 @@ impl Oracle<'_> {
                 request.blocks.push(id);
             }
             // Its blocks are its own: none of its units is shared.
-            request.units = vec![false; self.units(row).len()];
+            request.units = vec![None; self.units(row).len()];
+            request.swapped = true;
             self.told.swapped_blocks += blocks_for(request.cached, self.block) as u64;
             *budget = budget.saturating_sub(tokens);
             return Some(request);
         }
 
         request.decoding = false;
+        request.swapped = false;
         request.target = request.prompt + request.emitted;
         let lost = request.cached;
         let units = self.units(row);
-        let unit_tokens = self.unit_blocks as u32 * self.block;
-        let there = &self.replicas[number].units;
-        let mut found_units = units.iter().take_while(|u| there.contains_key(u)).count();
-        if found_units > 0 && found_units as u32 * unit_tokens >= request.target {
+        let blocks_of = |units: usize| match units {
+            0 => 0,
+            some => self.blocks_of_unit(some - 1).end,
+        };
+        let mut found_units = self.found_units(number, row);
+        // One token at least is computed.
+        while blocks_of(found_units) * self.block as usize >= request.target as usize {
             found_units -= 1;
         }
+        let in_units = blocks_of(found_units);
         let most = ((request.target - 1) / self.block) as usize;
         let session = match (server.kv.prefix.reuse, &waiter.again) {
             (Reuse::Sessions, None) => self.session(row),
@@ -1102,19 +1236,19 @@ impl Oracle<'_> {
             Some(session) => self.session_piece(number, session),
             None => self.own_piece(number, row),
         };
-        let own = if found_units == units.len() {
-            left.len().min(most - found_units * self.unit_blocks)
+        let own = if in_units == blocks_of(units.len()) {
+            left.len().min(most - in_units)
         } else {
             0
         };
-        let found_blocks = found_units * self.unit_blocks + own;
+        let found_blocks = in_units + own;
         let found = found_blocks as u32 * self.block;
         let rest = request.target - found;
         let first_prompt = self.replicas[number].running.iter().all(|r| r.chunk == 0);
         request.chunk = match server.rule {
             Rule::Orca if rest > *budget && !first_prompt => return None,
             Rule::Orca => rest,
-            _ => rest.min(*budget),
+            _ => rest.min(self.longest_chunk()).min(*budget),
         };
         let covered = if whole {
             request.target
@@ -1128,11 +1262,11 @@ impl Oracle<'_> {
             need
         };
         // Blocks that are found and nobody uses are no longer free either.
-        let unused: usize = units[..found_units]
-            .iter()
-            .filter(|u| self.replicas[number].units[u].users == 0)
-            .count()
-            * self.unit_blocks
+        let unused: usize = (0..found_units)
+            .map(|at| (self.blocks_of_unit(at).len(), &units[at]))
+            .filter(|&(blocks, u)| blocks > 0 && self.replicas[number].units[u].users == 0)
+            .map(|(blocks, _)| blocks)
+            .sum::<usize>()
             + own;
         if asked + unused + spare > self.free_blocks(number) {
             return None;
@@ -1145,7 +1279,11 @@ impl Oracle<'_> {
             }
             *foreseen += blocks;
         }
-        for unit in &units[..found_units] {
+        for (at, unit) in units[..found_units].iter().enumerate() {
+            if self.blocks_of_unit(at).is_empty() {
+                request.units.push(None);
+                continue;
+            }
             let place = self.replicas[number].units.get_mut(unit).unwrap();
             place.users += 1;
             place.uses += 1;
@@ -1159,7 +1297,7 @@ impl Oracle<'_> {
                 }
             }
             request.blocks.extend(ids);
-            request.units.push(true);
+            request.units.push(Some(*unit));
         }
         for &id in &left[..own] {
             self.claim_block(number, id);
@@ -1179,7 +1317,8 @@ impl Oracle<'_> {
             request.blocks.push(id);
         }
         request.cached = found;
-        self.pass_units(number, &mut request);
+        let filled = found + request.chunk;
+        self.pass_units(number, &mut request, &units, filled);
         if waiter.again.is_none() {
             if server.kv.prefix.reuse != Reuse::Off {
                 self.told.looked_up += u64::from(request.prompt);
@@ -1195,7 +1334,12 @@ impl Oracle<'_> {
     fn end_step(&mut self, number: usize, now: f64) {
         let start_s = self.replicas[number].start_s;
         let mut running = std::mem::take(&mut self.replicas[number].running);
+        // Those that decode leave before those whose prompt ends.
+        let mut ended_prompts = Vec::new();
         for request in running.iter_mut().filter(|r| r.runs) {
+            if !request.decoding {
+                ended_prompts.push(request.row);
+            }
             let gap = request
                 .last_token_s
                 .map_or(now - start_s, |last| now - last);
@@ -1231,10 +1375,12 @@ impl Oracle<'_> {
                 }
             }
         }
-        let held: u64 = running.iter().map(|r| u64::from(r.cached)).sum();
+        let inside = running.iter().chain(&self.replicas[number].lingering);
+        let held: u64 = inside.map(|r| u64::from(r.cached)).sum();
         self.told.peak_tokens = self.told.peak_tokens.max(held);
         let replica = &mut self.replicas[number];
         replica.end_s = f64::INFINITY;
+        replica.ended_s = now;
         if self.server.rule == Rule::Closed {
             for request in &mut running {
                 if request.emitted == request.output {
@@ -1248,18 +1394,50 @@ impl Oracle<'_> {
             }
             return;
         }
-        let (done, rest) = running.into_iter().partition(|r| r.emitted == r.output);
+        let (mut done, rest): (Vec<Request>, Vec<Request>) =
+            running.into_iter().partition(|r| r.emitted == r.output);
+        done.sort_by_key(|r| ended_prompts.contains(&r.row));
         replica.running = rest;
-        self.leave(number, done, now);
+        if self.ahead() {
+            // Places and blocks of those that were done before.
+            self.let_go(number);
+            self.tell_done(&done, now);
+            self.told.lingered += done.len() as u64;
+            self.replicas[number].lingering = done;
+        } else {
+            self.tell_done(&done, now);
+            self.leave(number, done);
+        }
+    }
+
+    fn tell_done(&mut self, done: &[Request], now: f64) {
+        for request in done {
+            self.told.done_s[request.row] = now;
+            self.told.fate[request.row] = Fate::Done;
+            self.answered.push(request.row);
+        }
     }
 
     fn all_leave(&mut self, number: usize, now: f64) {
         let done = std::mem::take(&mut self.replicas[number].running);
-        self.leave(number, done, now);
+        self.tell_done(&done, now);
+        self.leave(number, done);
     }
 
-    fn leave(&mut self, number: usize, done: Vec<Request>, now: f64) {
-        for request in done {
+    fn leave(&mut self, number: usize, done: Vec<Request>) {
+        for mut request in done {
+            let mut units = self.units(request.row);
+            // Whole blocks of the answer have the hashes that the next turn's prompt has for them.
+            if self.server.kv.prefix.reuse == Reuse::Hashes && request.units.len() == units.len() {
+                if !request.swapped {
+                    units.extend(self.units_of_answer(request.row));
+                    let cached = request.cached;
+                    let before = request.units.len();
+                    self.pass_units(number, &mut request, &units, cached);
+                    let passed = request.units[before..].iter().flatten().count();
+                    self.told.answer_units += passed as u64;
+                }
+            }
             let keep = match (self.server.kv.prefix.reuse, self.session(request.row)) {
                 (Reuse::Sessions, Some(session)) => Keep::Session(session),
                 _ => Keep::Nothing,
@@ -1275,9 +1453,6 @@ impl Oracle<'_> {
                 *uses = (*uses).max(1);
             }
             self.give_all(number, &request, keep);
-            self.told.done_s[request.row] = now;
-            self.told.fate[request.row] = Fate::Done;
-            self.answered.push(request.row);
         }
     }
 }

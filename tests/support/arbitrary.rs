@@ -7,8 +7,8 @@ use batchscope::latency::{Latency, Linear};
 use batchscope::scenario::{ClosedLoop, Fleet, Scenario, Sla, Ties, TokenRule, Workload};
 use batchscope::sched::memory::Memory;
 use batchscope::sched::{
-    Bins, Boundaries, Controller, Feedback, MemoryBound, MemoryRule, Policy, Scheduler, Served,
-    Variant,
+    Bins, Boundaries, Controller, Feedback, MemoryBound, MemoryRule, Policy, RunningFloor,
+    Scheduler, Served, Variant,
 };
 use batchscope::trace::Failed;
 use batchscope::trace::predict::{Kind, Predictor};
@@ -149,6 +149,7 @@ fn bins() -> impl Strategy<Value = Bins> {
         prop::collection::btree_set(1..2000u32, 0..6),
         prop_oneof![Just(10_000u32), 2..500u32],
         any::<bool>(),
+        any::<bool>(),
     )
         .prop_map(
             |(
@@ -160,6 +161,7 @@ fn bins() -> impl Strategy<Value = Bins> {
                 cuts,
                 last_upper,
                 below_range_to_last,
+                batch_caps,
             )| {
                 Bins {
                     count,
@@ -170,6 +172,7 @@ fn bins() -> impl Strategy<Value = Bins> {
                     cuts: cuts.into_iter().collect(),
                     last_upper,
                     below_range_to_last,
+                    batch_caps,
                 }
             },
         )
@@ -188,6 +191,7 @@ fn memory_bound() -> impl Strategy<Value = MemoryBound> {
         prop_oneof![4 => Just(300.0), 1 => 0.0..3000.0f64, 1 => Just(0.0)],
         prop_oneof![4 => Just(200.0), 1 => 0.0..3000.0f64, 1 => Just(0.0)],
         prop_oneof![4 => Just(500.0), 1 => 0.0..3000.0f64],
+        any::<bool>(),
     )
         .prop_map(
             |(
@@ -198,6 +202,7 @@ fn memory_bound() -> impl Strategy<Value = MemoryBound> {
                 initial_prompt_tokens,
                 initial_output_tokens,
                 initial_sd_tokens,
+                at_least_running,
             )| MemoryBound {
                 rule,
                 reserve,
@@ -206,6 +211,7 @@ fn memory_bound() -> impl Strategy<Value = MemoryBound> {
                 initial_prompt_tokens,
                 initial_output_tokens,
                 initial_sd_tokens,
+                at_least_running,
             },
         )
 }
@@ -221,7 +227,11 @@ fn controller() -> impl Strategy<Value = Controller> {
         prop_oneof![3 => Just(0.2), 1 => 0.0..=1.0f64],
         prop_oneof![3 => Just(64.0), 1 => 1.0..200.0f64],
         prop_oneof![2 => Just(3u32), 1 => 0..6u32],
-        any::<bool>(),
+        select(vec![
+            RunningFloor::Off,
+            RunningFloor::AtFormation,
+            RunningFloor::AtLastEnd,
+        ]),
         any::<bool>(),
     )
         .prop_map(
@@ -235,7 +245,7 @@ fn controller() -> impl Strategy<Value = Controller> {
                 smoothing,
                 initial_batch,
                 warmup_batches,
-                at_least_running,
+                running_floor,
                 band_from_delta,
             )| Controller {
                 variant,
@@ -247,7 +257,7 @@ fn controller() -> impl Strategy<Value = Controller> {
                 smoothing,
                 initial_batch,
                 warmup_batches,
-                at_least_running,
+                running_floor,
                 band_from_delta,
             },
         )
@@ -300,11 +310,12 @@ fn sla() -> impl Strategy<Value = Sla> {
             TokenRule::DecodeStep,
             TokenRule::EndToEnd,
         ]),
+        prop::option::of(select(vec![0.01, 0.1, 1.0, 10.0, 100.0])),
     )
-        .prop_map(|(token_ms, request_s, published_token_rule)| Sla {
+        .prop_map(|(token_ms, request_s, published_token_rule, ttft_s)| Sla {
             token_ms,
             request_s,
-            ttft_s: None,
+            ttft_s,
             published_token_rule,
         })
 }

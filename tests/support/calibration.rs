@@ -3,7 +3,7 @@
 use batchscope::latency::architecture::{Architecture, Precision};
 use batchscope::latency::calibration::{
     Adapter, Bandwidth, Calibration, Check, Estimate, KIND, KernelTime, Launch, LayerScaling,
-    Measured, Point, VERSION, Warning,
+    ManyColumns, Measured, Point, VERSION, Warning,
 };
 use batchscope::latency::step::Step;
 use batchscope::latency::step_fit::{fit, hold_out};
@@ -99,6 +99,7 @@ pub fn calibration() -> Calibration {
             layers_resident: 28,
             quick: false,
         },
+        many_columns: Some([ManyColumns::Eights, ManyColumns::Tiles, ManyColumns::Tiles]),
         bandwidth: Bandwidth {
             read: estimate(3.0e12, "bytes/s"),
             working_set_bytes: 1 << 30,

@@ -28,6 +28,13 @@ pub fn burstgpt_head() -> Option<Trace> {
     Some(batchscope::trace::read(file, "BurstGPT_1_head.csv", None).unwrap())
 }
 
+/// The real first 19,431 rows of BurstGPT_1.csv.
+pub fn burstgpt_week() -> Option<Trace> {
+    let path = shared("data/burstgpt_week1/BurstGPT_first7days.csv")?;
+    let file = File::open(&path).unwrap();
+    Some(batchscope::trace::read(file, "BurstGPT_first7days.csv", None).unwrap())
+}
+
 /// What the original program printed for them.
 pub fn golden_400() -> Option<serde_json::Value> {
     let path = shared("golden/published-400.json")?;

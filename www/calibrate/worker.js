@@ -210,12 +210,12 @@ function batched(runId) {
 
 /** The simulator with the trace of a scenario. @type {(scenario: Scenario, file: TraceFile | null) => Engine} */
 function traceOf(scenario, file) {
-  const key = JSON.stringify(file === null ? [scenario.trace, scenario.seed] : ["file", file.id]);
+  const key = JSON.stringify(file === null ? [scenario.trace, scenario.seed] : ["file", file.id, scenario.trace]);
   engine ??= new Engine();
   if (key !== traceKey) {
     traceKey = "";
     if (file === null) engine.generate(scenario);
-    else engine.loadBlob(file.blob, file.name);
+    else engine.loadBlob(file.blob, file.name, scenario);
     traceKey = key;
   }
   return engine;

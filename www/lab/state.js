@@ -127,6 +127,8 @@ export const CONTROLS = [
   { kind: "choice", id: "lab-rule", path: `${SERVER}.rule`, group: "batching", wide: true, options: plain("lab-rule") },
   { kind: "number", id: "lab-max-sequences", path: `${SERVER}.max_sequences`, group: "batching", unit: UNIT.requests, min: 1, max: 1024, whole: true, stops: DOUBLES },
   { kind: "number", id: "lab-max-batched-tokens", path: `${SERVER}.max_batched_tokens`, group: "batching", unit: UNIT.tokens, min: 1, max: 1 << 24, whole: true, stops: [256, 512, 1024, 2048, 4096, 8192, 16_384] },
+  { kind: "number", id: "lab-long-prefill", path: `${SERVER}.long_prefill_token_threshold`, group: "batching", unit: UNIT.tokens, min: 0, max: 1 << 24, whole: true, stops: [0, 128, 256, 512, 1024, 2048, 4096], shown: (s) => server(s)?.rule !== "orca" },
+  { kind: "switch", id: "lab-async", path: `${SERVER}.async_scheduling`, group: "batching", shown: (s) => server(s)?.rule !== "closed" },
   { kind: "choice", id: "lab-order", path: `${SERVER}.order`, group: "batching", wide: true, options: plain("lab-order") },
   { kind: "number", id: "lab-ageing", path: `${SERVER}.ageing_per_s`, group: "batching", unit: UNIT.perSecond, min: 0, max: 1e6, whole: false, stops: [0, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100], shown: (s) => ["sjf", "priority"].includes(server(s)?.order ?? "") },
   { kind: "list", id: "lab-classes", path: `${SERVER}.classes`, group: "batching", ...CLASSES, allowed: ALLOWED.classes, shown: (s) => ["edf", "priority"].includes(server(s)?.order ?? "") },
@@ -138,6 +140,7 @@ export const CONTROLS = [
 
   { kind: "choice", id: "lab-capacity", path: `${SERVER}.kv.capacity`, group: "memory", wide: true, options: { memory: "memory", blocks: { blocks: 2588 }, unlimited: "unlimited" }, of: kindOf },
   { kind: "number", id: "lab-blocks", path: `${SERVER}.kv.capacity.blocks`, group: "memory", unit: UNIT.blocks, min: 1, max: 1 << 30, whole: true, stops: [] },
+  { kind: "switch", id: "lab-null-block", path: `${SERVER}.kv.null_block`, group: "memory", shown: (s) => server(s)?.kv.capacity !== "unlimited" },
   { kind: "number", id: "lab-block-tokens", path: `${SERVER}.kv.block_tokens`, group: "memory", unit: UNIT.tokens, min: 1, max: 4096, whole: true, stops: [1, 8, 16, 32, 64, 128, 256, 512] },
   { kind: "number", id: "lab-watermark", path: `${SERVER}.kv.watermark`, group: "memory", unit: UNIT.none, min: 0, max: 0.9, whole: false, stops: [0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3] },
   { kind: "switch", id: "lab-whole-prompt", path: `${SERVER}.admission.whole_prompt_fits`, group: "memory" },
@@ -251,7 +254,7 @@ const WHOLE = new Set([
   `${SERVER}.warmup`,
 ]);
 /** Never in a link: decided by the version, or a name of a file that stays with its reader. */
-const NOT_IN_LINK = new Set(["version", "trace.file.name", "trace.file.format"]);
+const NOT_IN_LINK = new Set(["version", "trace.file.name", "trace.file.format", "trace.file.time_unit", "trace.file.hash_tokens"]);
 
 /** Every leaf by its path. @type {(settings: object, prefix?: string) => Map<string, unknown>} */
 function leaves(settings, prefix = "") {

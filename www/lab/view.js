@@ -308,7 +308,7 @@ export function labView(host, on) {
       settings: withSetting(
         chosen === null || "file" in one.settings.trace ? one.settings : withSetting(one.settings, "workload.time_scale", 1),
         "trace",
-        chosen === null ? standard().trace : { file: { name: chosen.name, format: null } },
+        chosen === null ? standard().trace : { file: { name: chosen.name, format: null, time_unit: null, hash_tokens: null } },
       ),
     }));
 

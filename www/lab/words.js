@@ -107,6 +107,8 @@ export const CONTROL = {
   "lab-rule": { label: "Rule of a step", help: "What a step does with prompts, and who may join." },
   "lab-max-sequences": { label: "Sequences at most", help: "Requests at work on a replica (max_num_seqs)." },
   "lab-max-batched-tokens": { label: "Tokens of a step at most", help: "Decoded and of prompts (max_num_batched_tokens); not below the sequences." },
+  "lab-long-prefill": { label: "Tokens of a prompt at most", help: "In one step, so that a long prompt leaves room for others (long_prefill_token_threshold); 0 for no limit." },
+  "lab-async": { label: "Asynchronous scheduling", help: "The next step is put together while one runs, as in vLLM since 0.19: a newcomer waits one step more, a finished request keeps its place and blocks one step more." },
   "lab-order": { label: "Who comes first", help: "Of those that wait; preempted requests come before them." },
   "lab-ageing": { label: "Ageing", help: "How fast waiting makes a request more urgent: tokens of predicted output, or levels, per second." },
   "lab-classes": { label: "Classes", help: "Label of the trace's log type, level (lower comes first), deadline in s: chat, -1, 10; batch, 1" },
@@ -116,9 +118,10 @@ export const CONTROL = {
   "lab-predictor": { label: "Length predictor", help: "What is known of an answer's length before it is written." },
   "lab-sigma": { label: "Prediction error", help: "Standard deviation of the logarithm: 0.1 is about 10 % off." },
   "lab-capacity": { label: "Size of the cache", help: "What memory leaves beside the weights, as many blocks as a server says at its start, or no limit." },
-  "lab-blocks": { label: "Blocks", help: "num_gpu_blocks, of one replica." },
+  "lab-blocks": { label: "Blocks", help: "Of one replica." },
+  "lab-null-block": { label: "One is the null block", help: "The number that vLLM v1 reports (num_gpu_blocks) includes a block that no request gets." },
   "lab-block-tokens": { label: "Tokens of a block", help: "The last block of a request is partly empty." },
-  "lab-watermark": { label: "Watermark", help: "Share of the blocks that stays free when a request joins." },
+  "lab-watermark": { label: "Watermark", help: "Share of the blocks, rounded down, that stays free when a request joins." },
   "lab-whole-prompt": { label: "The whole prompt must fit", help: "A request joins only if all blocks of its prompt are free, as in vLLM since 0.19." },
   "lab-preemption": { label: "Short of blocks", help: "Preemption: the request that joined last gives up its blocks, and its tokens are computed again, or copied out and in." },
   "lab-swap": { label: "Copying", help: "To the host's memory and back, each direction." },
@@ -396,7 +399,7 @@ function full({ summary }) {
 
 export const TABLE = {
   title: "The runs, figure by figure",
-  note: "Below a figure stands its 95 % interval, by batch means of the run's twenty parts; a figure without one is exact of this run. A dash: not modelled in this run.",
+  note: "Below a figure stands its 95 % interval, by batch means of the run's twenty parts; a figure without one has too little data for it, or counts the whole run. A dash: not modelled in this run.",
   metric: "Metric",
   to: " to ",
 };

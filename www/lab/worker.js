@@ -87,10 +87,10 @@ const placed = ({ scenario, on }) => (on === null ? scenario : engine.place(scen
 
 /** @type {(scenario: Scenario, file: TraceFile | null, runId: number, report: (done: number) => void) => void} */
 function open(scenario, file, runId, report) {
-  const key = JSON.stringify("file" in scenario.trace && file !== null ? ["file", file.id] : [scenario.trace, scenario.seed]);
+  const key = JSON.stringify("file" in scenario.trace && file !== null ? ["file", file.id, scenario.trace] : [scenario.trace, scenario.seed]);
   if (key === traceKey) return;
   // A trace that was not read leaves the former one, and outcomes are of that.
-  const trace = "file" in scenario.trace && file !== null ? engine.loadBlob(file.blob, file.name, report) : engine.generate(scenario);
+  const trace = "file" in scenario.trace && file !== null ? engine.loadBlob(file.blob, file.name, scenario, report) : engine.generate(scenario);
   traceKey = key;
   kept.clear();
   post({ type: "trace", runId, trace });

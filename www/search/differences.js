@@ -78,7 +78,7 @@ export function differencesPanel(host, figures) {
         said = DIFFERENCES.cancelled;
         answered = "";
       } else {
-        const byFigure = new Map(reply.found.map((one) => [one.figure, one]));
+        const byFigure = new Map(reply.found.differences.map((one) => [one.figure, one]));
         const rows = figures.flatMap((figure) => {
           const found = byFigure.get(figure.figure);
           return found === undefined ? [] : [{ ...figure, ...found }];
@@ -102,7 +102,8 @@ export function differencesPanel(host, figures) {
           ),
         );
         numbers.hidden = false;
-        finding.textContent = DIFFERENCES.sentence(other, shown, rows.length);
+        const { same, differ } = reply.found.requests;
+        finding.textContent = `${DIFFERENCES.sentence(other, shown, rows.length)} ${same ? DIFFERENCES.same : DIFFERENCES.notSame(differ)}`;
       }
     } catch (failed) {
       said = failed instanceof Error ? failed.message : String(failed);

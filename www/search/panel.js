@@ -2,7 +2,7 @@
 // one after the other in a worker that is ended with Cancel.
 
 import { el } from "../dom.js";
-import { count, number, percent } from "../format.js";
+import { count, percent } from "../format.js";
 import { sample } from "../charts/palette.js";
 import { controls } from "../panels/controls.js";
 import { setPath } from "../state.js";
@@ -107,10 +107,12 @@ export function searchPanel(host, prefix) {
     let cancelled = false;
     for (const { key, name, job } of candidates) {
       try {
+        // Of a file, the whole is searched besides its blocks.
+        const searches = replications + Number("file" in job.scenario.trace && replications > 1);
         const of = { run: job, promise, replications, file: "file" in job.scenario.trace ? file : null };
         const reply = fewest
           ? await searcher.ask({ type: "fewest-gpus", ratePerS: rate, ...of }, (tried) => (status.textContent = SEARCH.tryingGpus(name, tried)))
-          : await searcher.ask({ type: "highest-rate", ...of }, (index) => (status.textContent = SEARCH.tryingPart(name, index, replications)));
+          : await searcher.ask({ type: "highest-rate", ...of }, (index) => (status.textContent = SEARCH.tryingPart(name, index, searches)));
         cancelled = reply === CANCELLED;
         if (reply === CANCELLED) break;
         if (reply.type === "fewest-gpus") gpus.push({ name, gpus: reply.found.gpus });
@@ -145,24 +147,26 @@ export function searchPanel(host, prefix) {
 }
 
 /** @param {Fewest} found */
-function fewestCells({ gpus, gpus_with_confidence: sure, tried }) {
-  const at = tried.find((one) => one.gpus === gpus);
+function fewestCells({ gpus, gpus_with_confidence: sure, tried, verified }) {
+  const at = tried.find(({ probe }) => probe.gpus === gpus);
   return [
     gpus === null ? SEARCH.none : count(gpus),
     sure === null ? "–" : count(sure),
-    at === undefined ? "–" : percent(at.attainment.mean),
-    at === undefined ? "–" : number(at.throughput_per_s.mean),
+    verified === null ? "–" : percent(verified.attainment),
+    at === undefined ? "–" : at.interval === null ? SEARCH.noInterval : SEARCH.shareRange(...at.interval),
+    verified === null ? "–" : SEARCH.verified(verified),
   ];
 }
 
 /** @type {(found: HighestRate, gpus: number) => string[]} */
-function highestCells({ rate_per_s: rate, replications }, gpus) {
-  if (rate === null) return [replications.some((one) => "never" in one) ? SEARCH.never : SEARCH.unbounded, "–", "–", count(gpus)];
-  const kept = replications.flatMap((one) => ("found" in one ? [one.found.attainment] : []));
+function highestCells({ rate_per_s: rate, verified, over_replications: over }, gpus) {
+  const interval = over?.interval ?? null;
+  const probe = "found" in verified ? verified.found : "never" in verified ? verified.never : verified.unbounded;
   return [
-    number(rate.mean),
-    rate.interval === null ? SEARCH.noInterval : SEARCH.range(...rate.interval),
-    percent(kept.reduce((a, b) => a + b, 0) / kept.length),
+    rate === null ? SEARCH.never : "unbounded" in verified ? SEARCH.unbounded(rate) : SEARCH.rate(rate),
+    rate === null ? "–" : interval === null ? SEARCH.noInterval : SEARCH.range(...interval),
+    percent(probe.attainment),
     count(gpus),
+    SEARCH.verified(probe),
   ];
 }

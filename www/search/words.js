@@ -2,7 +2,7 @@
 
 import { count, number, percent } from "../format.js";
 
-/** @import { FleetPromise, MeanEstimate } from "../types.js" */
+/** @import { FleetPromise, Probe } from "../types.js" */
 
 /** @type {Record<string, {label: string, help: string}>} */
 export const CONTROL = {
@@ -10,7 +10,7 @@ export const CONTROL = {
   which: { label: "Promise", help: "As it is set among the settings." },
   share: { label: "Kept for", help: "Share of the requests." },
   rate: { label: "Rate", help: "Mean rate of arrivals; the trace’s own bursts are kept." },
-  replications: { label: "Repetitions", help: "Each with requests of its own (another seed, or another part of a file); intervals come from them." },
+  replications: { label: "Repetitions", help: "Each with requests of its own (another seed, or another part of a file at the file’s time scale); only intervals come from them." },
 };
 
 /** @type {Record<string, Record<string, string>>} */
@@ -30,18 +30,23 @@ export const SEARCH = {
   perSecond: "requests/s",
   gpus: "GPUs",
   tryingGpus: /** @type {(name: string, gpus: number) => string} */ (name, gpus) => `${name}: trying ${count(gpus)} ${gpus === 1 ? "GPU" : "GPUs"}.`,
-  tryingPart: /** @type {(name: string, index: number, of: number) => string} */ (name, index, of) => `${name}: repetition ${count(index + 1)} of ${count(of)}.`,
+  tryingPart: /** @type {(name: string, index: number, of: number) => string} */ (name, index, of) => `${name}: search ${count(index + 1)} of ${count(of)}.`,
   failed: /** @type {(name: string, why: string) => string} */ (name, why) => `${name}: ${why}`,
   fewestCaption: /** @type {(promise: FleetPromise, rate: number) => string} */ (promise, rate) =>
     `Fewest GPUs that keep ${PROMISE[promise.which]} for ${percent(promise.share)} of the requests at ${number(rate)} requests/s`,
   highestCaption: /** @type {(promise: FleetPromise) => string} */ (promise) => `Highest rate at which ${PROMISE[promise.which]} ${promise.which === "joint" ? "are" : "is"} kept for ${percent(promise.share)} of the requests`,
-  fewestHead: ["GPUs, by the mean", "GPUs, by the interval’s lower end", "Kept then", "Serves at most, requests/s"],
-  highestHead: ["Requests/s", "95 % interval", "Kept at that rate", "GPUs"],
+  fewestHead: ["GPUs", "GPUs, by the interval’s lower end", "Kept then", "95 % interval", "Verified by playing"],
+  highestHead: ["Requests/s", "95 % interval", "Kept at that rate", "GPUs", "Verified by playing"],
   none: "no fleet that was tried",
-  noInterval: "one repetition, no interval",
+  noInterval: "not enough data",
   never: "none: it fails even at a thousandth of what the fleet serves",
-  unbounded: "no end seen: the trace is too short",
+  unbounded: /** @type {(rate: number) => string} */ (rate) => `${SEARCH.rate(rate)}, all that the fleet serves; the trace is too short for more`,
   range: /** @type {(low: number, high: number) => string} */ (low, high) => `${number(low)} to ${number(high)}`,
+  shareRange: /** @type {(low: number, high: number) => string} */ (low, high) => `${percent(low)} to ${percent(high)}`,
+  /** Four digits: the rate that was played, not one near it. @type {(rate: number) => string} */
+  rate: (rate) => rate.toLocaleString("en", { maximumSignificantDigits: 4 }),
+  /** @type {(probe: Probe) => string} */
+  verified: ({ requests, rate_per_s, seed }) => `${count(requests)} requests at ${SEARCH.rate(rate_per_s)}/s, seed ${seed}`,
   /** @type {(found: {name: string, gpus: number | null}[], rate: number) => string} */
   fewestSentence(found, rate) {
     const known = found.flatMap(({ name, gpus }) => (gpus === null ? [] : [{ name, gpus }])).sort((a, b) => a.gpus - b.gpus);
@@ -52,14 +57,14 @@ export const SEARCH = {
     if (worst === undefined || worst.gpus === best.gpus) return `${at}${best.name} needs ${count(best.gpus)} ${best.gpus === 1 ? "GPU" : "GPUs"}.`;
     return `${at}${best.name} needs ${count(best.gpus)} ${best.gpus === 1 ? "GPU" : "GPUs"}, ${worst.name} ${count(worst.gpus)}.`;
   },
-  /** @type {(found: {name: string, rate: MeanEstimate | null}[]) => string} */
+  /** @type {(found: {name: string, rate: number | null}[]) => string} */
   highestSentence(found) {
-    const known = found.flatMap(({ name, rate }) => (rate === null ? [] : [{ name, rate: rate.mean }])).sort((a, b) => b.rate - a.rate);
+    const known = found.flatMap(({ name, rate }) => (rate === null ? [] : [{ name, rate }])).sort((a, b) => b.rate - a.rate);
     const [best, ...rest] = known;
     const worst = rest.at(-1);
     if (best === undefined) return "No run has a highest rate; the table says why.";
-    const first = `This fleet takes ${number(best.rate)} requests/s with ${best.name}`;
-    return worst === undefined ? `${first}.` : `${first}, ${number(worst.rate)} with ${worst.name}.`;
+    const first = `This fleet takes ${SEARCH.rate(best.rate)} requests/s with ${best.name}`;
+    return worst === undefined ? `${first}.` : `${first}, ${SEARCH.rate(worst.rate)} with ${worst.name}.`;
   },
 };
 
@@ -68,7 +73,10 @@ const PROMISE = { joint: "all promises", token: "the time per token", request: "
 
 export const DIFFERENCES = {
   title: "Are they really different?",
-  help: "Run A and another serve the same requests, once for each seed; the interval is that of the mean difference. Where it holds 0, no difference is shown.",
+  help: "Run A and another run with the same seeds; the interval is that of the mean difference. Where it holds 0, no difference is shown.",
+  same: "Both serve the same requests.",
+  /** @type {(what: string[]) => string} */
+  notSame: (what) => `They do not serve the same requests: ${what.join("; ")}.`,
   with: "Compare A with",
   begin: "Compare over 10 seeds",
   cancel: "Cancel",

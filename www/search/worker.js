@@ -14,15 +14,15 @@
 import init, { Engine } from "../../pkg-studies/batchscope.js";
 import { isReport } from "../replies.js";
 
-/** @import { FromSearch, ToSearch, TraceFile } from "../types.js" */
+/** @import { FromSearch, Scenario, ToSearch, TraceFile } from "../types.js" */
 
 /** @type {(message: FromSearch) => void} */
 const post = (message) => self.postMessage(message);
 
 /** @type {Engine} */
 let engine;
-/** The file that the engine's trace was read from. @type {number | null} */
-let readFrom = null;
+/** The file that the engine's trace was read from, and how. */
+let readFrom = "";
 const ready = init().then(() => {
   engine = new Engine();
 });
@@ -33,7 +33,7 @@ self.addEventListener("message", async ({ data }) => {
   const { runId } = message;
   try {
     await ready;
-    open(message.file);
+    open(message.file, (message.type === "differences" ? message.a : message.run).scenario);
     post(answer(message));
   } catch (thrown) {
     if (isReport(thrown)) post({ type: "error", runId, error: thrown });
@@ -41,11 +41,13 @@ self.addEventListener("message", async ({ data }) => {
   }
 });
 
-/** Generated requests are the search's to make. @param {TraceFile | null} file */
-function open(file) {
-  if (file === null || file.id === readFrom) return;
-  engine.loadBlob(file.blob, file.name, () => {});
-  readFrom = file.id;
+/** Generated requests are the search's to make. @type {(file: TraceFile | null, scenario: Scenario) => void} */
+function open(file, scenario) {
+  if (file === null) return;
+  const key = JSON.stringify([file.id, scenario.trace]);
+  if (key === readFrom) return;
+  engine.loadBlob(file.blob, file.name, scenario, () => {});
+  readFrom = key;
 }
 
 /** @param {ToSearch} message @returns {FromSearch} */

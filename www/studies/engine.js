@@ -90,11 +90,12 @@ export class Studies {
   /**
    * What a file is, as to published figures; a string says how the coordinator crashed over it.
    * @param {TraceFile} file
+   * @param {TraceFile | null} rows of published result files, instead of the built-in figures
    * @param {(progress: StudyProgress) => void} progress
    * @returns {Promise<RecognisedFile | ErrorReport | string>}
    */
-  async recognise(file, progress) {
-    const reply = await this.#ask((runId) => ({ type: "recognise", runId, file }), progress);
+  async recognise(file, rows, progress) {
+    const reply = await this.#ask((runId) => ({ type: "recognise", runId, file, rows }), progress);
     if (reply.type === "recognised") return reply.recognised;
     if (reply.type === "error") return reply.error;
     return reply.type === "crashed" ? reply.message : reply.type;

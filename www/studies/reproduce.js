@@ -19,11 +19,15 @@ const CSV_NAME = "reproduce.csv";
 export function reproduction(engine, choose) {
   /** @type {TraceFile | null} */
   let file = null;
+  /** Rows of published result files to compare with, instead of the built-in figures. @type {TraceFile | null} */
+  let rows = null;
   let running = false;
   /** Whether the reader asked for it although the figures are not about the file. */
   let anyway = false;
 
   const input = el("input", { type: "file", id: "reproduce-file", class: "visually-hidden", "aria-label": VIEW.traceChoose });
+  const rowsInput = el("input", { type: "file", id: "reproduce-rows", class: "visually-hidden", accept: ".csv", "aria-label": WORDS.rowsChoose });
+  const rowsWhat = el("span", { id: "reproduce-rows-what", class: "help" }, WORDS.rowsNone);
   const what = el("p", { id: "reproduce-what", class: "file-what" });
   const details = el("p", { class: "help file-details" });
   const alerts = el("div", { id: "reproduce-alerts", role: "alert" });
@@ -43,6 +47,7 @@ export function reproduction(engine, choose) {
     what,
     details,
     el("p", { class: "study-actions" }, input, el("label", { for: "reproduce-file", class: "button" }, VIEW.traceChoose), " ", el("span", { class: "help" }, WORDS.drop)),
+    el("p", { class: "study-actions" }, rowsInput, el("label", { for: "reproduce-rows", class: "button" }, WORDS.rowsChoose), " ", rowsWhat),
     alerts,
     plan,
     el("p", { class: "study-actions" }, runButton, " ", cancelButton),
@@ -53,6 +58,13 @@ export function reproduction(engine, choose) {
   input.addEventListener("change", () => {
     choose(input.files);
     input.value = "";
+  });
+  rowsInput.addEventListener("change", () => {
+    const blob = rowsInput.files?.[0];
+    rows = blob === undefined ? null : { id: (rows?.id ?? 0) + 1, name: blob.name, blob };
+    rowsWhat.textContent = rows?.name ?? WORDS.rowsNone;
+    rowsInput.value = "";
+    void take(file, false);
   });
 
   /** @param {string} sentence @param {...HTMLElement} more */
@@ -84,10 +96,11 @@ export function reproduction(engine, choose) {
       return;
     }
     what.textContent = WORDS.reading(chosen.name);
-    const answer = await engine.recognise(chosen, (at) => {
+    const wanted = rows;
+    const answer = await engine.recognise(chosen, wanted, (at) => {
       if (file === chosen) reportProgress(at);
     });
-    if (file !== chosen) return;
+    if (file !== chosen || rows !== wanted) return;
     progress.hidden = true;
     if (typeof answer === "string" || "code" in answer) {
       what.textContent = "";
@@ -129,7 +142,7 @@ export function reproduction(engine, choose) {
     if (focused) cancelButton.focus();
     const started = file;
     engine.reproduce(
-      { file, anyway },
+      { file, rows, anyway },
       {
         progress: reportProgress,
         cancelled: () => settle(STATUS.cancelled),
@@ -178,11 +191,12 @@ export function reproduction(engine, choose) {
 
 /** @param {ReproduceResult} result @returns {HTMLElement[]} */
 function tables({ reproduced, csv }) {
-  const { compared, differ, caveat, left_out, studies } = reproduced;
+  const { compared, differ, rows, caveat, left_out, studies } = reproduced;
   return [
     el("h2", {}, VIEW.results),
     ...(caveat === null ? [] : [el("p", { class: "notice" }, WORDS.caveat(caveat))]),
     el("p", { class: "verdict-all", id: "reproduce-summary" }, WORDS.summary(compared, differ, left_out)),
+    ...(rows === null ? [] : [el("p", { class: "verdict-all", id: "reproduce-rows-summary" }, WORDS.rows(rows.compared, rows.agree))]),
     el("p", { class: "help" }, WORDS.rule),
     ...(left_out.length === 0
       ? []
@@ -200,19 +214,24 @@ function tables({ reproduced, csv }) {
 }
 
 /** @param {ReproducedStudy} found */
-function study({ study, differ, errata, figures }) {
-  const title = WORDS.study(study, figures.length, differ);
+function study({ study, compared, differ, errata, figures }) {
+  const title = WORDS.study(study, compared, differ);
   const columns = WORDS.columns.map((name, i) => el("th", { scope: "col", ...(NUMBERS.includes(i) ? { class: "number" } : {}) }, name));
   return el(
     "div",
     { class: "part", "data-study": study },
     el("h3", {}, title),
     ...errataOf(errata),
-    el(
-      "div",
-      { class: "sheet", tabindex: 0, role: "region", "aria-label": title },
-      el("table", { class: "verdicts" }, el("thead", {}, el("tr", {}, ...columns)), ...runs(figures)),
-    ),
+    ...(figures.length === 0 ? [] : [sheet(title, columns, figures)]),
+  );
+}
+
+/** The comparisons of a study. @param {string} title @param {HTMLElement[]} columns @param {ReproducedFigure[]} figures */
+function sheet(title, columns, figures) {
+  return el(
+    "div",
+    { class: "sheet", tabindex: 0, role: "region", "aria-label": title },
+    el("table", { class: "verdicts" }, el("thead", {}, el("tr", {}, ...columns)), ...runs(figures)),
   );
 }
 

@@ -110,7 +110,11 @@ export const REPRODUCE = {
   title: "Reproduce",
   listed: "Drop BurstGPT_1.csv or its first rows here: every figure that the studies printed for them, beside the simulated one.",
   source: "HPMLL/BurstGPT, BurstGPT_1.csv (CC-BY-4.0), not part of this site",
-  about: "Three studies printed figures for BurstGPT_1.csv. Each figure that your file is long enough for is simulated here, on your machine, and set beside the printed one, as “batchscope reproduce” does. The first 400 rows are enough for 96 figures, which the studies’ own program prints for these rows.",
+  about: "A published program printed figures for BurstGPT_1.csv in thirteen versions. Each figure that your file is long enough for is simulated here, on your machine, and set beside the printed one, as “batchscope reproduce” does. The first 400 rows are enough for 96 figures, which the program prints for these rows; the first 10,956 rows for all figures of up to 10,000 requests. Figures of 100,000 and 1,000,000 requests are not verified: this project was never tested with the complete file, only with its first 19,431 rows.",
+  rowsChoose: "Choose published rows",
+  rowsNone: "Optional: a CSV of published result rows to compare with, instead of the built-in figures",
+  rows: /** @type {(compared: number, agree: number) => string} */ (compared, agree) =>
+    `${count(compared)} ${compared === 1 ? "row" : "rows"} compared: ${count(agree)} agree, ${count(compared - agree)} differ.`,
   noFile: "No file is chosen yet.",
   drop: "or drop one anywhere on the page",
   reading: /** @param {string} name */ (name) => `Reading ${name}.`,
@@ -132,7 +136,7 @@ export const REPRODUCE = {
     const agree = `${count(compared - differ)} of ${count(compared)} figures agree`;
     return left === 0 ? `${agree}.` : `${agree}; ${count(left)} need more rows.`;
   },
-  rule: "A figure agrees where it is within half a unit of the last digit that was printed. What differs stands first and is marked ≠.",
+  rule: "A figure agrees where it is within half a unit of the last digit that was printed, or within 1e-9 of a figure with all its digits. What differs stands first and is marked ≠.",
   leftOutTitle: "What needs more rows",
   needs: /** @param {LeftOut} left */ ({ study, figures, needs_rows }) =>
     `${titleOf(study)}: ${figures === 1 ? "1 figure needs" : `${count(figures)} figures need`} the first ${count(needs_rows)} rows`,

@@ -8,7 +8,7 @@
 //   run        { runId, job, runners } progress    at most every 100 ms: reading, running, drawing
 //                                      said        where the trace lowered something
 //                                      done        or: cancelled, or error
-//   recognise  { runId, file }         progress    reading
+//   recognise  { runId, file, rows }   progress    reading
 //                                      recognised  or: error
 //   reproduce  { runId, job, runners } progress    reading, running
 //                                      reproduced  or: cancelled, or error
@@ -63,7 +63,7 @@ function runner(module) {
 
   /** @type {(scenario: Scenario, file: TraceFile | null) => Engine} */
   const engineFor = (scenario, file) => {
-    const key = JSON.stringify(file === null ? [scenario.trace, scenario.seed] : ["file", file.id]);
+    const key = JSON.stringify(file === null ? [scenario.trace, scenario.seed] : ["file", file.id, scenario.trace]);
     let engine = engines.get(key);
     if (engine === undefined) {
       for (const [oldest, old] of engines) {
@@ -73,7 +73,7 @@ function runner(module) {
       }
       engine = new Engine();
       if (file === null) engine.generate(scenario);
-      else engine.loadBlob(file.blob, file.name);
+      else engine.loadBlob(file.blob, file.name, scenario);
     }
     engines.delete(key);
     engines.set(key, engine);
@@ -335,7 +335,7 @@ function rowsOf(file, progress) {
   if (known?.id !== file.id) {
     const engine = new Engine();
     try {
-      known = { id: file.id, rows: engine.loadBlob(file.blob, file.name, progress).requests };
+      known = { id: file.id, rows: engine.loadBlob(file.blob, file.name, null, progress).requests };
     } finally {
       engine.free();
     }
@@ -447,18 +447,20 @@ async function run({ runId, job, runners }) {
 
 // ---- Published figures against a file ----------------------------------------------------------
 
-/** The file that was recognised last, and what it is. @type {{id: number, engine: StudyEngine, found: RecognisedFile} | null} */
+/** The file that was recognised last, the rows it is compared with, and what it is. @type {{id: number, rowsId: number | null, engine: StudyEngine, found: RecognisedFile} | null} */
 let recognised = null;
 
-/** @type {(file: TraceFile, progress: (share: number) => void) => NonNullable<typeof recognised>} */
-function recognisedFile(file, progress) {
-  if (recognised?.id === file.id) return recognised;
+/** @type {(file: TraceFile, rows: TraceFile | null, progress: (share: number) => void) => Promise<NonNullable<typeof recognised>>} */
+async function recognisedFile(file, rows, progress) {
+  const rowsId = rows?.id ?? null;
+  if (recognised?.id === file.id && recognised.rowsId === rowsId) return recognised;
+  const text = await rows?.blob.text();
   recognised?.engine.free();
   recognised = null;
   const engine = new StudyEngine();
   try {
-    const found = engine.recogniseBlob(file.blob, file.name, progress);
-    recognised = { id: file.id, engine, found };
+    const found = engine.recogniseBlob(file.blob, file.name, progress, text, rows?.name);
+    recognised = { id: file.id, rowsId, engine, found };
     known = { id: file.id, rows: found.file.rows };
     return recognised;
   } catch (thrown) {
@@ -468,17 +470,18 @@ function recognisedFile(file, progress) {
 }
 
 /** @param {Extract<ToStudies, {type: "recognise"}>} message */
-async function recognise({ runId, file }) {
+async function recognise({ runId, file, rows }) {
   await load();
-  post({ type: "recognised", runId, recognised: recognisedFile(file, reading(reporter(runId))).found });
+  const { found } = await recognisedFile(file, rows, reading(reporter(runId)));
+  post({ type: "recognised", runId, recognised: found });
 }
 
 /** @param {Extract<ToStudies, {type: "reproduce"}>} message */
-async function reproduce({ runId, job: { file, anyway }, runners }) {
+async function reproduce({ runId, job: { file, rows, anyway }, runners }) {
   const begun = performance.now();
   const report = reporter(runId);
   await withRunners(runners, report, async (replay) => {
-    const { engine, found } = recognisedFile(file, reading(report));
+    const { engine, found } = await recognisedFile(file, rows, reading(report));
     const outcomes = await replay(engine.reproduce(anyway), file, 1);
     const reproduced = engine.judge(outcomes);
     const csv = new Blob([engine.comparisonsCsv()], { type: "text/csv" });

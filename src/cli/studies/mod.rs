@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::args::{FormatArg, count, jobs};
+use super::args::{ReadingArgs, count, jobs};
 use super::files;
 use crate::study::Study;
 use crate::study::execution::MAX_REPLICATIONS;
@@ -79,9 +79,8 @@ pub struct Common {
     /// Trace file, plain or gzip; default: a generated one, shaped like BurstGPT.
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
-    /// Format of the trace file; default: recognised from its content.
-    #[arg(long, value_name = "F", requires = "trace")]
-    pub format: Option<FormatArg>,
+    #[command(flatten)]
+    pub reading: ReadingArgs,
     #[arg(long, value_name = "N", value_parser = count(0, u32::MAX))]
     pub seed: Option<u32>,
     /// Repeat every run with R seeds and add tables of means and 95 % intervals.

@@ -6,10 +6,12 @@ use clap::Args;
 
 use super::{Common, server, set};
 use crate::Error;
-use crate::cli::args::{count, number, think};
+use crate::cli::args::{card, count, number, think};
 use crate::cli::files;
+use crate::latency::roofline::{self, Card};
 use crate::scenario::MAX_BATCH;
 use crate::study::Study;
+use crate::study::saturation::ceilings::{Hardware, ModelSize};
 use crate::study::saturation::{Measured, Saturation, points};
 
 #[derive(Args)]
@@ -18,11 +20,20 @@ pub struct SaturationArgs {
     common: Common,
     /// Measured levels (CSV or JSON: users, tok_s, and more) instead of running; "-" for standard
     /// input.
+    ///
+    /// What is not given of their server (--hardware or --peak-flops and --bandwidth, --params,
+    /// --bytes-per-param, --max-batch, --think) is not known, and nothing is said that needs it.
     #[arg(long, value_name = "FILE", conflicts_with_all = [
-        "users", "requests_per_user", "think", "prompt", "output", "server", "seed",
+        "users", "requests_per_user", "prompt", "output", "server", "seed",
         "replications", "from_outcomes", "emit_scenarios",
     ])]
     points: Option<PathBuf>,
+    /// The points are of the published benchmark's server: an A40, 8e9 parameters of 2 bytes, at most
+    /// 256 requests at once, think times of 0.5 to 2 s.
+    #[arg(long, requires = "points", conflicts_with_all = [
+        "hardware", "peak_flops", "bandwidth", "params", "bytes_per_param", "max_batch", "think",
+    ])]
+    published: bool,
     /// Levels of load, at least two [default: 10,50,100].
     #[arg(long, value_name = "N,N,...", value_delimiter = ',', allow_hyphen_values = true, value_parser = count(1, 1_000_000))]
     users: Option<Vec<u32>>,
@@ -30,7 +41,7 @@ pub struct SaturationArgs {
     #[arg(long, value_name = "R", value_parser = count(1, 10_000_000))]
     requests_per_user: Option<u32>,
     /// Shortest and longest pause between an answer and the next request, s; one number stands for
-    /// both [default: 0.5,2].
+    /// both [default: 0.5,2; of points: not given].
     #[arg(long, value_name = "MIN,MAX", num_args = 1, allow_hyphen_values = true, value_parser = think)]
     think: Option<[f64; 2]>,
     /// Prompt tokens of each request [default: 12].
@@ -43,19 +54,24 @@ pub struct SaturationArgs {
     /// default: an A40 whose every step reads the weights of an 8-billion-parameter model once.
     #[arg(long, value_name = "FILE")]
     server: Option<PathBuf>,
-    /// Peak of the accelerator, FLOP/s [default: 149.7e12, an A40].
+    /// Data sheet of the accelerator [default: a40; of points or with --server: not given].
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["peak_flops", "bandwidth"], value_parser = card)]
+    hardware: Option<Card>,
+    /// Peak of the accelerator, FLOP/s [default: 149.7e12, an A40; of points or with --server: not
+    /// given].
     #[arg(long, value_name = "FLOPS", value_parser = number(1e6, 1e24))]
     peak_flops: Option<f64>,
-    /// Memory bandwidth of the accelerator, bytes/s [default: 696e9, an A40].
+    /// Memory bandwidth of the accelerator, bytes/s [default: 696e9, an A40; of points or with
+    /// --server: not given].
     #[arg(long, value_name = "B_PER_S", value_parser = number(1e3, 1e21))]
     bandwidth: Option<f64>,
-    /// Parameters of the model [default: 8e9].
+    /// Parameters of the model [default: 8e9; of points or with --server: not given].
     #[arg(long, value_name = "N", value_parser = number(1.0, 1e18))]
     params: Option<f64>,
-    /// Bytes of one parameter [default: 2].
+    /// Bytes of one parameter [default: 2; of points or with --server: not given].
     #[arg(long, value_name = "B", value_parser = number(0.01, 16.0))]
     bytes_per_param: Option<f64>,
-    /// Largest batch of the server [default: 256].
+    /// Largest batch of the server [default: 256; of points: not given].
     #[arg(long, value_name = "B", conflicts_with = "server", value_parser = count(1, MAX_BATCH))]
     max_batch: Option<u32>,
 }
@@ -63,25 +79,22 @@ pub struct SaturationArgs {
 impl SaturationArgs {
     pub fn study(self) -> Result<(Study, Common), Error> {
         let mut study = Saturation::default();
-        set(&mut study.users, self.users);
+        set(&mut study.users, self.users.clone());
         set(&mut study.requests_per_user, self.requests_per_user);
         if let Some([least, most]) = self.think {
             (study.think_min_s, study.think_max_s) = (least, most);
         }
         set(&mut study.prompt_tokens, self.prompt);
         set(&mut study.output_tokens, self.output);
-        if self.peak_flops.is_some() || self.bandwidth.is_some() {
-            study.hardware.name = "the accelerator".to_owned();
-            study.hardware.source = "given".to_owned();
+        match &self.server {
+            // Nothing is known of it but what its scenario and these flags say.
+            Some(path) => {
+                study.server = server(path)?;
+                study.hardware = self.given_hardware();
+                study.model = self.given_model()?;
+            }
+            None => self.put_on(&mut study),
         }
-        set(&mut study.hardware.peak_flops, self.peak_flops);
-        set(&mut study.hardware.bandwidth_bytes_per_s, self.bandwidth);
-        set(&mut study.model.params, self.params);
-        set(&mut study.model.bytes_per_param, self.bytes_per_param);
-        study.server = match &self.server {
-            Some(path) => server(path)?,
-            None => Saturation::server(&study.hardware, study.model),
-        };
         set(&mut study.server.scheduler.max_batch, self.max_batch);
         if let Some(path) = &self.points {
             let source = match path.to_str() {
@@ -89,8 +102,65 @@ impl SaturationArgs {
                 _ => path.display().to_string(),
             };
             let levels = points::read(files::read_text(path)?.as_bytes(), &source)?;
-            study.measured = Some(Measured { source, levels });
+            study.measured = Some(if self.published {
+                Measured::as_published(&source, levels)
+            } else {
+                Measured {
+                    source,
+                    levels,
+                    hardware: self.given_hardware(),
+                    model: self.given_model()?,
+                    max_batch: self.max_batch,
+                    think_time_s: self.think.map(|[least, most]| (least + most) / 2.0),
+                }
+            });
         }
         Ok((Study::Saturation(study), self.common))
+    }
+
+    /// What the flags say of an accelerator, and no more.
+    fn given_hardware(&self) -> Option<Hardware> {
+        if let Some(card) = &self.hardware {
+            return Some(card.hardware.clone().into());
+        }
+        (self.peak_flops.is_some() || self.bandwidth.is_some()).then(|| Hardware {
+            name: "the accelerator".to_owned(),
+            peak_flops: self.peak_flops,
+            bandwidth_bytes_per_s: self.bandwidth,
+            source: "as given".to_owned(),
+        })
+    }
+
+    /// What the flags say of a model, and no more.
+    fn given_model(&self) -> Result<Option<ModelSize>, Error> {
+        match (self.params, self.bytes_per_param) {
+            (Some(params), bytes_per_param) => Ok(Some(ModelSize {
+                params,
+                bytes_per_param,
+            })),
+            (None, None) => Ok(None),
+            (None, Some(_)) => Err(Error::Contradiction {
+                what: "--bytes-per-param".to_owned(),
+                why: "without --params it says nothing of a model; give both".to_owned(),
+            }),
+        }
+    }
+
+    /// The study's own server with what the flags change in it.
+    fn put_on(&self, study: &mut Saturation) {
+        let mut sheet = match &self.hardware {
+            Some(card) => card.hardware.clone(),
+            None => roofline::Hardware::a40(),
+        };
+        set(&mut sheet.peak_flops, self.peak_flops);
+        set(&mut sheet.bandwidth_bytes_per_s, self.bandwidth);
+        let params = self.params.unwrap_or(8e9);
+        let bytes_per_param = self.bytes_per_param.unwrap_or(2.0);
+        study.server = Saturation::server(sheet.bandwidth_bytes_per_s, params * bytes_per_param);
+        study.hardware = Some(sheet.into());
+        study.model = Some(ModelSize {
+            params,
+            bytes_per_param: Some(bytes_per_param),
+        });
     }
 }

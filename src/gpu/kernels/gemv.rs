@@ -92,14 +92,9 @@ pub fn tiled(flavour: Flavour, precision: Precision, tile: u32) -> Source {
     }
 }
 
-/// Which of the two files serves more columns than [`COLUMNS`] has: tiles read the weights once for all
-/// of them; several GEMVs of eight columns each read them again, from a cache if there is a large one.
-/// Which is faster depends on the device: it is measured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wide {
-    Tiles,
-    Eights,
-}
+/// Which of the two files serves more columns than [`COLUMNS`] has: `gemm.wgsl`, or `gemv.wgsl` eight
+/// columns at a time.
+pub use crate::latency::calibration::ManyColumns as Wide;
 
 /// The number of variants that [`class`] tells apart.
 pub const CLASSES: usize = COLUMNS.len() + TILES.len();

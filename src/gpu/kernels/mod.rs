@@ -13,6 +13,8 @@ pub mod sample;
 pub mod silu_gate;
 pub mod weights;
 
+use crate::latency::calibration::Adapter;
+
 /// What a device can do that changes a kernel's text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Flavour {
@@ -41,6 +43,14 @@ impl Flavour {
             f16: true,
         },
     ];
+
+    /// Everything that an adapter can do.
+    pub fn of(adapter: &Adapter) -> Flavour {
+        Flavour {
+            subgroups: adapter.subgroups && adapter.subgroup_min >= 4,
+            f16: adapter.shader_f16,
+        }
+    }
 }
 
 impl std::fmt::Display for Flavour {

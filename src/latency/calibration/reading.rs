@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Calibration, Estimate, KIND, VERSION};
+use super::{Calibration, Estimate, KIND, ManyColumns, VERSION};
 use crate::error::{Error, printable};
 use crate::json;
 
@@ -46,13 +46,13 @@ impl Calibration {
                     ),
                 ));
             }
-            if head.version != Some(f64::from(VERSION)) {
+            if !(1..=VERSION).any(|known| head.version == Some(f64::from(known))) {
                 return Err(refuse(
                     file,
                     "version",
                     format!(
-                        "it is {}, written by {}, and this program reads {VERSION}, the only \
-                         version so far; measure again with this program, or read it with that one",
+                        "it is {}, written by {}, and this program reads 1 to {VERSION}; measure again \
+                         with this program, or read it with that one",
                         head.version
                             .map_or_else(|| "missing".to_owned(), |v| v.to_string()),
                         match printable(head.program.as_bytes()).as_str() {
@@ -101,6 +101,24 @@ impl Calibration {
         let text = serde_json::to_string_pretty(self)
             .map_err(|e| refuse("calibration", "", e.to_string()))?;
         Ok(text + "\n")
+    }
+
+    /// The kernels that a device has to use for these step times to hold; `file` is for the error's
+    /// sentence.
+    ///
+    /// Errors: [`Error::BadCalibration`] for a calibration of version 1, which does not name them.
+    pub fn kernels(&self, file: &str) -> Result<[ManyColumns; 3], Error> {
+        self.many_columns.ok_or_else(|| {
+            refuse(
+                file,
+                "many_columns",
+                format!(
+                    "it is missing, as in every file of version 1: the file does not name the kernels that it \
+                     timed, and with others the GPU takes other times; to serve on the GPU, calibrate it \
+                     again with this program (version {VERSION})"
+                ),
+            )
+        })
     }
 
     /// Refuses numbers that no measurement gives.
@@ -168,6 +186,16 @@ impl Calibration {
                 );
                 return Err(refuse(file, field, problem));
             }
+        }
+        if self.version > 1 && self.many_columns.is_none() {
+            return Err(refuse(
+                file,
+                "many_columns",
+                format!(
+                    "it is missing; from version 2 on it names three kernels (this is version {})",
+                    self.version
+                ),
+            ));
         }
         let software = self.adapter.software || self.model.architecture.name == MADE_UP;
         if software && !self.demonstration {

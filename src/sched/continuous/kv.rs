@@ -12,7 +12,11 @@ pub struct Kv {
     /// Tokens of a block.
     pub block_tokens: u32,
     pub capacity: Capacity,
-    /// Share of the blocks that must stay free when a request joins; not where nobody is at work.
+    /// One of the blocks is never given to a request: the null block of vLLM v1, which the number that it
+    /// reports (`num_gpu_blocks`) includes.
+    pub null_block: bool,
+    /// Share of the blocks, rounded down, that must stay free when a request joins; not where nobody is at
+    /// work.
     pub watermark: f64,
     pub preemption: Preemption,
     pub prefix: PrefixCache,
@@ -23,6 +27,7 @@ impl Default for Kv {
         Kv {
             block_tokens: 16,
             capacity: Capacity::default(),
+            null_block: false,
             watermark: 0.0,
             preemption: Preemption::default(),
             prefix: PrefixCache::default(),
@@ -38,7 +43,8 @@ pub enum Capacity {
     /// As many as `memory` leaves beside model and margin.
     #[default]
     Memory,
-    /// So many, as a server says at its start (`num_gpu_blocks`).
+    /// So many. vLLM reports them at its start (`num_gpu_blocks`) with its null block among them: set
+    /// `null_block` with that number.
     Blocks(u32),
     /// Never any lack.
     Unlimited,
@@ -131,21 +137,15 @@ impl Left {
 }
 
 impl Pool {
-    /// `blocks`: `None` without a limit. `units`, `sessions`: how many hash blocks and sessions the
-    /// trace has, where they are shared; `unit_blocks`: blocks of a hash block.
-    pub fn new(
-        blocks: Option<u64>,
-        prefix: &PrefixCache,
-        units: usize,
-        unit_blocks: u64,
-        sessions: usize,
-    ) -> Pool {
+    /// `blocks`: `None` without a limit. `units`, `sessions`: how many hash units and sessions the
+    /// trace has, where they are shared.
+    pub fn new(blocks: Option<u64>, prefix: &PrefixCache, units: usize, sessions: usize) -> Pool {
         let total = blocks.unwrap_or(ENDLESS);
         Pool {
             total,
             free: total,
             kept: (prefix.reuse != Reuse::Off)
-                .then(|| Kept::new(total, prefix.eviction, units, unit_blocks, sessions)),
+                .then(|| Kept::new(total, prefix.eviction, units, sessions)),
             evictions: 0,
         }
     }
@@ -265,29 +265,43 @@ impl Pool {
         }
     }
 
-    /// How many of these hash blocks are there, from the first on without a gap.
-    pub fn found_units(&self, units: &[u32]) -> usize {
-        match &self.kept {
-            Some(kept) => units
-                .iter()
-                .position(|&unit| !kept.units[unit as usize].there)
-                .unwrap_or(units.len()),
-            None => 0,
+    /// How many of these hash units are there, from the first on without a gap; units without blocks of their
+    /// own count only before one that has some. `end`: blocks that end with a unit or before it, by its place.
+    pub fn found_units(&self, units: &[u32], end: impl Fn(usize) -> u64) -> usize {
+        let Some(kept) = &self.kept else {
+            return 0;
+        };
+        let (mut found, mut before) = (0, 0);
+        for (place, &unit) in units.iter().enumerate() {
+            let blocks = end(place) - before;
+            if blocks > 0 {
+                // A hash in another place of another prompt may end other blocks.
+                if u64::from(kept.units[unit as usize].blocks) != blocks {
+                    break;
+                }
+                before += blocks;
+                found = place + 1;
+            }
         }
+        found
     }
 
-    /// How many blocks claiming these hash blocks takes from those that nobody uses.
-    pub fn unused_of(&self, units: &[u32]) -> u64 {
+    /// How many blocks claiming this hash unit takes from those that nobody uses.
+    pub fn unused_of(&self, unit: u32) -> u64 {
         match &self.kept {
             Some(kept) => {
-                let unused = |unit: &&u32| kept.units[**unit as usize].users == 0;
-                units.iter().filter(unused).count() as u64 * kept.unit_blocks
+                let unit = &kept.units[unit as usize];
+                if unit.users == 0 {
+                    u64::from(unit.blocks)
+                } else {
+                    0
+                }
             }
             None => 0,
         }
     }
 
-    /// A request uses a hash block that is there.
+    /// A request uses a hash unit that is there.
     pub fn claim_unit(&mut self, unit: u32) {
         if let Some(kept) = &mut self.kept {
             let place = &mut kept.units[unit as usize];
@@ -301,17 +315,17 @@ impl Pool {
         }
     }
 
-    /// A request has taken blocks for a whole hash block: it is there from now on. False where it
+    /// A request fills the last of the `blocks` of a hash unit: it is there from now on. False where it
     /// was there already; the request's blocks are its own then.
-    pub fn add_unit(&mut self, unit: u32) -> bool {
+    pub fn add_unit(&mut self, unit: u32, blocks: u32) -> bool {
         match &mut self.kept {
             Some(kept) => {
                 let place = &mut kept.units[unit as usize];
-                if place.there {
+                if place.blocks > 0 {
                     return false;
                 }
                 *place = Unit {
-                    there: true,
+                    blocks,
                     users: 1,
                     uses: place.uses + 1,
                     node: NONE,
@@ -322,15 +336,15 @@ impl Pool {
         }
     }
 
-    /// A request uses a hash block no longer.
+    /// A request uses a hash unit no longer.
     pub fn release_unit(&mut self, unit: u32) {
         if let Some(kept) = &mut self.kept {
             let place = &mut kept.units[unit as usize];
             place.users -= 1;
             if place.users == 0 {
-                let uses = place.uses;
-                self.free += kept.unit_blocks;
-                let node = kept.push(kept.unit_blocks, Content::Unit(unit), uses);
+                let (uses, blocks) = (place.uses, u64::from(place.blocks));
+                self.free += blocks;
+                let node = kept.push(blocks, Content::Unit(unit), uses);
                 kept.units[unit as usize].node = node;
             }
         }
@@ -363,7 +377,8 @@ struct Node {
 
 #[derive(Debug, Clone, Copy)]
 struct Unit {
-    there: bool,
+    /// Blocks that it has; 0 where it is not there.
+    blocks: u32,
     /// Requests that use it.
     users: u32,
     /// How often a request has taken it up.
@@ -386,22 +401,15 @@ struct Kept {
     /// Blocks without content; only with `lfu`.
     empty: u64,
     units: Vec<Unit>,
-    unit_blocks: u64,
     /// By session, where its blocks are.
     sessions: Vec<u32>,
     session_uses: Vec<u32>,
 }
 
 impl Kept {
-    fn new(
-        total: u64,
-        eviction: Eviction,
-        units: usize,
-        unit_blocks: u64,
-        sessions: usize,
-    ) -> Kept {
+    fn new(total: u64, eviction: Eviction, units: usize, sessions: usize) -> Kept {
         let unit = Unit {
-            there: false,
+            blocks: 0,
             users: 0,
             uses: 0,
             node: NONE,
@@ -415,7 +423,6 @@ impl Kept {
             rarest: (eviction == Eviction::Lfu).then(BTreeSet::new),
             empty: 0,
             units: vec![unit; units],
-            unit_blocks,
             sessions: vec![NONE; sessions],
             session_uses: vec![0; sessions],
         };
@@ -526,7 +533,7 @@ impl Kept {
         match content {
             Content::Session(session) => self.sessions[session as usize] = NONE,
             Content::Unit(unit) => {
-                self.units[unit as usize].there = false;
+                self.units[unit as usize].blocks = 0;
                 self.units[unit as usize].node = NONE;
             }
             Content::Own | Content::Empty => {}
@@ -575,7 +582,7 @@ impl Kept {
                 Content::Empty => {}
                 // A piece loses its blocks from behind, and is still a prefix.
                 Content::Own | Content::Session(_) => evicted += some,
-                // A hash block is whole or nothing: what is left of it is empty, and first.
+                // A hash unit is whole or nothing: what is left of it is empty, and first.
                 Content::Unit(_) => evicted += place.blocks,
             }
             blocks -= some;

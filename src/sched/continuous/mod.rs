@@ -41,6 +41,11 @@ pub struct Server {
     pub max_sequences: u32,
     /// Most tokens of a step, decoded and of prompts.
     pub max_batched_tokens: u32,
+    /// Most tokens of one prompt in a step, so that a long prompt leaves room for others; 0 for no such limit.
+    pub long_prefill_token_threshold: u32,
+    /// The next step is put together while a step runs, as in vLLM since 0.19: a request that arrives during a
+    /// step waits for one step more, and one that is done keeps its place and its blocks for one step more.
+    pub async_scheduling: bool,
     pub kv: Kv,
     pub speculative: Option<Speculative>,
     pub admission: Admission,
@@ -82,6 +87,8 @@ impl Default for Server {
             bin_patience_s: 2.0,
             max_sequences: 256,
             max_batched_tokens: 2048,
+            long_prefill_token_threshold: 0,
+            async_scheduling: false,
             kv: Kv::default(),
             speculative: None,
             admission: Admission::default(),
@@ -144,6 +151,13 @@ pub enum Order {
     Edf,
     /// The lowest level of the class.
     Priority,
+}
+
+impl Order {
+    /// Whether the order looks at the classes of requests; without any it is that of arrival.
+    pub fn has_classes(self) -> bool {
+        matches!(self, Order::Edf | Order::Priority)
+    }
 }
 
 /// A class of requests.

@@ -68,6 +68,8 @@ pub struct Waiting {
     /// The most urgent last.
     preempted: Vec<Preempted>,
     bins: Vec<Queue>,
+    /// Requests that arrived and that the scheduler has not seen, in order of arrival: bin and key.
+    unseen: VecDeque<(u8, Keyed)>,
     /// Requests that wait, both kinds.
     count: u32,
     /// Requests that ever arrived.
@@ -110,6 +112,7 @@ impl Waiting {
         Waiting {
             preempted: Vec::new(),
             bins: vec![queue; bins.max(1)],
+            unseen: VecDeque::new(),
             count: 0,
             arrivals: 0,
         }
@@ -120,24 +123,55 @@ impl Waiting {
         self.count
     }
 
-    /// A request arrived. `key` counts only where an order by keys was asked for.
-    pub fn push(&mut self, row: u32, bin: u8, key: f64, arrival_s: f64) {
-        let queue = &mut self.bins[usize::from(bin)];
+    /// A request arrived; it joins the queue when [`Waiting::see`] is called. `key` counts only where an order by
+    /// keys was asked for.
+    pub fn push_unseen(&mut self, row: u32, bin: u8, key: f64, arrival_s: f64) {
+        let request = self.arrives(row, key, arrival_s);
+        self.unseen.push_back((bin, request));
+    }
+
+    fn arrives(&mut self, row: u32, key: f64, arrival_s: f64) -> Keyed {
         let place = Place {
             key,
             arrival_s,
             number: self.arrivals,
         };
+        self.arrivals += 1;
+        self.count += 1;
+        Keyed { place, row }
+    }
+
+    /// Whether there are requests that are not in the queue yet.
+    pub fn has_unseen(&self) -> bool {
+        !self.unseen.is_empty()
+    }
+
+    /// Those that arrived until `until_s` join the queue.
+    pub fn see(&mut self, until_s: f64) {
+        while let Some(&(bin, request)) = self.unseen.front()
+            && request.place.arrival_s <= until_s
+        {
+            self.unseen.pop_front();
+            self.enqueue(bin, request);
+        }
+    }
+
+    /// A request arrived. `key` counts only where an order by keys was asked for.
+    pub fn push(&mut self, row: u32, bin: u8, key: f64, arrival_s: f64) {
+        let request = self.arrives(row, key, arrival_s);
+        self.enqueue(bin, request);
+    }
+
+    fn enqueue(&mut self, bin: u8, Keyed { place, row }: Keyed) {
+        let queue = &mut self.bins[usize::from(bin)];
         if let Some(keyed) = &mut queue.keyed {
             keyed.push(Keyed { place, row });
         }
         let place = Place {
-            key: arrival_s,
+            key: place.arrival_s,
             ..place
         };
         queue.arrived.push_back(Keyed { place, row });
-        self.arrivals += 1;
-        self.count += 1;
     }
 
     /// A request was preempted: it goes back to its place.

@@ -112,7 +112,7 @@ impl Routing {
             }
             Router::PrefixAffinity => {
                 let units = desk.rows.units(row, desk.rules.unit);
-                let found = |at: usize| replicas[at].found_units(units);
+                let found = |at: usize| replicas[at].found_units(units, desk.rules);
                 let most = (0..count).map(found).max().unwrap_or(0);
                 let best = (0..count).filter(|&at| found(at) == most);
                 best.min_by_key(|&at| (replicas[at].requests(), at))

@@ -23,6 +23,7 @@ use crate::sched::continuous::kv::{Capacity, Pool, Reuse};
 use crate::sched::continuous::router::Router;
 use crate::sched::continuous::waiting::Waiting;
 use crate::sched::continuous::{Order, Server};
+use crate::trace::NO_SESSION;
 use crate::{Error, Scenario, Trace};
 use fleet::{Ends, Routing};
 use replica::{Desk, Replica, Rows, Rules};
@@ -41,6 +42,7 @@ pub struct Run {
     bins: BinTable,
     prediction: Option<Prediction>,
     predicted: Vec<u32>,
+    next_turn: Vec<u32>,
     first_row: usize,
     origin_s: f64,
     time_scale: f64,
@@ -129,6 +131,7 @@ impl Run {
         };
         let prepared = Prepared::new(trace, scenario)?;
         enough_for_bins(scenario, server, prepared.report.rows_replayed)?;
+        classes_are_there(trace, server)?;
         let unit = shared_units(trace, server)?;
         let blocks = blocks(scenario, server)?;
         let block_tokens = server.kv.block_tokens;
@@ -159,10 +162,14 @@ impl Run {
                 .map_or(0, |most| *most as usize + 1),
             _ => 0,
         };
+        let next_turn = match (&trace.session, server.kv.prefix.reuse) {
+            (Some(sessions), Reuse::Hashes) => next_turns(&sessions[prepared.rows.clone()]),
+            _ => Vec::new(),
+        };
         let sessions = match (&trace.session, server.kv.prefix.reuse) {
             (Some(sessions), Reuse::Sessions) => sessions
                 .iter()
-                .filter(|session| **session != crate::trace::NO_SESSION)
+                .filter(|session| **session != NO_SESSION)
                 .max()
                 .map_or(0, |most| *most as usize + 1),
             _ => 0,
@@ -173,7 +180,7 @@ impl Run {
             return Err(Error::Contradiction {
                 what: "fleet.gpus".to_owned(),
                 why: format!(
-                    "{} replicas with a prefix cache over {} hash blocks and sessions each are {known} entries, and \
+                    "{} replicas with a prefix cache over {} hash units and sessions each are {known} entries, and \
                      {MOST_KNOWN} are the most; use fewer replicas, or set kv.prefix.reuse to own",
                     scenario.replicas(),
                     units + sessions
@@ -185,13 +192,7 @@ impl Run {
         let queues = if server.bins { prepared.bins.len() } else { 1 };
         let replicas = (0..count)
             .map(|number| {
-                let pool = Pool::new(
-                    blocks,
-                    &server.kv.prefix,
-                    units,
-                    rules.unit_blocks,
-                    sessions,
-                );
+                let pool = Pool::new(blocks, &server.kv.prefix, units, sessions);
                 let waiting = Waiting::new(queues, server.order != Order::Fcfs);
                 Replica::new(number, &rules, waiting, pool)
             })
@@ -211,6 +212,7 @@ impl Run {
             bins: prepared.bins,
             prediction: prepared.prediction,
             predicted: prepared.predicted,
+            next_turn,
             first_row: prepared.rows.start,
             origin_s: prepared.origin_s,
             time_scale: prepared.time_scale,
@@ -275,6 +277,7 @@ impl Run {
                 .as_ref()
                 .map_or(&[][..], |sessions| &sessions[window]),
             prefix: trace.prefix.as_ref(),
+            next_turn: &self.next_turn,
             first: self.first_row,
         };
         let mut desk = Desk {
@@ -339,7 +342,7 @@ impl Run {
                 };
                 let place = usize::from(number);
                 let replica = &mut self.replicas[place];
-                replica.gives_up(row, Fate::TimedOut, gone_s, &mut desk);
+                replica.is_gone(row, Fate::TimedOut, gone_s, &mut desk);
                 self.ends.set(place, replica.end_s);
             } else {
                 self.now_s = arrival_s;
@@ -486,7 +489,47 @@ fn enough_for_bins(scenario: &Scenario, server: &Server, requests: u64) -> Resul
     Ok(())
 }
 
-/// Tokens of a hash block, 0 where nothing is shared by hashes; refuses what the trace cannot give.
+/// Refuses a class that no request can be in, where the order looks at classes.
+fn classes_are_there(trace: &Trace, server: &Server) -> Result<(), Error> {
+    if !server.order.has_classes() {
+        return Ok(());
+    }
+    let names = trace.log_type.as_ref().map_or(&[][..], |l| &l.names);
+    let unknown = server
+        .classes
+        .iter()
+        .position(|class| !names.contains(&class.label));
+    let Some((i, class)) = unknown.and_then(|i| Some((i, server.classes.get(i)?))) else {
+        return Ok(());
+    };
+    let there = match names {
+        [] => "the trace has no log types".to_owned(),
+        _ => format!("its log types are {}", names.join(", ")),
+    };
+    Err(Error::Contradiction {
+        what: format!("engine.continuous.classes[{i}].label"),
+        why: format!(
+            "no request of {} is of the class \"{}\": {there}",
+            trace.name, class.label
+        ),
+    })
+}
+
+/// By row of the window, the row of the next request of its session; [`NO_SESSION`] where there is none.
+fn next_turns(sessions: &[u32]) -> Vec<u32> {
+    let most = sessions.iter().filter(|s| **s != NO_SESSION).max();
+    let mut next_of = vec![NO_SESSION; most.map_or(0, |most| *most as usize + 1)];
+    let mut next_turn = vec![NO_SESSION; sessions.len()];
+    for (row, &session) in sessions.iter().enumerate().rev() {
+        if session != NO_SESSION {
+            // A window has fewer than 2^32 rows.
+            next_turn[row] = std::mem::replace(&mut next_of[session as usize], row as u32);
+        }
+    }
+    next_turn
+}
+
+/// Tokens of a hash unit, 0 where nothing is shared by hashes; refuses what the trace cannot give.
 fn shared_units(trace: &Trace, server: &Server) -> Result<u32, Error> {
     let contradiction = |what: &str, why: String| {
         Err(Error::Contradiction {
@@ -520,36 +563,33 @@ fn shared_units(trace: &Trace, server: &Server) -> Result<u32, Error> {
                 "kv.prefix.reuse",
                 format!("{} has no prefix hashes; set it to off or own", trace.name),
             ),
-            Some(prefix)
-                if !prefix
-                    .tokens_per_block
-                    .is_multiple_of(server.kv.block_tokens) =>
-            {
-                contradiction(
-                    "kv.block_tokens",
-                    format!(
-                        "the trace's hash blocks of {} tokens are no multiple of {} tokens",
-                        prefix.tokens_per_block, server.kv.block_tokens
-                    ),
-                )
-            }
+            Some(prefix) if prefix.tokens_per_block == 0 => contradiction(
+                "kv.prefix.reuse",
+                format!(
+                    "{} has hash_ids and does not say how many tokens each stands for; name it with \
+                     --hash-tokens (trace.file.hash_tokens)",
+                    trace.name
+                ),
+            ),
             Some(prefix) => Ok(prefix.tokens_per_block),
         },
     }
 }
 
-/// Blocks of a replica; `None` without a limit.
+/// Blocks of a replica that requests can use; `None` without a limit.
 fn blocks(scenario: &Scenario, server: &Server) -> Result<Option<u64>, Error> {
     let memory = &scenario.memory;
+    let null = u64::from(server.kv.null_block);
     match server.kv.capacity {
         Capacity::Unlimited => Ok(None),
-        Capacity::Blocks(blocks) => Ok(Some(u64::from(blocks))),
+        // `validate` leaves at least one.
+        Capacity::Blocks(blocks) => Ok(Some(u64::from(blocks) - null)),
         Capacity::Memory => {
             let gpus = f64::from(server.tensor_parallel);
             let free_gb = gpus * (memory.capacity_gb - memory.margin_gb) - memory.model_gb;
             let block_gb = memory.kv_gb_per_token * f64::from(server.kv.block_tokens);
             let blocks = libm::floor(free_gb / block_gb);
-            if blocks < 1.0 {
+            if blocks < 1.0 + null as f64 {
                 return Err(Error::BadField {
                     field: "memory.capacity_gb".to_owned(),
                     value: memory.capacity_gb.to_string(),
@@ -560,7 +600,7 @@ fn blocks(scenario: &Scenario, server: &Server) -> Result<Option<u64>, Error> {
                     ),
                 });
             }
-            Ok(Some(blocks as u64))
+            Ok(Some(blocks as u64 - null))
         }
     }
 }
@@ -597,10 +637,14 @@ fn turn_away_too_long(
             };
             Err(Error::BadField {
                 field: field.to_owned(),
-                value: format!("a cache of {blocks} blocks of {block} tokens"),
+                value: format!(
+                    "a cache of {} blocks of {block} tokens",
+                    blocks + u64::from(server.kv.null_block)
+                ),
                 allowed: format!(
-                    "at least {need} blocks, which request {} of {} needs ({} prompt and {} output \
+                    "at least {} blocks, which request {} of {} needs ({} prompt and {} output \
                      tokens); or set engine.continuous.admission.reject_too_long",
+                    need + u64::from(server.kv.null_block),
                     row + 1,
                     trace.name,
                     trace.prompt[row],

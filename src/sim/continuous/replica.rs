@@ -30,9 +30,13 @@ pub(super) struct Rules {
     pub patience_s: f64,
     pub max_sequences: u32,
     pub budget: u32,
+    /// Most tokens of one prompt in a step.
+    pub longest_chunk: u32,
+    /// Whether a step is put together while the one before it runs.
+    pub ahead: bool,
     /// Tokens of a block.
     pub block: u64,
-    /// Blocks of a replica; `None` without a limit.
+    /// Blocks of a replica that requests can use; `None` without a limit.
     pub blocks: Option<u64>,
     /// Blocks that stay free when a request joins others.
     pub watermark: u64,
@@ -42,9 +46,8 @@ pub(super) struct Rules {
     pub swap_s: Option<f64>,
     pub eviction_s: f64,
     pub reuse: Reuse,
-    /// Tokens and blocks of a hash block; 0 where there are none.
+    /// Tokens of a hash unit; 0 where there are none.
     pub unit: u64,
-    pub unit_blocks: u64,
     pub draft: Option<Speculative>,
     pub seed: u32,
     /// Most steps of a jump.
@@ -52,7 +55,7 @@ pub(super) struct Rules {
 }
 
 impl Rules {
-    /// `blocks`: of a replica. `swap_gb`: of a block. `unit`: tokens of a hash block.
+    /// `blocks`: of a replica, that requests can use. `block_gb`: of a block. `unit`: tokens of a hash unit.
     pub fn new(server: &Server, blocks: Option<u64>, block_gb: f64, unit: u32, seed: u32) -> Rules {
         let kv = &server.kv;
         let unit = if kv.prefix.reuse == Reuse::Hashes {
@@ -60,7 +63,7 @@ impl Rules {
         } else {
             0
         };
-        let watermark = blocks.map_or(0.0, |blocks| kv.watermark * blocks as f64);
+        let all = blocks.map_or(0, |blocks| blocks + u64::from(kv.null_block));
         Rules {
             rule: server.rule,
             fcfs: server.order == Order::Fcfs,
@@ -68,9 +71,14 @@ impl Rules {
             patience_s: server.bin_patience_s,
             max_sequences: server.max_sequences,
             budget: server.max_batched_tokens,
+            longest_chunk: match server.long_prefill_token_threshold {
+                0 => u32::MAX,
+                most => most,
+            },
+            ahead: server.async_scheduling && server.rule != Rule::Closed,
             block: u64::from(kv.block_tokens),
             blocks,
-            watermark: libm::ceil(watermark) as u64,
+            watermark: libm::floor(kv.watermark * all as f64) as u64,
             whole_fits: server.admission.whole_prompt_fits && server.rule != Rule::Closed,
             swap_s: match kv.preemption {
                 Preemption::Recompute => None,
@@ -79,7 +87,6 @@ impl Rules {
             eviction_s: kv.prefix.eviction_s,
             reuse: kv.prefix.reuse,
             unit,
-            unit_blocks: unit / u64::from(kv.block_tokens),
             draft: server.speculative.clone(),
             seed,
             longest_jump: u64::MAX,
@@ -88,6 +95,16 @@ impl Rules {
 
     fn blocks_for(&self, tokens: u32) -> u64 {
         u64::from(tokens).div_ceil(self.block)
+    }
+
+    /// Blocks that end with a hash unit or before it, by its place in the prompt.
+    pub fn unit_end(&self, place: usize) -> u64 {
+        (place as u64 + 1) * self.unit / self.block
+    }
+
+    /// Blocks of the first `units` hash units.
+    fn unit_blocks(&self, units: usize) -> u64 {
+        units as u64 * self.unit / self.block
     }
 
     /// Whether a prompt's blocks are all taken when it joins.
@@ -105,6 +122,8 @@ pub(super) struct Rows<'a> {
     pub predicted: &'a [u32],
     pub session: &'a [u32],
     pub prefix: Option<&'a PrefixBlocks>,
+    /// Row of the next request of the session, [`NO_SESSION`] where there is none; empty where nothing asks.
+    pub next_turn: &'a [u32],
     /// Row of the trace that is row 0 of the window.
     pub first: usize,
 }
@@ -129,7 +148,24 @@ impl<'a> Rows<'a> {
         u64::from(self.prompt(row)) + u64::from(self.predicted(row))
     }
 
-    /// The hash blocks of the prompt that are whole.
+    /// The hash units of the session's next prompt behind those of this one, if that prompt begins with this
+    /// request's prompt and answer.
+    pub fn units_of_answer(&self, row: u32, unit: u64) -> &'a [u32] {
+        let next = self.next_turn.get(row as usize).copied();
+        let Some(next) = next.filter(|&next| next != NO_SESSION) else {
+            return &[];
+        };
+        let tokens = u64::from(self.prompt(row)) + u64::from(self.output[row as usize]);
+        if u64::from(self.prompt(next)) < tokens {
+            return &[];
+        }
+        let units = self.units(next, unit);
+        units
+            .strip_prefix(self.units(row, unit))
+            .unwrap_or_default()
+    }
+
+    /// The hash units of the prompt that are whole.
     pub fn units(&self, row: u32, unit: u64) -> &'a [u32] {
         match self.prefix {
             Some(prefix) if unit > 0 => {
@@ -177,7 +213,7 @@ pub struct StepRow {
 enum Stage {
     Prefilling,
     Decoding,
-    /// Has all its tokens and keeps its place (closed batches).
+    /// Has all its tokens and keeps its place (closed batches, or until the scheduler knows).
     Done,
 }
 
@@ -210,8 +246,9 @@ struct Slot {
     held: u64,
     /// When its last token came, if that was not at the end of the step before; NaN otherwise.
     last_token_s: f64,
-    /// Hash blocks that it uses, and how many of the prompt's it has passed.
+    /// Hash units that it uses, their blocks, and how many of the prompt's it has passed.
     shared: Vec<u32>,
+    shared_blocks: u64,
     units_passed: usize,
 }
 
@@ -291,6 +328,10 @@ pub(super) struct Replica {
     waiting_since_s: f64,
     /// Rows that arrived while it rests, at this very moment, where admission limits how many wait.
     newcomers: Vec<u32>,
+    /// Slots that are done since the end of the last step, where steps are put together ahead.
+    leaving: Vec<u32>,
+    /// When the last step began and ended, s.
+    last_step_s: (f64, f64),
 }
 
 impl Replica {
@@ -324,12 +365,19 @@ impl Replica {
             bin_since_s: 0.0,
             waiting_since_s: 0.0,
             newcomers: Vec::new(),
+            leaving: Vec::new(),
+            last_step_s: (f64::NAN, f64::NAN),
         }
     }
 
     /// Requests that wait or run.
     pub fn requests(&self) -> u32 {
-        self.waiting.count() + self.running
+        self.waiting.count() + self.at_work()
+    }
+
+    /// Requests that run and are not answered.
+    fn at_work(&self) -> u32 {
+        self.running - self.leaving.len() as u32
     }
 
     /// Blocks with content that were taken for something else.
@@ -341,9 +389,9 @@ impl Replica {
         self.end_s == f64::INFINITY
     }
 
-    /// How many of these hash blocks are in the cache, from the first on.
-    pub fn found_units(&self, units: &[u32]) -> usize {
-        self.pool.found_units(units)
+    /// How many of these hash units are in the cache, from the first on.
+    pub fn found_units(&self, units: &[u32], rules: &Rules) -> usize {
+        self.pool.found_units(units, |place| rules.unit_end(place))
     }
 
     /// The number of those that wait is about to change: what it was goes into the series.
@@ -367,7 +415,11 @@ impl Replica {
     pub fn arrives(&mut self, row: u32, bin: u8, key: f64, now_s: f64, desk: &mut Desk<'_>) {
         self.waiting_changes(now_s, desk.totals);
         let others_wait = self.waiting.count() > 0;
-        self.waiting.push(row, bin, key, now_s);
+        if desk.rules.ahead {
+            self.waiting.push_unseen(row, bin, key, now_s);
+        } else {
+            self.waiting.push(row, bin, key, now_s);
+        }
         if self.now.count > 1 {
             let rules = desk.rules;
             let hopeless = self.running >= rules.max_sequences
@@ -403,13 +455,13 @@ impl Replica {
                 others += 1;
                 continue;
             }
-            self.gives_up(row, Fate::Rejected, now_s, desk);
+            self.is_gone(row, Fate::Rejected, now_s, desk);
         }
         self.newcomers = newcomers;
     }
 
     /// A request that waits and never joined is gone.
-    pub fn gives_up(&mut self, row: u32, fate: Fate, now_s: f64, desk: &mut Desk<'_>) {
+    pub fn is_gone(&mut self, row: u32, fate: Fate, now_s: f64, desk: &mut Desk<'_>) {
         self.waiting_changes(now_s, desk.totals);
         self.waiting.gone();
         self.work -= desk.rows.work(row);
@@ -506,11 +558,14 @@ impl Replica {
         totals.part_peak_blocks = totals.part_peak_blocks.max(used);
         let series = &mut totals.series;
         let tokens = self.tokens as f64;
-        series.hold(Level::Running, now.start_s, end_s, f64::from(self.running));
+        let at_work = f64::from(self.at_work());
+        series.hold(Level::Running, now.start_s, end_s, at_work);
         series.slope(Level::Tokens, now.start_s, end_s, held, tokens);
         series.hold(Level::Blocks, now.start_s, end_s, used as f64);
         series.hold(Level::Busy, now.start_s, end_s, 1.0);
 
+        self.last_step_s = (now.end_s(n - 1), end_s);
+        self.let_go(desk);
         if desk.rules.draft.is_some() {
             self.leave_drafting(end_s, desk);
         } else {
@@ -595,9 +650,10 @@ impl Replica {
             self.tokens += u64::from(slot.chunk);
             slot.chunk = 0;
         }
-        for _ in 0..self.fresh.len() {
-            // Prompts end in order of joining.
-            self.prefilling.pop_front();
+        if !self.fresh.is_empty() {
+            let slots = &self.slots;
+            self.prefilling
+                .retain(|&at| slots[at as usize].processed < slots[at as usize].target);
         }
         if let Some(draft) = &desk.rules.draft {
             let mut at = self.first;
@@ -735,7 +791,7 @@ impl Replica {
     /// A request has its last token.
     fn is_done(&mut self, at: u32, end_s: f64, desk: &mut Desk<'_>) {
         let rules = desk.rules;
-        if rules.rule != Rule::Closed {
+        if rules.rule != Rule::Closed && !rules.ahead {
             self.stops_decoding(at, rules);
             self.leaves(at, end_s, desk);
             return;
@@ -753,8 +809,22 @@ impl Replica {
         slot.held = held;
         slot.emitted = emitted;
         slot.stage = Stage::Done;
-        self.done += 1;
-        self.context += last_context;
+        if rules.ahead {
+            self.is_answered(at, end_s, desk);
+            self.leaving.push(at);
+        } else {
+            self.done += 1;
+            self.context += last_context;
+        }
+    }
+
+    /// Those leave who were done before the last step.
+    fn let_go(&mut self, desk: &mut Desk<'_>) {
+        let mut leaving = std::mem::take(&mut self.leaving);
+        for at in leaving.drain(..) {
+            self.gives_up(at, desk);
+        }
+        self.leaving = leaving;
     }
 
     /// A sequence decodes no longer.
@@ -783,6 +853,20 @@ impl Replica {
 
     /// A request is answered; its blocks come back.
     fn leaves(&mut self, at: u32, end_s: f64, desk: &mut Desk<'_>) {
+        self.is_answered(at, end_s, desk);
+        self.gives_up(at, desk);
+    }
+
+    fn is_answered(&mut self, at: u32, end_s: f64, desk: &mut Desk<'_>) {
+        let row = self.slots[at as usize].row;
+        self.work -= desk.rows.work(row);
+        desk.served.done_s[row as usize] = end_s;
+        desk.served.fate[row as usize] = Fate::Done;
+        desk.answered.push(row);
+    }
+
+    /// A request's place and blocks come back.
+    fn gives_up(&mut self, at: u32, desk: &mut Desk<'_>) {
         let rules = desk.rules;
         let (row, tokens, held) = {
             let slot = &self.slots[at as usize];
@@ -798,22 +882,49 @@ impl Replica {
                 self.pool.give(held - whole);
                 self.pool.leave_session(session, whole);
             }
-            (Reuse::Hashes, _) => self.give_back(at, held, rules),
+            (Reuse::Hashes, _) => {
+                self.pass_answer(at, u64::from(tokens) / rules.block, desk);
+                self.give_back(at, held);
+            }
             _ => self.pool.give(held),
         }
         self.tokens -= u64::from(tokens);
-        self.work -= desk.rows.work(row);
-        desk.served.done_s[row as usize] = end_s;
-        desk.served.fate[row as usize] = Fate::Done;
-        desk.answered.push(row);
         self.vacate(at);
     }
 
-    /// Blocks of a request's own come back empty, and then its hash blocks, the last first.
-    fn give_back(&mut self, at: u32, held: u64, rules: &Rules) {
-        let shared = std::mem::take(&mut self.slots[at as usize].shared);
-        self.pool
-            .give(held - shared.len() as u64 * rules.unit_blocks);
+    /// Whole blocks of the answer get the hashes that the session's next prompt has for them.
+    fn pass_answer(&mut self, at: u32, whole: u64, desk: &Desk<'_>) {
+        let rules = desk.rules;
+        let slot = &self.slots[at as usize];
+        let units = desk.rows.units_of_answer(slot.row, rules.unit);
+        let first = desk.rows.units(slot.row, rules.unit).len();
+        // A request that was swapped shares nothing.
+        if slot.units_passed == first {
+            for (place, &unit) in (first..).zip(units) {
+                if rules.unit_end(place) > whole {
+                    break;
+                }
+                self.pass_unit(at, place, unit, rules);
+            }
+        }
+    }
+
+    /// A request has filled the last block of a hash unit.
+    fn pass_unit(&mut self, at: u32, place: usize, unit: u32, rules: &Rules) {
+        let blocks = rules.unit_end(place) - rules.unit_blocks(place);
+        // A unit has at most as many blocks as tokens.
+        if blocks > 0 && self.pool.add_unit(unit, blocks as u32) {
+            let slot = &mut self.slots[at as usize];
+            slot.shared.push(unit);
+            slot.shared_blocks += blocks;
+        }
+    }
+
+    /// Blocks of a request's own come back empty, and then its hash units, the last first.
+    fn give_back(&mut self, at: u32, held: u64) {
+        let slot = &mut self.slots[at as usize];
+        let shared = std::mem::take(&mut slot.shared);
+        self.pool.give(held - slot.shared_blocks);
         self.release_units(at, shared);
     }
 
@@ -823,6 +934,7 @@ impl Replica {
         }
         // Its room is used again.
         self.slots[at as usize].shared = shared;
+        self.slots[at as usize].shared_blocks = 0;
     }
 
     fn vacate(&mut self, at: u32) {
@@ -848,6 +960,12 @@ impl Replica {
             evictions: self.pool.evictions,
             swapped_blocks: desk.totals.swapped_blocks,
         };
+        if desk.rules.ahead {
+            // The step was put together when the last one began; after a rest, now.
+            let (start_s, end_s) = self.last_step_s;
+            self.waiting
+                .see(if end_s == now_s { start_s } else { now_s });
+        }
         loop {
             let waiting = self.waiting.count();
             let since_s = self.waiting_since_s;
@@ -863,6 +981,12 @@ impl Replica {
             }
             if !self.rests() {
                 return;
+            }
+            if !self.leaving.is_empty() || self.waiting.has_unseen() {
+                // No step is under way: the scheduler knows everything now.
+                self.let_go(desk);
+                self.waiting.see(now_s);
+                continue;
             }
             if !preempted {
                 return;
@@ -941,13 +1065,20 @@ impl Replica {
             || !self.odd.is_empty()
             || extra_s > 0.0
             || rules.draft.is_some();
+        let work = StepWork {
+            sequences,
+            context: self.context,
+            chunks: &self.chunks,
+            sampled: sequences + self.drafted + self.fresh.len() as u32,
+        };
+        let skew = (sequences > 1 && desk.model.is_skewed())
+            .then(|| desk.model.skew(&work, self.longest_context(rules)));
         self.now = if single {
-            let timed = desk.model.step(&StepWork {
-                sequences,
-                context: self.context,
-                chunks: &self.chunks,
-                sampled: sequences + self.drafted + self.fresh.len() as u32,
-            });
+            let mut timed = desk.model.step(&work);
+            if let Some(skew) = skew {
+                timed.seconds += skew.at_s;
+                timed.inside &= skew.inside;
+            }
             Now {
                 start_s: now_s,
                 count: 1,
@@ -958,9 +1089,22 @@ impl Replica {
                 inside: timed.inside,
             }
         } else {
-            let piece = desk.model.decode(sequences, self.context);
+            let mut piece = desk.model.decode(sequences, self.context);
+            if let Some(skew) = skew {
+                piece.at_s += skew.at_s;
+                piece.per_token_s += skew.per_token_s;
+                piece.inside &= skew.inside;
+                // The context of those that are done does not grow.
+                let until = if self.done > 0 {
+                    self.context
+                } else {
+                    skew.until
+                };
+                piece.until = piece.until.min(until);
+            }
             let active = u64::from(self.decoding);
-            let mut count = if preempted {
+            let news = !self.leaving.is_empty() || self.waiting.has_unseen();
+            let mut count = if preempted || news {
                 1
             } else {
                 self.until_one_is_done().min(rules.longest_jump)
@@ -1003,6 +1147,21 @@ impl Replica {
             });
         }
         preempted
+    }
+
+    /// The longest context that the next step reads, tokens.
+    fn longest_context(&self, rules: &Rules) -> u64 {
+        let (mut longest, mut at) = (0, self.first);
+        while at != NONE {
+            let slot = &self.slots[at as usize];
+            longest = longest.max(match slot.stage {
+                Stage::Decoding => self.tokens_of(slot, rules) + 1,
+                Stage::Done if rules.rule == Rule::Closed => slot.processed,
+                Stage::Done | Stage::Prefilling => 0,
+            });
+            at = slot.after;
+        }
+        u64::from(longest)
     }
 
     /// Steps until the first decoding sequence has its last token.
@@ -1105,7 +1264,8 @@ impl Replica {
         while i < self.prefilling.len() && *budget > 0 {
             let at = self.prefilling[i];
             let slot = &self.slots[at as usize];
-            let chunk = (slot.target - slot.processed).min(*budget);
+            let left = (slot.target - slot.processed).min(rules.longest_chunk);
+            let chunk = left.min(*budget);
             let need = rules
                 .blocks_for(slot.processed + chunk)
                 .saturating_sub(slot.held);
@@ -1115,9 +1275,8 @@ impl Replica {
                 itself = victim == at;
                 let mut before = self.prefilling.iter().take(i);
                 i -= usize::from(before.any(|&other| other == victim));
-                // Every sequence that decodes has the block that it needs.
-                let extra = u64::from(self.took_block(victim, u64::MAX, rules));
-                self.preempt(victim, extra, now_s, desk);
+                self.undo_decoding(victim, rules);
+                self.preempt(victim, 0, now_s, desk);
                 preempted = true;
             }
             if itself {
@@ -1129,6 +1288,31 @@ impl Replica {
             i += 1;
         }
         preempted
+    }
+
+    /// A sequence that has its block for the step at hand does not decode in it after all: it joined behind a
+    /// prompt that needs the block.
+    fn undo_decoding(&mut self, at: u32, rules: &Rules) {
+        let slot = &mut self.slots[at as usize];
+        if slot.stage != Stage::Decoding {
+            return;
+        }
+        if rules.draft.is_none() {
+            if Self::place(slot, rules.block) == (self.step % rules.block) as usize {
+                self.pool.give(1);
+            }
+        } else if slot.drafted > 0 {
+            let before = slot.processed + 1;
+            self.drafted -= slot.drafted;
+            let proposed = Chunk {
+                tokens: slot.drafted,
+                before,
+            };
+            let proposed = self.chunks.iter().position(|c| *c == proposed);
+            if let Some(place) = proposed {
+                self.chunks.remove(place);
+            }
+        }
     }
 
     /// A prompt's chunk is in the step at hand, and its blocks are taken.
@@ -1147,15 +1331,17 @@ impl Replica {
             self.fresh.push(at);
         }
         if rules.unit > 0 {
+            // Blocks that the step fills; a block that is partly filled is not in the cache.
+            let filled = u64::from(slot.processed + chunk) / rules.block;
             let units = desk.rows.units(slot.row, rules.unit);
-            while let Some(&unit) = units.get(slot.units_passed)
-                && slot.held >= (slot.units_passed as u64 + 1) * rules.unit_blocks
+            let mut place = slot.units_passed;
+            while let Some(&unit) = units.get(place)
+                && rules.unit_end(place) <= filled
             {
-                if self.pool.add_unit(unit) {
-                    slot.shared.push(unit);
-                }
-                slot.units_passed += 1;
+                self.pass_unit(at, place, unit, rules);
+                place += 1;
             }
+            self.slots[at as usize].units_passed = place;
         }
     }
 
@@ -1213,20 +1399,20 @@ impl Replica {
         // What is in the cache, at most all tokens but one.
         let mut units = desk.rows.units(row, rules.unit);
         let all_units = units.len();
-        units = &units[..self.pool.found_units(units)];
-        if units.len() as u64 * rules.unit >= u64::from(target) {
+        units = &units[..self.found_units(units, rules)];
+        let most = u64::from(target - 1) / rules.block;
+        while rules.unit_blocks(units.len()) > most {
             units = &units[..units.len() - 1];
         }
-        let unit_blocks = units.len() as u64 * rules.unit_blocks;
+        let unit_blocks = rules.unit_blocks(units.len());
         let session = match (rules.reuse, head) {
             (Reuse::Sessions, Head::New { .. }) => desk.rows.session(row),
             _ => None,
         };
-        let most = u64::from(target - 1) / rules.block;
         let own_blocks = match session {
             Some(session) => self.pool.session(session).min(most),
-            None if units.len() == all_units => {
-                self.pool.own(left).min(most.saturating_sub(unit_blocks))
+            None if unit_blocks == rules.unit_blocks(all_units) => {
+                self.pool.own(left).min(most - unit_blocks)
             }
             None => 0,
         };
@@ -1240,11 +1426,17 @@ impl Replica {
                 }
                 target - found
             }
-            _ => (target - found).min(*budget),
+            _ => (target - found).min(rules.longest_chunk).min(*budget),
         };
         let covered = if rules.whole() { target } else { found + chunk };
         let need = rules.blocks_for(covered).saturating_sub(found_blocks);
-        let unused = self.pool.unused_of(units) + own_blocks;
+        let is_owner = |place: &usize| rules.unit_end(*place) > rules.unit_blocks(*place);
+        let owners = (0..units.len()).filter(is_owner).map(|place| units[place]);
+        let unused = owners
+            .clone()
+            .map(|unit| self.pool.unused_of(unit))
+            .sum::<u64>()
+            + own_blocks;
         let spare = if self.running > 0 { rules.watermark } else { 0 };
         let asked = if rules.whole_fits {
             rules.blocks_for(target).saturating_sub(found_blocks)
@@ -1265,8 +1457,10 @@ impl Replica {
         }
 
         let at = self.enter(row, bin, place, now_s);
-        for &unit in units {
+        let mut shared = std::mem::take(&mut self.slots[at as usize].shared);
+        for unit in owners {
             self.pool.claim_unit(unit);
+            shared.push(unit);
         }
         match session {
             Some(session) => self.pool.claim_session(session, own_blocks),
@@ -1274,7 +1468,8 @@ impl Replica {
         }
         self.pool.take(need);
         let slot = &mut self.slots[at as usize];
-        slot.shared.extend_from_slice(units);
+        slot.shared = shared;
+        slot.shared_blocks = unit_blocks;
         slot.units_passed = units.len();
         slot.target = target;
         slot.processed = found;
@@ -1324,7 +1519,9 @@ impl Replica {
         } else if rules.rule == Rule::Orca {
             prompt - request.swapped
         } else {
-            (prompt - request.swapped).min(*budget)
+            (prompt - request.swapped)
+                .min(rules.longest_chunk)
+                .min(*budget)
         };
         let tokens = if decodes { 1 + drafted } else { chunk };
         if rules.rule != Rule::Orca && decodes && tokens > *budget {
@@ -1355,7 +1552,7 @@ impl Replica {
         slot.emitted = request.emitted;
         slot.output = output;
         slot.last_token_s = request.last_token_s;
-        // Its hash blocks are its own from now on.
+        // The blocks of its hash units are its own from now on.
         slot.units_passed = usize::MAX;
         self.tokens += u64::from(request.swapped);
         if decodes {
@@ -1415,6 +1612,7 @@ impl Replica {
                     held: 0,
                     last_token_s: f64::NAN,
                     shared: Vec::new(),
+                    shared_blocks: 0,
                     units_passed: 0,
                 });
                 (self.slots.len() - 1) as u32
@@ -1431,6 +1629,7 @@ impl Replica {
         slot.drafted = 0;
         slot.last_token_s = f64::NAN;
         slot.shared.clear();
+        slot.shared_blocks = 0;
         self.joined += 1;
         match self.slots.get_mut(self.last as usize) {
             Some(other) => other.after = at,
@@ -1543,22 +1742,21 @@ impl Replica {
         if rules.swap_s.is_some() {
             request.swapped = tokens;
             desk.totals.swapped_blocks += rules.blocks_for(tokens);
-            self.give_back(at, held, rules);
+            self.give_back(at, held);
         } else if rules.reuse == Reuse::Off {
             self.pool.give(held);
         } else {
             let slot = &mut self.slots[at as usize];
             let shared = std::mem::take(&mut slot.shared);
             let units = desk.rows.units(slot.row, rules.unit).len();
-            let unit_blocks = units as u64 * rules.unit_blocks;
-            // Behind the hash blocks of its prompt, if it has passed them all.
+            let unit_blocks = rules.unit_blocks(units);
+            // Behind the hash units of its prompt, if it has passed them all.
             let whole = if slot.units_passed >= units {
                 (u64::from(tokens) / rules.block).saturating_sub(unit_blocks)
             } else {
                 0
             };
-            self.pool
-                .give(held - shared.len() as u64 * rules.unit_blocks - whole);
+            self.pool.give(held - slot.shared_blocks - whole);
             request.left = self.pool.leave_own(whole);
             self.release_units(at, shared);
         }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Continuous, PREDICTORS, PROMISES, Place, System};
-use crate::least_squares::student_t_975;
+use crate::interval::{self, Range};
 use crate::metrics::Summary;
 use crate::study::document::{Cell, Content, File, Table};
 use crate::study::figure::{At, Axis, Figure, Form, Mark, Panel, Plot, Scale, Series};
@@ -26,24 +26,27 @@ const FIGURES: [(&str, Of); 7] = [
 const GOODPUT: usize = 0;
 const LATENCY: usize = 3;
 
-/// A mean with its 95 % interval.
+/// A mean with its 95 % interval; absent where the seeds show no spread.
 #[derive(Clone, Copy)]
 struct Mean {
     value: f64,
-    low: f64,
-    high: f64,
+    interval: Option<[f64; 2]>,
 }
 
 impl Mean {
     fn of(values: &[f64]) -> Mean {
-        let n = values.len() as f64;
-        let value = values.iter().sum::<f64>() / n;
-        let squares: f64 = values.iter().map(|v| (v - value) * (v - value)).sum();
-        let half = student_t_975(values.len() as u32 - 1) * libm::sqrt(squares / (n - 1.0) / n);
         Mean {
-            value,
-            low: value - half,
-            high: value + half,
+            value: interval::mean(values),
+            interval: interval::of_mean(values, Range::Positive),
+        }
+    }
+
+    /// Of relative differences, which are above -1: of ratios less 1.
+    fn of_ratios(ratios: &[f64]) -> Mean {
+        let Mean { value, interval } = Mean::of(ratios);
+        Mean {
+            value: value - 1.0,
+            interval: interval.map(|ends| ends.map(|end| end - 1.0)),
         }
     }
 }
@@ -81,10 +84,10 @@ fn rows<'a>(study: &Continuous, places: &[Place], outcomes: &'a [Summary]) -> Ve
                 let values: Option<Vec<f64>> = pairs
                     .map(|(mine, other)| {
                         let (mine, other) = (of(mine)?, of(other)?);
-                        (other > 0.0).then(|| mine / other - 1.0)
+                        (other > 0.0).then(|| mine / other)
                     })
                     .collect();
-                Some(Mean::of(&values?))
+                Some(Mean::of_ratios(&values?))
             });
             Row {
                 place: *place,
@@ -176,7 +179,11 @@ fn differences(rows: &[Row]) -> Table {
         let mut cells = place_cells(&row.place);
         for difference in &row.differences {
             cells.extend(match difference {
-                Some(d) => [d.value, d.low, d.high].map(Cell::from),
+                Some(d) => [
+                    Cell::from(d.value),
+                    Cell::from(d.interval.map(|[low, _]| low)),
+                    Cell::from(d.interval.map(|[_, high]| high)),
+                ],
                 None => [Cell::Empty, Cell::Empty, Cell::Empty],
             });
         }
@@ -194,10 +201,13 @@ enum Verdict {
 }
 
 fn verdict(difference: &Mean, low_is_good: bool) -> Verdict {
+    let Some([low, high]) = difference.interval else {
+        return Verdict::Open;
+    };
     let (bad, good) = if low_is_good {
-        (difference.low > 0.0, difference.high < 0.0)
+        (low > 0.0, high < 0.0)
     } else {
-        (difference.high < 0.0, difference.low > 0.0)
+        (high < 0.0, low > 0.0)
     };
     match (good, bad) {
         (true, _) => Verdict::Better,
@@ -255,12 +265,15 @@ fn text(study: &Continuous, rows: &[Row]) -> String {
                     None => "–".to_owned(),
                 };
                 let against = match &loose.differences[LATENCY] {
-                    Some(d) if system != System::Plain => format!(
-                        "{} ({} to {})",
-                        percent(d.value),
-                        percent(d.low),
-                        percent(d.high)
-                    ),
+                    Some(d) if system != System::Plain => match d.interval {
+                        Some([low, high]) => format!(
+                            "{} ({} to {})",
+                            percent(d.value),
+                            percent(low),
+                            percent(high)
+                        ),
+                        None => format!("{} (no spread over the seeds)", percent(d.value)),
+                    },
                     _ => "–".to_owned(),
                 };
                 let _ = writeln!(
@@ -395,8 +408,9 @@ fn by_bins(study: &Continuous, rows: &[Row]) -> String {
     for pair in varied.chunks(2) {
         let cell = |row: Option<&Row>| {
             let mean = row.and_then(|row| row.means[LATENCY]);
-            mean.map_or("–".to_owned(), |m| {
-                format!("{:.2} ({:.2} to {:.2})", m.value, m.low, m.high)
+            mean.map_or("–".to_owned(), |m| match m.interval {
+                Some([low, high]) => format!("{:.2} ({low:.2} to {high:.2})", m.value),
+                None => format!("{:.2}", m.value),
             })
         };
         let _ = writeln!(
@@ -450,7 +464,10 @@ fn systems(study: &Continuous, rows: &[Row]) -> Figure {
                         Series {
                             name: "95 % interval".to_owned(),
                             form: Form::Whiskers(
-                                found.iter().map(|(i, m)| [*i, m.low, m.high]).collect(),
+                                found
+                                    .iter()
+                                    .filter_map(|(i, m)| m.interval.map(|[a, b]| [*i, a, b]))
+                                    .collect(),
                             ),
                         },
                     ],
@@ -486,7 +503,7 @@ fn predictions(study: &Continuous, rows: &[Row]) -> Figure {
     let rate = study.rates_per_gpu.last().copied().unwrap_or(1.0);
     let mut series = Vec::new();
     for system in System::ALL.into_iter().filter(|s| s.predicts()) {
-        let found: Vec<[f64; 4]> = (0..PREDICTORS.len())
+        let found: Vec<(f64, Mean)> = (0..PREDICTORS.len())
             .filter_map(|predictor| {
                 let row = rows.iter().find(|row| {
                     row.place.system == system
@@ -495,8 +512,7 @@ fn predictions(study: &Continuous, rows: &[Row]) -> Figure {
                         && row.place.promise == 1
                         && row.place.predictor == predictor
                 })?;
-                let m = row.means[LATENCY]?;
-                Some([predictor as f64, m.value, m.low, m.high])
+                Some((predictor as f64, row.means[LATENCY]?))
             })
             .collect();
         if found.is_empty() {
@@ -504,11 +520,16 @@ fn predictions(study: &Continuous, rows: &[Row]) -> Figure {
         }
         series.push(Series {
             name: system.name().to_owned(),
-            form: Form::Line(found.iter().map(|f| [f[0], f[1]]).collect()),
+            form: Form::Line(found.iter().map(|(i, m)| [*i, m.value]).collect()),
         });
         series.push(Series {
             name: String::new(),
-            form: Form::Whiskers(found.iter().map(|f| [f[0], f[2], f[3]]).collect()),
+            form: Form::Whiskers(
+                found
+                    .iter()
+                    .filter_map(|(i, m)| m.interval.map(|[a, b]| [*i, a, b]))
+                    .collect(),
+            ),
         });
     }
     let plain = main_rows(study, rows).find(|row| {

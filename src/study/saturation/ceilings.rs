@@ -2,7 +2,38 @@
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::latency::roofline::Hardware;
+use crate::latency::roofline;
+
+/// What is known of an accelerator; what was not given is `None`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(rename = "Accelerator"))]
+pub struct Hardware {
+    pub name: String,
+    /// Dense, at the precision of the model's arithmetic, FLOP/s.
+    pub peak_flops: Option<f64>,
+    pub bandwidth_bytes_per_s: Option<f64>,
+    /// Where the figures are from.
+    pub source: String,
+}
+
+impl Hardware {
+    /// The published benchmark's accelerator.
+    pub fn a40() -> Hardware {
+        roofline::Hardware::a40().into()
+    }
+}
+
+impl From<roofline::Hardware> for Hardware {
+    fn from(sheet: roofline::Hardware) -> Hardware {
+        Hardware {
+            name: sheet.name,
+            peak_flops: Some(sheet.peak_flops),
+            bandwidth_bytes_per_s: Some(sheet.bandwidth_bytes_per_s),
+            source: sheet.source,
+        }
+    }
+}
 
 /// A dense model's weights.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -10,14 +41,15 @@ pub use crate::latency::roofline::Hardware;
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct ModelSize {
     pub params: f64,
-    pub bytes_per_param: f64,
+    /// `None` where it was not given.
+    pub bytes_per_param: Option<f64>,
 }
 
 impl ModelSize {
     /// Eight billion parameters in FP16, as the published benchmark counted Llama-3-8B.
     pub const LLAMA_3_8B_FP16: ModelSize = ModelSize {
         params: 8e9,
-        bytes_per_param: 2.0,
+        bytes_per_param: Some(2.0),
     };
 }
 
@@ -40,13 +72,27 @@ impl Ceilings {
         model: Option<&ModelSize>,
         max_batch: Option<u32>,
     ) -> Ceilings {
-        let both = hardware.zip(model);
+        let peak = hardware.and_then(|h| h.peak_flops);
+        let bandwidth = hardware.and_then(|h| h.bandwidth_bytes_per_s);
+        let params = model.map(|m| m.params);
+        let weights = model.and_then(|m| Some(m.params * m.bytes_per_param?));
         Ceilings {
-            compute: both.map(|(h, m)| h.peak_flops / (2.0 * m.params)),
-            weights: both.zip(max_batch).map(|((h, m), batch)| {
-                h.bandwidth_bytes_per_s / (m.params * m.bytes_per_param) * f64::from(batch)
-            }),
+            compute: peak.zip(params).map(|(peak, params)| peak / (2.0 * params)),
+            weights: bandwidth
+                .zip(weights)
+                .zip(max_batch)
+                .map(|((bandwidth, bytes), batch)| bandwidth / bytes * f64::from(batch)),
             max_batch,
+        }
+    }
+
+    /// Those of so many equal servers.
+    pub fn times(self, servers: u32) -> Ceilings {
+        let all = |bound: Option<f64>| bound.map(|bound| bound * f64::from(servers));
+        Ceilings {
+            compute: all(self.compute),
+            weights: all(self.weights),
+            max_batch: self.max_batch.map(|batch| batch.saturating_mul(servers)),
         }
     }
 

@@ -25,7 +25,8 @@ use verdict::Verdict;
 
 pub use study::{Measured, Saturation};
 
-/// What is known about the levels besides their numbers.
+/// What is known about the levels besides their numbers; what was not given is `None`, and nothing is
+/// said that needs it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     /// Whose levels these are, in headings and errors.
@@ -34,6 +35,8 @@ pub struct Settings {
     pub model: Option<ModelSize>,
     /// Most requests that the server works on at once.
     pub max_batch: Option<u32>,
+    /// Servers of this kind, which share the users.
+    pub gpus: u32,
     /// Mean pause of a user between two requests, s.
     pub think_time_s: Option<f64>,
     /// What stands where a level lacks a metric: "not measured" or "not modelled".
@@ -49,6 +52,7 @@ impl Settings {
             hardware: Some(Hardware::a40()),
             model: Some(ModelSize::LLAMA_3_8B_FP16),
             max_batch: Some(256),
+            gpus: 1,
             think_time_s: Some(1.25),
             absent: "not measured",
         }
@@ -61,6 +65,7 @@ impl Settings {
             hardware: None,
             model: None,
             max_batch: None,
+            gpus: 1,
             think_time_s: None,
             absent,
         }
@@ -73,20 +78,20 @@ impl Settings {
         for (field, value, least, most) in [
             (
                 "hardware.peak_flops",
-                hardware.map(|h| h.peak_flops),
+                hardware.and_then(|h| h.peak_flops),
                 1e6,
                 1e24,
             ),
             (
                 "hardware.bandwidth_bytes_per_s",
-                hardware.map(|h| h.bandwidth_bytes_per_s),
+                hardware.and_then(|h| h.bandwidth_bytes_per_s),
                 1e3,
                 1e21,
             ),
             ("model.params", model.map(|m| m.params), 1.0, 1e18),
             (
                 "model.bytes_per_param",
-                model.map(|m| m.bytes_per_param),
+                model.and_then(|m| m.bytes_per_param),
                 0.01,
                 16.0,
             ),
@@ -134,7 +139,8 @@ pub fn analyse(levels: Vec<Level>, settings: &Settings) -> Result<Analysis, Erro
         settings.hardware.as_ref(),
         settings.model.as_ref(),
         settings.max_batch,
-    );
+    )
+    .times(settings.gpus);
     let rounding = points::half_unit(&levels).and_then(|half| {
         let fit = curves.michaelis_menten.as_ref().ok()?;
         Some((half, fit.v_max_within(&levels, half)?))

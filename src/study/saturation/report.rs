@@ -8,6 +8,9 @@ use super::points::{Level, Times};
 use super::words::{number, users};
 use super::{Analysis, Settings};
 
+/// What stands where a setting has no value.
+const NOT_GIVEN: &str = "not given";
+
 /// Lines under a heading.
 struct Text(String);
 
@@ -43,20 +46,22 @@ pub fn text(analysis: &Analysis, settings: &Settings) -> String {
     let mut text = Text(String::new());
     text.heading(&format!("SATURATION: {}", settings.name));
     text.entry("Load levels", &analysis.levels.len().to_string());
+    let hardware = settings.hardware.as_ref().map(|h| match settings.gpus {
+        1 => h.name.clone(),
+        gpus => format!("{gpus} x {}", h.name),
+    });
+    text.entry("Hardware", hardware.as_deref().unwrap_or(NOT_GIVEN));
     if let Some(hardware) = &settings.hardware {
-        text.entry("Hardware", &hardware.name);
         text.entry("", &format!("({})", hardware.source));
     }
-    if let Some(model) = &settings.model {
-        text.entry(
-            "Model",
-            &format!(
-                "{} parameters of {} bytes",
-                number(model.params),
-                model.bytes_per_param
-            ),
-        );
-    }
+    let model = settings.model.map(|model| {
+        let bytes = match model.bytes_per_param {
+            Some(bytes) => format!("of {bytes} bytes"),
+            None => format!("of a size that was {NOT_GIVEN}"),
+        };
+        format!("{} parameters {bytes}", number(model.params))
+    });
+    text.entry("Model", model.as_deref().unwrap_or(NOT_GIVEN));
     for level in &analysis.levels {
         load_level(&mut text, level, analysis, settings);
     }
@@ -146,7 +151,7 @@ fn load_level(text: &mut Text, level: &Level, analysis: &Analysis, settings: &Se
 
 fn mfu(analysis: &Analysis, level: &Level) -> String {
     analysis.ceilings.mfu_pct(level.tok_s).map_or_else(
-        || "hardware or model size not given".to_owned(),
+        || format!("{NOT_GIVEN} (it needs peak FLOP/s and parameters)"),
         |mfu| format!("{mfu:.2} %"),
     )
 }
@@ -415,29 +420,33 @@ fn residuals(residuals: &[f64]) -> String {
 
 fn ceilings(text: &mut Text, analysis: &Analysis) {
     let ceilings = &analysis.ceilings;
-    if ceilings.compute.is_none() && ceilings.max_batch.is_none() {
-        return;
-    }
     text.line("");
     text.line("Ceilings of the hardware");
-    if let Some(compute) = ceilings.compute {
-        text.entry(
-            "Compute",
-            &format!(
-                "{} tok/s (peak FLOP/s over 2 per parameter)",
-                number(compute)
-            ),
-        );
-    }
-    if let Some(weights) = ceilings.weights {
-        text.entry(
-            "Weight bandwidth",
-            &format!("{} tok/s (weights read once per step)", number(weights)),
-        );
-    }
-    if let Some(batch) = ceilings.max_batch {
-        text.entry("Largest batch", &format!("{batch} requests at once"));
-    }
+    let or_not_given = |value: Option<String>, needs: &str| {
+        value.unwrap_or_else(|| format!("{NOT_GIVEN} (it needs {needs})"))
+    };
+    text.entry(
+        "Compute",
+        &or_not_given(
+            ceilings
+                .compute
+                .map(|most| format!("{} tok/s (peak FLOP/s over 2 per parameter)", number(most))),
+            "peak FLOP/s and parameters",
+        ),
+    );
+    text.entry(
+        "Weight bandwidth",
+        &or_not_given(
+            ceilings
+                .weights
+                .map(|most| format!("{} tok/s (weights read once per step)", number(most))),
+            "bandwidth, parameters, their size and the largest batch",
+        ),
+    );
+    let batch = ceilings
+        .max_batch
+        .map(|batch| format!("{batch} requests at once"));
+    text.entry("Largest batch", batch.as_deref().unwrap_or(NOT_GIVEN));
 }
 
 fn insights(text: &mut Text, analysis: &Analysis) {

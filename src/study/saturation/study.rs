@@ -6,9 +6,11 @@ use super::ceilings::{Hardware, ModelSize};
 use super::points::{Level, Times};
 use super::{Settings, files};
 use crate::Error;
-use crate::latency::{Latency, Linear};
+use crate::latency::{Latency, Linear, roofline};
 use crate::metrics::Summary;
 use crate::metrics::honest::Distribution;
+#[cfg(feature = "continuous")]
+use crate::scenario::Engine;
 use crate::scenario::{ClosedLoop, Scenario, Source};
 use crate::sched::memory::{Memory, MemoryBound, MemoryRule};
 use crate::sched::{Controller, Scheduler, Variant};
@@ -33,22 +35,43 @@ pub struct Saturation {
     pub prompt_tokens: u32,
     pub output_tokens: u32,
     pub server: Server,
-    /// For the ceilings and MFU.
-    pub hardware: Hardware,
-    pub model: ModelSize,
+    /// Of the server, for the ceilings and MFU; absent: not given.
+    pub hardware: Option<Hardware>,
+    pub model: Option<ModelSize>,
     pub seed: u32,
-    /// Measured levels; with these nothing runs.
+    /// Measured levels; with these nothing runs, and nothing above is of them.
     pub measured: Option<Measured>,
 }
 
-/// Levels that somebody measured.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// Levels that somebody measured, and what is known of the server that they were measured on.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(rename = "MeasuredLevels"))]
 pub struct Measured {
     /// Whose, for the reader.
     pub source: String,
     pub levels: Vec<Level>,
+    pub hardware: Option<Hardware>,
+    pub model: Option<ModelSize>,
+    /// Most requests that the server works on at once.
+    pub max_batch: Option<u32>,
+    /// Mean pause of a user between two requests, s.
+    pub think_time_s: Option<f64>,
+}
+
+impl Measured {
+    /// Levels on the published benchmark's server, with its think time.
+    pub fn as_published(source: &str, levels: Vec<Level>) -> Measured {
+        let published = Settings::published();
+        Measured {
+            source: format!("{source}, on the server of the published benchmark"),
+            levels,
+            hardware: published.hardware,
+            model: published.model,
+            max_batch: published.max_batch,
+            think_time_s: published.think_time_s,
+        }
+    }
 }
 
 /// The largest batch of the published server.
@@ -56,7 +79,7 @@ const MAX_BATCH: u32 = 256;
 
 impl Default for Saturation {
     fn default() -> Self {
-        let (hardware, model) = (Hardware::a40(), ModelSize::LLAMA_3_8B_FP16);
+        let (sheet, model) = (roofline::Hardware::a40(), ModelSize::LLAMA_3_8B_FP16);
         Saturation {
             users: vec![10, 50, 100],
             requests_per_user: 5,
@@ -64,9 +87,9 @@ impl Default for Saturation {
             think_max_s: 2.0,
             prompt_tokens: 12,
             output_tokens: 128,
-            server: Saturation::server(&hardware, model),
-            hardware,
-            model,
+            server: Saturation::server(sheet.bandwidth_bytes_per_s, 16e9),
+            hardware: Some(sheet.into()),
+            model: Some(model),
             seed: 42,
             measured: None,
         }
@@ -77,12 +100,11 @@ impl Saturation {
     /// A server whose every step takes as long as reading all weights once, whatever the batch:
     /// what the data sheets allow at best (docs/MODEL.md, "Studies"). The KV cache is that of
     /// Llama-3-8B, 2 x 32 layers x 8 heads x 128 x 2 bytes a token, in the A40's 48 GB.
-    pub fn server(hardware: &Hardware, model: ModelSize) -> Server {
-        let weights = model.params * model.bytes_per_param;
+    pub fn server(bandwidth_bytes_per_s: f64, weight_bytes: f64) -> Server {
         Server {
             latency: Latency::Linear(Linear {
                 alpha_s: 0.0,
-                beta_s_per_token: weights / hardware.bandwidth_bytes_per_s,
+                beta_s_per_token: weight_bytes / bandwidth_bytes_per_s,
                 gamma: 0.0,
                 ..Linear::default()
             }),
@@ -100,7 +122,7 @@ impl Saturation {
             },
             memory: Memory {
                 capacity_gb: 48.0,
-                model_gb: weights / 1e9,
+                model_gb: weight_bytes / 1e9,
                 kv_gb_per_token: 131_072e-9,
                 margin_gb: 3.84,
             },
@@ -109,21 +131,50 @@ impl Saturation {
     }
 
     fn settings(&self) -> Settings {
-        Settings {
-            name: match &self.measured {
-                Some(measured) => measured.source.clone(),
-                None => "the simulated server".to_owned(),
+        match &self.measured {
+            Some(measured) => Settings {
+                name: measured.source.clone(),
+                hardware: measured.hardware.clone(),
+                model: measured.model,
+                max_batch: measured.max_batch,
+                gpus: 1,
+                think_time_s: measured.think_time_s,
+                absent: "not measured",
             },
-            hardware: Some(self.hardware.clone()),
-            model: Some(self.model),
-            max_batch: Some(self.server.scheduler.max_batch),
-            think_time_s: Some((self.think_min_s + self.think_max_s) / 2.0),
-            absent: match &self.measured {
-                Some(_) => "not measured",
-                None => "not modelled",
+            None => Settings {
+                name: "the simulated server".to_owned(),
+                hardware: self.hardware.clone().map(renamed),
+                model: self.model,
+                max_batch: Some(largest_batch(&self.server)),
+                gpus: self.server.fleet.gpus,
+                think_time_s: Some((self.think_min_s + self.think_max_s) / 2.0),
+                absent: "not modelled",
             },
         }
     }
+}
+
+/// Most requests that a GPU of a server works on at once.
+fn largest_batch(server: &Server) -> u32 {
+    #[cfg(feature = "continuous")]
+    if let Engine::Continuous(continuous) = &server.engine {
+        return continuous.max_sequences;
+    }
+    server.scheduler.largest_batch()
+}
+
+/// The hardware, under another name where its figures are no longer those of the A40 that it is called.
+fn renamed(hardware: Hardware) -> Hardware {
+    let a40 = Hardware::a40();
+    let is_called_a40 = (&hardware.name, &hardware.source) == (&a40.name, &a40.source);
+    if is_called_a40 && hardware != a40 {
+        return Hardware {
+            name: "the accelerator".to_owned(),
+            source: "as given, else as an NVIDIA A40".to_owned(),
+            ..hardware
+        };
+    }
+    hardware
 }
 
 impl Plan for Saturation {

@@ -191,6 +191,7 @@ pub fn fit(analysis: &Analysis, settings: &Settings) -> Value {
             "weight_bandwidth": analysis.ceilings.weights,
         },
         "max_batch": settings.max_batch,
+        "gpus": settings.gpus,
         "think_time_s": settings.think_time_s,
         "verdict": {
             "supports_maximum": verdict.supports_maximum,

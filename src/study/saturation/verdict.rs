@@ -234,6 +234,12 @@ fn remarks(
         super::words::per_user(first.users, a, last.users, b)
     ));
 
+    if ceilings.least().is_none() {
+        remarks.push(
+            "No ceiling of the hardware was held against these levels: what it is made of was not given."
+                .to_owned(),
+        );
+    }
     if let Some((ceiling, name)) = ceilings.least() {
         let over: Vec<&Level> = levels.iter().filter(|l| l.tok_s > ceiling).collect();
         if over.is_empty() {

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::document::{Content, File};
 use super::saturation::ceilings::ModelSize;
 use super::saturation::points::{Level, Times};
-use super::saturation::{self, Measured, Settings};
+use super::saturation::{self, Settings};
 use crate::Error;
 use crate::latency::architecture::{Architecture, Precision};
 use crate::latency::calibration::Calibration;
@@ -418,12 +418,13 @@ impl Stack {
                 (true, None) => format!("{}, measured", self.name()),
                 (false, _) => format!("{}, predicted", self.name()),
             },
-            hardware: self.hardware.clone(),
+            hardware: self.hardware.clone().map(Into::into),
             model: Some(ModelSize {
                 params: self.architecture.step_weights() as f64,
-                bytes_per_param: self.precision.bytes_per_weight(),
+                bytes_per_param: Some(self.precision.bytes_per_weight()),
             }),
             max_batch: Some(load.limits.sequences),
+            gpus: 1,
             think_time_s: Some((load.think_min_s + load.think_max_s) / 2.0),
             absent: if measured {
                 "not measured"
@@ -431,14 +432,6 @@ impl Stack {
                 "not modelled"
             },
         }
-    }
-}
-
-/// Served loads as the study `saturation` takes them.
-pub fn measured(served: &[Served], source: &str) -> Measured {
-    Measured {
-        source: source.to_owned(),
-        levels: served.iter().map(|served| served.level.clone()).collect(),
     }
 }
 

@@ -1,17 +1,132 @@
 //! A run of a real server, and the same requests simulated.
 
+use std::collections::HashMap;
 use std::io::Read;
 
 use serde::Deserialize;
 
+use crate::latency::StepLatency;
 use crate::quantiles::Histogram;
+use crate::scenario::Engine;
+use crate::sched::continuous::Server;
+use crate::sched::continuous::kv::{Capacity, Reuse};
 use crate::sim::continuous::{Fate, Level};
-use crate::trace::{self, Format};
+use crate::trace::{self, Format, PrefixBlocks};
 use crate::{Error, Scenario, Trace, simulate};
+
+/// What a run's run_meta.json says of the engine; what it does not say is vLLM's default or not known.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Meta {
+    pub vllm_version: Option<String>,
+    pub engine_kwargs: Kwargs,
+    #[serde(default)]
+    pub kv_cache: KvCache,
+}
+
+/// Arguments of the engine.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Kwargs {
+    pub max_num_seqs: u32,
+    pub max_num_batched_tokens: u32,
+    #[serde(default = "one")]
+    pub tensor_parallel_size: u32,
+    #[serde(default = "one")]
+    pub data_parallel_size: u32,
+    #[serde(default)]
+    pub long_prefill_token_threshold: u32,
+    pub async_scheduling: Option<bool>,
+    /// Batch sizes that CUDA graphs were captured for; empty where the run does not say.
+    #[serde(default)]
+    pub cudagraph_capture_sizes: Vec<u32>,
+}
+
+/// What the engine said of its cache.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default)]
+pub struct KvCache {
+    pub num_gpu_blocks: Option<u32>,
+    pub num_kv_tokens: Option<u32>,
+    pub block_size: u32,
+    pub gpu_memory_utilization: Option<f64>,
+    pub enable_prefix_caching: bool,
+}
+
+impl Default for KvCache {
+    fn default() -> Self {
+        KvCache {
+            num_gpu_blocks: None,
+            num_kv_tokens: None,
+            block_size: 16,
+            gpu_memory_utilization: None,
+            enable_prefix_caching: true,
+        }
+    }
+}
+
+fn one() -> u32 {
+    1
+}
+
+impl Meta {
+    /// Errors: the line and what is wrong with it.
+    pub fn read(text: &str, file: &str) -> Result<Meta, Error> {
+        serde_json::from_str(text).map_err(|e| Error::BadRow {
+            file: file.to_owned(),
+            row: e.line() as u64,
+            problem: e.to_string(),
+        })
+    }
+
+    /// Blocks that the engine reported, of one replica and with the null block; `None` where it did not.
+    pub fn blocks(&self) -> Option<u32> {
+        let kv = &self.kv_cache;
+        let tokens = kv.num_kv_tokens.filter(|_| kv.block_size > 0);
+        kv.num_gpu_blocks.or_else(|| Some(tokens? / kv.block_size))
+    }
+
+    /// Replicas and GPUs of the run, and the engine's settings with this latency. Without a number of blocks the
+    /// cache is what the scenario's `memory` leaves.
+    pub fn serve(&self, scenario: &Scenario, latency: StepLatency) -> Scenario {
+        let kwargs = &self.engine_kwargs;
+        let mut server = Server {
+            max_sequences: kwargs.max_num_seqs,
+            max_batched_tokens: kwargs.max_num_batched_tokens,
+            long_prefill_token_threshold: kwargs.long_prefill_token_threshold,
+            async_scheduling: kwargs.async_scheduling.unwrap_or(false),
+            tensor_parallel: kwargs.tensor_parallel_size,
+            latency,
+            ..Server::default()
+        };
+        server.kv.block_tokens = self.kv_cache.block_size;
+        server.kv.null_block = true;
+        if let Some(blocks) = self.blocks() {
+            server.kv.capacity = Capacity::Blocks(blocks);
+        }
+        if self.kv_cache.enable_prefix_caching {
+            server.kv.prefix.reuse = Reuse::Own;
+        }
+        let mut scenario = scenario.clone();
+        let replicas = kwargs.data_parallel_size;
+        scenario.fleet.gpus = replicas.saturating_mul(kwargs.tensor_parallel_size);
+        scenario.engine = Engine::Continuous(Box::new(server));
+        scenario
+    }
+}
+
+/// The hashes of a prompt's whole blocks.
+#[derive(Deserialize)]
+struct PromptBlocks {
+    request_id: String,
+    prompt_tokens: u32,
+    block_tokens: u32,
+    hash_ids: Vec<u64>,
+}
 
 /// A request of a measured run, as vLLM's engine logs it; clocks of the front end and the engine differ.
 #[derive(Deserialize)]
 struct Logged {
+    #[serde(default)]
+    request_id: String,
     arrival_time: f64,
     output_toks: u32,
     queued_ts: f64,
@@ -22,8 +137,24 @@ struct Logged {
 /// A measured run: its requests as a trace, and their times in order of arrival.
 pub struct Measured {
     pub trace: Trace,
+    ids: Vec<String>,
     times: Times,
 }
+
+/// The run simulated with other numbers of blocks and other step times.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Perturbed {
+    /// More than the run's.
+    pub blocks: i32,
+    /// Of the run's.
+    pub step_times: f64,
+    /// The largest error of all figures.
+    pub worst: f64,
+}
+
+/// By how many blocks and by which factors of the step time a run is perturbed: each with each.
+pub const PERTURBED_BLOCKS: [i32; 5] = [-2, -1, 0, 1, 2];
+pub const PERTURBED_STEPS: [f64; 3] = [0.996, 1.0, 1.004];
 
 /// By request, s.
 #[derive(Default)]
@@ -114,11 +245,112 @@ impl Measured {
                     .push((one.last_token_ts - one.first_token_ts) / gaps);
             }
         }
-        Ok(Measured { trace, times })
+        let ids = logged.into_iter().map(|one| one.request_id).collect();
+        Ok(Measured { trace, ids, times })
+    }
+
+    /// Gives the trace the block hashes of its prompts: JSON lines with `request_id`, `prompt_tokens`,
+    /// `block_tokens` and `hash_ids` (of each whole block, chained: two prompts share a hash where they share all
+    /// up to its end).
+    ///
+    /// Errors: the line and what is wrong with it; a request without a line.
+    pub fn read_prompts(&mut self, text: &str, file: &str) -> Result<(), Error> {
+        let bad = |row: u64, problem: String| Error::BadRow {
+            file: file.to_owned(),
+            row,
+            problem,
+        };
+        let mut prompts: HashMap<String, (u64, PromptBlocks)> = HashMap::new();
+        let mut unit = None;
+        for (row, line) in (1u64..).zip(text.lines()) {
+            if line.trim().is_empty() {
+                continue;
+            }
+            let one: PromptBlocks =
+                serde_json::from_str(line).map_err(|e| bad(row, e.to_string()))?;
+            let first = *unit.get_or_insert(one.block_tokens);
+            if one.block_tokens == 0 || one.block_tokens != first {
+                let problem = format!(
+                    "block_tokens {} where the first line has {first}",
+                    one.block_tokens
+                );
+                return Err(bad(row, problem));
+            }
+            let whole = one.prompt_tokens / one.block_tokens;
+            if one.hash_ids.len() != whole as usize {
+                let problem = format!(
+                    "{} hash_ids, and a prompt of {} tokens has {whole} whole blocks",
+                    one.hash_ids.len(),
+                    one.prompt_tokens
+                );
+                return Err(bad(row, problem));
+            }
+            let id = one.request_id.clone();
+            if prompts.insert(id.clone(), (row, one)).is_some() {
+                return Err(bad(row, format!("request {id} a second time")));
+            }
+        }
+        let mut known: HashMap<u64, u32> = HashMap::new();
+        let mut prefix = PrefixBlocks {
+            tokens_per_block: unit.unwrap_or(0),
+            offsets: vec![0],
+            blocks: Vec::new(),
+        };
+        for (id, &tokens) in self.ids.iter().zip(&self.trace.prompt) {
+            let Some((row, prompt)) = prompts.get(id) else {
+                return Err(Error::Contradiction {
+                    what: file.to_owned(),
+                    why: format!("there is no line for request {id:?} of the run"),
+                });
+            };
+            if prompt.prompt_tokens != tokens {
+                let problem = format!(
+                    "request {id} has {} prompt tokens here and {tokens} in the run",
+                    prompt.prompt_tokens
+                );
+                return Err(bad(*row, problem));
+            }
+            for hash in &prompt.hash_ids {
+                let next = known.len() as u32;
+                prefix.blocks.push(*known.entry(*hash).or_insert(next));
+            }
+            prefix.offsets.push(prefix.blocks.len() as u32);
+        }
+        self.trace.prefix = Some(prefix);
+        Ok(())
+    }
+
+    /// Simulates the run 15 times: with 0 to 2 blocks more or less, and with step times as they are, 0.4 %
+    /// shorter or longer. A scenario whose capacity is no number of blocks keeps it, and has 3 runs.
+    ///
+    /// Errors: as [`Measured::against`].
+    pub fn perturbed(&self, scenario: &Scenario) -> Result<Vec<Perturbed>, Error> {
+        let mut all = Vec::new();
+        for blocks in PERTURBED_BLOCKS {
+            for step_times in PERTURBED_STEPS {
+                let mut scenario = scenario.clone();
+                if let Engine::Continuous(server) = &mut scenario.engine {
+                    match &mut server.kv.capacity {
+                        Capacity::Blocks(all) => *all = all.saturating_add_signed(blocks),
+                        Capacity::Memory | Capacity::Unlimited if blocks != 0 => continue,
+                        Capacity::Memory | Capacity::Unlimited => {}
+                    }
+                    server.latency = server.latency.times(step_times);
+                }
+                let rows = self.against(&scenario, f64::INFINITY)?.rows;
+                let errors = rows.iter().map(|row| row.error().abs());
+                all.push(Perturbed {
+                    blocks,
+                    step_times,
+                    worst: errors.fold(0.0, f64::max),
+                });
+            }
+        }
+        Ok(all)
     }
 
     /// Simulates the run under a scenario of continuous batching and compares, with levels every
-    /// `every_s`.
+    /// `every_s` (none for infinity).
     ///
     /// Errors: as [`simulate`]; a scenario that serves none of the requests.
     pub fn against(&self, scenario: &Scenario, every_s: f64) -> Result<Comparison, Error> {
@@ -166,7 +398,8 @@ impl Measured {
             }
         }
         let series = &totals.series;
-        let blocks = totals.blocks.map_or(f64::INFINITY, |blocks| blocks as f64);
+        let blocks = totals.blocks.map_or(f64::INFINITY, |blocks| blocks as f64)
+            * totals.busy_s.len() as f64;
         let moments = (0..)
             .map(|i| f64::from(i) * every_s)
             .take_while(|&at_s| at_s < totals.end_s)
@@ -187,6 +420,13 @@ impl Measured {
             preemptions: totals.preemptions,
         })
     }
+}
+
+/// The median of the worst errors.
+pub fn median_worst(all: &[Perturbed]) -> f64 {
+    let mut worst: Vec<f64> = all.iter().map(|run| run.worst).collect();
+    worst.sort_by(f64::total_cmp);
+    worst.get(worst.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 /// A row of the log of levels.

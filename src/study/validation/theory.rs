@@ -1,9 +1,9 @@
 //! Queues that have an exact answer, simulated.
 
+use crate::interval::{self, Range};
 use crate::latency::StepLatency;
 use crate::latency::step::Step;
 use crate::latency::{Latency, Linear};
-use crate::least_squares::student_t_975;
 use crate::metrics::Summary;
 use crate::scenario::{Engine, Scenario, Source};
 use crate::sched::Policy;
@@ -77,17 +77,15 @@ impl Case {
                 Theory::OfRequests(of) => of(&trace, &scenario),
             });
         }
-        let n = values.len() as f64;
-        let mean = values.iter().sum::<f64>() / n;
-        let squares: f64 = values.iter().map(|v| (v - mean) * (v - mean)).sum();
-        let half = student_t_975(values.len() as u32 - 1) * libm::sqrt(squares / (n - 1.0) / n);
+        let mean = interval::mean(&values);
+        let half = interval::of_mean(&values, Range::Any).map_or(0.0, |[_, high]| high - mean);
         // Where nothing is random but the first arrivals, the beginning and the end of the run are what differs.
         let half = half.max(self.least_half * mean);
         Ok(Checked {
             queue: self.queue,
             quantity: self.quantity,
             source: self.source,
-            theory: theory.iter().sum::<f64>() / theory.len() as f64,
+            theory: interval::mean(&theory),
             simulated: mean,
             low: mean - half,
             high: mean + half,

@@ -8,7 +8,7 @@
 
 /// What happens.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Event {
+pub(in crate::sim) enum Event {
     /// The request in this row of the window arrives.
     Arrival { row: u32 },
     /// The batch on this GPU ends.
@@ -27,7 +27,7 @@ const GPU: u32 = 1 << 31;
 
 /// CPython's `heapq` on times alone: `heappush` and `heappop` make the same comparisons and moves.
 #[derive(Debug, Clone)]
-pub(super) struct PythonHeap {
+pub(in crate::sim) struct PythonHeap {
     entries: Vec<Entry>,
 }
 
