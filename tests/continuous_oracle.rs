@@ -1,5 +1,6 @@
 //! The continuous engine against an engine that does every step (tests/step_oracle): the same fates, counts
-//! and times on random traces and settings, every rule and feature among them.
+//! and times on random traces and settings, every rule and feature among them. The figures of these runs,
+//! with and without a warm-up, against the steps themselves; and figures of small runs derived by hand.
 
 mod step_oracle;
 
@@ -12,7 +13,7 @@ use batchscope::sched::Boundaries;
 use batchscope::sched::continuous::kv::{Capacity, Eviction, Kv, Preemption, PrefixCache, Reuse};
 use batchscope::sched::continuous::router::Router;
 use batchscope::sched::continuous::speculative::Speculative;
-use batchscope::sched::continuous::{Admission, Class, Order, Rule, Server};
+use batchscope::sched::continuous::{Admission, Class, Order, Rule, Server, Warmup};
 use batchscope::sim::continuous::{Fate, Level};
 use batchscope::trace::predict::Kind;
 use batchscope::trace::{Labels, NO_SESSION, PrefixBlocks};
@@ -444,6 +445,12 @@ fn conserves_work(case: &Case, outcome: &Outcome) -> Result<(), TestCaseError> {
     while !run.advance(&case.trace, u64::MAX) {}
     let mut steps = run.take_steps();
     steps.sort_by(|a, b| a.start_s.total_cmp(&b.start_s));
+    let mut free_s = vec![0.0; case.scenario.replicas() as usize];
+    for step in &steps {
+        let free_s = &mut free_s[usize::from(step.replica)];
+        prop_assert!(step.start_s >= *free_s - 1e-9, "two steps at once");
+        *free_s = step.end_s;
+    }
     let Engine::Continuous(server) = &case.scenario.engine else {
         return Err(TestCaseError::fail("no continuous engine"));
     };
@@ -472,6 +479,163 @@ fn conserves_work(case: &Case, outcome: &Outcome) -> Result<(), TestCaseError> {
             served.replica[row],
             worked_until
         );
+    }
+    Ok(())
+}
+
+/// The figures of a run, of all of it or behind a warm-up, from the steps and tokens of the step-by-step
+/// engine.
+fn figures_of_a_window(case: &Case, outcome: &Outcome, told: &Told) -> Result<(), TestCaseError> {
+    let Case { trace, scenario } = case;
+    let Engine::Continuous(server) = &scenario.engine else {
+        return Err(TestCaseError::fail("no continuous engine"));
+    };
+    let (h, c) = (
+        &outcome.summary.honest,
+        outcome.summary.continuous.as_ref().unwrap(),
+    );
+    let (served, _) = &**outcome.served.as_ref().unwrap();
+
+    // Arrivals in order, and the moment of the mark.
+    let arrivals = outcome.requests.arrivals(trace);
+    let mut order: Vec<usize> = if outcome.requests.sent.is_empty() {
+        (0..served.fate.len())
+            .filter(|&row| served.fate[row] != Fate::Dropped)
+            .collect()
+    } else {
+        outcome
+            .requests
+            .sent
+            .iter()
+            .map(|&row| row as usize)
+            .collect()
+    };
+    let all = order.len() as u64;
+    prop_assert_eq!(all, outcome.summary.workload.rows_replayed);
+    let warm = c.statistics.warmup_requests as usize;
+    let end_s = told.end_s;
+    let from_s = match warm {
+        0 => 0.0,
+        _ => order
+            .get(warm)
+            .map_or(end_s, |&row| arrivals.of(row).min(end_s)),
+    };
+    let seconds = end_s - from_s;
+    let per_s = |amount: f64| if seconds > 0.0 { amount / seconds } else { 0.0 };
+    let near = |a: f64, b: f64| (a - b).abs() <= 1e-6 * a.abs().max(b.abs()).max(1.0);
+
+    // Everybody is counted once.
+    prop_assert_eq!(
+        h.requests + c.rejected + c.too_long + c.timed_out + warm as u64,
+        all
+    );
+    prop_assert!(h.backlog_at_last_arrival <= all);
+    // A window so short that roundings decide what is in it has no figures to compare.
+    if seconds > 0.0 && seconds < 1e-6 {
+        return Ok(());
+    }
+
+    // Time: of each replica, and of the tokens in the caches.
+    let mut busy = vec![0.0; told.busy_s.len()];
+    let mut token_s = 0.0;
+    for &(replica, from, to, _, held) in &told.log {
+        let inside = (to - from.max(from_s)).max(0.0);
+        busy[replica] += inside;
+        token_s += held as f64 * inside;
+    }
+    let u = &h.utilization;
+    prop_assert_eq!(u.per_gpu.len(), busy.len());
+    for (&share, &busy) in u.per_gpu.iter().zip(&busy) {
+        prop_assert!(
+            near(share, per_s(busy)),
+            "busy {} and {}",
+            share,
+            per_s(busy)
+        );
+        prop_assert!((0.0..=1.0 + 1e-9).contains(&share));
+    }
+    let mean = u.per_gpu.iter().sum::<f64>() / u.per_gpu.len() as f64;
+    prop_assert!(near(u.mean, mean));
+    prop_assert!(u.min <= u.mean + 1e-9 && u.mean <= u.max + 1e-9);
+    prop_assert!(
+        near(c.kv.mean_tokens, per_s(token_s)),
+        "tokens {} and {}",
+        c.kv.mean_tokens,
+        per_s(token_s)
+    );
+    prop_assert!(c.kv.mean_tokens <= c.kv.peak_tokens as f64 * busy.len() as f64 + 1e-6);
+    prop_assert_eq!(c.kv.peak_tokens, h.peak_batch_tokens);
+
+    // What came in the window; at its edge roundings decide.
+    let eps = 1e-9 * end_s.max(1.0);
+    let between = |count: f64, times: &[f64]| {
+        let least = times.iter().filter(|&&t| t > from_s + eps).count() as f64;
+        let most = times.iter().filter(|&&t| t > from_s - eps).count() as f64;
+        count >= least - 1e-6 * least.max(1.0) && count <= most + 1e-6 * most.max(1.0)
+    };
+    let done: Vec<f64> = told
+        .done_s
+        .iter()
+        .copied()
+        .filter(|t| !t.is_nan())
+        .collect();
+    let step_ends: Vec<f64> = told.log.iter().map(|step| step.2).collect();
+    prop_assert!(between(h.served_requests_per_s * seconds, &done));
+    prop_assert!(between(h.output_tokens_per_s * seconds, &told.tokens_s));
+    prop_assert!(between(c.steps as f64, &step_ends));
+    prop_assert!(h.goodput_requests_per_s <= h.served_requests_per_s + 1e-9);
+    prop_assert!(h.output_tokens_per_s <= h.served_tokens_per_s + 1e-9);
+    prop_assert!(c.mean_batch <= f64::from(server.max_sequences));
+    if warm == 0 && end_s > 0.0 {
+        prop_assert!(near(h.served_requests_per_s * end_s, done.len() as f64));
+        let gaps = c.tbt_ms.map_or(0, |gaps| gaps.count);
+        prop_assert_eq!(gaps, told.gaps.len() as u64);
+    }
+
+    // Little's law, those who gave up included.
+    let timeout_s = server.admission.timeout_s.unwrap_or(0.0);
+    let in_system: f64 = order
+        .iter()
+        .map(|&row| {
+            let gone = match told.fate[row] {
+                Fate::Done => told.done_s[row],
+                Fate::TimedOut => arrivals.of(row) + timeout_s,
+                _ => return 0.0,
+            };
+            (gone - arrivals.of(row).max(from_s)).max(0.0)
+        })
+        .sum();
+    prop_assert!(
+        near(h.mean_in_system, per_s(in_system)),
+        "in system {} and {}",
+        h.mean_in_system,
+        per_s(in_system)
+    );
+
+    // Distributions are of those who arrived from the mark on.
+    let counted: Vec<usize> = order.split_off(warm);
+    let latencies: Vec<f64> = counted
+        .iter()
+        .filter(|&&row| told.fate[row] == Fate::Done)
+        .map(|&row| told.done_s[row] - arrivals.of(row))
+        .collect();
+    prop_assert_eq!(h.requests, latencies.len() as u64);
+    if let Some(e2e) = h.e2e_s {
+        prop_assert_eq!(e2e.count, h.requests);
+        let mean = latencies.iter().sum::<f64>() / latencies.len() as f64;
+        prop_assert!(near(e2e.mean, mean));
+    }
+    for d in [h.queueing_s, h.ttft_s, h.tpot_ms, h.e2e_s, c.tbt_ms]
+        .into_iter()
+        .flatten()
+    {
+        let rising = [d.p50, d.p90, d.p95, d.p99, d.p999, d.max];
+        prop_assert!(rising.is_sorted(), "{:?}", d);
+        prop_assert!(d.mean <= d.max * (1.0 + 1e-12) + 1e-12);
+    }
+    let shares = [h.sla.token, h.sla.request, h.sla.joint, h.sla.ttft];
+    for share in shares.into_iter().flatten().chain(c.tbt_within_sla) {
+        prop_assert!((0.0..=1.0).contains(&share));
     }
     Ok(())
 }
@@ -615,6 +779,20 @@ fn compare(case: &Case) -> Result<(), TestCaseError> {
         }
     }
 
+    figures_of_a_window(case, &outcome, &told)?;
+    let warmup = if scenario.seed.is_multiple_of(3) {
+        Warmup::Auto
+    } else {
+        Warmup::Share(f64::from(scenario.seed % 51) / 100.0)
+    };
+    let mut warm = case.clone();
+    if let Engine::Continuous(server) = &mut warm.scenario.engine {
+        server.warmup = warmup;
+    }
+    let outcome =
+        simulate(trace, &warm.scenario).map_err(|e| TestCaseError::fail(e.to_string()))?;
+    figures_of_a_window(&warm, &outcome, &told)?;
+
     let fates = |fate: Fate| told.fate.iter().filter(|f| **f == fate).count() as u64;
     let mut seen = SEEN.lock().unwrap();
     seen.cases += 1;
@@ -673,4 +851,355 @@ fn every_step_agrees() {
             seen.cases
         );
     }
+}
+
+// ---- By hand -------------------------------------------------------------------------------------
+
+/// One replica that serves one request at a time, 10 ms a token: a request of o tokens takes o/100 s.
+fn plain(change: impl FnOnce(&mut Server)) -> Scenario {
+    let mut server = Server {
+        max_sequences: 1,
+        latency: StepLatency::Linear(Step {
+            c0_s: 0.01,
+            c1_s_per_sequence: 0.0,
+            c2_s_per_context_token: 0.0,
+            c3_s_per_prefill_token: 0.0,
+            c4_s_per_prefill_pair: 0.0,
+            compute: None,
+        }),
+        ..Server::default()
+    };
+    server.kv.capacity = Capacity::Unlimited;
+    change(&mut server);
+    let mut scenario = Scenario::default();
+    scenario.fleet.gpus = 1;
+    scenario.engine = Engine::Continuous(Box::new(server));
+    scenario
+}
+
+fn rows(rows: impl IntoIterator<Item = (f64, u32, u32)>) -> Trace {
+    let mut trace = Trace {
+        name: "by hand".to_owned(),
+        ..Trace::default()
+    };
+    for (arrival, prompt, output) in rows {
+        trace.arrival.push(arrival);
+        trace.prompt.push(prompt);
+        trace.output.push(output);
+    }
+    trace
+}
+
+#[track_caller]
+fn is(got: f64, right: f64) {
+    assert!(
+        (got - right).abs() <= 1e-9 * right.abs().max(1.0),
+        "{got} for {right}"
+    );
+}
+
+fn fates(outcome: &Outcome) -> Vec<Fate> {
+    outcome.served.as_ref().unwrap().0.fate.clone()
+}
+
+fn codes(outcome: &Outcome) -> Vec<String> {
+    let c = outcome.summary.continuous.as_ref().unwrap();
+    let warnings = c.statistics.warnings.iter();
+    warnings.map(|warning| warning.code.clone()).collect()
+}
+
+/// The first request runs from 0 to 100 s, and the others arrive 5 ms after one of its steps began.
+#[test]
+fn a_window_counts_what_happens_in_it() {
+    let others = (0..19).map(|_| (99.005, 1, 10));
+    let trace = rows([(0.0, 1, 10_000)].into_iter().chain(others));
+    let outcome = simulate(&trace, &plain(|s| s.warmup = Warmup::Share(0.05))).unwrap();
+    let (h, c) = (outcome.summary.honest, outcome.summary.continuous.unwrap());
+    let seconds = 101.9 - 99.005;
+    assert_eq!(c.statistics.warmup_requests, 1);
+    assert_eq!(h.requests, 19);
+    for busy in [h.utilization.mean, h.utilization.min, h.utilization.max] {
+        is(busy, 1.0);
+    }
+    is(h.utilization.per_gpu[0], 1.0);
+    // The long one ends in the window too.
+    is(h.served_requests_per_s, 20.0 / seconds);
+    // Its tokens of 99.01, 99.02, ..., 100 s, and 19 x 10.
+    is(h.output_tokens_per_s, 290.0 / seconds);
+    is(h.served_tokens_per_s, (290.0 + 19.0) / seconds);
+    assert_eq!(c.steps, 290);
+    is(c.mean_batch, (100.0 + 19.0 * 9.0) / 290.0);
+    let gaps = c.tbt_ms.unwrap();
+    assert_eq!(gaps.count, 100 + 19 * 9);
+    is(gaps.max, 10.0);
+    // 9900 tokens for 5 ms, then 9901 to 9999 for 10 ms each, then 0 to 9 of each of the others.
+    let tokens = 9900.0 * 0.005 + 0.01 * (99.0 * 9950.0) + 19.0 * 0.01 * 45.0;
+    is(c.kv.mean_tokens, tokens / seconds);
+    assert_eq!(c.kv.peak_tokens, 10_000);
+    // One leaves after 0.995 s, the others 0.1 s after one another.
+    let in_system: f64 = (0..20).map(|i| 0.995 + 0.1 * f64::from(i)).sum();
+    is(h.mean_in_system, in_system / seconds);
+    is(h.e2e_s.unwrap().mean, (in_system - 0.995) / 19.0);
+    // All others arrive at the mark: there is no span of arrivals after it.
+    assert_eq!(h.offered_requests_per_s, None);
+}
+
+#[test]
+fn an_overload_serves_as_much_after_a_warm_up() {
+    // 20/s onto 10/s: served from 0 to 20 s without a pause.
+    let trace =
+        rows((0..200).map(|i| (f64::from(i) * 0.05 + if i > 0 { 0.002 } else { 0.0 }, 1, 10)));
+    let served = |warmup| {
+        let outcome = simulate(&trace, &plain(|s| s.warmup = warmup)).unwrap();
+        outcome.summary.honest.served_requests_per_s
+    };
+    is(served(Warmup::None), 10.0);
+    // From 5.002 s on 150 of the 200 end.
+    is(served(Warmup::Share(0.5)), 150.0 / 14.998);
+}
+
+#[test]
+fn arrivals_that_are_turned_away_after_the_last_step_make_no_run_longer() {
+    let scenario = plain(|s| {
+        s.kv.capacity = Capacity::Blocks(2);
+        s.admission.reject_too_long = true;
+    });
+    let trace = rows([(0.0, 1, 10), (0.0, 1, 10), (50.0, 100, 10)]);
+    let h = simulate(&trace, &scenario).unwrap().summary.honest;
+    is(h.makespan_s, 0.2);
+    is(h.utilization.mean, 1.0);
+    is(h.utilization.per_gpu[0], 1.0);
+    is(h.served_requests_per_s, 10.0);
+    is(h.goodput_requests_per_s, 10.0);
+}
+
+#[test]
+fn those_who_wait_at_the_last_arrival_and_those_who_give_up_are_counted() {
+    let backlog = |n: u32| {
+        let trace = rows((0..n).map(|_| (0.0, 10, 10)));
+        let outcome = simulate(&trace, &plain(|_| {})).unwrap();
+        outcome.summary.honest.backlog_at_last_arrival
+    };
+    assert_eq!(backlog(100), 99);
+    assert_eq!(backlog(1), 0);
+    // A straight line of latencies, and 1999 in the queue.
+    let trace = rows((0..2000).map(|_| (0.0, 10, 10)));
+    let outcome = simulate(&trace, &plain(|_| {})).unwrap();
+    assert!(codes(&outcome).contains(&"unsettled".to_owned()));
+    // One is served for 1 s, nine leave after 0.5 s: 5.5 request seconds in 1 s.
+    let trace = rows((0..10).map(|_| (0.0, 1, 100)));
+    let outcome = simulate(&trace, &plain(|s| s.admission.timeout_s = Some(0.5))).unwrap();
+    is(outcome.summary.honest.mean_in_system, 5.5);
+}
+
+/// L needs 4 blocks with its 5th token, H 5: of 8 blocks too few, and L is less urgent though it joined first.
+#[test]
+fn the_least_urgent_is_preempted_and_goes_back_to_its_place() {
+    let mut trace = rows([(0.0, 1, 6), (0.005, 1, 6), (0.045, 1, 1)]);
+    trace.log_type = Some(Labels {
+        names: ["low", "high", "middle"].map(str::to_owned).to_vec(),
+        ids: vec![0, 1, 2],
+    });
+    let by = |order, deadlines: [f64; 3]| {
+        let mut scenario = plain(|s| {
+            s.max_sequences = 2;
+            s.kv.block_tokens = 1;
+            s.kv.capacity = Capacity::Blocks(8);
+            s.order = order;
+            s.classes = [("low", 5.0, 0), ("high", 0.0, 1), ("middle", 1.0, 2)]
+                .map(|(label, level, i)| Class {
+                    label: label.to_owned(),
+                    level,
+                    deadline_s: Some(deadlines[i]),
+                })
+                .to_vec();
+        });
+        // Predicts as many tokens as the prompt has, for all the same.
+        scenario.predictor.kind = Kind::PromptOnly;
+        scenario.predictor.scale = 1.0;
+        simulate(&trace, &scenario).unwrap()
+    };
+    for outcome in [
+        by(Order::Priority, [9.0; 3]),
+        by(Order::Edf, [9.0, 1.0, 2.0]),
+    ] {
+        let (served, totals) = &**outcome.served.as_ref().unwrap();
+        // H has its tokens at 0.02, 0.03, ..., 0.07; M joins at 0.05, when L lacks blocks; L computes 5 tokens
+        // at once from 0.07 on.
+        for (row, right) in [0.09, 0.07, 0.06].into_iter().enumerate() {
+            is(served.done_s[row], right);
+        }
+        assert_eq!((totals.preemptions, totals.recomputed_tokens), (1, 4));
+    }
+    // By arrival L stays: H is preempted at 0.04, L is done at 0.06, and H computes 4 tokens from there on.
+    let outcome = by(Order::Fcfs, [9.0; 3]);
+    let served = &outcome.served.as_ref().unwrap().0;
+    for (row, right) in [0.06, 0.09, 0.07].into_iter().enumerate() {
+        is(served.done_s[row], right);
+    }
+}
+
+/// L loses its blocks with its 150th token and has its next one when H has left, 102 steps later.
+#[test]
+fn gaps_of_more_than_a_day_are_told() {
+    let mut trace = rows([(0.0, 1, 200), (0.5, 1, 250)]);
+    trace.log_type = Some(Labels {
+        names: ["low", "high"].map(str::to_owned).to_vec(),
+        ids: vec![0, 1],
+    });
+    for warmup in [Warmup::None, Warmup::Share(0.5)] {
+        let scenario = plain(|s| {
+            s.max_sequences = 2;
+            s.kv.block_tokens = 1;
+            s.kv.capacity = Capacity::Blocks(300);
+            s.order = Order::Priority;
+            s.classes = vec![Class {
+                label: "low".to_owned(),
+                level: 1.0,
+                deadline_s: None,
+            }];
+            s.warmup = warmup;
+            if let StepLatency::Linear(step) = &mut s.latency {
+                step.c0_s = 1000.0;
+            }
+        });
+        let outcome = simulate(&trace, &scenario).unwrap();
+        let gaps = outcome.summary.continuous.unwrap().tbt_ms.unwrap();
+        is(gaps.max, 102.0 * 1e6);
+    }
+}
+
+/// A is done after 3 steps and keeps its blocks; B lacks its 4th and is the only one that decodes.
+#[test]
+fn copying_out_takes_its_time_when_nobody_else_decodes() {
+    let mut scenario = plain(|s| {
+        s.rule = Rule::Closed;
+        s.max_sequences = 2;
+        s.kv.block_tokens = 1;
+        s.kv.capacity = Capacity::Blocks(6);
+        s.kv.preemption = Preemption::Swap { gb_per_s: 0.5 };
+    });
+    // 20 ms a block.
+    scenario.memory.kv_gb_per_token = 0.01;
+    // One token is predicted, so that both join.
+    scenario.predictor.kind = Kind::PromptOnly;
+    scenario.predictor.scale = 1.0;
+    let outcome = simulate(&rows([(0.0, 1, 3), (0.0, 1, 5)]), &scenario).unwrap();
+    let (served, totals) = &**outcome.served.as_ref().unwrap();
+    is(served.done_s[0], 0.03);
+    // 3 blocks out, 3 in, one step; then the last token.
+    assert_eq!(totals.swapped_blocks, 6);
+    is(totals.swap_s, 0.12);
+    is(served.done_s[1], 0.03 + 0.12 + 0.01 + 0.01);
+}
+
+#[test]
+fn an_idle_server_serves_whoever_comes() {
+    let apart = rows([(0.0, 1, 10), (0.05, 1, 10), (0.2, 1, 10)]);
+    let nobody_waits = plain(|s| s.admission.max_waiting = Some(0));
+    let no_patience = plain(|s| s.admission.timeout_s = Some(0.0));
+    for (scenario, second) in [
+        (&nobody_waits, Fate::Rejected),
+        (&no_patience, Fate::TimedOut),
+    ] {
+        let outcome = simulate(&apart, scenario).unwrap();
+        assert_eq!(fates(&outcome), [Fate::Done, second, Fate::Done]);
+        is(outcome.summary.honest.makespan_s, 0.3);
+    }
+    // A time-out too short to change the time of arrival.
+    let late = rows([(0.0, 1, 10), (1e8, 1, 10)]);
+    let outcome = simulate(&late, &plain(|s| s.admission.timeout_s = Some(1e-9))).unwrap();
+    assert_eq!(fates(&outcome), [Fate::Done; 2]);
+    // One whose patience ends with the step before its own joins.
+    let exact = rows([(0.0, 1, 1), (0.0, 1, 1), (0.0, 1, 1)]);
+    let outcome = simulate(&exact, &plain(|s| s.admission.timeout_s = Some(0.01))).unwrap();
+    assert_eq!(fates(&outcome), [Fate::Done, Fate::Done, Fate::TimedOut]);
+
+    // Of three at one moment one is served, one waits where one may; two replicas serve two.
+    let at_once = rows([(0.0, 1, 10), (0.0, 1, 10), (0.0, 1, 10)]);
+    let one_waits = plain(|s| s.admission.max_waiting = Some(1));
+    let outcome = simulate(&at_once, &one_waits).unwrap();
+    assert_eq!(fates(&outcome), [Fate::Done, Fate::Done, Fate::Rejected]);
+    for router in [Router::RoundRobin, Router::LeastRequests, Router::LeastWork] {
+        for mut scenario in [nobody_waits.clone(), no_patience.clone()] {
+            scenario.fleet.gpus = 2;
+            if let Engine::Continuous(server) = &mut scenario.engine {
+                server.router = router;
+            }
+            let found = fates(&simulate(&at_once, &scenario).unwrap());
+            assert_eq!(found[..2], [Fate::Done; 2], "{router:?}");
+            assert_ne!(found[2], Fate::Done);
+        }
+    }
+    // A user who waits for each answer never finds anybody.
+    for mut scenario in [nobody_waits, no_patience] {
+        for think_s in [0.0, 0.05] {
+            scenario.workload.closed_loop = Some(ClosedLoop {
+                users: 1,
+                requests_per_user: 3,
+                think_min_s: think_s,
+                think_max_s: think_s,
+            });
+            let outcome = simulate(&at_once, &scenario).unwrap();
+            assert_eq!(fates(&outcome), [Fate::Done; 3]);
+        }
+    }
+}
+
+#[test]
+fn percentiles_of_survivors_come_with_a_caution() {
+    // 100/s onto 10/s, and who waits half a second is gone.
+    let trace = rows((0..2000).map(|i| (f64::from(i) * 0.01, 1, 10)));
+    let outcome = simulate(&trace, &plain(|s| s.admission.timeout_s = Some(0.5))).unwrap();
+    let c = outcome.summary.continuous.as_ref().unwrap();
+    let found = codes(&outcome);
+    for code in ["survivors", "unsettled"] {
+        assert!(found.contains(&code.to_owned()), "{found:?}");
+    }
+    let said = c.statistics.warnings.iter().find(|w| w.code == "survivors");
+    let said = &said.unwrap().message;
+    let served = outcome.summary.honest.requests;
+    assert!(
+        said.contains(&format!("{} of 2000 requests", c.timed_out)),
+        "{said}"
+    );
+    assert!(said.contains(&format!("the other {served}")), "{said}");
+    // Without time-outs the queue grows, and everybody is served.
+    let found = codes(&simulate(&trace, &plain(|_| {})).unwrap());
+    assert!(found.contains(&"unsettled".to_owned()), "{found:?}");
+    assert!(!found.contains(&"survivors".to_owned()), "{found:?}");
+    // Half the load: nothing to say.
+    let calm = rows((0..2000).map(|i| (f64::from(i) * 0.2, 1, 10)));
+    let outcome = simulate(&calm, &plain(|s| s.admission.timeout_s = Some(0.5))).unwrap();
+    let found = codes(&outcome);
+    assert!(
+        !found
+            .iter()
+            .any(|code| code == "unsettled" || code == "survivors"),
+        "{found:?}"
+    );
+}
+
+/// A case of the reviewers: 2000 requests at 100/s onto 5.6/s, and 1856 of them give up after 5 s.
+#[test]
+fn the_survivors_of_an_overload() {
+    let folder = std::path::Path::new("../shared/cases/14-survivors");
+    let (Ok(input), Ok(scenario)) = (
+        std::fs::File::open(folder.join("over.csv")),
+        std::fs::read_to_string(folder.join("scenario.json")),
+    ) else {
+        println!("skipped: {} is not there", folder.display());
+        return;
+    };
+    let trace = batchscope::trace::read(input, "over.csv", None).unwrap();
+    let scenario: Scenario = serde_json::from_str(&scenario).unwrap();
+    let outcome = simulate(&trace, &scenario).unwrap();
+    let c = outcome.summary.continuous.as_ref().unwrap();
+    assert_eq!((c.timed_out, outcome.summary.honest.requests), (1856, 144));
+    let found = codes(&outcome);
+    for code in ["survivors", "unsettled"] {
+        assert!(found.contains(&code.to_owned()), "{found:?}");
+    }
+    let said = c.statistics.warnings.iter().find(|w| w.code == "survivors");
+    assert!(said.unwrap().message.contains("7.2 %"));
 }

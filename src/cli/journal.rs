@@ -301,11 +301,12 @@ pub fn flaw(outcome: &Summary) -> Option<String> {
         ..
     } = outcome;
     let p = outcome.published();
-    let turned_away = match &outcome.continuous {
+    let others = match &outcome.continuous {
         Some(c) => c
             .rejected
             .saturating_add(c.too_long)
-            .saturating_add(c.timed_out),
+            .saturating_add(c.timed_out)
+            .saturating_add(c.statistics.warmup_requests),
         None => 0,
     };
     if let Err(e) = scenario.validate() {
@@ -339,10 +340,10 @@ pub fn flaw(outcome: &Summary) -> Option<String> {
             w.rows_taken,
         ),
         (
-            "honest requests + failed_replayed + requests turned away",
+            "honest requests + failed_replayed + requests turned away or of the warm-up",
             h.requests
                 .checked_add(h.failed_replayed)
-                .and_then(|n| n.checked_add(turned_away)),
+                .and_then(|n| n.checked_add(others)),
             "rows_replayed",
             w.rows_replayed,
         ),

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::honest::{Attainment, Distribution, Honest, Utilization};
-use super::statistics::{self, Statistics, Warning};
+use super::statistics::{self, Losses, Statistics, Warning};
 use super::tally::POINTS;
 use super::{Outcome, Summary};
 use crate::Trace;
@@ -12,8 +12,8 @@ use crate::latency::roofline::Ceiling;
 use crate::scenario::Engine;
 use crate::sched::continuous::kv::Reuse;
 use crate::sched::continuous::{Server, Warmup};
-use crate::sim::Batches;
-use crate::sim::continuous::{Fate, Gaps, MARKS, Mark, Record};
+use crate::sim::continuous::{Fate, Gaps, MARKS, Mark, Record, Series, Served, Totals};
+use crate::sim::{Batches, Requests};
 use crate::trace::NO_SESSION;
 
 /// What only continuous batching has; absent parts are not modelled in this scenario.
@@ -92,7 +92,7 @@ pub struct KvFigures {
     /// Most tokens in the cache of one replica.
     #[cfg_attr(feature = "ts", ts(type = "number"))]
     pub peak_tokens: u64,
-    /// Tokens in the caches of all replicas, time average over the makespan.
+    /// Tokens in the caches of all replicas, time average.
     pub mean_tokens: f64,
     /// The same in bytes, by `memory.kv_gb_per_token`.
     pub peak_bytes: f64,
@@ -196,8 +196,6 @@ impl Column {
 struct Counts {
     requests: u64,
     met: [u64; 4],
-    good_tokens: u64,
-    output_tokens: u64,
     offered_tokens: u64,
     offered: u64,
     fates: [u64; 5],
@@ -206,8 +204,6 @@ struct Counts {
 impl Counts {
     fn add(&mut self, other: &Counts) {
         self.requests += other.requests;
-        self.good_tokens += other.good_tokens;
-        self.output_tokens += other.output_tokens;
         self.offered_tokens += other.offered_tokens;
         self.offered += other.offered;
         for (mine, its) in self.met.iter_mut().zip(other.met) {
@@ -219,7 +215,28 @@ impl Counts {
     }
 }
 
-/// What the requests tell, part by part.
+impl Counts {
+    fn losses(&self) -> Losses {
+        let of = |fate: Fate| self.fates[fate as usize];
+        Losses {
+            offered: self.offered,
+            gave_up: of(Fate::Rejected) + of(Fate::TimedOut),
+            too_long: of(Fate::TooLong),
+        }
+    }
+}
+
+/// What requests did in a part of the run, whenever they arrived.
+#[derive(Clone, Copy, Default)]
+struct Ended {
+    /// Requests that had their last token, and those of them that met every SLA.
+    requests: u64,
+    joint: u64,
+    /// Prompt tokens of requests that had their first token.
+    prompt_tokens: u64,
+}
+
+/// What the requests tell, part by part: `counts` and the columns by arrival, `ended` by time.
 struct Walk {
     queueing: Column,
     ttft: Column,
@@ -228,10 +245,11 @@ struct Walk {
     /// Own output tokens over latency; only in a closed loop.
     rate: Column,
     counts: Vec<Counts>,
+    ended: Vec<Ended>,
 }
 
 impl Walk {
-    fn new(trace: &Trace, record: &Record) -> Walk {
+    fn new(trace: &Trace, record: &Record, marks: &[Mark]) -> Walk {
         let Record {
             scenario,
             requests,
@@ -250,7 +268,10 @@ impl Walk {
             tpot_ms: Column::default(),
             rate: Column::default(),
             counts: vec![Counts::default(); parts],
+            ended: vec![Ended::default(); parts],
         };
+        // Steps that end at the moment of a mark come before it.
+        let part_at = |at_s: f64| marks[1..parts].partition_point(|mark| mark.at_s < at_s);
         // In the order of arrival: users do not send in the order of the rows.
         let recorded = if closed_loop { 0 } else { served.fate.len() };
         let rows = (0..recorded)
@@ -292,15 +313,17 @@ impl Walk {
             }
             let in_time = e2e <= sla.request_s;
             let in_first = sla.ttft_s.is_none_or(|bound| ttft <= bound);
+            let joint = in_token && in_time && in_first;
             counts.requests += 1;
-            counts.good_tokens += tokens;
-            counts.output_tokens += u64::from(output);
-            for (met, is) in counts.met.iter_mut().zip([
-                in_token,
-                in_time,
-                in_first,
-                in_token && in_time && in_first,
-            ]) {
+            walk.ended[part_at(served.first_token_s[row])].prompt_tokens += u64::from(prompt);
+            let ended = &mut walk.ended[part_at(served.done_s[row])];
+            ended.requests += 1;
+            ended.joint += u64::from(joint);
+            for (met, is) in counts
+                .met
+                .iter_mut()
+                .zip([in_token, in_time, in_first, joint])
+            {
                 *met += u64::from(is);
             }
         }
@@ -352,33 +375,50 @@ fn warm_parts(server: &Server, walk: &Walk) -> usize {
     }
 }
 
-/// What was done between two marks, or from one to the end.
+/// What was done in a part of the run, or in several.
 struct Span {
     seconds: f64,
+    ended: Ended,
     steps: f64,
     decoded: f64,
     context: f64,
     prefilled: f64,
     pairs: f64,
     proposed: f64,
+    emitted: f64,
     token_s: f64,
     busy_s: f64,
+    /// Length of the steps that ended.
+    step_s: f64,
     gaps: Gaps,
 }
 
 impl Span {
-    fn of(from: &Mark, to: &Mark) -> Span {
+    /// From the first to the last of these marks, with what ended in each part between them.
+    fn of(marks: &[Mark], ended: &[Ended]) -> Span {
+        let (from, to) = (&marks[0], &marks[marks.len() - 1]);
+        let seconds = to.at_s - from.at_s;
+        let (from, to) = (&from.totals, &to.totals);
+        let busy_s = |totals: &Totals| totals.busy_s.iter().sum::<f64>();
+        let max = marks[1..].iter().map(|mark| mark.totals.gaps.part_max);
         Span {
-            seconds: to.at_s - from.at_s,
+            seconds,
+            ended: Ended {
+                requests: ended.iter().map(|part| part.requests).sum(),
+                joint: ended.iter().map(|part| part.joint).sum(),
+                prompt_tokens: ended.iter().map(|part| part.prompt_tokens).sum(),
+            },
             steps: (to.steps - from.steps) as f64,
             decoded: to.decoded - from.decoded,
             context: to.context - from.context,
             prefilled: to.prefilled - from.prefilled,
             pairs: to.pairs - from.pairs,
             proposed: (to.proposed - from.proposed) as f64,
+            emitted: (to.emitted - from.emitted) as f64,
             token_s: to.token_s - from.token_s,
-            busy_s: to.busy_s - from.busy_s,
-            gaps: to.gaps.since(&from.gaps),
+            busy_s: busy_s(to) - busy_s(from),
+            step_s: (busy_s(to) - to.at_hand_s) - (busy_s(from) - from.at_hand_s),
+            gaps: to.gaps.since(&from.gaps, max.fold(0.0, f64::max)),
         }
     }
 
@@ -399,16 +439,21 @@ impl Span {
         amount / self.steps.max(1.0)
     }
 
-    /// Shares of the peaks of arithmetic and of bandwidth while replicas were busy.
+    /// Prompt and output tokens that were served.
+    fn tokens(&self) -> f64 {
+        self.ended.prompt_tokens as f64 + self.emitted
+    }
+
+    /// Shares of the peaks of arithmetic and of bandwidth, over the steps that ended.
     fn mfu_mbu(&self, ceiling: &Ceiling) -> Option<[f64; 2]> {
         let tokens = self.decoded + self.prefilled;
         let flops = ceiling.token_flops * tokens + ceiling.pair_flops * (self.context + self.pairs);
         let bytes =
             ceiling.weight_bytes * self.steps + ceiling.token_bytes * (self.context + tokens);
-        (self.busy_s > 0.0).then(|| {
+        (self.step_s > 0.0).then(|| {
             [
-                flops / (self.busy_s * ceiling.peak_flops),
-                bytes / (self.busy_s * ceiling.bandwidth_bytes_per_s),
+                flops / (self.step_s * ceiling.peak_flops),
+                bytes / (self.step_s * ceiling.bandwidth_bytes_per_s),
             ]
         })
     }
@@ -446,15 +491,15 @@ fn named(
         ("honest.sla.request", share(request)),
         ("honest.sla.ttft", share(ttft).filter(|_| sla_ttft)),
         ("honest.sla.joint", share(joint)),
-        ("honest.goodput_requests_per_s", span.rate(joint as f64)),
+        (
+            "honest.goodput_requests_per_s",
+            span.rate(span.ended.joint as f64),
+        ),
         (
             "honest.served_requests_per_s",
-            span.rate(counts.requests as f64),
+            span.rate(span.ended.requests as f64),
         ),
-        (
-            "honest.output_tokens_per_s",
-            span.rate(counts.output_tokens as f64),
-        ),
+        ("honest.output_tokens_per_s", span.rate(span.emitted)),
         ("honest.utilization.mean", span.rate(span.busy_s / replicas)),
         (
             "continuous.tbt_within_sla",
@@ -491,19 +536,15 @@ fn figures(trace: &Trace, record: &Record) -> (Honest, Continuous) {
     let sla = &scenario.sla;
     let replicas = totals.busy_s.len() as f64;
     let ceiling = server.ceiling.as_ref();
-    let mut walk = Walk::new(trace, record);
+    let marks = marks(totals);
+    let mut walk = Walk::new(trace, record, &marks);
     let warm = warm_parts(server, &walk).min(MARKS - 1);
 
     // Parts first: taking a quantile puts values into another order, and a part's stay in it.
-    let mut marks = totals.marks.clone();
-    let end = totals.mark(totals.end_s.max(marks.last().map_or(0.0, |m| m.at_s)), 0);
-    while marks.len() <= MARKS {
-        marks.push(end.clone());
-    }
     let mut latency = Vec::new();
     let mut parts = Vec::new();
     for part in warm..MARKS {
-        let span = Span::of(&marks[part], &marks[part + 1]);
+        let span = Span::of(&marks[part..part + 2], &walk.ended[part..=part]);
         let distributions = [
             ("honest.queueing_s", distribution(walk.queueing.part(part))),
             ("honest.ttft_s", distribution(walk.ttft.part(part))),
@@ -531,17 +572,14 @@ fn figures(trace: &Trace, record: &Record) -> (Honest, Continuous) {
     for part in &walk.counts[..warm] {
         warm_counts.add(part);
     }
-    let span = Span::of(&marks[warm], &end);
-    let in_system_s: f64 = walk.e2e.rest(warm).iter().sum();
+    let span = Span::of(&marks[warm..], &walk.ended[warm..]);
+    let (from, to) = (&marks[warm].totals, totals);
+    let from_s = marks[warm].at_s;
     let queueing_s = distribution(walk.queueing.rest(warm));
     let ttft_s = distribution(walk.ttft.rest(warm));
     let tpot_ms = distribution(walk.tpot_ms.rest(warm));
     let e2e_s = distribution(walk.e2e.rest(warm));
-    let tbt_ms = if warm == 0 {
-        gaps(&totals.gaps)
-    } else {
-        gaps(&span.gaps)
-    };
+    let tbt_ms = gaps(&span.gaps);
     let whole = named(
         &[
             ("honest.queueing_s", queueing_s),
@@ -568,30 +606,30 @@ fn figures(trace: &Trace, record: &Record) -> (Honest, Continuous) {
     }
     let mut warnings =
         statistics::warnings(&latency, counts.requests, totals.backlog_at_last_arrival);
-    if totals.steps_outside > 0 {
+    let losses: Vec<Losses> = walk.counts[warm..].iter().map(Counts::losses).collect();
+    warnings.extend(statistics::loss_warnings(&losses, &warnings));
+    let steps_outside = to.steps_outside - from.steps_outside;
+    if steps_outside > 0 {
         warnings.push(Warning {
             code: "outside-measurements".to_owned(),
             message: format!(
-                "{} of {} steps lie beyond what the latency model was measured for",
-                totals.steps_outside, totals.steps
+                "{steps_outside} of {} steps lie beyond what the latency model was measured for",
+                span.steps
             ),
         });
     }
 
-    // Whoever was turned away or gave up met nothing.
+    // A request that was turned away or gave up met no SLA.
     let share = |n: u64| (counts.offered > 0).then(|| n as f64 / counts.offered as f64);
-    let per_span = |n: f64| report.offered_requests_per_s.map(|_| n / report.span_s);
-    let per_gpu: Vec<f64> = totals
-        .busy_s
-        .iter()
-        .map(|&busy| {
-            if totals.end_s > 0.0 {
-                busy / totals.end_s
-            } else {
-                0.0
-            }
-        })
-        .collect();
+    let arrivals_s = report.span_s - from_s;
+    let offered = report.offered_requests_per_s.filter(|_| arrivals_s > 0.0);
+    let per_span = |n: f64| offered.map(|_| n / arrivals_s);
+    let busy = to.busy_s.iter().zip(&from.busy_s);
+    let per_gpu: Vec<f64> = busy.map(|(to, from)| span.per_s(to - from)).collect();
+    let parts_done = &marks[warm + 1..];
+    let peak = |of: fn(&Totals) -> u64| parts_done.iter().map(|mark| of(&mark.totals)).max();
+    let peak_tokens = peak(|totals| totals.part_peak_tokens).unwrap_or(0);
+    let peak_blocks = peak(|totals| totals.part_peak_blocks).unwrap_or(0);
     let [token, request, ttft, joint] = counts.met;
     let honest = Honest {
         requests: counts.requests,
@@ -609,12 +647,12 @@ fn figures(trace: &Trace, record: &Record) -> (Honest, Continuous) {
             ttft: sla.ttft_s.and_then(|_| share(ttft)),
         },
         makespan_s: totals.end_s,
-        goodput_requests_per_s: span.per_s(joint as f64),
-        offered_requests_per_s: per_span((counts.offered + warm_counts.offered) as f64),
-        served_requests_per_s: span.per_s(counts.requests as f64),
-        offered_tokens_per_s: per_span((counts.offered_tokens + warm_counts.offered_tokens) as f64),
-        served_tokens_per_s: span.per_s(counts.good_tokens as f64),
-        output_tokens_per_s: span.per_s(counts.output_tokens as f64),
+        goodput_requests_per_s: span.per_s(span.ended.joint as f64),
+        offered_requests_per_s: per_span(counts.offered as f64),
+        served_requests_per_s: span.per_s(span.ended.requests as f64),
+        offered_tokens_per_s: per_span(counts.offered_tokens as f64),
+        served_tokens_per_s: span.per_s(span.tokens()),
+        output_tokens_per_s: span.per_s(span.emitted),
         padding_waste: None,
         utilization: Utilization {
             mean: span.per_s(span.busy_s) / replicas,
@@ -624,8 +662,8 @@ fn figures(trace: &Trace, record: &Record) -> (Honest, Continuous) {
         },
         gpu_s_for_failed_only: 0.0,
         backlog_at_last_arrival: totals.backlog_at_last_arrival,
-        mean_in_system: span.per_s(in_system_s),
-        peak_batch_tokens: totals.peak_tokens,
+        mean_in_system: span.per_s(in_system_s(trace, record, from_s)),
+        peak_batch_tokens: peak_tokens,
         batches_over_memory: 0,
         prediction: *prediction,
         not_modelled: NOT_MODELLED.map(str::to_owned).to_vec(),
@@ -640,37 +678,40 @@ fn figures(trace: &Trace, record: &Record) -> (Honest, Continuous) {
         rejected: counts.fates[Fate::Rejected as usize],
         too_long: counts.fates[Fate::TooLong as usize],
         timed_out: counts.fates[Fate::TimedOut as usize],
-        steps: totals.steps,
+        steps: to.steps - from.steps,
         mean_batch: span.per_step(span.decoded),
         mean_prompt_tokens: span.per_step(span.prefilled - span.proposed),
-        steps_outside: totals.steps_outside,
+        steps_outside,
         mfu: shares.map(|s| s[0]),
         mbu: shares.map(|s| s[1]),
         kv: KvFigures {
             blocks: totals.blocks,
-            peak_blocks: totals.peak_blocks,
-            peak_tokens: totals.peak_tokens,
+            peak_blocks,
+            peak_tokens,
             mean_tokens,
-            peak_bytes: totals.peak_tokens as f64 * token_bytes,
+            peak_bytes: peak_tokens as f64 * token_bytes,
             mean_bytes: mean_tokens * token_bytes,
         },
-        preemptions: totals.preemptions,
-        recomputed_tokens: totals.recomputed_tokens,
-        swapped_blocks: totals.swapped_blocks,
-        swap_s: totals.swap_s,
+        preemptions: to.preemptions - from.preemptions,
+        recomputed_tokens: to.recomputed_tokens - from.recomputed_tokens,
+        swapped_blocks: to.swapped_blocks - from.swapped_blocks,
+        swap_s: to.swap_s - from.swap_s,
         prefix: (server.kv.prefix.reuse != Reuse::Off).then(|| PrefixFigures {
-            hit_rate: part_of(totals.found_tokens, totals.looked_up_tokens),
-            looked_up_tokens: totals.looked_up_tokens,
-            found_tokens: totals.found_tokens,
-            evictions: totals.evictions,
-            eviction_s: totals.eviction_s,
+            hit_rate: part_of(
+                to.found_tokens - from.found_tokens,
+                to.looked_up_tokens - from.looked_up_tokens,
+            ),
+            looked_up_tokens: to.looked_up_tokens - from.looked_up_tokens,
+            found_tokens: to.found_tokens - from.found_tokens,
+            evictions: to.evictions - from.evictions,
+            eviction_s: to.eviction_s - from.eviction_s,
         }),
         speculative: server.speculative.as_ref().map(|_| SpeculativeFigures {
-            proposed: totals.proposed,
-            accepted: totals.accepted,
-            accept_rate: part_of(totals.accepted, totals.proposed),
+            proposed: to.proposed - from.proposed,
+            accepted: to.accepted - from.accepted,
+            accept_rate: part_of(to.accepted - from.accepted, to.proposed - from.proposed),
         }),
-        fairness: fairness(trace, record),
+        fairness: fairness(trace, record, warm_counts.offered),
         statistics: Statistics {
             warmup_requests: warm_counts.offered,
             parts: (MARKS - warm) as u32,
@@ -681,12 +722,91 @@ fn figures(trace: &Trace, record: &Record) -> (Honest, Continuous) {
     (honest, continuous)
 }
 
-/// How differently classes and sessions fare, warm-up included.
-fn fairness(trace: &Trace, record: &Record) -> Fairness {
+/// The marks at which the parts of the run begin, and its end. A request that arrives after the last step
+/// and is turned away makes the run no longer.
+fn marks(totals: &Totals) -> Vec<Mark> {
+    let mut marks = totals.marks.clone();
+    for mark in &mut marks {
+        mark.at_s = mark.at_s.min(totals.end_s);
+    }
+    let end = Mark {
+        at_s: totals.end_s,
+        totals: Totals {
+            series: Series::default(),
+            marks: Vec::new(),
+            ..totals.clone()
+        },
+    };
+    marks.resize(MARKS + 1, end);
+    marks
+}
+
+/// The gaps that ended from the mark of part `warm` on.
+pub(super) fn gaps_from(totals: &Totals, warm: usize) -> Gaps {
+    match totals.marks.get(warm) {
+        Some(from) => totals.gaps.since(&from.totals.gaps, totals.gaps.max),
+        None => Gaps::default(),
+    }
+}
+
+/// Time that requests were there, waiting or at work, from `from_s` on, summed over all, s.
+fn in_system_s(trace: &Trace, record: &Record, from_s: f64) -> f64 {
+    let Record {
+        scenario,
+        requests,
+        served,
+        ..
+    } = record;
+    let timeout_s = match &scenario.engine {
+        Engine::Continuous(server) => server.admission.timeout_s,
+        Engine::Closed => None,
+    };
+    let arrivals = requests.arrivals(trace);
+    let first = requests.first_row as usize;
+    let mut sum = 0.0;
+    for (row, &fate) in served.fate.iter().enumerate() {
+        let arrival = arrivals.of(first + row);
+        let gone = match (fate, timeout_s) {
+            (Fate::Done, _) => served.done_s[row],
+            (Fate::TimedOut, Some(timeout_s)) => arrival + timeout_s,
+            _ => continue,
+        };
+        sum += (gone - arrival.max(from_s)).max(0.0);
+    }
+    sum
+}
+
+/// Which rows of the window are among the first `warm` arrivals; empty where there are none.
+pub(super) fn in_warmup(requests: &Requests, served: &Served, warm: u64) -> Vec<bool> {
+    if warm == 0 {
+        return Vec::new();
+    }
+    let first = requests.first_row as usize;
+    let mut early = vec![false; served.fate.len()];
+    if requests.sent.is_empty() {
+        let arrived = (0..early.len()).filter(|&row| served.fate[row] != Fate::Dropped);
+        for row in arrived.take(warm as usize) {
+            early[row] = true;
+        }
+    } else {
+        for &row in requests.sent.iter().take(warm as usize) {
+            early[row as usize - first] = true;
+        }
+    }
+    early
+}
+
+/// How differently classes and sessions fare, without the first `warm` requests.
+fn fairness(trace: &Trace, record: &Record, warm: u64) -> Fairness {
     let served = &record.served;
     let first = record.requests.first_row as usize;
     let arrivals = record.requests.arrivals(trace);
-    let done = || (0..served.fate.len()).filter(|&row| served.fate[row] == Fate::Done);
+    let early = in_warmup(&record.requests, served, warm);
+    let counts = |row: usize| !early.get(row).is_some_and(|early| *early);
+    let done = || {
+        let rows = 0..served.fate.len();
+        rows.filter(|&row| served.fate[row] == Fate::Done && counts(row))
+    };
     let latency = |row: usize| served.done_s[row] - arrivals.of(first + row);
     let classes = match &trace.log_type {
         Some(labels) if labels.names.len() > 1 => {

@@ -2,10 +2,12 @@
 //! long the trace.
 
 use super::Outcome;
+#[cfg(feature = "continuous")]
+use super::continuous;
 use crate::Trace;
 use crate::quantiles::Histogram;
 #[cfg(feature = "continuous")]
-use crate::sim::continuous::Level;
+use crate::sim::continuous::{Level, MARKS};
 use crate::trace::Failed;
 
 /// Points of a distribution function.
@@ -78,8 +80,7 @@ pub struct ServedCdfs {
 }
 
 /// Points of the distributions of a run with continuous batching, at most `points` of each and dense
-/// in the tail; nothing of a run of closed batches. Requests of the warm-up are in them, as in the
-/// rows.
+/// in the tail; nothing of a run of closed batches. Like the figures they leave the warm-up out.
 #[cfg(feature = "continuous")]
 pub fn served_cdfs(trace: &Trace, outcome: &Outcome, points: usize) -> ServedCdfs {
     let Some(served) = &outcome.served else {
@@ -88,10 +89,15 @@ pub fn served_cdfs(trace: &Trace, outcome: &Outcome, points: usize) -> ServedCdf
     let (served, totals) = (&served.0, &served.1);
     let arrivals = outcome.requests.arrivals(trace);
     let first_row = outcome.requests.first_row as usize;
+    let (warm, parts) = match &outcome.summary.continuous {
+        Some(c) => (c.statistics.warmup_requests, c.statistics.parts as usize),
+        None => (0, MARKS),
+    };
+    let early = continuous::in_warmup(&outcome.requests, served, warm);
     let (mut ttft, mut latency) = (Histogram::default(), Histogram::default());
     for (i, (&first, &done)) in served.first_token_s.iter().zip(&served.done_s).enumerate() {
         // Not a number where the request was not done.
-        if done >= first {
+        if done >= first && !early.get(i).is_some_and(|early| *early) {
             let arrival = arrivals.of(first_row + i);
             ttft.add(first - arrival);
             latency.add(done - arrival);
@@ -100,7 +106,10 @@ pub fn served_cdfs(trace: &Trace, outcome: &Outcome, points: usize) -> ServedCdf
     ServedCdfs {
         ttft: thinned(&ttft.cumulative(), points),
         latency: thinned(&latency.cumulative(), points),
-        tbt: thinned(&totals.gaps.cumulative(), points),
+        tbt: thinned(
+            &continuous::gaps_from(totals, MARKS - parts).cumulative(),
+            points,
+        ),
     }
 }
 

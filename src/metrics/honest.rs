@@ -51,11 +51,11 @@ pub struct Honest {
     pub utilization: Utilization,
     /// GPU time of batches in which every member had failed, s.
     pub gpu_s_for_failed_only: f64,
-    /// Requests not yet in service when the last one arrived: a large backlog means that latencies
+    /// Requests not yet in service when the last one had arrived: a large backlog means that latencies
     /// grow with the trace's length and say little about the scheduler.
     #[cfg_attr(feature = "ts", ts(type = "number"))]
     pub backlog_at_last_arrival: u64,
-    /// Time average of requests in the system (waiting or in service).
+    /// Time average of requests in the system (waiting or in service), those that gave up included.
     pub mean_in_system: f64,
     /// Largest KV tokens of one batch (every member's prompt + output).
     #[cfg_attr(feature = "ts", ts(type = "number"))]

@@ -20,7 +20,7 @@ pub struct Interval {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(rename = "RunWarning"))]
 pub struct Warning {
-    /// Stable: short-run, unsettled, correlated, warm-up, outside-measurements.
+    /// Stable: short-run, unsettled, correlated, warm-up, survivors, outside-measurements.
     pub code: String,
     pub message: String,
 }
@@ -29,7 +29,7 @@ pub struct Warning {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct Statistics {
-    /// Requests at the beginning that no figure counts.
+    /// Requests that arrived before the window that the figures are of.
     #[cfg_attr(feature = "ts", ts(type = "number"))]
     pub warmup_requests: u64,
     /// Parts of the run that the intervals come from.
@@ -110,7 +110,67 @@ fn trend(values: &[f64]) -> f64 {
         rest += residual * residual;
     }
     let error = libm::sqrt(rest / (n - 2.0) / xx);
-    if error > 0.0 { slope / error } else { 0.0 }
+    if slope == 0.0 { 0.0 } else { slope / error }
+}
+
+/// How many requests of a part of the run arrived, and how many were not served.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Losses {
+    pub offered: u64,
+    /// Rejected or timed out.
+    pub gave_up: u64,
+    /// Can never fit into the cache.
+    pub too_long: u64,
+}
+
+impl Losses {
+    fn sum(parts: &[Losses]) -> Losses {
+        parts.iter().fold(Losses::default(), |sum, part| Losses {
+            offered: sum.offered + part.offered,
+            gave_up: sum.gave_up + part.gave_up,
+            too_long: sum.too_long + part.too_long,
+        })
+    }
+}
+
+/// Share of the requests that may be lost before distributions are said to be of the others: above it, the P99
+/// of all requests is beyond every one that was served.
+const LOST: f64 = 0.01;
+/// Share of the last third's requests that give up in an overload.
+const OVERLOAD: f64 = 0.1;
+
+/// What is doubtful about a run in which requests were not served, beside the `warnings` that were found.
+pub(super) fn loss_warnings(parts: &[Losses], warnings: &[Warning]) -> Vec<Warning> {
+    let mut found = Vec::new();
+    let percent = |n: u64, of: u64| libm::round(n as f64 / of as f64 * 1000.0) / 10.0;
+    let all = Losses::sum(parts);
+    let lost = all.gave_up + all.too_long;
+    if lost as f64 > LOST * all.offered as f64 {
+        found.push(Warning {
+            code: "survivors".to_owned(),
+            message: format!(
+                "{lost} of {} requests were not served: latencies and their percentiles are of the other {}, \
+                 which are {} % of all",
+                all.offered,
+                all.offered - lost,
+                percent(all.offered - lost, all.offered)
+            ),
+        });
+    }
+    let last = Losses::sum(&parts[parts.len() - parts.len() / 3..]);
+    if last.gave_up as f64 > OVERLOAD * last.offered as f64
+        && warnings.iter().all(|warning| warning.code != "unsettled")
+    {
+        found.push(Warning {
+            code: "unsettled".to_owned(),
+            message: format!(
+                "more arrives than is served: of the last third of the requests {} % were rejected or timed \
+                 out, and latencies are as short as they are because of that",
+                percent(last.gave_up, last.offered)
+            ),
+        });
+    }
+    found
 }
 
 /// What is doubtful about a run, from the mean latency (s) and the requests of each of its parts; `backlog`:
@@ -240,5 +300,10 @@ mod tests {
             .collect();
         assert_eq!(codes(&starts_cold, 3), ["warm-up"]);
         assert_eq!(warnings(&steady, 100, 0)[0].code, "short-run");
+        // A straight line leaves no residual.
+        let line: Vec<f64> = (0..20).map(f64::from).collect();
+        assert_eq!(trend(&line), f64::INFINITY);
+        assert_eq!(trend(&[4.0; 20]), 0.0);
+        assert!(codes(&line, 500).contains(&"unsettled".to_owned()));
     }
 }

@@ -22,6 +22,8 @@ pub struct Told {
     pub replica: Vec<u16>,
     pub fate: Vec<Fate>,
     pub gaps: Vec<f64>,
+    /// When each output token came, s.
+    pub tokens_s: Vec<f64>,
     pub steps: u64,
     pub decoded: f64,
     pub context: f64,
@@ -106,7 +108,6 @@ struct Request {
 struct Waiter {
     row: usize,
     bin: u8,
-    key: f64,
     arrival_s: f64,
     /// A preempted request.
     again: Option<Request>,
@@ -127,6 +128,8 @@ struct Replica {
     bin_since_s: f64,
     end_s: f64,
     start_s: f64,
+    /// Rows that arrived at this moment, at which a step begins.
+    newcomers: Vec<usize>,
     /// When the last step ended, s.
     ended_s: f64,
     /// Answered in the last step; place and blocks come back one step later (asynchronous scheduling).
@@ -150,6 +153,9 @@ pub struct Oracle<'a> {
     told: Told,
     answered: Vec<usize>,
     arrival_s: Vec<f64>,
+    /// Key and number of arrival by row: the order of those that wait, and who is preempted last.
+    place: Vec<(f64, usize)>,
+    arrivals: usize,
     turn: usize,
 }
 
@@ -206,6 +212,7 @@ pub fn run(
                 bin_since_s: 0.0,
                 end_s: f64::INFINITY,
                 start_s: 0.0,
+                newcomers: Vec::new(),
                 ended_s: f64::NAN,
                 lingering: Vec::new(),
             }
@@ -235,6 +242,8 @@ pub fn run(
         },
         answered: Vec::new(),
         arrival_s: vec![f64::NAN; rows],
+        place: vec![(f64::NAN, 0); rows],
+        arrivals: 0,
         turn: 0,
     };
     oracle.go(chosen);
@@ -271,7 +280,9 @@ impl Oracle<'_> {
         let mut before = f64::NEG_INFINITY;
         loop {
             arrivals.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-            patience.retain(|&(_, row, _)| self.told.joined_s[row].is_nan());
+            patience.retain(|&(_, row, _)| {
+                self.told.joined_s[row].is_nan() && self.told.fate[row] == Fate::Dropped
+            });
             let ends = self.replicas.iter().map(|r| r.end_s);
             let now = ends
                 .chain(arrivals.first().map(|a| a.0))
@@ -282,18 +293,12 @@ impl Oracle<'_> {
             }
             self.told.near_tie |= now > before && now - before < 1e-9 * now.max(1.0);
             before = now;
-            // Steps that end, time-outs, arrivals; what answers at this moment may bring more arrivals.
+            // Steps that end, arrivals, steps that begin, time-outs; what answers at this moment may bring
+            // more arrivals.
             for number in 0..self.replicas.len() {
                 if self.replicas[number].end_s == now {
                     self.end_step(number, now);
                 }
-            }
-            let gone: Vec<_> = patience.iter().copied().filter(|p| p.0 == now).collect();
-            patience.retain(|p| p.0 != now);
-            for (_, row, number) in gone {
-                self.replicas[number].waiting.retain(|w| w.row != row);
-                self.told.fate[row] = Fate::TimedOut;
-                self.answered.push(row);
             }
             self.answer(users, &rows, &mut sent, &mut arrivals, now);
             loop {
@@ -308,9 +313,45 @@ impl Oracle<'_> {
             for number in 0..self.replicas.len() {
                 if self.replicas[number].end_s == f64::INFINITY {
                     self.begin(number, now);
+                    self.reject(number);
                 }
             }
             self.answer(users, &rows, &mut sent, &mut arrivals, now);
+            // Arrivals at this very moment come before those that give up.
+            if arrivals.iter().any(|arrival| arrival.0 <= now) {
+                continue;
+            }
+            patience.retain(|&(at, row, number)| {
+                let waits =
+                    self.told.joined_s[row].is_nan() && self.told.fate[row] == Fate::Dropped;
+                if at == now && waits {
+                    self.replicas[number].waiting.retain(|w| w.row != row);
+                    self.told.fate[row] = Fate::TimedOut;
+                    self.answered.push(row);
+                }
+                at != now
+            });
+            self.answer(users, &rows, &mut sent, &mut arrivals, now);
+        }
+    }
+
+    /// Of those that arrived when a step began and did not join it, rejects the ones that find too many
+    /// waiting that came before.
+    fn reject(&mut self, number: usize) {
+        let Some(most) = self.server.admission.max_waiting else {
+            return;
+        };
+        let newcomers = std::mem::take(&mut self.replicas[number].newcomers);
+        for &row in &newcomers {
+            let waiting = &mut self.replicas[number].waiting;
+            let later = newcomers.iter().skip_while(|&&other| other != row);
+            let later: Vec<usize> = later.copied().collect();
+            let before = waiting.iter().filter(|w| !later.contains(&w.row)).count();
+            if waiting.iter().any(|w| w.row == row) && before >= most as usize {
+                waiting.retain(|w| w.row != row);
+                self.told.fate[row] = Fate::Rejected;
+                self.answered.push(row);
+            }
         }
     }
 
@@ -481,14 +522,15 @@ impl Oracle<'_> {
         let number = self.route(row, chosen);
         self.told.replica[row] = number as u16;
         let admission = &self.server.admission;
-        let waiting = self.replicas[number].waiting.len();
-        if admission
-            .max_waiting
-            .is_some_and(|most| waiting >= most as usize)
-        {
-            self.told.fate[row] = Fate::Rejected;
-            self.answered.push(row);
-            return;
+        let replica = &mut self.replicas[number];
+        if let Some(most) = admission.max_waiting {
+            if replica.end_s == f64::INFINITY {
+                replica.newcomers.push(row);
+            } else if replica.waiting.len() >= most as usize {
+                self.told.fate[row] = Fate::Rejected;
+                self.answered.push(row);
+                return;
+            }
         }
         let class = self.trace.log_type.as_ref().and_then(|labels| {
             let label = &labels.names[usize::from(labels.ids[row])];
@@ -509,10 +551,11 @@ impl Oracle<'_> {
         } else {
             0
         };
+        self.arrivals += 1;
+        self.place[row] = (key, self.arrivals);
         self.replicas[number].waiting.push(Waiter {
             row,
             bin,
-            key,
             arrival_s: now,
             again: None,
             on_host: false,
@@ -751,13 +794,25 @@ impl Oracle<'_> {
 
     // ---- Steps ---------------------------------------------------------------------------------
 
-    fn preempt_last(&mut self, number: usize, now: f64) -> usize {
-        let place = self.replicas[number]
-            .running
-            .iter()
-            .rposition(|r| !r.finished)
+    fn order(&self, a: usize, b: usize) -> std::cmp::Ordering {
+        let (a, b) = (self.place[a], self.place[b]);
+        a.0.total_cmp(&b.0).then(a.1.cmp(&b.1))
+    }
+
+    /// Preempts the last in the order of those that wait; says where it stood among the running ones, and how
+    /// many tokens it decodes and proposes in the step at hand.
+    fn preempt(&mut self, number: usize, now: f64) -> (usize, u32) {
+        let running = &self.replicas[number].running;
+        let place = (0..running.len())
+            .filter(|&place| !running[place].finished)
+            .max_by(|&a, &b| self.order(running[a].row, running[b].row))
             .unwrap();
         let mut request = self.replicas[number].running.remove(place);
+        let had = if request.runs && request.decoding {
+            1 + request.drafted
+        } else {
+            0
+        };
         self.told.preemptions += 1;
         let on_host = match self.server.kv.preemption {
             Preemption::Swap { .. } => {
@@ -783,15 +838,15 @@ impl Oracle<'_> {
         self.replicas[number].waiting.push(Waiter {
             row,
             bin,
-            key: 0.0,
             arrival_s: self.arrival_s[row],
             again: Some(request),
             on_host,
         });
-        place
+        (place, had)
     }
 
     fn begin(&mut self, number: usize, now: f64) {
+        let (swapped, evictions) = (self.told.swapped_blocks, self.told.evictions);
         // With asynchronous scheduling a step is put together when the one before it begins.
         let replica = &self.replicas[number];
         let mut known = now;
@@ -799,7 +854,7 @@ impl Oracle<'_> {
             known = replica.start_s;
         }
         loop {
-            let preempted = self.compose(number, now, known);
+            let preempted = self.compose(number, now, known, swapped, evictions);
             let replica = &self.replicas[number];
             if replica.end_s < f64::INFINITY {
                 return;
@@ -838,10 +893,16 @@ impl Oracle<'_> {
         }
     }
 
-    fn compose(&mut self, number: usize, now: f64, known: f64) -> bool {
+    /// `swapped`, `evictions`: blocks before this step, whose time has all that follow in it.
+    fn compose(
+        &mut self,
+        number: usize,
+        now: f64,
+        known: f64,
+        swapped: u64,
+        evictions: u64,
+    ) -> bool {
         let server = self.server;
-        let swapped = self.told.swapped_blocks;
-        let evictions = self.told.evictions;
         let mut preempted = false;
         for request in &mut self.replicas[number].running {
             request.chunk = 0;
@@ -860,7 +921,7 @@ impl Oracle<'_> {
         let order: Vec<usize> = decoding.iter().chain(&prompts).map(|r| r.row).collect();
         for row in order {
             let running = &self.replicas[number].running;
-            let Some(at) = running.iter().position(|r| r.row == row) else {
+            let Some(mut at) = running.iter().position(|r| r.row == row) else {
                 // Preempted for one before it.
                 continue;
             };
@@ -880,11 +941,14 @@ impl Oracle<'_> {
             let mut gone = false;
             while self.free_blocks(number) < need {
                 preempted = true;
-                let place = self.preempt_last(number, now);
+                let (place, had) = self.preempt(number, now);
+                // Prompts do not take over what it had of the budget.
+                budget += if chunk == 0 && counts { had } else { 0 };
                 if place == at {
                     gone = true;
                     break;
                 }
+                at -= usize::from(place < at);
             }
             if gone {
                 continue;
@@ -1007,21 +1071,13 @@ impl Oracle<'_> {
         preempted
     }
 
-    /// The first of those that wait: preempted ones, the last one first; then by key, arrival and row.
+    /// The first of those that wait, preempted or not: by key, then by arrival.
     fn first_waiting(&self, number: usize, bin: Option<u8>, known: f64) -> Option<usize> {
         let waiting = &self.replicas[number].waiting;
-        let fits = |w: &Waiter| w.arrival_s <= known && bin.is_none_or(|bin| bin == w.bin);
-        if let Some(place) = waiting.iter().rposition(|w| w.again.is_some())
-            && fits(&waiting[place])
-        {
-            return Some(place);
-        }
         (0..waiting.len())
-            .filter(|&place| waiting[place].again.is_none() && fits(&waiting[place]))
-            .min_by(|&a, &b| {
-                // They stand in the order of their arrival.
-                waiting[a].key.total_cmp(&waiting[b].key).then(a.cmp(&b))
-            })
+            .filter(|&place| waiting[place].arrival_s <= known)
+            .filter(|&place| bin.is_none_or(|bin| bin == waiting[place].bin))
+            .min_by(|&a, &b| self.order(waiting[a].row, waiting[b].row))
     }
 
     fn join(&mut self, number: usize, budget: &mut u32, now: f64, known: f64) {
@@ -1038,14 +1094,13 @@ impl Oracle<'_> {
             if let Some(bin) = bin {
                 let others = replica.waiting.iter();
                 let overdue = others
-                    .filter(|w| w.arrival_s <= known)
-                    .filter(|w| w.again.is_none() && w.bin != bin)
+                    .filter(|w| w.arrival_s <= known && w.bin != bin)
                     .map(|w| now - w.arrival_s.max(replica.bin_since_s))
                     .fold(0.0, f64::max);
                 let any = replica
                     .waiting
                     .iter()
-                    .any(|w| w.again.is_none() && w.bin != bin && w.arrival_s <= known);
+                    .any(|w| w.bin != bin && w.arrival_s <= known);
                 if any && overdue >= server.bin_patience_s {
                     return;
                 }
@@ -1298,6 +1353,7 @@ impl Oracle<'_> {
                     tokens += accepted;
                 }
                 self.told.gaps.push(gap);
+                self.told.tokens_s.extend((0..tokens).map(|_| now));
                 for _ in 1..tokens {
                     self.told.gaps.push(0.0);
                 }
@@ -1312,6 +1368,7 @@ impl Oracle<'_> {
                     } else {
                         self.told.gaps.push(now - request.last_token_s.unwrap());
                     }
+                    self.told.tokens_s.push(now);
                     request.last_token_s = None;
                     request.emitted += 1;
                     request.decoding = true;

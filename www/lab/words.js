@@ -47,7 +47,7 @@ export const VIEW = {
 
 /** What is doubtful about runs, by the core's code, where many runs say the same with other numbers. @type {Record<string, string>} */
 export const DOUBT = {
-  unsettled: "Latency grows from part to part of the run: more arrives than is served, or the run ends in a burst. The figures depend on how long it is.",
+  unsettled: "More arrives than is served, or the run ends in a burst: latency grows from part to part of the run, or many requests give up. The figures depend on the length of the run, or on who gives up.",
   correlated: "Neighbouring parts of the run are alike: it is short against its own ups and downs, and the true intervals are wider.",
   "warm-up": "The first part of the run is far quicker than all others: set a warm-up.",
 };
@@ -140,7 +140,7 @@ export const CONTROL = {
   "lab-ttft-sla": { label: "First token within", help: "Promised time from arrival to the first token (TTFT)." },
   "lab-token-sla": { label: "Token SLA", help: "Promised time per output token after the first (TPOT)." },
   "lab-request-sla": { label: "Request SLA", help: "Promised time from arrival to the last token." },
-  "lab-warmup": { label: "Warm-up", help: "Requests at the beginning that no figure counts." },
+  "lab-warmup": { label: "Warm-up", help: "Requests at the beginning. The figures are of the time after them." },
   "lab-warmup-share": { label: "Share of the requests", help: "Counted in twentieths, rounded up." },
 };
 

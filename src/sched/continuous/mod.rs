@@ -57,11 +57,12 @@ pub struct Server {
     pub latency: StepLatency,
     /// What the model asks of the hardware, where known: MFU and MBU are shares of it.
     pub ceiling: Option<Ceiling>,
-    /// Requests at the beginning that no figure counts.
+    /// Requests at the beginning before the window that the figures are of (docs/MODEL.md, "Intervals of a
+    /// run").
     pub warmup: Warmup,
 }
 
-/// Requests at the beginning that no figure counts, in twentieths of all.
+/// Requests at the beginning before the window that the figures are of, in twentieths of all.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
@@ -135,7 +136,8 @@ pub enum Rule {
     Closed,
 }
 
-/// Who of those that wait comes first; requests that were preempted come before them.
+/// Who of those that wait comes first, and who is preempted: the last. A preempted request goes back to
+/// its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(rename = "QueueOrder"))]
@@ -181,9 +183,10 @@ pub struct Admission {
     /// A request joins only if the blocks of its whole prompt are free, also where it takes no more
     /// than its first chunk's (vLLM's `scheduler_reserve_full_isl`, on since 0.19).
     pub whole_prompt_fits: bool,
-    /// A request that finds so many waiting at its replica is rejected; absent means nobody is.
+    /// A request that has to wait and finds so many waiting at its replica is rejected; absent means nobody
+    /// is.
     pub max_waiting: Option<u32>,
-    /// A request that was not admitted within this time of its arrival is gone, s.
+    /// A request that has not joined this long after its arrival is gone, s.
     pub timeout_s: Option<f64>,
     /// Reject a request that can never fit into the cache, instead of refusing the whole run.
     pub reject_too_long: bool,

@@ -1,16 +1,48 @@
-//! Those that wait at a replica: queues per bin, in the order of their keys, and in front of them those
-//! that were preempted.
+//! The requests that wait at a replica: queues per bin, in the order of their keys. A preempted request
+//! goes back to its place in that order.
 
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, VecDeque};
 
 use super::kv::Left;
 
+/// A request's place in the order of its replica: the smallest key is the most urgent, and among equal
+/// keys the first arrival.
+#[derive(Debug, Clone, Copy)]
+pub struct Place {
+    pub key: f64,
+    pub arrival_s: f64,
+    /// Number of its arrival at this replica.
+    pub number: u32,
+}
+
+impl Ord for Place {
+    fn cmp(&self, other: &Place) -> Ordering {
+        let keys = self.key.total_cmp(&other.key);
+        keys.then_with(|| self.number.cmp(&other.number))
+    }
+}
+
+impl PartialOrd for Place {
+    fn partial_cmp(&self, other: &Place) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Place {
+    fn eq(&self, other: &Place) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Place {}
+
 /// A request that was preempted, and what it takes along.
 #[derive(Debug, Clone, Copy)]
 pub struct Preempted {
     pub row: u32,
     pub bin: u8,
+    pub place: Place,
     /// Tokens it has so far.
     pub emitted: u32,
     /// When the last of them came, s; NaN where there is none.
@@ -26,13 +58,14 @@ pub struct Preempted {
 /// Who is next.
 #[derive(Debug, Clone, Copy)]
 pub enum Head {
-    New { row: u32, bin: u8 },
+    New { row: u32, bin: u8, place: Place },
     Again(Preempted),
 }
 
 /// The queues of a replica.
 #[derive(Debug, Clone)]
 pub struct Waiting {
+    /// The most urgent last.
     preempted: Vec<Preempted>,
     bins: Vec<Queue>,
     /// Requests that arrived and that the scheduler has not seen, in order of arrival: bin and key.
@@ -51,20 +84,16 @@ struct Queue {
     keyed: Option<BinaryHeap<Keyed>>,
 }
 
-/// The smallest key is the greatest.
-#[derive(Debug, Clone, Copy)]
+/// The most urgent is the greatest, so that it is on top of a heap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Keyed {
-    key: f64,
-    arrival_s: f64,
-    /// Number of its arrival at this replica.
-    number: u32,
+    place: Place,
     row: u32,
 }
 
 impl Ord for Keyed {
     fn cmp(&self, other: &Keyed) -> Ordering {
-        let keys = other.key.total_cmp(&self.key);
-        keys.then_with(|| other.number.cmp(&self.number))
+        other.place.cmp(&self.place)
     }
 }
 
@@ -73,14 +102,6 @@ impl PartialOrd for Keyed {
         Some(self.cmp(other))
     }
 }
-
-impl PartialEq for Keyed {
-    fn eq(&self, other: &Keyed) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl Eq for Keyed {}
 
 impl Waiting {
     pub fn new(bins: usize, by_key: bool) -> Waiting {
@@ -105,15 +126,19 @@ impl Waiting {
     /// A request arrived; it joins the queue when [`Waiting::see`] is called. `key` counts only where an order by
     /// keys was asked for.
     pub fn push_unseen(&mut self, row: u32, bin: u8, key: f64, arrival_s: f64) {
-        let request = Keyed {
+        let request = self.arrives(row, key, arrival_s);
+        self.unseen.push_back((bin, request));
+    }
+
+    fn arrives(&mut self, row: u32, key: f64, arrival_s: f64) -> Keyed {
+        let place = Place {
             key,
             arrival_s,
             number: self.arrivals,
-            row,
         };
-        self.unseen.push_back((bin, request));
         self.arrivals += 1;
         self.count += 1;
+        Keyed { place, row }
     }
 
     /// Whether there are requests that are not in the queue yet.
@@ -124,7 +149,7 @@ impl Waiting {
     /// Those that arrived until `until_s` join the queue.
     pub fn see(&mut self, until_s: f64) {
         while let Some(&(bin, request)) = self.unseen.front()
-            && request.arrival_s <= until_s
+            && request.place.arrival_s <= until_s
         {
             self.unseen.pop_front();
             self.enqueue(bin, request);
@@ -133,31 +158,27 @@ impl Waiting {
 
     /// A request arrived. `key` counts only where an order by keys was asked for.
     pub fn push(&mut self, row: u32, bin: u8, key: f64, arrival_s: f64) {
-        let request = Keyed {
-            key,
-            arrival_s,
-            number: self.arrivals,
-            row,
-        };
-        self.arrivals += 1;
-        self.count += 1;
+        let request = self.arrives(row, key, arrival_s);
         self.enqueue(bin, request);
     }
 
-    fn enqueue(&mut self, bin: u8, request: Keyed) {
+    fn enqueue(&mut self, bin: u8, Keyed { place, row }: Keyed) {
         let queue = &mut self.bins[usize::from(bin)];
-        queue.arrived.push_back(Keyed {
-            key: request.arrival_s,
-            ..request
-        });
         if let Some(keyed) = &mut queue.keyed {
-            keyed.push(request);
+            keyed.push(Keyed { place, row });
         }
+        let place = Place {
+            key: place.arrival_s,
+            ..place
+        };
+        queue.arrived.push_back(Keyed { place, row });
     }
 
-    /// A request was preempted: it comes before all others.
+    /// A request was preempted: it goes back to its place.
     pub fn preempt(&mut self, request: Preempted) {
-        self.preempted.push(request);
+        let behind = |other: &Preempted| other.place > request.place;
+        let at = self.preempted.partition_point(behind);
+        self.preempted.insert(at, request);
         self.count += 1;
     }
 
@@ -168,39 +189,45 @@ impl Waiting {
 
     /// The first of those that wait, of one bin or of all. `waits`: whether a row still waits.
     pub fn head(&mut self, bin: Option<u8>, waits: impl Fn(u32) -> bool + Copy) -> Option<Head> {
-        if let Some(&last) = self.preempted.last()
-            && bin.is_none_or(|bin| bin == last.bin)
-        {
-            return Some(Head::Again(last));
-        }
-        match bin {
+        let first = match bin {
             Some(bin) => {
                 let queue = &mut self.bins[usize::from(bin)];
-                queue.first(waits).map(|first| Head::New {
-                    row: first.row,
-                    bin,
-                })
+                queue.first(waits).map(|first| (first, bin))
             }
-            None => {
-                let firsts = self.bins.iter_mut().enumerate();
-                firsts
-                    .filter_map(|(bin, queue)| Some((queue.first(waits)?, bin)))
-                    .max_by(|a, b| a.0.cmp(&b.0))
-                    .map(|(first, bin)| Head::New {
-                        row: first.row,
-                        // There are at most 256 bins.
-                        bin: bin as u8,
-                    })
+            None => (0u8..=u8::MAX)
+                .zip(self.bins.iter_mut())
+                .filter_map(|(bin, queue)| Some((queue.first(waits)?, bin)))
+                .max_by(|a, b| a.0.cmp(&b.0)),
+        };
+        let again = self.first_preempted(bin).map(|at| self.preempted[at]);
+        match (again, first) {
+            (Some(again), Some((first, _))) if again.place < first.place => {
+                Some(Head::Again(again))
             }
+            (Some(again), None) => Some(Head::Again(again)),
+            (_, first) => first.map(|(first, bin)| Head::New {
+                row: first.row,
+                bin,
+                place: first.place,
+            }),
         }
+    }
+
+    /// Where the most urgent of those preempted is, of one bin or of all.
+    fn first_preempted(&self, bin: Option<u8>) -> Option<usize> {
+        let mut preempted = self.preempted.iter();
+        preempted.rposition(|request| bin.is_none_or(|bin| bin == request.bin))
     }
 
     /// The head joined.
     pub fn pop(&mut self, head: &Head) {
         self.count -= 1;
         match *head {
-            Head::Again(_) => {
-                self.preempted.pop();
+            Head::Again(again) => {
+                let mut preempted = self.preempted.iter();
+                if let Some(at) = preempted.rposition(|request| request.row == again.row) {
+                    self.preempted.remove(at);
+                }
             }
             Head::New { bin, .. } => {
                 let queue = &mut self.bins[usize::from(bin)];
@@ -216,19 +243,22 @@ impl Waiting {
         }
     }
 
-    /// When the one arrived that has waited longest in bins other than this (`None`: in any), s, and
-    /// its row; preempted ones do not count.
+    /// When the first of those that wait in bins other than this arrived (`None`: in any), s.
     pub fn oldest_but(
         &mut self,
         bin: Option<u8>,
         waits: impl Fn(u32) -> bool + Copy,
-    ) -> Option<(f64, u32)> {
-        let queues = (0u8..).zip(self.bins.iter_mut());
-        queues
+    ) -> Option<f64> {
+        let queues = (0u8..=u8::MAX).zip(self.bins.iter_mut());
+        let new = queues
             .filter(|&(other, _)| bin != Some(other))
             .filter_map(|(_, queue)| queue.oldest(waits))
-            .max()
-            .map(|oldest| (oldest.arrival_s, oldest.row))
+            .map(|oldest| oldest.place.arrival_s);
+        let again = self.preempted.iter();
+        let again = again
+            .filter(|request| bin != Some(request.bin))
+            .map(|request| request.place.arrival_s);
+        new.chain(again).min_by(f64::total_cmp)
     }
 }
 

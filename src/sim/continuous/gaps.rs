@@ -2,10 +2,10 @@
 
 /// Buckets per octave, as a power of two: 256 buckets, each 0.27 % wide.
 const MANTISSA_BITS: u32 = 8;
-const OCTAVES: usize = 40;
+const OCTAVES: usize = 64;
 const BUCKETS: usize = OCTAVES << MANTISSA_BITS;
 const SHIFT: u32 = 52 - MANTISSA_BITS;
-/// Bucket 0 begins at 2^-24 s, 60 ns; smaller and larger gaps share the end buckets.
+/// Bucket 0 begins at 2^-24 s, 60 ns, and holds the smaller gaps too; the last ends at 2^40 s.
 const BASE: u64 = (1023 - 24) << MANTISSA_BITS;
 
 #[inline(always)]
@@ -27,11 +27,14 @@ fn edge(bucket: usize) -> f64 {
 /// A distribution of gaps: number, sum and extremes exact, quantiles to the width of a bucket.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Gaps {
+    /// By bucket; as many octaves as there are gaps in.
     counts: Vec<u64>,
     pub count: u64,
     /// s.
     pub sum: f64,
     pub max: f64,
+    /// The largest since [`Gaps::begin_part`].
+    pub part_max: f64,
     /// The bound whose keeping is counted, s.
     bound: f64,
     /// Gaps within the bound.
@@ -48,24 +51,51 @@ impl Gaps {
     /// Counts apart how many gaps are at most `bound`, s.
     pub fn new(bound: f64) -> Gaps {
         Gaps {
-            counts: vec![0; BUCKETS],
+            counts: Vec::new(),
             count: 0,
             sum: 0.0,
             max: 0.0,
+            part_max: 0.0,
             bound,
             within: 0,
         }
     }
 
+    #[inline]
+    fn put(&mut self, bucket: usize, times: u64) {
+        match self.counts.get_mut(bucket) {
+            Some(count) => *count += times,
+            None => self.grow(bucket, times),
+        }
+    }
+
+    #[cold]
+    fn grow(&mut self, bucket: usize, times: u64) {
+        let octaves = (bucket >> MANTISSA_BITS) + 1;
+        self.counts.resize(octaves << MANTISSA_BITS, 0);
+        self.counts[bucket] += times;
+    }
+
+    #[inline]
+    fn largest(&mut self, gap: f64) {
+        if gap > self.part_max {
+            self.part_max = gap;
+            self.max = self.max.max(gap);
+        }
+    }
+
+    /// A part of the run begins.
+    pub(super) fn begin_part(&mut self) {
+        self.part_max = 0.0;
+    }
+
     /// Counts a gap `times` times.
     #[inline]
     pub fn add(&mut self, gap: f64, times: u64) {
-        self.counts[bucket(gap)] += times;
+        self.put(bucket(gap), times);
         self.count += times;
         self.sum += gap * times as f64;
-        if gap > self.max {
-            self.max = gap;
-        }
+        self.largest(gap);
         if gap <= self.bound {
             self.within += times;
         }
@@ -80,15 +110,13 @@ impl Gaps {
         let last = first + step * (n - 1) as f64;
         let (low, high) = (bucket(first), bucket(last));
         if low == high {
-            self.counts[low] += n * times;
+            self.put(low, n * times);
         } else {
             self.spread(first, step, n, times);
         }
         self.count += n * times;
         self.sum += (first + last) * 0.5 * (n * times) as f64;
-        if last > self.max {
-            self.max = last;
-        }
+        self.largest(last);
         if last <= self.bound {
             self.within += n * times;
         } else if first <= self.bound {
@@ -109,28 +137,27 @@ impl Gaps {
                 let beyond = (edge(here + 1) - first) / step;
                 (libm::ceil(beyond) as u64).clamp(from + 1, n)
             };
-            self.counts[here] += (to - from) * times;
+            self.put(here, (to - from) * times);
             from = to;
         }
     }
 
-    /// The gaps that were counted since `before`, a state of this very distribution; their maximum is
-    /// known to the width of a bucket.
-    pub fn since(&self, before: &Gaps) -> Gaps {
-        let counts: Vec<u64> = self
-            .counts
-            .iter()
-            .zip(&before.counts)
-            .map(|(now, then)| now - then)
-            .collect();
-        let last = counts.iter().rposition(|&n| n > 0);
+    /// The gaps that were counted since `before`, a state of this very distribution; `max`: the largest of
+    /// them.
+    pub fn since(&self, before: &Gaps, max: f64) -> Gaps {
         Gaps {
+            counts: self
+                .counts
+                .iter()
+                .zip(before.counts.iter().chain(std::iter::repeat(&0)))
+                .map(|(now, then)| now - then)
+                .collect(),
             count: self.count - before.count,
             sum: self.sum - before.sum,
-            max: last.map_or(0.0, |b| edge(b + 1).min(self.max)),
+            max,
+            part_max: max,
             bound: self.bound,
             within: self.within - before.within,
-            counts,
         }
     }
 

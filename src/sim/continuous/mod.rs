@@ -1,8 +1,8 @@
 //! The continuous engine: replicas whose requests join and leave at every step (docs/MODEL.md,
 //! "Continuous batching").
 //!
-//! Events at one moment: steps that end, the lowest replica first; requests that give up; arrivals; then all
-//! replicas that can begin a step begin it.
+//! Events at one moment: steps that end, the lowest replica first; arrivals; all replicas that can begin a
+//! step begin it; then requests that wait give up.
 
 mod fleet;
 mod gaps;
@@ -63,6 +63,8 @@ pub struct Run {
     /// Requests that have arrived, and how many at the next mark.
     arrived: u64,
     next_mark: u64,
+    /// Whether the last request arrives at this moment.
+    last_arrives: bool,
     now_s: f64,
     /// Replicas that may begin a step now.
     due: Vec<u16>,
@@ -225,6 +227,7 @@ impl Run {
             next_arrival_s: 0.0,
             arrived: 0,
             next_mark: 0,
+            last_arrives: false,
             now_s: 0.0,
             due: Vec::with_capacity(usize::from(count)),
             is_due: vec![false; usize::from(count)],
@@ -294,7 +297,7 @@ impl Run {
             };
             let gone_s = match self.patience.front() {
                 Some(&(at_s, row, _)) => {
-                    if has_joined(desk.served, row) {
+                    if !desk.served.waits(row) {
                         self.patience.pop_front();
                         continue;
                     }
@@ -302,7 +305,12 @@ impl Run {
                 }
                 None => f64::INFINITY,
             };
-            let next_s = end_s.min(arrival_s).min(gone_s);
+            let next_s = end_s.min(arrival_s);
+            if self.last_arrives && self.due.is_empty() && next_s > self.now_s {
+                self.last_arrives = false;
+                let waiting = self.replicas.iter().map(|replica| replica.waiting.count());
+                desk.totals.backlog_at_last_arrival = waiting.map(u64::from).sum();
+            }
             if !self.due.is_empty() && next_s > self.now_s {
                 self.due.sort_unstable();
                 for &number in &self.due {
@@ -310,6 +318,9 @@ impl Run {
                     self.is_due[place] = false;
                     let replica = &mut self.replicas[place];
                     replica.begin(self.now_s, &mut desk);
+                    if let Some(most) = self.server.admission.max_waiting {
+                        replica.turn_away(most, self.now_s, &mut desk);
+                    }
                     self.ends.set(place, replica.end_s);
                 }
                 self.due.clear();
@@ -324,20 +335,14 @@ impl Run {
                 self.ends.set(place, f64::INFINITY);
                 self.due.push(place as u16);
                 self.is_due[place] = true;
-            } else if gone_s <= arrival_s {
+            } else if gone_s < arrival_s {
                 self.now_s = gone_s;
                 let Some((_, row, number)) = self.patience.pop_front() else {
                     continue;
                 };
                 let place = usize::from(number);
                 let replica = &mut self.replicas[place];
-                replica.waiting_changes(gone_s, desk.totals);
-                replica.waiting.gone();
-                replica.work -= desk.rows.work(row);
-                desk.served.fate[row as usize] = Fate::TimedOut;
-                desk.answered.push(row);
-                // Whoever was behind it may fit.
-                replica.cut(gone_s);
+                replica.is_gone(row, Fate::TimedOut, gone_s, &mut desk);
                 self.ends.set(place, replica.end_s);
             } else {
                 self.now_s = arrival_s;
@@ -362,13 +367,12 @@ impl Run {
                     }
                 };
                 while self.arrived >= self.next_mark && desk.totals.marks.len() < MARKS {
-                    let mark = desk.totals.mark(arrival_s, row);
-                    desk.totals.marks.push(mark);
+                    desk.totals.mark(arrival_s, &self.replicas);
                     let part = desk.totals.marks.len() as u64 * self.report.rows_replayed;
                     self.next_mark = part.div_ceil(MARKS as u64);
                 }
                 self.arrived += 1;
-                let last = self.arrived == self.report.rows_replayed;
+                self.last_arrives = self.arrived == self.report.rows_replayed;
                 if desk.served.fate[row] == Fate::TooLong {
                     desk.answered.push(row as u32);
                 } else {
@@ -383,7 +387,7 @@ impl Run {
                     let replica = &mut self.replicas[place];
                     desk.served.replica[row as usize] = place as u16;
                     let most = self.server.admission.max_waiting;
-                    if most.is_some_and(|most| replica.waiting.count() >= most) {
+                    if most.is_some_and(|most| !replica.admits(row, most)) {
                         desk.served.fate[row as usize] = Fate::Rejected;
                         desk.answered.push(row);
                     } else {
@@ -409,12 +413,6 @@ impl Run {
                             self.ends.set(place, replica.end_s);
                         }
                     }
-                }
-                if last {
-                    // Who waits at a replica that rests joins at this very moment.
-                    let busy = self.replicas.iter().filter(|replica| !replica.rests());
-                    desk.totals.backlog_at_last_arrival =
-                        busy.map(|replica| u64::from(replica.waiting.count())).sum();
                 }
             }
             if !desk.answered.is_empty() {
@@ -476,10 +474,6 @@ impl Run {
 
 /// Most entries of all prefix caches together: 16 bytes each.
 const MOST_KNOWN: u64 = 1 << 27;
-
-fn has_joined(served: &Served, row: u32) -> bool {
-    !served.joined_s[row as usize].is_nan()
-}
 
 /// Refuses more bins than there are requests to fill them.
 fn enough_for_bins(scenario: &Scenario, server: &Server, requests: u64) -> Result<(), Error> {

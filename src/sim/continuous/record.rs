@@ -2,6 +2,7 @@
 //! replicas did.
 
 use super::gaps::Gaps;
+use super::replica::Replica;
 use super::series::Series;
 use crate::scenario::Scenario;
 use crate::sim::{Prediction, Requests, WorkloadReport};
@@ -34,6 +35,13 @@ pub struct Served {
     /// Where it was served.
     pub replica: Vec<u16>,
     pub fate: Vec<Fate>,
+}
+
+impl Served {
+    /// Whether a request that arrived has not joined, and is not gone.
+    pub(super) fn waits(&self, row: u32) -> bool {
+        self.joined_s[row as usize].is_nan() && self.fate[row as usize] == Fate::Dropped
+    }
 }
 
 /// What became of a request.
@@ -77,6 +85,10 @@ pub struct Totals {
     pub context: f64,
     pub prefilled: f64,
     pub pairs: f64,
+    /// Output tokens that came.
+    pub emitted: u64,
+    /// At a mark, how much of the busy time is of steps that have not ended, s.
+    pub at_hand_s: f64,
     /// Steps whose time the latency model had to reach beyond its measurements for.
     pub steps_outside: u64,
     /// Busy time of each replica, s.
@@ -94,6 +106,9 @@ pub struct Totals {
     /// Most blocks in use on one replica, and most tokens in them.
     pub peak_blocks: u64,
     pub peak_tokens: u64,
+    /// The same since the last mark.
+    pub part_peak_blocks: u64,
+    pub part_peak_tokens: u64,
     /// Integral over time of tokens in the caches of all replicas, token s.
     pub token_s: f64,
     /// Prompt tokens that were looked up in the prefix cache, and of these found.
@@ -105,7 +120,7 @@ pub struct Totals {
     /// Tokens that drafts proposed, and of these accepted.
     pub proposed: u64,
     pub accepted: u64,
-    /// Requests that had not joined when the last one arrived.
+    /// Requests that waited when the last one had arrived and all had joined that could.
     pub backlog_at_last_arrival: u64,
     /// State over time, all replicas together.
     pub series: Series,
@@ -116,41 +131,30 @@ pub struct Totals {
 /// Parts of the arrivals between marks.
 pub const MARKS: usize = 20;
 
-/// What had been done at a moment: differences of two are what was done between them, but for the steps
-/// at hand.
+/// What had been done at a moment: differences of two are what was done between them.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Mark {
     /// s.
     pub at_s: f64,
-    /// The first row of the window that had not arrived.
-    pub row: usize,
-    pub steps: u64,
-    pub decoded: f64,
-    pub context: f64,
-    pub prefilled: f64,
-    pub pairs: f64,
-    pub proposed: u64,
-    pub token_s: f64,
-    /// All replicas together.
-    pub busy_s: f64,
-    pub gaps: Gaps,
+    /// Totals up to this moment, without `series` and `marks`. Of a jump that goes on, the steps count that
+    /// have ended; times and integrals over time go up to the moment itself.
+    pub totals: Totals,
 }
 
 impl Totals {
-    /// What has been done so far.
-    pub fn mark(&self, at_s: f64, row: usize) -> Mark {
-        Mark {
-            at_s,
-            row,
-            steps: self.steps,
-            decoded: self.decoded,
-            context: self.context,
-            prefilled: self.prefilled,
-            pairs: self.pairs,
-            proposed: self.proposed,
-            token_s: self.token_s,
-            busy_s: self.busy_s.iter().sum(),
-            gaps: self.gaps.clone(),
+    /// What has been done up to a moment at which no step ends that is not settled.
+    pub(super) fn mark(&mut self, at_s: f64, replicas: &[Replica]) {
+        let series = std::mem::take(&mut self.series);
+        let marks = std::mem::take(&mut self.marks);
+        let mut totals = self.clone();
+        self.series = series;
+        self.marks = marks;
+        for replica in replicas {
+            replica.so_far(at_s, &mut totals);
         }
+        self.marks.push(Mark { at_s, totals });
+        self.part_peak_blocks = 0;
+        self.part_peak_tokens = 0;
+        self.gaps.begin_part();
     }
 }

@@ -14,7 +14,7 @@ use super::series::Level;
 use crate::latency::{Chunk, StepModel, StepWork};
 use crate::sched::continuous::kv::{Left, Pool, Preemption, Reuse};
 use crate::sched::continuous::speculative::{Speculative, uniform};
-use crate::sched::continuous::waiting::{Head, Preempted, Waiting};
+use crate::sched::continuous::waiting::{Head, Place, Preempted, Waiting};
 use crate::sched::continuous::{Order, Rule, Server};
 use crate::trace::{NO_SESSION, PrefixBlocks};
 
@@ -222,6 +222,8 @@ enum Stage {
 struct Slot {
     row: u32,
     bin: u8,
+    /// In the order of those that wait, to which it goes back if it is preempted.
+    place: Place,
     stage: Stage,
     /// Neighbours in the order of joining.
     before: u32,
@@ -273,6 +275,13 @@ impl Now {
     }
 }
 
+/// Counts from which a step's copies and evictions are told.
+#[derive(Debug, Clone, Copy)]
+struct Copied {
+    evictions: u64,
+    swapped_blocks: u64,
+}
+
 #[derive(Debug, Clone)]
 pub(super) struct Replica {
     number: u16,
@@ -317,6 +326,8 @@ pub(super) struct Replica {
     bin_since_s: f64,
     /// Since when the number of those that wait has not changed, s.
     waiting_since_s: f64,
+    /// Rows that arrived while it rests, at this very moment, where admission limits how many wait.
+    newcomers: Vec<u32>,
     /// Slots that are done since the end of the last step, where steps are put together ahead.
     leaving: Vec<u32>,
     /// When the last step began and ended, s.
@@ -353,6 +364,7 @@ impl Replica {
             bin: 0,
             bin_since_s: 0.0,
             waiting_since_s: 0.0,
+            newcomers: Vec::new(),
             leaving: Vec::new(),
             last_step_s: (f64::NAN, f64::NAN),
         }
@@ -421,6 +433,44 @@ impl Replica {
         }
     }
 
+    /// A request arrives that may find too many waiting, `most` of them. Where a step begins at this moment,
+    /// [`Replica::turn_away`] decides after those have joined that can.
+    pub fn admits(&mut self, row: u32, most: u32) -> bool {
+        if self.rests() {
+            self.newcomers.push(row);
+            return true;
+        }
+        self.waiting.count() < most
+    }
+
+    /// Rejects those that arrived at `now_s`, when a step begins, did not join it and find `most` others
+    /// waiting.
+    pub fn turn_away(&mut self, most: u32, now_s: f64, desk: &mut Desk<'_>) {
+        let mut newcomers = std::mem::take(&mut self.newcomers);
+        newcomers.retain(|&row| desk.served.waits(row));
+        // Who came before each of them.
+        let mut others = self.waiting.count() - newcomers.len() as u32;
+        for row in newcomers.drain(..) {
+            if others < most {
+                others += 1;
+                continue;
+            }
+            self.is_gone(row, Fate::Rejected, now_s, desk);
+        }
+        self.newcomers = newcomers;
+    }
+
+    /// A request that waits and never joined is gone.
+    pub fn is_gone(&mut self, row: u32, fate: Fate, now_s: f64, desk: &mut Desk<'_>) {
+        self.waiting_changes(now_s, desk.totals);
+        self.waiting.gone();
+        self.work -= desk.rows.work(row);
+        desk.served.fate[row as usize] = fate;
+        desk.answered.push(row);
+        // Those behind it may fit.
+        self.cut(now_s);
+    }
+
     /// The steps at hand end with the first that does not end before `now_s`.
     pub fn cut(&mut self, now_s: f64) {
         if self.rests() || self.now.count <= 1 {
@@ -475,16 +525,18 @@ impl Replica {
         if !now.inside {
             totals.steps_outside += n;
         }
-        // Tokens before the step times its length, summed over the steps.
-        let growth = f64::from(self.decoding);
+        if let Some(steps) = &mut desk.steps
+            && let Some(step) = steps.iter_mut().rfind(|s| s.replica == self.number)
+        {
+            // An arrival may have cut them short.
+            step.end_s = end_s;
+            step.steps = n as u32;
+        }
         let held = self.tokens as f64;
-        let steps_sum = nf * (nf - 1.0) * 0.5;
-        let squares_sum = steps_sum * (2.0 * nf - 1.0) / 3.0;
-        totals.token_s += nf * held * now.at_s
-            + (held * now.slope_s + growth * now.at_s) * steps_sum
-            + growth * now.slope_s * squares_sum;
+        totals.token_s += self.token_s(n);
+        let growth = f64::from(self.decoding);
         totals.decoded += growth * nf;
-        totals.context += self.context as f64 * nf + growth * steps_sum;
+        totals.context += self.context as f64 * nf + growth * (nf * (nf - 1.0) * 0.5);
 
         if now.single {
             self.settle_single(desk);
@@ -495,12 +547,15 @@ impl Replica {
             self.step += n;
             self.context += active * n;
             self.tokens += active * n;
+            totals.emitted += active * n;
             totals.gaps.add_line(now.at_s, now.slope_s, n, active);
         }
         let totals = &mut *desk.totals;
         totals.peak_tokens = totals.peak_tokens.max(self.tokens);
         let used = self.pool.used();
         totals.peak_blocks = totals.peak_blocks.max(used);
+        totals.part_peak_tokens = totals.part_peak_tokens.max(self.tokens);
+        totals.part_peak_blocks = totals.part_peak_blocks.max(used);
         let series = &mut totals.series;
         let tokens = self.tokens as f64;
         let at_work = f64::from(self.at_work());
@@ -533,6 +588,51 @@ impl Replica {
             self.all_leave(end_s, desk);
         }
         self.end_s = f64::INFINITY;
+    }
+
+    /// Tokens in the cache times time, of the first `n` of the steps at hand, token s.
+    fn token_s(&self, n: u64) -> f64 {
+        let (now, nf) = (&self.now, n as f64);
+        // Tokens before the step times its length, summed over the steps.
+        let growth = f64::from(self.decoding);
+        let held = self.tokens as f64;
+        let steps_sum = nf * (nf - 1.0) * 0.5;
+        let squares_sum = steps_sum * (2.0 * nf - 1.0) / 3.0;
+        nf * held * now.at_s
+            + (held * now.slope_s + growth * now.at_s) * steps_sum
+            + growth * now.slope_s * squares_sum
+    }
+
+    /// Adds what the steps at hand have done by `at_s`: the steps that have ended, and the time up to this
+    /// moment. Evictions are counted here alone.
+    pub fn so_far(&self, at_s: f64, totals: &mut Totals) {
+        totals.evictions += self.pool.evictions;
+        if self.rests() {
+            return;
+        }
+        let now = &self.now;
+        let begun = self.begun(at_s);
+        let ended = begun - u64::from(now.end_s(begun) > at_s);
+        let (active, ended_f) = (u64::from(self.decoding), ended as f64);
+        let growth = f64::from(self.decoding);
+        let ended_s = if ended > 0 {
+            now.end_s(ended)
+        } else {
+            now.start_s
+        };
+        totals.steps += ended;
+        if !now.inside {
+            totals.steps_outside += ended;
+        }
+        totals.at_hand_s += at_s - ended_s;
+        totals.busy_s[usize::from(self.number)] += at_s - now.start_s;
+        totals.token_s += self.token_s(ended);
+        totals.token_s += (self.tokens as f64 + growth * ended_f) * (at_s - ended_s);
+        totals.decoded += growth * ended_f;
+        totals.context +=
+            self.context as f64 * ended_f + growth * (ended_f * (ended_f - 1.0) * 0.5);
+        totals.emitted += active * ended;
+        totals.gaps.add_line(now.at_s, now.slope_s, ended, active);
     }
 
     /// What a step leaves that has chunks, proposals or gaps of its own.
@@ -580,6 +680,7 @@ impl Replica {
                     slot.processed += tokens;
                     self.tokens += u64::from(tokens);
                     self.context += u64::from(tokens);
+                    totals.emitted += u64::from(tokens);
                 }
                 at = next;
             }
@@ -597,6 +698,7 @@ impl Replica {
             }
             self.context += active;
             self.tokens += active;
+            totals.emitted += active;
         }
         self.step += 1;
     }
@@ -625,6 +727,7 @@ impl Replica {
             desk.totals.gaps.add(end_s - slot.last_token_s, 1);
         }
         slot.last_token_s = f64::NAN;
+        desk.totals.emitted += 1;
         slot.emitted += 1;
         slot.since = step;
         self.starts_decoding(at, desk.rules);
@@ -852,6 +955,11 @@ impl Replica {
 
     /// Begins the next step at `now_s`, if there is anything to do.
     pub fn begin(&mut self, now_s: f64, desk: &mut Desk<'_>) {
+        // What is copied and evicted while the step is put together, in however many tries, is in its time.
+        let before = Copied {
+            evictions: self.pool.evictions,
+            swapped_blocks: desk.totals.swapped_blocks,
+        };
         if desk.rules.ahead {
             // The step was put together when the last one began; after a rest, now.
             let (start_s, end_s) = self.last_step_s;
@@ -861,7 +969,7 @@ impl Replica {
         loop {
             let waiting = self.waiting.count();
             let since_s = self.waiting_since_s;
-            let preempted = self.compose(now_s, desk);
+            let preempted = self.compose(before, now_s, desk);
             if self.waiting.count() != waiting {
                 // What waited until now waited until now.
                 if waiting > 0 && now_s > since_s {
@@ -891,17 +999,18 @@ impl Replica {
     }
 
     /// Puts the next step together; whether somebody was preempted.
-    fn compose(&mut self, now_s: f64, desk: &mut Desk<'_>) -> bool {
+    fn compose(&mut self, before: Copied, now_s: f64, desk: &mut Desk<'_>) -> bool {
         let rules = desk.rules;
         self.chunks.clear();
-        let evictions = self.pool.evictions;
-        let swapped = desk.totals.swapped_blocks;
         let mut preempted = false;
 
         // Running requests, in order: first those that decode.
         self.drafted = 0;
         if let Some(draft) = &rules.draft {
             preempted |= self.blocks_for_drafts(draft, now_s, desk);
+            if preempted && !rules.fcfs {
+                self.work_that_is_left();
+            }
         } else {
             // One block each, in order of joining: who lacks one has let those before it take what there was.
             let place = (self.step % rules.block) as usize;
@@ -914,7 +1023,10 @@ impl Replica {
                     break;
                 }
                 taken += some;
-                self.preempt_last(now_s, desk);
+                let victim = self.victim(rules);
+                let extra = u64::from(self.took_block(victim, taken, rules));
+                taken -= extra;
+                self.preempt(victim, extra, now_s, desk);
                 preempted = true;
             }
         }
@@ -923,6 +1035,9 @@ impl Replica {
             _ => rules.budget.saturating_sub(self.decoding + self.drafted),
         };
         preempted |= self.continue_prompts(&mut budget, now_s, desk);
+        if preempted && !rules.fcfs {
+            self.work_that_is_left();
+        }
         if !preempted
             && self.waiting.count() > 0
             && (rules.rule != Rule::Closed || self.running == 0)
@@ -933,10 +1048,10 @@ impl Replica {
             return preempted;
         }
 
-        let mut extra_s = (self.pool.evictions - evictions) as f64 * rules.eviction_s;
+        let mut extra_s = (self.pool.evictions - before.evictions) as f64 * rules.eviction_s;
         desk.totals.eviction_s += extra_s;
         if let Some(swap_s) = rules.swap_s {
-            let s = (desk.totals.swapped_blocks - swapped) as f64 * swap_s;
+            let s = (desk.totals.swapped_blocks - before.swapped_blocks) as f64 * swap_s;
             desk.totals.swap_s += s;
             extra_s += s;
         }
@@ -1113,13 +1228,17 @@ impl Replica {
                 slot.drafted = draft.draft_tokens.min(slot.output - slot.emitted - 1);
                 let tokens = slot.processed + 1 + slot.drafted;
                 let need = rules.blocks_for(tokens).saturating_sub(slot.held);
-                while need > self.pool.free() {
-                    let itself = self.last_unfinished() == at;
-                    self.preempt_last(now_s, desk);
+                let mut itself = false;
+                while need > self.pool.free() && !itself {
+                    let victim = self.victim(rules);
+                    itself = victim == at;
+                    self.preempt(victim, 0, now_s, desk);
                     preempted = true;
-                    if itself {
-                        return preempted;
-                    }
+                }
+                if itself {
+                    // Its slot still says who is behind it.
+                    at = self.slots[at as usize].after;
+                    continue;
                 }
                 self.pool.take(need);
                 let slot = &mut self.slots[at as usize];
@@ -1150,14 +1269,18 @@ impl Replica {
             let need = rules
                 .blocks_for(slot.processed + chunk)
                 .saturating_sub(slot.held);
-            while need > self.pool.free() {
-                let last = self.last_unfinished();
-                self.undo_decoding(last, rules);
-                self.preempt_last(now_s, desk);
+            let mut itself = false;
+            while need > self.pool.free() && !itself {
+                let victim = self.victim(rules);
+                itself = victim == at;
+                let mut before = self.prefilling.iter().take(i);
+                i -= usize::from(before.any(|&other| other == victim));
+                self.undo_decoding(victim, rules);
+                self.preempt(victim, 0, now_s, desk);
                 preempted = true;
-                if last == at {
-                    return true;
-                }
+            }
+            if itself {
+                continue;
             }
             self.pool.take(need);
             self.takes_chunk(at, chunk, need, desk);
@@ -1232,13 +1355,10 @@ impl Replica {
                 break;
             }
             let served = &*desk.served;
-            let waits = |row: u32| {
-                served.joined_s[row as usize].is_nan()
-                    && served.fate[row as usize] != Fate::TimedOut
-            };
+            let waits = |row: u32| served.waits(row);
             let shared = (rules.bins && self.running > 0).then_some(self.bin);
             if shared.is_some()
-                && let Some((arrival_s, _)) = self.waiting.oldest_but(shared, waits)
+                && let Some(arrival_s) = self.waiting.oldest_but(shared, waits)
                 && now_s - arrival_s.max(self.bin_since_s) >= rules.patience_s
             {
                 break;
@@ -1269,9 +1389,9 @@ impl Replica {
         desk: &mut Desk<'_>,
     ) -> bool {
         let rules = desk.rules;
-        let (row, bin, emitted, left) = match head {
-            Head::New { row, bin } => (*row, *bin, 0, Left::NOTHING),
-            Head::Again(request) => (request.row, request.bin, request.emitted, request.left),
+        let (row, bin, place, emitted, left) = match *head {
+            Head::New { row, bin, place } => (row, bin, place, 0, Left::NOTHING),
+            Head::Again(r) => (r.row, r.bin, r.place, r.emitted, r.left),
         };
         let prompt = desk.rows.prompt(row);
         let target = prompt + emitted;
@@ -1336,7 +1456,7 @@ impl Replica {
             *foreseen += blocks.max(1);
         }
 
-        let at = self.enter(row, bin, now_s);
+        let at = self.enter(row, bin, place, now_s);
         let mut shared = std::mem::take(&mut self.slots[at as usize].shared);
         for unit in owners {
             self.pool.claim_unit(unit);
@@ -1424,7 +1544,7 @@ impl Replica {
         }
         self.pool.take(need);
         desk.totals.swapped_blocks += rules.blocks_for(request.swapped);
-        let at = self.enter(row, request.bin, now_s);
+        let at = self.enter(row, request.bin, request.place, now_s);
         let step = self.step;
         let slot = &mut self.slots[at as usize];
         slot.target = prompt;
@@ -1464,7 +1584,7 @@ impl Replica {
     }
 
     /// A slot for a request that joins, the last in order.
-    fn enter(&mut self, row: u32, bin: u8, now_s: f64) -> u32 {
+    fn enter(&mut self, row: u32, bin: u8, place: Place, now_s: f64) -> u32 {
         if self.running == 0 && self.bin != bin {
             self.bin = bin;
         }
@@ -1477,6 +1597,7 @@ impl Replica {
                 self.slots.push(Slot {
                     row,
                     bin,
+                    place,
                     stage: Stage::Prefilling,
                     before: NONE,
                     after: NONE,
@@ -1500,6 +1621,7 @@ impl Replica {
         let slot = &mut self.slots[at as usize];
         slot.row = row;
         slot.bin = bin;
+        slot.place = place;
         slot.before = self.last;
         slot.after = NONE;
         slot.joined = self.joined;
@@ -1518,27 +1640,88 @@ impl Replica {
         at
     }
 
-    /// The running request that joined last, of those that are not done; there is one.
-    fn last_unfinished(&self) -> u32 {
+    /// Who is preempted next: of the running requests that are not done, the last in the order of those that
+    /// wait; there is one. With `fcfs` that is the order of joining.
+    fn victim(&self, rules: &Rules) -> u32 {
         let mut at = self.last;
         while self.slots[at as usize].stage == Stage::Done {
             at = self.slots[at as usize].before;
         }
-        at
+        let mut last = at;
+        while !rules.fcfs && at != NONE {
+            let slot = &self.slots[at as usize];
+            if slot.stage != Stage::Done && slot.place > self.slots[last as usize].place {
+                last = at;
+            }
+            at = slot.before;
+        }
+        last
     }
 
-    /// The running request that joined last, of those that are not done, gives its blocks back and
-    /// waits again.
-    fn preempt_last(&mut self, now_s: f64, desk: &mut Desk<'_>) {
+    /// Whether a slot is among the first `taken` of the decoding ones that need a block in this step. With
+    /// drafts, `held` says what a slot has.
+    fn took_block(&self, at: u32, taken: u64, rules: &Rules) -> bool {
+        if rules.fcfs || rules.draft.is_some() {
+            // With `fcfs` the victim is the last and gets its block after all others.
+            return false;
+        }
+        let place = (self.step % rules.block) as usize;
+        let needs =
+            |slot: &Slot| slot.stage == Stage::Decoding && Self::place(slot, rules.block) == place;
+        let mut before = 0;
+        let mut other = self.first;
+        while other != at {
+            before += u64::from(needs(&self.slots[other as usize]));
+            other = self.slots[other as usize].after;
+        }
+        needs(&self.slots[at as usize]) && before < taken
+    }
+
+    /// Chunks and proposals of the step at hand, where some of them were of requests that were preempted.
+    fn work_that_is_left(&mut self) {
+        self.chunks.clear();
+        self.fresh.clear();
+        if self.drafted > 0 {
+            self.drafted = 0;
+            let mut at = self.first;
+            while at != NONE {
+                let slot = &self.slots[at as usize];
+                if slot.stage == Stage::Decoding && slot.drafted > 0 {
+                    self.drafted += slot.drafted;
+                    self.chunks.push(Chunk {
+                        tokens: slot.drafted,
+                        before: slot.processed + 1,
+                    });
+                }
+                at = slot.after;
+            }
+        }
+        for &at in &self.prefilling {
+            let slot = &self.slots[at as usize];
+            if slot.chunk > 0 {
+                self.chunks.push(Chunk {
+                    tokens: slot.chunk,
+                    before: slot.processed,
+                });
+                if slot.processed + slot.chunk == slot.target {
+                    self.fresh.push(at);
+                }
+            }
+        }
+    }
+
+    /// A running request gives its blocks back and waits again; it took `extra` blocks for the step at hand
+    /// that its tokens do not show.
+    fn preempt(&mut self, at: u32, extra: u64, now_s: f64, desk: &mut Desk<'_>) {
         let rules = desk.rules;
-        let at = self.last_unfinished();
         let slot = &self.slots[at as usize];
         let tokens = self.tokens_of(slot, rules);
         let emitted = self.emitted_of(slot, rules);
-        let held = self.held_by(slot, rules);
+        let held = self.held_by(slot, rules) + extra;
         let mut request = Preempted {
             row: slot.row,
             bin: slot.bin,
+            place: slot.place,
             emitted,
             last_token_s: slot.last_token_s,
             swapped: 0,
@@ -1552,9 +1735,7 @@ impl Replica {
                 }
                 self.stops_decoding(at, rules);
             }
-            Stage::Prefilling => {
-                self.prefilling.pop_back();
-            }
+            Stage::Prefilling => self.prefilling.retain(|&other| other != at),
             Stage::Done => {}
         }
         self.tokens -= u64::from(tokens);
