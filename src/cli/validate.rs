@@ -126,7 +126,7 @@ fn against_run(
         &args.hardware,
         1,
         MEMORY_SHARE,
-    );
+    )?;
     let sheet = match &scenario.engine {
         Engine::Continuous(server) => server.latency.clone(),
         Engine::Closed => StepLatency::default(),
