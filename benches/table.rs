@@ -243,7 +243,7 @@ fn on_h100(gpus: u32) -> Scenario {
     scenario.fleet.gpus = gpus;
     let model = Architecture::preset("llama-3.1-8b").expect("a preset");
     let card = Card::preset("h100").expect("a preset");
-    put_on_hardware(&mut scenario, &model, Precision::F16, &card, 1, 0.9);
+    put_on_hardware(&mut scenario, &model, Precision::F16, &card, 1, 0.9).unwrap();
     scenario
 }
 

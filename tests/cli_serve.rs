@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use batchscope::latency::StepLatency;
 use batchscope::latency::architecture::{Architecture, Precision};
 use batchscope::latency::calibration::{
     Adapter, Bandwidth, Calibration, Estimate, Fit, KIND, Launch, ManyColumns, Measured, VERSION,
@@ -150,6 +151,12 @@ fn a_calibration_predicts_what_users_get() {
         );
     }
     assert_eq!(found["levels"][0]["measured"], Value::Null);
+    // A step that `run` takes from the same file pays for its submission too.
+    let text = fs::read_to_string(&cal).unwrap();
+    match StepLatency::from_text(&text, "cal.json").unwrap() {
+        StepLatency::Linear(step) => assert_eq!(step.c0_s, 0.0095 + 0.0005),
+        other => panic!("{other:?}"),
+    }
 
     let text = done(&serve(&["--latency", &cal]));
     for words in [
@@ -182,6 +189,23 @@ fn a_data_sheet_says_what_is_possible_at_best() {
     ] {
         assert!(text.contains(words), "{words}: {text}");
     }
+    // Limits are the server's, and a model that the memory does not hold is refused as by `run`.
+    assert!(
+        text.contains("up to 256 sequences at once, with up to 2048 tokens"),
+        "{text}"
+    );
+    refused(
+        &serve(&[
+            "--hardware",
+            "l4",
+            "--model",
+            "llama-3.1-8b",
+            "--precision",
+            "f32",
+        ]),
+        2,
+        &["memory.capacity_gb", "32.1"],
+    );
     // A quarter of the weights' bytes, and scales of a half byte in eight.
     let tok_s = |more: &[&str]| {
         let all = [&args, more, &["--users", "1", "--json"]].concat();
@@ -191,6 +215,94 @@ fn a_data_sheet_says_what_is_possible_at_best() {
     };
     let gain = tok_s(&["--precision", "int4"]) / tok_s(&[]);
     assert!((3.4..3.6).contains(&gain), "{gain}");
+}
+
+/// One question, one answer: `run` with the same users, requests and data sheet.
+#[test]
+fn serve_says_what_run_says() {
+    let folder = TempDir::new().unwrap();
+    for (users, each, prompt, output, rate) in
+        [(64, 10, 512, 128, 20_746.0), (600, 2, 100, 20, 0.0)]
+    {
+        let trace = folder.path().join("equal.csv");
+        let rows = format!("0,{prompt},{output}\n").repeat(users * each);
+        fs::write(&trace, format!("arrival_s,input,output\n{rows}")).unwrap();
+        let json = |output: Output| -> Value { serde_json::from_str(&done(&output)).unwrap() };
+        let [users, each, prompt, output] =
+            [users, each, prompt, output].map(|n: usize| n.to_string());
+        let both = ["--hardware", "h100", "--model", "qwen3-1.7b", "--json"];
+        let load = ["--users", &users, "--requests-per-user", &each];
+        let shape = ["--prompt", &prompt, "--output", &output];
+        let serve = json(serve(&[&both[..], &load, &shape].concat()));
+        let run = Command::new(env!("CARGO_BIN_EXE_batchscope"))
+            .args([
+                "run",
+                "--gpus",
+                "1",
+                "--trace",
+                &trace.display().to_string(),
+            ])
+            .args(both)
+            .args(load)
+            .output()
+            .unwrap();
+        let run = json(run);
+        let of = |value: &Value, path: &str| {
+            let found = value.pointer(path).and_then(Value::as_f64);
+            found.unwrap_or_else(|| panic!("{path}"))
+        };
+        let served = |path: &str| of(&serve, &format!("/levels/0/predicted/{path}"));
+        for (mine, theirs) in [
+            ("level/ttft_ms", "/honest/ttft_s"),
+            ("level/latency_ms", "/honest/e2e_s"),
+            ("queueing_ms", "/honest/queueing_s"),
+            ("tbt_ms", "/continuous/tbt_ms"),
+        ] {
+            let unit = if theirs.ends_with("_s") { 1e3 } else { 1.0 };
+            for (quantile, same) in [
+                ("avg", "mean"),
+                ("p50", "p50"),
+                ("p95", "p95"),
+                ("p99", "p99"),
+            ] {
+                let (a, b) = (
+                    served(&format!("{mine}/{quantile}")),
+                    of(&run, &format!("{theirs}/{same}")) * unit,
+                );
+                assert_eq!(a, b, "{mine} {quantile}");
+            }
+        }
+        for (mine, theirs) in [
+            ("level/tok_s", "/honest/output_tokens_per_s"),
+            ("level/duration_s", "/honest/makespan_s"),
+            ("steps", "/continuous/steps"),
+            ("sequences", "/continuous/mean_batch"),
+            ("prefill", "/continuous/mean_prompt_tokens"),
+        ] {
+            assert_eq!(served(mine), of(&run, theirs), "{mine}");
+        }
+        if rate > 0.0 {
+            assert_eq!(served("level/tok_s").round(), rate);
+        }
+        // The utilisations are of one definition too.
+        let out = folder.path().join("out");
+        let place = out.display().to_string();
+        done(&self::serve(
+            &[&both[..4], &load, &shape, &["--out", &place]].concat(),
+        ));
+        let levels = fs::read_to_string(out.join("serving_levels.csv")).unwrap();
+        for (mine, theirs) in [
+            ("mbu_pct", "/continuous/mbu"),
+            ("mfu_pct", "/continuous/mfu"),
+        ] {
+            let row = levels.lines().find(|row| row.contains(mine)).unwrap();
+            let value: f64 = row.split(',').nth(3).unwrap().parse().unwrap();
+            assert!(
+                (value / (100.0 * of(&run, theirs)) - 1.0).abs() < 1e-9,
+                "{row}"
+            );
+        }
+    }
 }
 
 /// Serves on the first adapter here; says so where there is none.
@@ -367,7 +479,7 @@ fn what_is_wrong_is_said_in_one_sentence() {
     refused(
         &with(&["--users", "0"]),
         2,
-        &["load.users", "1 to 64", "[bad-field]"],
+        &["load.users", "1 to 100000", "[bad-field]"],
     );
     refused(
         &with(&["--hardware", "h100", "--model", "demo"]),
@@ -380,7 +492,7 @@ fn what_is_wrong_is_said_in_one_sentence() {
         2,
         &["--hardware", "allowed is m2-pro, l4"],
     );
-    refused(&with(&["--users", "x"]), 2, &["--users", "1 to 64"]);
+    refused(&with(&["--users", "x"]), 2, &["--users", "1 to 100000"]);
     refused(
         &with(&["--users", "2,2"]),
         2,
@@ -389,7 +501,7 @@ fn what_is_wrong_is_said_in_one_sentence() {
     refused(
         &with(&["--rows", "8"]),
         2,
-        &["load.limits.rows", "64 to 128"],
+        &["load.limits.rows", "64 to 16777216"],
     );
     refused(
         &with(&["--kv-blocks", "2"]),

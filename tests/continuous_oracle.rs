@@ -7,7 +7,7 @@ mod step_oracle;
 use std::sync::Mutex;
 
 use batchscope::latency::step::{Compute, Step};
-use batchscope::latency::{StepLatency, profile};
+use batchscope::latency::{StepLatency, StepTable, profile};
 use batchscope::scenario::{ClosedLoop, Engine};
 use batchscope::sched::Boundaries;
 use batchscope::sched::continuous::kv::{Capacity, Eviction, Kv, Preemption, PrefixCache, Reuse};
@@ -187,7 +187,26 @@ fn kernels(share: f64) -> StepLatency {
 }
 
 fn latency() -> impl Strategy<Value = StepLatency> {
-    prop_oneof![4 => linear(), 1 => (0.0..1.2f64).prop_map(kernels)]
+    prop_oneof![4 => linear(), 1 => (0.0..1.2f64).prop_map(kernels), 1 => measured()]
+}
+
+/// Measured steps that rise and fall as they like.
+fn measured() -> impl Strategy<Value = StepLatency> {
+    let point = (
+        0..9u32,
+        0..600u32,
+        prop_oneof![3 => Just(0u32), 1 => 1..60u32],
+        3.0..60.0f64,
+    );
+    prop::collection::vec(point, 0..14).prop_map(|mut points| {
+        points.extend([(1, 40, 0, 30.0), (4, 300, 0, 20.0)]);
+        StepLatency::Table(StepTable {
+            sequences: points.iter().map(|p| p.0).collect(),
+            context: points.iter().map(|p| p.1).collect(),
+            prefill: points.iter().map(|p| p.2).collect(),
+            time_ms: points.iter().map(|p| p.3).collect(),
+        })
+    })
 }
 
 fn linear() -> impl Strategy<Value = StepLatency> {
@@ -702,6 +721,14 @@ fn compare(case: &Case) -> Result<(), TestCaseError> {
     }
     let sum: f64 = told.gaps.iter().sum();
     let most = told.gaps.iter().copied().fold(0.0, f64::max);
+    let bound = scenario.sla.token_ms / 1e3;
+    let [surely, perhaps] = [bound * (1.0 - 1e-9), bound * (1.0 + 1e-9)]
+        .map(|bound| told.gaps.iter().filter(|&&gap| gap <= bound).count() as u64);
+    let within = totals.gaps.within;
+    prop_assert!(
+        (surely..=perhaps).contains(&within),
+        "gaps within {bound}: {within} and {surely}"
+    );
     for (what, a, b) in [
         ("decoded", totals.decoded, told.decoded),
         ("context", totals.context, told.context),

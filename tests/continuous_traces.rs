@@ -33,7 +33,7 @@ fn on_h100(change: impl FnOnce(&mut Server)) -> Scenario {
     scenario.fleet.gpus = 4;
     let model = Architecture::preset("llama-3.1-8b").unwrap();
     let card = Card::preset("h100").unwrap();
-    put_on_hardware(&mut scenario, &model, Precision::F16, &card, 1, 0.9);
+    put_on_hardware(&mut scenario, &model, Precision::F16, &card, 1, 0.9).unwrap();
     if let Engine::Continuous(server) = &mut scenario.engine {
         change(server);
     }

@@ -8,15 +8,12 @@ use batchscope::sched::joining::{Joining, Limits, Load, Next, Record, Row, Work}
 use proptest::prelude::*;
 
 fn limits() -> impl Strategy<Value = Limits> {
-    (1..=8u32, 0..=8u32, 1..=12u32, 1..=6u32).prop_map(
-        |(sequences, more, prefill_rows, block_tokens)| Limits {
-            sequences,
-            rows: sequences + more,
-            prefill_rows,
-            kv_blocks: None,
-            block_tokens,
-        },
-    )
+    (1..=8u32, 0..=8u32, 1..=6u32).prop_map(|(sequences, more, block_tokens)| Limits {
+        sequences,
+        rows: sequences + more,
+        kv_blocks: None,
+        block_tokens,
+    })
 }
 
 /// Loads with too few slots, rows or blocks among them.
@@ -92,7 +89,6 @@ impl Decoder {
             }
         }
         assert_eq!(seen, work);
-        assert!(work.prefill <= limits.prefill_rows);
         self.rows += rows.len() as u32;
         // Whoever decodes gets a token in every step.
         for (slot, (filled, _)) in &self.slots {
@@ -210,7 +206,6 @@ fn a_request_joins_at_the_next_step_while_another_decodes() {
         limits: Limits {
             sequences: 2,
             rows: 4,
-            prefill_rows: 4,
             ..Limits::default()
         },
         ..Load::default()
@@ -257,7 +252,13 @@ fn what_no_server_could_serve_is_refused_by_name() {
     let with = |limits| Load { limits, ..good };
     for (bad, field) in [
         (Load { users: 0, ..good }, "load.users"),
-        (Load { users: 65, ..good }, "load.users"),
+        (
+            Load {
+                users: 100_001,
+                ..good
+            },
+            "load.users",
+        ),
         (
             Load {
                 requests_per_user: 0,
@@ -310,12 +311,13 @@ fn what_no_server_could_serve_is_refused_by_name() {
         ),
         // A decoding sequence would be left without its row.
         (with(Limits { rows: 63, ..limits }), "load.limits.rows"),
+        // More than a decoder has.
         (
             with(Limits {
-                prefill_rows: 0,
+                rows: 129,
                 ..limits
             }),
-            "load.limits.prefill_rows",
+            "load.limits.rows",
         ),
         (
             with(Limits {

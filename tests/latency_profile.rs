@@ -3,8 +3,10 @@
 use std::fs::File;
 use std::path::Path;
 
-use batchscope::Error;
 use batchscope::latency::{Chunk, StepLatency, StepTable, StepWork, profile};
+use batchscope::scenario::Engine;
+use batchscope::sched::continuous::Server;
+use batchscope::{Error, Scenario, Trace, simulate};
 use proptest::prelude::*;
 
 const RUN: &str = "../shared/data/vllm_rtx4090";
@@ -220,6 +222,10 @@ fn what_is_wrong_with_a_profile_is_named() {
             "attention.time_us[0]: 0 is not",
         ),
         (
+            read(&good.replace(",9\n16", ",0.0009\n16"), dense, head),
+            "attention.time_us[0]: 0.0009 is not allowed; allowed is a time of at least 1e-3",
+        ),
+        (
             read(good, &dense.replace("o_proj", "out"), head),
             "a profile without o_proj",
         ),
@@ -408,4 +414,127 @@ fn a_table_by_hand() {
         "t.csv",
     );
     assert!(refused.unwrap_err().to_string().contains("\"-1\""));
+    let refused = StepTable::read(
+        "batch,context,prefill,time_ms\n1,0,0,1e-7\n1,1,0,1\n".as_bytes(),
+        "t.csv",
+    );
+    let refused = refused.unwrap_err().to_string();
+    assert!(refused.contains("at least 1e-6"), "{refused}");
+}
+
+/// A server of one sequence at a time whose decode step takes 20 ms without context, 5 us less for each token of
+/// it, and 10 ms from 2000 tokens on.
+fn falling() -> [StepLatency; 2] {
+    let csv = "batch,context,prefill,time_ms\n1,0,0,20\n1,2000,0,10\n1,0,100,20\n";
+    let table = StepTable::read(csv.as_bytes(), "t.csv").unwrap();
+    let attention = "prefill_chunk,kv_prefill,n_decode,kv_decode,time_us\n0,0,1,0,19995\n0,0,1,2000,9995\n\
+                     16,0,0,0,9\n";
+    let dense = "layer,tokens,time_us\nqkv_proj,1,1\no_proj,1,1\ngate_up_proj,1,1\ndown_proj,1,1\n";
+    let head = "layer,sequences,time_us\nlm_head,1,1\n";
+    let profile = profile::read(
+        1,
+        (attention.as_bytes(), "a.csv"),
+        (dense.as_bytes(), "d.csv"),
+        (head.as_bytes(), "p.csv"),
+    );
+    [
+        StepLatency::Table(table),
+        StepLatency::Profile(Box::new(profile.unwrap())),
+    ]
+}
+
+#[test]
+fn steps_that_get_shorter_have_their_longest_gap_first() {
+    for latency in falling() {
+        let server = Server {
+            max_sequences: 1,
+            latency,
+            ..Server::default()
+        };
+        let mut scenario = Scenario {
+            engine: Engine::Continuous(Box::new(server)),
+            ..Scenario::default()
+        };
+        scenario.fleet.gpus = 1;
+        scenario.sla.token_ms = 15.0;
+        // Others come while it is served, so that the jump over its steps is cut and measured.
+        let trace = Trace {
+            arrival: vec![0.0, 7.0, 19.0],
+            prompt: vec![1; 3],
+            output: vec![2500; 3],
+            ..Trace::default()
+        };
+        let outcome = simulate(&trace, &scenario).unwrap();
+        // A step that decodes reads 2 to 2500 tokens.
+        let gap = |context: f64| (20.0 - 0.005 * context).max(10.0);
+        let sum: f64 = (2..=2500).map(|context| gap(f64::from(context))).sum();
+        let continuous = outcome.summary.continuous.as_ref().unwrap();
+        let tbt = continuous.tbt_ms.unwrap();
+        let near = |a: f64, b: f64| assert!((a / b - 1.0).abs() < 1e-9, "{a} is not {b}");
+        near(tbt.max, 19.99);
+        near(tbt.mean, sum / 2499.0);
+        // 15 ms and less from 1000 tokens on: 1501 of 2499; rounding decides about the step of 15 ms.
+        let within = continuous.tbt_within_sla.unwrap() * 2499.0;
+        assert!((1500.0..=1501.01).contains(&within), "{within}");
+        // The middle one is at 1251 tokens.
+        assert!((tbt.p50 / gap(1251.0) - 1.0).abs() < 0.004, "{}", tbt.p50);
+        near(outcome.summary.honest.utilization.mean, 1.0);
+        let beyond = continuous.steps_outside;
+        assert!((1497..=1503).contains(&beyond), "{beyond}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// However the measurements lie, no step is shorter than the shortest of them.
+    #[test]
+    fn nothing_is_shorter_than_what_was_measured(
+        points in prop::collection::vec(
+            (1..6u32, 0..500u32, prop_oneof![Just(0u32), Just(16), Just(64)], 1.0..1000.0f64), 4..30),
+        sequences in 0..40u32,
+        context in 0..100_000u64,
+        tokens in 1..500u32,
+        before in 0..5000u32,
+    ) {
+        let mut points = points;
+        points.extend([(1, 0, 0, 500.0), (2, 50, 0, 400.0)]);
+        let least = points.iter().map(|p| p.3).fold(f64::INFINITY, f64::min);
+        let columns = |of: fn(&(u32, u32, u32, f64)) -> u32| points.iter().map(of).collect::<Vec<u32>>();
+        let time: Vec<f64> = points.iter().map(|p| p.3).collect();
+        let table = StepTable {
+            sequences: columns(|p| p.0),
+            context: columns(|p| p.1),
+            prefill: columns(|p| p.2),
+            time_ms: time.iter().map(|us| us / 1e3).collect(),
+        };
+        let mut profile = by_hand().unwrap();
+        profile.attention = profile::Attention {
+            prefill_chunk: columns(|p| p.2),
+            kv_prefill: columns(|p| if p.2 > 0 { p.1 } else { 0 }),
+            n_decode: columns(|p| if p.2 > 0 { 0 } else { p.0 }),
+            kv_decode: columns(|p| if p.2 > 0 { 0 } else { p.1 }),
+            time_us: time.clone(),
+        };
+        profile.attention.prefill_chunk.push(16);
+        profile.attention.kv_prefill.push(0);
+        profile.attention.n_decode.push(0);
+        profile.attention.kv_decode.push(0);
+        profile.attention.time_us.push(1000.0);
+        // Kernels that are quicker the more they do.
+        for sweep in profile.dense.values_mut() {
+            sweep.time_us.reverse();
+        }
+        let chunks = [Chunk { tokens, before }];
+        for latency in [StepLatency::Table(table), StepLatency::Profile(Box::new(profile))] {
+            let model = latency.model();
+            for chunks in [&chunks[..], &[]] {
+                if sequences == 0 && chunks.is_empty() {
+                    continue;
+                }
+                let step = model.step(&StepWork { sequences, context, chunks, sampled: sequences.max(1) });
+                prop_assert!(step.seconds >= least * 1e-6 * (1.0 - 1e-9), "{:?}", step);
+            }
+        }
+    }
 }

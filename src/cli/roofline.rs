@@ -19,8 +19,10 @@ const BATCHES: [u32; 3] = [1, 8, 64];
 struct Report {
     model: Architecture,
     precision: Precision,
-    /// Weights that a step reads, and keys and values of one token, bytes.
+    /// Weights that a step reads, weights that the memory holds (untied embeddings too), and keys and
+    /// values of one token, bytes.
     weight_bytes: f64,
+    memory_bytes: f64,
     token_bytes: f64,
     /// Context of each sequence, tokens.
     context: u32,
@@ -103,17 +105,18 @@ pub fn roofline(args: &RooflineArgs) -> Result<(), Error> {
     });
     let peak = own
         .clone()
-        .or_else(|| named.as_ref().map(|card| card.hardware.clone()));
+        .or_else(|| named.as_ref().map(|card| card.hardware_for(precision)));
     let cards = match (&own, &args.hardware) {
         (Some(own), _) => vec![(own.clone(), None)],
-        (None, Some(card)) => vec![(card.hardware.clone(), Some(card.memory_bytes))],
+        (None, Some(card)) => vec![(card.hardware_for(precision), Some(card.memory_bytes))],
         (None, None) => Card::all()
             .into_iter()
-            .map(|card| (card.hardware, Some(card.memory_bytes)))
+            .map(|card| (card.hardware_for(precision), Some(card.memory_bytes)))
             .collect(),
     };
     let report = Report {
         weight_bytes: stored.weight_bytes(),
+        memory_bytes: stored.memory_bytes(),
         token_bytes: stored.token_bytes(),
         context: args.context,
         hardware: cards
@@ -183,7 +186,7 @@ fn sheet(stored: &Stored<'_>, hardware: Hardware, memory: Option<f64>, context: 
             sequences,
             seconds,
             tokens_per_s: b / seconds,
-            fits: memory.map(|bytes| stored.weight_bytes() + stored.token_bytes() * all <= bytes),
+            fits: memory.map(|bytes| stored.memory_bytes() + stored.token_bytes() * all <= bytes),
         }
     });
     Sheet {
@@ -228,8 +231,13 @@ fn beside(
 }
 
 fn text(report: &Report) -> String {
+    let held = if report.memory_bytes > report.weight_bytes {
+        format!(" ({} GB in memory)", short(report.memory_bytes / 1e9))
+    } else {
+        String::new()
+    };
     let mut text = format!(
-        "{} in {}: {} GB of weights read in each step, {} kB of keys and values a token\n\
+        "{} in {}: {} GB of weights read in each step{held}, {} kB of keys and values a token\n\
          a step at best, each sequence with {} tokens of context\n",
         report.model.name,
         report.precision.name(),

@@ -13,6 +13,7 @@ use crate::metrics::rows;
 use crate::scenario::{ClosedLoop, Engine, MEMORY_SHARE, Source, Ties, put_on_hardware};
 use crate::sched::continuous::Server;
 use crate::sched::continuous::kv::Capacity;
+use crate::sched::memory::Memory;
 use crate::sched::{Boundaries, Policy};
 use crate::sim::Run;
 use crate::sim::continuous::StepRow;
@@ -197,11 +198,15 @@ fn engine(args: &ScenarioArgs, s: &mut Scenario) -> Result<(), Error> {
     if let (Some(model), Some(card)) = (&args.model, &args.hardware) {
         let precision = args.precision.map(|p| p.0).unwrap_or_default();
         let gpus = args.tensor_parallel.unwrap_or(1);
-        put_on_hardware(s, model, precision, card, gpus, MEMORY_SHARE);
+        put_on_hardware(s, model, precision, card, gpus, MEMORY_SHARE)?;
     }
     let begins = args.rule.is_some() || args.step_latency.is_some();
     if begins && s.engine == Engine::Closed {
         s.engine = Engine::Continuous(Box::default());
+        // Default step and default memory are of one machine.
+        if s.memory == Memory::default() {
+            s.memory = Memory::LLAMA_3_1_8B_ON_H100;
+        }
     }
     let Engine::Continuous(server) = &mut s.engine else {
         for (flag, given) in [

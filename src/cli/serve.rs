@@ -1,4 +1,4 @@
-//! `batchscope serve`: users against a server with continuous joining, predicted from a calibration or
+//! `batchscope serve`: users against a server with continuous batching, predicted from a calibration or
 //! a data sheet, and with `--measure` measured on the calibrated GPU beside it.
 
 use std::fs;
@@ -18,8 +18,9 @@ use crate::Error;
 use crate::gpu::{Device, adapters, serve as on_device};
 use crate::latency::architecture::Architecture;
 use crate::latency::calibration::Calibration;
-use crate::latency::roofline::{Card, Hardware, Stored};
-use crate::sched::joining::{Limits, Load, MAX_ROWS, MAX_SEQUENCES, Record};
+use crate::latency::roofline::{Card, Hardware};
+use crate::scenario::MAX_BATCH;
+use crate::sched::joining::{Limits, Load, MAX_USERS, Record};
 use crate::study::document::{Content, File};
 use crate::study::serving::{self, Comparison, Stack};
 
@@ -50,7 +51,7 @@ pub struct ServeArgs {
     #[arg(long, value_name = "N", requires = "measure", value_parser = adapter)]
     adapter: Option<usize>,
     /// Levels of load: users who each keep one request under way.
-    #[arg(long, value_name = "N,N,...", value_delimiter = ',', default_value = "1,2,4,8", allow_hyphen_values = true, value_parser = count(1, MAX_SEQUENCES))]
+    #[arg(long, value_name = "N,N,...", value_delimiter = ',', default_value = "1,2,4,8", allow_hyphen_values = true, value_parser = count(1, MAX_USERS))]
     users: Vec<u32>,
     /// Requests of each user, one after another [default: 4].
     #[arg(long, value_name = "R", value_parser = count(1, 1_000_000))]
@@ -68,20 +69,18 @@ pub struct ServeArgs {
     /// Of the think times [default: 42].
     #[arg(long, value_name = "N", value_parser = count(0, u32::MAX))]
     seed: Option<u32>,
-    /// Sequences that the server works on at once [default: 64].
-    #[arg(long, value_name = "N", value_parser = count(1, MAX_SEQUENCES))]
+    /// Sequences that the server works on at once [default: 256 with --hardware, 64 with --latency].
+    #[arg(long, value_name = "N", value_parser = count(1, MAX_BATCH))]
     sequences: Option<u32>,
-    /// Tokens of a step, decoded and of prompts [default: 128].
-    #[arg(long, value_name = "N", value_parser = count(1, MAX_ROWS))]
+    /// Tokens of a step, decoded and of prompts [default: 2048 with --hardware, 128 with --latency].
+    #[arg(long, value_name = "N", value_parser = count(1, 1 << 24))]
     rows: Option<u32>,
-    /// Tokens of a step that may be of prompts [default: 64].
-    #[arg(long, value_name = "N", value_parser = count(1, MAX_ROWS))]
-    prefill_rows: Option<u32>,
-    /// Blocks of the KV cache; default: enough for every sequence.
+    /// Blocks of the KV cache; default: with --hardware what the weights leave of nine tenths of its memory, with
+    /// --latency enough for every sequence.
     #[arg(long, value_name = "N", value_parser = count(1, u32::MAX))]
     kv_blocks: Option<u32>,
     /// Tokens of a block [default: 16].
-    #[arg(long, value_name = "N", value_parser = count(1, 131_072))]
+    #[arg(long, value_name = "N", value_parser = count(1, 4096))]
     block_tokens: Option<u32>,
     /// Peak of the GPU by its data sheet, FLOP/s, for MFU and ceilings; default: that of a known data
     /// sheet of the calibrated GPU.
@@ -96,8 +95,8 @@ pub struct ServeArgs {
 }
 
 impl ServeArgs {
-    fn load(&self) -> Load {
-        let (load, limits) = (Load::default(), Limits::default());
+    fn load(&self, limits: Limits) -> Load {
+        let load = Load::default();
         let [think_min_s, think_max_s] = self.think.unwrap_or([0.0, 0.0]);
         Load {
             users: load.users,
@@ -110,7 +109,6 @@ impl ServeArgs {
             limits: Limits {
                 sequences: self.sequences.unwrap_or(limits.sequences),
                 rows: self.rows.unwrap_or(limits.rows),
-                prefill_rows: self.prefill_rows.unwrap_or(limits.prefill_rows),
                 kv_blocks: self.kv_blocks,
                 block_tokens: self.block_tokens.unwrap_or(limits.block_tokens),
             },
@@ -119,18 +117,17 @@ impl ServeArgs {
 }
 
 pub fn serve(args: ServeArgs) -> Result<(), Error> {
-    let loads = serving::levels(&args.users, &args.load())?;
     let calibration = args.latency.as_deref().map(calibrated::read).transpose()?;
     let mut stack = stack(&args, calibration.as_ref())?;
+    let loads = serving::levels(&args.users, &args.load(stack.limits()))?;
     // A folder that is refused is refused before anything runs.
     if let Some(folder) = &args.out {
         Manifest::read(folder, NAME)?;
     }
-    too_large(&args, &loads);
     let measured = measured(&args, calibration.as_ref(), &mut stack, &loads)?;
     let mut levels = Vec::with_capacity(loads.len());
     for (i, load) in loads.iter().enumerate() {
-        levels.push(Comparison::of(load, &stack.step(), measured.get(i))?);
+        levels.push(Comparison::of(&stack, load, measured.get(i))?);
         interrupt::check()?;
     }
     let documents = serving::files(&stack, &levels)?;
@@ -141,38 +138,15 @@ pub fn serve(args: ServeArgs) -> Result<(), Error> {
     print(&documents, args.json, written)
 }
 
-/// Says where a data sheet's memory does not hold the model and the load.
-fn too_large(args: &ServeArgs, loads: &[Load]) {
-    let (Some(card), Some(model)) = (&args.hardware, &args.model) else {
-        return;
-    };
-    let precision = args.precision.map(|p| p.0).unwrap_or_default();
-    let stored = Stored::new(model, precision);
-    let tokens = loads.iter().map(Load::cache_tokens).max().unwrap_or(0);
-    let (weights, cache) = (
-        stored.weight_bytes(),
-        f64::from(tokens) * stored.token_bytes(),
-    );
-    if weights + cache > card.memory_bytes {
-        let [weights, cache, memory] =
-            [weights, cache, card.memory_bytes].map(|bytes| table::short(bytes / 1e9));
-        eprintln!(
-            "batchscope: {} has {memory} GB, and this needs {weights} GB for the weights and {cache} GB for \
-             keys and values: no such server exists, the figures are of one with memory enough",
-            card.hardware.name
-        );
-    }
-}
-
 /// What serves.
 fn stack(args: &ServeArgs, calibration: Option<&Calibration>) -> Result<Stack, Error> {
     let mut stack = match (calibration, &args.hardware, &args.model) {
         (Some(calibration), _, _) => Stack::from(calibration),
         (None, Some(card), Some(model)) => Stack::of_data_sheet(
-            card.hardware.clone(),
+            card,
             model.clone(),
             args.precision.map(|p| p.0).unwrap_or_default(),
-        ),
+        )?,
         // clap asks for one of the two, and for the model with the second.
         (None, _, _) => {
             return Err(Error::BadArgument {
@@ -206,6 +180,10 @@ fn measured(
     let file = path.display().to_string();
     // A calibration that cannot be served is refused before a device is opened.
     calibration.kernels(&file)?;
+    // The decoder's limits are narrower than what can be predicted.
+    for load in loads {
+        load.check()?;
+    }
     let number = match args.adapter {
         Some(number) => number,
         None => adapter_of(&stack.gpu)?,

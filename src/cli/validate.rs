@@ -117,7 +117,7 @@ fn against_run(
         &args.hardware,
         meta.engine_kwargs.tensor_parallel_size,
         share.unwrap_or(MEMORY_SHARE),
-    );
+    )?;
     let sheet = match &scenario.engine {
         Engine::Continuous(server) => server.latency.clone(),
         Engine::Closed => StepLatency::default(),

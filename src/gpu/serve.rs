@@ -292,7 +292,6 @@ mod tests {
         limits: Limits {
             sequences: 2,
             rows: 8,
-            prefill_rows: 6,
             kv_blocks: None,
             block_tokens: 16,
         },

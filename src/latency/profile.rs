@@ -115,12 +115,12 @@ impl Profile {
                 "one entry per measurement in each",
             );
         }
-        let good = |time: f64| time > 0.0 && time < 1e9;
+        let good = |time: f64| (1e-3..1e9).contains(&time);
         if let Some(row) = a.time_us.iter().position(|&time| !good(time)) {
             return refuse(
                 format!("attention.time_us[{row}]"),
                 a.time_us[row].to_string(),
-                "a time above 0 and below 1e9 us",
+                "a time of at least 1e-3 and below 1e9 us",
             );
         }
         for column in columns {
@@ -152,7 +152,11 @@ impl Profile {
                     return refuse(path, count.to_string(), "counts from 1 to 1048576");
                 }
                 if let Some(time) = sweep.time_us.iter().find(|time| !good(**time)) {
-                    return refuse(path, time.to_string(), "times above 0 and below 1e9 us");
+                    return refuse(
+                        path,
+                        time.to_string(),
+                        "times of at least 1e-3 and below 1e9 us",
+                    );
                 }
             }
         }
@@ -237,8 +241,8 @@ impl Profile {
             };
             Sum {
                 seconds: (0..=most).map(at).collect(),
-                // Behind the last, the line through it and the one half as far.
-                slope: (at(most) - at(most / 2)) / f64::from((most - most / 2).max(1)),
+                // Beyond the last, the line through it and the one half as far, where that rises.
+                slope: (at(most) - at(most / 2)).max(0.0) / f64::from((most - most / 2).max(1)),
             }
         };
         let layers = f64::from(self.layers);
@@ -382,7 +386,7 @@ impl Skew {
 #[derive(Debug, Clone, PartialEq)]
 struct Sum {
     seconds: Vec<f64>,
-    /// Behind the last, per count.
+    /// Beyond the last, per count; not negative.
     slope: f64,
 }
 

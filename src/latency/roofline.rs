@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::architecture::{Architecture, Precision};
 use super::step::{Compute, Step};
+use crate::Error;
 
 /// An accelerator, or several as one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -50,7 +51,13 @@ impl Hardware {
 pub struct Card {
     /// As on the command line.
     pub key: &'static str,
+    /// With the rate of FP16, in which f16, int8 and int4 weights are multiplied; [`Card::hardware_for`]
+    /// gives that of any precision.
     pub hardware: Hardware,
+    /// Peak rate in FP32, FLOP/s: f32 weights do not run on FP16 tensor cores.
+    pub f32_flops: f64,
+    /// Where that comes from.
+    pub f32_source: &'static str,
     /// bytes, at 1e9 a GB.
     pub memory_bytes: f64,
     /// Words that a driver's name of this card has, and no other card's.
@@ -84,10 +91,12 @@ impl Card {
                     bandwidth_bytes_per_s: gb_per_s * 1e9,
                     source: source.to_owned(),
                 },
+                f32_flops: 0.0,
+                f32_source: "",
                 memory_bytes: gb * 1e9,
                 words,
             };
-        Some(match key {
+        let card = match key {
             "m2-pro" => card(
                 "m2-pro",
                 &["m2", "pro"],
@@ -118,14 +127,10 @@ impl Card {
                  (INT8 with sparsity), an eighth of which is dense FP16 with FP32 sums; 192 bit GDDR6 at \
                  18 Gbit/s = 432 GB/s, 12 GB",
             ),
-            "a40" => {
-                return Some(Card {
-                    key: "a40",
-                    hardware: Hardware::a40(),
-                    memory_bytes: 48e9,
-                    words: &["a40"],
-                });
-            }
+            "a40" => Card {
+                hardware: Hardware::a40(),
+                ..card("a40", &["a40"], "", 0.0, 0.0, 48.0, "")
+            },
             "rtx-4090" => card(
                 "rtx-4090",
                 &["4090"],
@@ -166,7 +171,38 @@ impl Card {
                  H100; 4.8 TB/s, 141 GB",
             ),
             _ => return None,
+        };
+        let (tflops, f32_source) = match key {
+            "m2-pro" => (6.8, "FP16 is no faster than FP32"),
+            "l4" => (30.3, "NVIDIA L4 data sheet: 30.3 TFLOP/s FP32"),
+            "rtx-4080-laptop" => (33.9, "7424 cores x 2 FLOP x 2.28 GHz = 33.9 TFLOP/s FP32"),
+            "a40" => (37.4, "NVIDIA A40 data sheet: 37.4 TFLOP/s FP32"),
+            "rtx-4090" => (
+                82.6,
+                "NVIDIA Ada GPU architecture white paper: 82.6 TFLOP/s FP32",
+            ),
+            "a100" => (19.5, "NVIDIA A100 data sheet: 19.5 TFLOP/s FP32"),
+            "h100" => (67.0, "NVIDIA H100 data sheet: 67 TFLOP/s FP32"),
+            _ => (67.0, "NVIDIA H200 data sheet: 67 TFLOP/s FP32"),
+        };
+        Some(Card {
+            f32_flops: tflops * 1e12,
+            f32_source,
+            ..card
         })
+    }
+
+    /// The data sheet with the rate at which weights of this precision are multiplied: FP32 outside tensor
+    /// cores for f32, whose products no tensor core computes in full precision, and FP16 for all others.
+    pub fn hardware_for(&self, precision: Precision) -> Hardware {
+        if precision != Precision::F32 {
+            return self.hardware.clone();
+        }
+        Hardware {
+            peak_flops: self.f32_flops,
+            source: format!("{}; {}", self.hardware.source, self.f32_source),
+            ..self.hardware.clone()
+        }
     }
 
     /// Every data sheet, by rising bandwidth.
@@ -222,6 +258,9 @@ pub struct Stored<'a> {
     pub precision: Precision,
     /// Bytes of one stored key or value.
     pub kv_bytes: f64,
+    /// GPUs that hold the same head of keys and values: 1, unless more GPUs work together than there are
+    /// such heads.
+    pub copies: u32,
 }
 
 impl<'a> Stored<'a> {
@@ -231,28 +270,79 @@ impl<'a> Stored<'a> {
             architecture,
             precision,
             kv_bytes: 2.0,
+            copies: 1,
         }
+    }
+
+    /// The model on GPUs that work together, all of them taken as one. Each has its share of the query
+    /// heads. Where there are more GPUs than heads of keys and values, each GPU has one of these heads, with
+    /// its weights and its cache, and several have the same one (as vLLM's `QKVParallelLinear`).
+    ///
+    /// Errors: a number of GPUs that does not divide the query heads, or neither divides the heads of keys
+    /// and values nor is a multiple of them.
+    pub fn on_gpus(self, gpus: u32) -> Result<Stored<'a>, Error> {
+        let Architecture {
+            name,
+            heads,
+            kv_heads,
+            ..
+        } = self.architecture;
+        let refuse = |allowed: String| Error::BadField {
+            field: "engine.continuous.tensor_parallel".to_owned(),
+            value: gpus.to_string(),
+            allowed,
+        };
+        if gpus == 0 || !heads.is_multiple_of(gpus) {
+            return Err(refuse(format!(
+                "a number of GPUs that divides the {heads} query heads of {name}"
+            )));
+        }
+        if !gpus.is_multiple_of(*kv_heads) && !kv_heads.is_multiple_of(gpus) {
+            return Err(refuse(format!(
+                "a number of GPUs that divides the {kv_heads} heads of keys and values of {name} or is a \
+                 multiple of them"
+            )));
+        }
+        Ok(Stored {
+            copies: (gpus / kv_heads).max(1),
+            ..self
+        })
+    }
+
+    /// Weights that a step reads: each copy of a head of keys and values has its own.
+    fn step_weights(&self) -> f64 {
+        let a = self.architecture;
+        let copied = u64::from(a.layers) * u64::from(a.hidden) * a.kv_values();
+        (a.step_weights() + copied * u64::from(self.copies - 1)) as f64
     }
 
     /// Weights that a step reads, bytes.
     pub fn weight_bytes(&self) -> f64 {
-        self.architecture.step_weights() as f64 * self.precision.bytes_per_weight()
+        self.step_weights() * self.precision.bytes_per_weight()
+    }
+
+    /// Weights that the memory holds, bytes: embeddings too, of which a step reads a few rows, where they
+    /// are not the LM head's weights.
+    pub fn memory_bytes(&self) -> f64 {
+        let a = self.architecture;
+        let embeddings = if a.tied { 0 } else { a.head_weights() };
+        self.weight_bytes() + embeddings as f64 * self.precision.bytes_per_weight()
     }
 
     /// Keys and values of one token in all layers, bytes.
     pub fn token_bytes(&self) -> f64 {
         let a = self.architecture;
-        (u64::from(a.layers) * a.kv_values()) as f64 * self.kv_bytes
+        (u64::from(a.layers) * a.kv_values() * u64::from(self.copies)) as f64 * self.kv_bytes
     }
 
     /// 2 FLOP per weight: what one token costs outside attention.
     fn token_flops(&self) -> f64 {
-        2.0 * self.architecture.step_weights() as f64
+        2.0 * self.step_weights()
     }
 
     /// What one decoding sequence's attention to one token of context costs in all layers: a product
     /// and a sum for the score and the same for the value, in each query head.
-    fn context_flops(&self) -> f64 {
+    pub fn context_flops(&self) -> f64 {
         let a = self.architecture;
         4.0 * f64::from(a.layers) * f64::from(a.heads) * f64::from(a.head_size)
     }
@@ -382,16 +472,93 @@ mod tests {
         for card in Card::all() {
             for precision in Precision::ALL {
                 let stored = Stored::new(&model, precision);
-                let step = stored.roofline(&card.hardware);
+                let hardware = card.hardware_for(precision);
+                let step = stored.roofline(&hardware);
                 // One sequence: every byte at the peak bandwidth.
                 let work = stored.work(1.0, 1024.0, 0.0);
-                let mbu = card.hardware.mbu(&work, step.step_s(1.0, 1024.0, 0.0));
+                let mbu = hardware.mbu(&work, step.step_s(1.0, 1024.0, 0.0));
                 assert!((mbu - 1.0).abs() < 1e-12, "{} {mbu}", card.key);
                 // A long prompt: every FLOP at the peak rate.
                 let work = stored.work(0.0, 0.0, 8192.0);
-                let mfu = card.hardware.mfu(&work, step.step_s(0.0, 0.0, 8192.0));
+                let mfu = hardware.mfu(&work, step.step_s(0.0, 0.0, 8192.0));
                 assert!((mfu - 1.0).abs() < 1e-12, "{} {mfu}", card.key);
             }
         }
+    }
+
+    #[test]
+    fn f32_weights_are_multiplied_at_the_rate_of_fp32() {
+        for card in Card::all() {
+            let [f32_peak, f16_peak, int4_peak] = [Precision::F32, Precision::F16, Precision::Int4]
+                .map(|precision| card.hardware_for(precision).peak_flops);
+            assert_eq!(f16_peak, card.hardware.peak_flops);
+            assert_eq!(int4_peak, f16_peak);
+            assert!(f32_peak > 1e12 && f32_peak <= f16_peak, "{}", card.key);
+            assert!(card.hardware_for(Precision::F32).source.contains("FP32"));
+        }
+        // H100: 67 TFLOP/s instead of the tensor cores' 989.4.
+        let h100 = Card::preset("h100").unwrap();
+        assert_eq!(h100.hardware_for(Precision::F32).peak_flops, 67e12);
+    }
+
+    #[test]
+    fn untied_embeddings_are_held_and_not_read() {
+        // Llama-3.1-8B: 8.03 billion weights (6.98 in layers, 0.525 twice: embeddings and LM head).
+        let model = Architecture::preset("llama-3.1-8b").unwrap();
+        let stored = Stored::new(&model, Precision::F16);
+        let head = 2.0 * 4096.0 * 128_256.0;
+        assert_eq!(stored.memory_bytes(), stored.weight_bytes() + head);
+        assert!((stored.memory_bytes() / 16.06e9 - 1.0).abs() < 1e-3);
+        let model = qwen();
+        let tied = Stored::new(&model, Precision::F16);
+        assert_eq!(tied.memory_bytes(), tied.weight_bytes());
+    }
+
+    #[test]
+    fn heads_are_split_and_then_copied() {
+        // 32 query heads, 8 of keys and values.
+        let model = Architecture::preset("llama-3.1-8b").unwrap();
+        let one = Stored::new(&model, Precision::F16);
+        let card = Card::preset("h100").unwrap();
+        for (gpus, copies) in [(1, 1.0), (2, 1.0), (8, 1.0), (16, 2.0), (32, 4.0)] {
+            let group = one.clone().on_gpus(gpus).unwrap();
+            assert_eq!(group.token_bytes(), copies * 131_072.0, "{gpus}");
+            // The weights of keys and values: 32 layers of 4096 x 2 x 8 x 128.
+            let copied = 2.0 * 32.0 * 4096.0 * 2048.0 * (copies - 1.0);
+            assert_eq!(group.weight_bytes(), one.weight_bytes() + copied);
+            assert_eq!(group.memory_bytes(), one.memory_bytes() + copied);
+            // What a GPU reads of a token of context stops falling at 8 GPUs.
+            let n = f64::from(gpus);
+            let together = Hardware {
+                peak_flops: n * card.hardware.peak_flops,
+                bandwidth_bytes_per_s: n * card.hardware.bandwidth_bytes_per_s,
+                ..card.hardware.clone()
+            };
+            let read_s = group.roofline(&together).c2_s_per_context_token;
+            let expected = 131_072.0 / n.min(8.0) / card.hardware.bandwidth_bytes_per_s;
+            assert!((read_s / expected - 1.0).abs() < 1e-12, "{gpus}");
+        }
+        for (gpus, said) in [
+            (0, "32 query heads"),
+            (3, "32 query heads"),
+            (12, "32 query heads"),
+            (64, "32 query heads"),
+        ] {
+            let refused = one.clone().on_gpus(gpus).unwrap_err().to_string();
+            assert!(refused.contains(said), "{gpus}: {refused}");
+        }
+        // 12 query heads are split in three or six; 4 heads of keys and values are not.
+        let odd = Architecture {
+            heads: 12,
+            kv_heads: 4,
+            ..model.clone()
+        };
+        for gpus in [3, 6] {
+            let refused = Stored::new(&odd, Precision::F16).on_gpus(gpus);
+            let said = refused.unwrap_err().to_string();
+            assert!(said.contains("4 heads of keys and values"), "{said}");
+        }
+        let odd = Stored::new(&odd, Precision::F16).on_gpus(12).unwrap();
+        assert_eq!(odd.copies, 3);
     }
 }

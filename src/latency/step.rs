@@ -54,6 +54,19 @@ impl Step {
         }),
     };
 
+    /// A step as a server takes it, from submission to its tokens: the work, and `submission_s`, which a
+    /// calibration's fit leaves out.
+    pub fn with_submission(self, submission_s: f64) -> Step {
+        Step {
+            c0_s: self.c0_s + submission_s,
+            compute: self.compute.map(|compute| Compute {
+                d0_s: compute.d0_s + submission_s,
+                ..compute
+            }),
+            ..self
+        }
+    }
+
     /// Time of any step, s.
     #[cfg(feature = "continuous")]
     pub fn work_s(&self, work: &StepWork<'_>) -> f64 {

@@ -5,7 +5,7 @@ use std::io::Read;
 
 use serde::{Deserialize, Serialize};
 
-use super::curve::{Curve, Family};
+use super::curve::{Curve, Family, beyond};
 use super::profile::table;
 use super::step_latency::{Piece, StepWork, Timed};
 use crate::Error;
@@ -57,13 +57,13 @@ impl StepTable {
             let value = "columns of different lengths".to_owned();
             return refuse("time_ms", value, "one entry per measurement in each column");
         }
-        let bad = |time: &f64| !(*time > 0.0 && *time < 1e7);
+        let bad = |time: &f64| !(1e-6..1e7).contains(time);
         if let Some(row) = self.time_ms.iter().position(bad) {
             let value = self.time_ms[row].to_string();
             return refuse(
                 &format!("time_ms[{row}]"),
                 value,
-                "above 0 and below 1e7 ms",
+                "at least 1e-6 and below 1e7 ms",
             );
         }
         let decodes = (0..rows).filter(|&i| self.prefill[i] == 0 && self.sequences[i] > 0);
@@ -86,7 +86,6 @@ impl StepTable {
             let surface = surfaces.entry(self.prefill[i]).or_default();
             surface.entry(self.sequences[i]).or_default().push(point);
         }
-        let least = self.time_ms.iter().copied().fold(f64::INFINITY, f64::min);
         StepTableModel {
             surfaces: surfaces
                 .into_iter()
@@ -96,7 +95,6 @@ impl StepTable {
                     (f64::from(prefill), Family::new(curves))
                 })
                 .collect(),
-            least_s: least * 1e-3,
         }
     }
 }
@@ -106,8 +104,6 @@ impl StepTable {
 pub struct StepTableModel {
     /// By prompt tokens: by sequences, over context.
     surfaces: Vec<(f64, Family)>,
-    /// No step is shorter than the shortest measured, s.
-    least_s: f64,
 }
 
 impl StepTableModel {
@@ -125,25 +121,26 @@ impl StepTableModel {
         let n = self.surfaces.len();
         let at = |place: usize| self.surfaces[place].1.line(sequences, context);
         let after = self.surfaces.partition_point(|(p, _)| *p < tokens);
-        let (low, inside) = match after {
-            _ if n == 1 => (0, false),
-            _ if after == n => (n - 2, false),
-            // The surface without a prompt is the first.
-            _ => (after.max(1) - 1, true),
-        };
-        let a = at(low);
         if n == 1 {
             return Timed {
-                seconds: a.y.max(self.least_s),
+                seconds: at(0).y,
                 inside: false,
             };
         }
-        let b = at(low + 1);
+        // The surface without a prompt is the first.
+        let low = after.clamp(1, n - 1) - 1;
+        let (a, b) = (at(low), at(low + 1));
         let (p, q) = (self.surfaces[low].0, self.surfaces[low + 1].0);
         let weight = (tokens - p) / (q - p);
+        if after == n {
+            return Timed {
+                seconds: beyond(a.y, b.y, weight - 1.0),
+                inside: false,
+            };
+        }
         Timed {
-            seconds: (a.y + (b.y - a.y) * weight).max(self.least_s),
-            inside: inside && a.inside && b.inside,
+            seconds: a.y + (b.y - a.y) * weight,
+            inside: a.inside && b.inside,
         }
     }
 
@@ -153,25 +150,14 @@ impl StepTableModel {
         let line = self.surfaces[0]
             .1
             .line(f64::from(sequences), context as f64);
-        let until = if line.until < 1e18 {
-            line.until as u64
-        } else {
-            u64::MAX
-        };
-        if line.y < self.least_s {
-            // Beyond the table a line may fall below all that was measured.
-            return Piece {
-                at_s: self.least_s,
-                per_token_s: 0.0,
-                until: context,
-                inside: false,
-            };
-        }
         Piece {
             at_s: line.y,
             per_token_s: line.slope,
-            // A line that falls is asked anew at each step, for the bound above.
-            until: if line.slope < 0.0 { context } else { until },
+            until: if line.until < 1e18 {
+                line.until as u64
+            } else {
+                u64::MAX
+            },
             inside: line.inside,
         }
     }

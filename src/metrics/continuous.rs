@@ -8,10 +8,12 @@ use super::statistics::{self, Losses, Statistics, Warning};
 use super::tally::POINTS;
 use super::{Outcome, Summary};
 use crate::Trace;
+use crate::latency::StepLatency;
 use crate::latency::roofline::Ceiling;
-use crate::scenario::Engine;
-use crate::sched::continuous::kv::Reuse;
+use crate::scenario::{Engine, Scenario};
+use crate::sched::continuous::kv::{Capacity, Reuse};
 use crate::sched::continuous::{Server, Warmup};
+use crate::sched::memory::Memory;
 use crate::sim::continuous::{Fate, Gaps, MARKS, Mark, Record, Series, Served, Totals};
 use crate::sim::{Batches, Requests};
 use crate::trace::NO_SESSION;
@@ -608,6 +610,7 @@ fn figures(trace: &Trace, record: &Record) -> (Honest, Continuous) {
         statistics::warnings(&latency, counts.requests, totals.backlog_at_last_arrival);
     let losses: Vec<Losses> = walk.counts[warm..].iter().map(Counts::losses).collect();
     warnings.extend(statistics::loss_warnings(&losses, &warnings));
+    warnings.extend(two_machines(scenario, server));
     let steps_outside = to.steps_outside - from.steps_outside;
     if steps_outside > 0 {
         warnings.push(Warning {
@@ -794,6 +797,33 @@ pub(super) fn in_warmup(requests: &Requests, served: &Served, warm: u64) -> Vec<
         }
     }
     early
+}
+
+/// Says where memory and step latency are defaults of different machines, and the memory has a say.
+fn two_machines(scenario: &Scenario, server: &Server) -> Option<Warning> {
+    let memory = &scenario.memory;
+    let step = server.latency == StepLatency::default();
+    let (h100, studies) = (
+        *memory == Memory::LLAMA_3_1_8B_ON_H100,
+        *memory == Memory::default(),
+    );
+    let counts = server.kv.capacity == Capacity::Memory;
+    (counts && (studies || (h100 && !step))).then(|| Warning {
+        code: "two-machines".to_owned(),
+        message: format!(
+            "the step latency is {}, and the memory is that of {}; set memory, kv.capacity, or a model and its hardware",
+            if step {
+                "the default, of Llama-3.1-8B on an H100"
+            } else {
+                "given"
+            },
+            if studies {
+                "the published studies"
+            } else {
+                "the default, Llama-3.1-8B on an H100"
+            },
+        ),
+    })
 }
 
 /// How differently classes and sessions fare, without the first `warm` requests.

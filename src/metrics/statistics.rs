@@ -20,7 +20,8 @@ pub struct Interval {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(rename = "RunWarning"))]
 pub struct Warning {
-    /// Stable: short-run, unsettled, correlated, warm-up, survivors, outside-measurements.
+    /// Stable: short-run, unsettled, correlated, warm-up, survivors, outside-measurements,
+    /// two-machines.
     pub code: String,
     pub message: String,
 }

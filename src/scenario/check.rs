@@ -392,14 +392,18 @@ fn continuous(s: &Scenario, server: &Server) -> Result<(), Error> {
                     1.0,
                 )?;
             }
-            // Time must pass, or a run of many tokens would end where it began.
-            let least = step.step_s(1.0, 1.0, 0.0);
-            if least < 1e-9 {
-                return Err(refuse(
-                    &field("latency.linear"),
-                    format!("a step of {least} s"),
-                    "coefficients that make a step of one sequence last at least 1e-9 s".to_owned(),
-                ));
+            // Time must pass, or a run of many tokens would end where it began. No coefficient is negative,
+            // so these are the two shortest steps that there can be.
+            let decode_s = step.step_s(1.0, 1.0, 0.0);
+            let prompt_s = step.step_s(0.0, 0.0, 1.0) + step.c4_s_per_prefill_pair;
+            for (what, least_s) in [("one sequence", decode_s), ("one prompt token", prompt_s)] {
+                if least_s < 1e-9 {
+                    return Err(refuse(
+                        &field("latency.linear"),
+                        format!("a step of {least_s} s for {what}"),
+                        "coefficients that make every step last at least 1e-9 s".to_owned(),
+                    ));
+                }
             }
         }
         StepLatency::Table(table) => table.check(&field("latency.table"))?,
@@ -410,19 +414,24 @@ fn continuous(s: &Scenario, server: &Server) -> Result<(), Error> {
 
 fn memory(s: &Scenario) -> Result<(), Error> {
     let m = &s.memory;
+    // GPUs that work together share the model.
+    let gpus = f64::from(s.gpus_together());
     number("memory.capacity_gb", m.capacity_gb, 1e-3, 1e6)?;
     number("memory.model_gb", m.model_gb, 0.0, 1e6)?;
     number("memory.kv_gb_per_token", m.kv_gb_per_token, 1e-12, 1.0)?;
     number("memory.margin_gb", m.margin_gb, 0.0, 1e6)?;
-    if m.model_gb + m.margin_gb >= m.capacity_gb {
-        return Err(refuse(
-            "memory.capacity_gb",
-            m.capacity_gb,
-            format!(
+    if m.model_gb + gpus * m.margin_gb >= gpus * m.capacity_gb {
+        let allowed = match s.gpus_together() {
+            1 => format!(
                 "more than the model's {} GB and the margin's {} GB together",
                 m.model_gb, m.margin_gb
             ),
-        ));
+            n => format!(
+                "more than a share of the model's {} GB for each of {n} GPUs and the margin's {} GB together",
+                m.model_gb, m.margin_gb
+            ),
+        };
+        return Err(refuse("memory.capacity_gb", m.capacity_gb, allowed));
     }
     Ok(())
 }

@@ -4,9 +4,13 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
+#[cfg(feature = "continuous")]
+use super::Engine;
 use super::Scenario;
 use crate::error::Error;
 use crate::json;
+#[cfg(feature = "continuous")]
+use crate::sched::memory::Memory;
 
 /// Fields whose value is a list.
 const LISTS: [&str; 15] = [
@@ -39,10 +43,13 @@ pub(super) fn read(text: &str, file: &str) -> Result<Scenario, Error> {
     let mut reader = serde_json::Deserializer::from_str(text);
     let read: Result<Scenario, _> = serde_path_to_error::deserialize(&mut reader);
     let wrong = match read {
-        Ok(scenario) if list.is_none() => {
+        #[allow(unused_mut, reason = "the closed engine alone has one default")]
+        Ok(mut scenario) if list.is_none() => {
             reader
                 .end()
                 .map_err(|e| refusal(file, String::new(), &e, whole.is_some()))?;
+            #[cfg(feature = "continuous")]
+            memory_of_the_engine(text, &mut scenario);
             return Ok(scenario);
         }
         Ok(_) => None,
@@ -65,6 +72,36 @@ pub(super) fn read(text: &str, file: &str) -> Result<Scenario, Error> {
         // Handled above: nothing is wrong.
         (None, None) => Ok(Scenario::default()),
     }
+}
+
+/// With continuous batching, fields of `memory` that the text does not give are those of the machine whose
+/// step is the default.
+#[cfg(feature = "continuous")]
+fn memory_of_the_engine(text: &str, scenario: &mut Scenario) {
+    #[derive(Default, serde::Deserialize)]
+    #[serde(default)]
+    struct Given {
+        memory: Fields,
+    }
+    #[derive(Default, serde::Deserialize)]
+    #[serde(default)]
+    struct Fields {
+        capacity_gb: Option<f64>,
+        model_gb: Option<f64>,
+        kv_gb_per_token: Option<f64>,
+        margin_gb: Option<f64>,
+    }
+    if scenario.engine == Engine::Closed {
+        return;
+    }
+    let given: Given = serde_json::from_str(text).unwrap_or_default();
+    let (given, usual) = (given.memory, Memory::LLAMA_3_1_8B_ON_H100);
+    scenario.memory = Memory {
+        capacity_gb: given.capacity_gb.unwrap_or(usual.capacity_gb),
+        model_gb: given.model_gb.unwrap_or(usual.model_gb),
+        kv_gb_per_token: given.kv_gb_per_token.unwrap_or(usual.kv_gb_per_token),
+        margin_gb: given.margin_gb.unwrap_or(usual.margin_gb),
+    };
 }
 
 /// The path and text of the first list that stands where no field has one.

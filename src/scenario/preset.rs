@@ -5,6 +5,8 @@
 use super::Engine;
 use super::{Scenario, Ties, TokenRule};
 #[cfg(feature = "continuous")]
+use crate::Error;
+#[cfg(feature = "continuous")]
 use crate::latency::StepLatency;
 #[cfg(feature = "continuous")]
 use crate::latency::architecture::{Architecture, Precision};
@@ -25,9 +27,11 @@ pub const MEMORY_SHARE: f64 = 0.9;
 /// Puts a model on GPUs of a data sheet: continuous batching with the step that the sheet allows at best, the
 /// memory that the weights leave, and the peaks for MFU and MBU. Other settings of the server stay.
 ///
-/// `tensor_parallel` GPUs share the weights, the cache and the arithmetic evenly; what they say to each other
-/// is not modelled. `memory_share`: of a GPU's memory that the server may use, as vLLM's
-/// `gpu_memory_utilization`.
+/// `tensor_parallel` GPUs share the weights, the cache and the arithmetic evenly, but for heads of keys and
+/// values that several of them hold ([`Stored::on_gpus`]); inter-GPU communication is not modelled.
+/// `memory_share`: of a GPU's memory that the server may use, as vLLM's `gpu_memory_utilization`.
+///
+/// Errors: a number of GPUs that the model's heads cannot be split over.
 #[cfg(feature = "continuous")]
 pub fn put_on_hardware(
     scenario: &mut Scenario,
@@ -36,32 +40,34 @@ pub fn put_on_hardware(
     card: &Card,
     tensor_parallel: u32,
     memory_share: f64,
-) {
+) -> Result<(), Error> {
     let mut server = match &scenario.engine {
         Engine::Continuous(server) => server.clone(),
         Engine::Closed => Box::default(),
     };
-    let gpus = f64::from(tensor_parallel);
-    let group = Hardware {
-        peak_flops: card.hardware.peak_flops * gpus,
-        bandwidth_bytes_per_s: card.hardware.bandwidth_bytes_per_s * gpus,
-        ..card.hardware.clone()
-    };
     let stored = Stored::new(model, precision);
-    server.latency = StepLatency::Linear(stored.roofline(&group));
+    let split = stored.clone().on_gpus(tensor_parallel)?;
+    let gpus = f64::from(tensor_parallel);
+    let one = card.hardware_for(precision);
+    let group = Hardware {
+        peak_flops: one.peak_flops * gpus,
+        bandwidth_bytes_per_s: one.bandwidth_bytes_per_s * gpus,
+        ..one
+    };
+    server.latency = StepLatency::Linear(split.roofline(&group));
+    // What the model asks for: copies are the group's doing.
     server.ceiling = Some(stored.ceiling(&group));
     server.tensor_parallel = tensor_parallel;
     scenario.engine = Engine::Continuous(server);
-    let embeddings = if model.tied { 0 } else { model.head_weights() };
-    let more = embeddings as f64 * precision.bytes_per_weight();
     scenario.memory = Memory {
         capacity_gb: card.memory_bytes * memory_share / 1e9,
-        model_gb: (stored.weight_bytes() + more) / 1e9,
-        kv_gb_per_token: stored.token_bytes() / 1e9,
+        model_gb: split.memory_bytes() / 1e9,
+        kv_gb_per_token: split.token_bytes() / 1e9,
         margin_gb: 0.0,
     };
     let groups = scenario.fleet.gpus.div_ceil(tensor_parallel);
     scenario.fleet.gpus = groups * tensor_parallel;
+    Ok(())
 }
 
 /// A version of the published program.
@@ -388,5 +394,176 @@ impl Preset {
         let mut scenario = Scenario::default();
         self.apply(&mut scenario);
         scenario
+    }
+}
+
+#[cfg(all(test, feature = "continuous"))]
+mod tests {
+    use super::*;
+    use crate::sched::continuous::Server;
+    use crate::sched::continuous::kv::Capacity;
+    use crate::{Trace, simulate};
+
+    fn placed(model: &str, card: &str, precision: Precision, gpus: u32) -> Result<Scenario, Error> {
+        let mut scenario = Scenario::default();
+        scenario.fleet.gpus = gpus;
+        put_on_hardware(
+            &mut scenario,
+            &Architecture::preset(model).unwrap(),
+            precision,
+            &Card::preset(card).unwrap(),
+            gpus,
+            MEMORY_SHARE,
+        )?;
+        Ok(scenario)
+    }
+
+    fn three_requests() -> Trace {
+        Trace {
+            arrival: vec![0.0, 1.0, 2.0],
+            prompt: vec![100; 3],
+            output: vec![10; 3],
+            ..Trace::default()
+        }
+    }
+
+    fn blocks(scenario: &Scenario) -> Option<u64> {
+        let outcome = simulate(&three_requests(), scenario).unwrap();
+        outcome.summary.continuous.unwrap().kv.blocks
+    }
+
+    fn warnings(scenario: &Scenario) -> Vec<String> {
+        let outcome = simulate(&three_requests(), scenario).unwrap();
+        let all = outcome.summary.continuous.unwrap().statistics.warnings;
+        all.into_iter().map(|warning| warning.code).collect()
+    }
+
+    #[test]
+    fn a_group_holds_what_one_gpu_does_not() {
+        // 32.1 GB in f32, on GPUs with 21.6 GB each.
+        let one = placed("llama-3.1-8b", "l4", Precision::F32, 1).unwrap();
+        match one.validate() {
+            Err(Error::BadField { field, .. }) => assert_eq!(field, "memory.capacity_gb"),
+            other => panic!("{other:?}"),
+        }
+        let two = placed("llama-3.1-8b", "l4", Precision::F32, 2).unwrap();
+        // (43.2 - 4 x 8.029995008) GB in blocks of 16 x 131,072 bytes.
+        assert_eq!(blocks(&two), Some(5283));
+    }
+
+    #[test]
+    fn copied_heads_fill_the_memory() {
+        // 16 GPUs and 8 heads of keys and values: a token takes twice 131,072 bytes, and the weights of keys
+        // and values, 32 x 4096 x 2048, are there twice.
+        for (gpus, token_bytes, copied) in [(8, 131_072.0, 0.0), (16, 262_144.0, 268_435_456.0)] {
+            let scenario = placed("llama-3.1-8b", "a100", Precision::F16, gpus).unwrap();
+            let free = f64::from(gpus) * 72e9 - 2.0 * (8_029_995_008.0 + copied);
+            let expected = (free / (16.0 * token_bytes)).floor() as u64;
+            assert_eq!(blocks(&scenario), Some(expected), "{gpus}");
+        }
+        match placed("llama-3.1-8b", "a100", Precision::F16, 3) {
+            Err(Error::BadField { field, .. }) => {
+                assert_eq!(field, "engine.continuous.tensor_parallel");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn defaults_are_of_one_machine() {
+        let h100 = placed("llama-3.1-8b", "h100", Precision::F16, 1).unwrap();
+        assert_eq!(h100.memory, Memory::LLAMA_3_1_8B_ON_H100);
+        let Engine::Continuous(server) = &h100.engine else {
+            panic!("no server")
+        };
+        assert_eq!(server.latency, Server::default().latency);
+
+        let read = |text: &str| Scenario::from_json(text, "a file").unwrap();
+        let default = read(r#"{"engine": {"continuous": {}}}"#);
+        assert_eq!(default.memory, h100.memory);
+        assert_eq!(blocks(&default), Some(26_674));
+        assert!(!warnings(&default).contains(&"two-machines".to_owned()));
+        assert_eq!(read("{}").memory, Memory::default());
+        assert_eq!(
+            read(r#"{"engine": "closed", "memory": {"margin_gb": 2}}"#).memory,
+            Memory {
+                margin_gb: 2.0,
+                ..Memory::default()
+            }
+        );
+        let part = read(r#"{"engine": {"continuous": {}}, "memory": {"capacity_gb": 40}}"#);
+        assert_eq!(
+            part.memory,
+            Memory {
+                capacity_gb: 40.0,
+                ..h100.memory
+            }
+        );
+        // What a file says stays.
+        assert_eq!(read(&part.to_json()), part);
+        let mixed = Scenario {
+            engine: Engine::Continuous(Box::default()),
+            ..Scenario::default()
+        };
+        assert_eq!(read(&mixed.to_json()), mixed);
+    }
+
+    #[test]
+    fn two_machines_are_a_warning() {
+        let default = || Server::default();
+        let own = Server {
+            latency: StepLatency::Linear(crate::latency::step::Step {
+                c0_s: 0.01,
+                ..crate::latency::step::Step::LLAMA_3_1_8B_ON_H100
+            }),
+            ..default()
+        };
+        let mut counted = own.clone();
+        counted.kv.capacity = Capacity::Blocks(2588);
+        let mine = Memory {
+            capacity_gb: 20.0,
+            ..Memory::default()
+        };
+        let h100 = Memory::LLAMA_3_1_8B_ON_H100;
+        for (server, memory, warned) in [
+            (default(), Memory::default(), true),
+            (default(), h100, false),
+            (default(), mine, false),
+            (own.clone(), h100, true),
+            (own.clone(), Memory::default(), true),
+            (own, mine, false),
+            (counted, h100, false),
+        ] {
+            let scenario = Scenario {
+                engine: Engine::Continuous(Box::new(server.clone())),
+                memory,
+                ..Scenario::default()
+            };
+            let found = warnings(&scenario).contains(&"two-machines".to_owned());
+            assert_eq!(found, warned, "{server:?} {memory:?}");
+        }
+    }
+
+    #[test]
+    fn a_step_without_time_is_refused() {
+        for (linear, said) in [
+            (
+                r#""c0_s": 0, "c1_s_per_sequence": 0.01, "c3_s_per_prefill_token": 0"#,
+                "one prompt token",
+            ),
+            (
+                r#""c0_s": 0, "c1_s_per_sequence": 0, "c3_s_per_prefill_token": 0.01"#,
+                "one sequence",
+            ),
+        ] {
+            let text = format!(
+                r#"{{"engine": {{"continuous": {{"latency": {{"linear": {{{linear},
+                "c2_s_per_context_token": 0, "compute": null}}}}}}}}}}"#
+            );
+            let refused = Scenario::from_json(&text, "a file")
+                .unwrap_err()
+                .to_string();
+            assert!(refused.contains(said), "{refused}");
+        }
     }
 }

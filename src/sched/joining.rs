@@ -2,9 +2,9 @@
 //! token is written, as in Orca (Yu et al., OSDI 2022), with prompts in chunks beside the decoding
 //! sequences, as in Sarathi-Serve (Agrawal et al., OSDI 2024).
 //!
-//! [`Joining`] decides what each step does and takes down when every token came. It knows no clock:
-//! who drives it says when a step ended, by a model or by a real device, so that the same decisions
-//! are predicted and measured (docs/MODEL.md, "Serving users: measured and predicted").
+//! [`Joining`] decides what each step of a real decoder does and takes down when every token came. It
+//! knows no clock: the device's driver says when a step ended. The continuous engine with the same limits
+//! predicts it; a test holds the two together (docs/MODEL.md, "Serving users: measured and predicted").
 
 use std::collections::VecDeque;
 
@@ -13,10 +13,17 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 use crate::trace::random::{Purpose, Stream};
 
-/// Most sequences that a server decodes at once.
+/// Most sequences that a decoder works on at once.
 pub const MAX_SEQUENCES: u32 = 64;
-/// Most rows of a step.
+/// Most rows of a decoder's step.
 pub const MAX_ROWS: u32 = 128;
+/// Most users; those beyond the server's sequences wait.
+pub const MAX_USERS: u32 = 100_000;
+/// Most sequences and rows of a server whose figures are predicted.
+const MOST_SEQUENCES: u32 = 4096;
+const MOST_ROWS: u32 = 1 << 24;
+/// Most requests of a load whose figures are predicted.
+const MOST_REQUESTS: u32 = 10_000_000;
 /// Longest prompt and longest output, tokens.
 const MAX_TOKENS: u32 = 131_072;
 /// Most tokens, prompts and outputs together, of a whole load; each output token's time is kept.
@@ -66,21 +73,18 @@ pub struct Limits {
     pub sequences: u32,
     /// Rows of a step: tokens that go through the decoder together.
     pub rows: u32,
-    /// Rows of a step that may be prompt tokens: fewer keep the others' tokens coming, more answer
-    /// sooner for the first time.
-    pub prefill_rows: u32,
     /// Blocks of the KV cache; `None` where there are enough for every slot.
     pub kv_blocks: Option<u32>,
     /// Tokens of a block.
     pub block_tokens: u32,
 }
 
+/// Those of the decoder that is measured.
 impl Default for Limits {
     fn default() -> Self {
         Limits {
             sequences: MAX_SEQUENCES,
             rows: MAX_ROWS,
-            prefill_rows: MAX_ROWS - MAX_SEQUENCES,
             kv_blocks: None,
             block_tokens: 16,
         }
@@ -106,14 +110,43 @@ impl Load {
     }
 
     /// Blocks that a request needs.
-    fn blocks(&self) -> u32 {
+    pub fn blocks(&self) -> u32 {
         self.positions().div_ceil(self.limits.block_tokens)
     }
 
+    /// What a decoder can serve.
+    ///
     /// Errors: a number outside its range, or a request that no server of these limits could serve.
     pub fn check(&self) -> Result<(), Error> {
+        self.check_within(MAX_SEQUENCES, MAX_ROWS)?;
+        let per_request = u64::from(self.prompt_tokens) + u64::from(self.output_tokens);
+        let most = MAX_LOAD_TOKENS / (u64::from(self.users) * per_request);
+        if u64::from(self.requests_per_user) > most {
+            return Err(refuse(
+                "load.requests_per_user",
+                self.requests_per_user,
+                format!(
+                    "what keeps all requests together within {MAX_LOAD_TOKENS} tokens: at most {most} \
+                     requests of {per_request} tokens for each of {} users",
+                    self.users
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    /// What can be predicted: servers larger than a decoder, and more requests.
+    ///
+    /// Errors: as [`Load::check`].
+    pub fn check_predicted(&self) -> Result<(), Error> {
+        self.check_within(MOST_SEQUENCES, MOST_ROWS)?;
+        let most = MOST_REQUESTS / self.users;
+        whole("load.requests_per_user", self.requests_per_user, 1, most)
+    }
+
+    fn check_within(&self, sequences: u32, rows: u32) -> Result<(), Error> {
         let limits = &self.limits;
-        whole("load.users", self.users, 1, MAX_SEQUENCES)?;
+        whole("load.users", self.users, 1, MAX_USERS)?;
         whole(
             "load.requests_per_user",
             self.requests_per_user,
@@ -122,16 +155,10 @@ impl Load {
         )?;
         whole("load.prompt_tokens", self.prompt_tokens, 1, MAX_TOKENS)?;
         whole("load.output_tokens", self.output_tokens, 1, MAX_TOKENS)?;
-        whole("load.limits.sequences", limits.sequences, 1, MAX_SEQUENCES)?;
+        whole("load.limits.sequences", limits.sequences, 1, sequences)?;
         // Every running sequence has its row in every step; what is left is for prompts.
-        whole("load.limits.rows", limits.rows, limits.sequences, MAX_ROWS)?;
-        whole("load.limits.prefill_rows", limits.prefill_rows, 1, MAX_ROWS)?;
-        whole(
-            "load.limits.block_tokens",
-            limits.block_tokens,
-            1,
-            MAX_TOKENS,
-        )?;
+        whole("load.limits.rows", limits.rows, limits.sequences, rows)?;
+        whole("load.limits.block_tokens", limits.block_tokens, 1, 4096)?;
         for (field, value) in [
             ("load.think_min_s", self.think_min_s),
             ("load.think_max_s", self.think_max_s),
@@ -149,19 +176,6 @@ impl Load {
                 "load.think_max_s",
                 self.think_max_s,
                 format!("at least think_min_s, which is {}", self.think_min_s),
-            ));
-        }
-        let per_request = u64::from(self.prompt_tokens) + u64::from(self.output_tokens);
-        let most = MAX_LOAD_TOKENS / (u64::from(self.users) * per_request);
-        if u64::from(self.requests_per_user) > most {
-            return Err(refuse(
-                "load.requests_per_user",
-                self.requests_per_user,
-                format!(
-                    "what keeps all requests together within {MAX_LOAD_TOKENS} tokens: at most {most} \
-                     requests of {per_request} tokens for each of {} users",
-                    self.users
-                ),
             ));
         }
         match limits.kv_blocks {
@@ -471,7 +485,7 @@ impl Joining {
 
     /// Fills the rows of the next step.
     fn form(&mut self, now_s: f64) {
-        let (prompt, limits) = (self.load.prompt_tokens, &self.load.limits);
+        let (prompt, rows) = (self.load.prompt_tokens, self.load.limits.rows);
         self.work = Work::default();
         self.began_s = now_s;
         for running in self.running.iter().filter(|r| r.processed == prompt) {
@@ -486,7 +500,7 @@ impl Joining {
             self.work.sequences += 1;
             self.work.context += position + 1;
         }
-        let mut room = (limits.rows - self.work.sequences).min(limits.prefill_rows);
+        let mut room = rows - self.work.sequences;
         for running in self.running.iter_mut().filter(|r| r.processed < prompt) {
             let chunk = room.min(prompt - running.processed);
             if chunk == 0 {

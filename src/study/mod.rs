@@ -25,6 +25,7 @@ pub mod published_values;
 pub mod reproduce;
 pub mod saturation;
 pub mod server;
+#[cfg(feature = "continuous")]
 pub mod serving;
 pub mod stress_v2;
 mod text;

@@ -64,7 +64,7 @@ pub fn step_costs(
             unknown("precision", precision, names.join(", "))
         })?;
     let stored = Stored::new(&architecture, precision);
-    let step = stored.roofline(&card.hardware);
+    let step = stored.roofline(&card.hardware_for(precision));
     let each = |cost: &dyn Fn(f64) -> f64| {
         floats(&sequences.iter().map(|&n| cost(n)).collect::<Vec<f64>>())
     };

@@ -271,7 +271,8 @@ fn describe(calibration: Calibration) -> Result<JsValue, JsValue> {
     let sheets = Card::all()
         .into_iter()
         .map(|card| {
-            let bound = stored.roofline(&card.hardware);
+            let hardware = card.hardware_for(stored.precision);
+            let bound = stored.roofline(&hardware);
             let own = own == Some(card.key);
             let used = |share: &dyn Fn(f64, f64, f64) -> f64| -> Option<Vec<f64>> {
                 own.then(|| {
@@ -283,7 +284,6 @@ fn describe(calibration: Calibration) -> Result<JsValue, JsValue> {
                         .to_vec()
                 })
             };
-            let hardware = &card.hardware;
             DataSheet {
                 own,
                 seconds: PLACES.map(|place| step(&bound, place)).to_vec(),

@@ -60,8 +60,7 @@ impl Placement {
             &card,
             group,
             self.memory_share,
-        );
-        Ok(())
+        )
     }
 }
 

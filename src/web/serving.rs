@@ -121,11 +121,10 @@ fn compare(
     records: Option<&[Record]>,
 ) -> Result<ServedLevels, Error> {
     let stack = Stack::from(calibration);
-    let step = stack.step();
     let comparisons = loads
         .iter()
         .enumerate()
-        .map(|(i, load)| Comparison::of(load, &step, records.and_then(|all| all.get(i))))
+        .map(|(i, load)| Comparison::of(&stack, load, records.and_then(|all| all.get(i))))
         .collect::<Result<Vec<_>, _>>()?;
     let files = serving::files(&stack, &comparisons)?
         .into_iter()

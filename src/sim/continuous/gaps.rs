@@ -101,13 +101,18 @@ impl Gaps {
         }
     }
 
-    /// Counts the gaps `first + i step` for i in 0..n (`step >= 0`), each `times` times.
+    /// Counts the gaps `first + i step` for i in 0..n, each `times` times; they may rise or fall.
     #[inline]
-    pub fn add_line(&mut self, first: f64, step: f64, n: u64, times: u64) {
+    pub fn add_line(&mut self, mut first: f64, mut step: f64, n: u64, times: u64) {
         if n == 0 {
             return;
         }
-        let last = first + step * (n - 1) as f64;
+        let mut last = first + step * (n - 1) as f64;
+        if step < 0.0 {
+            // The same gaps, the shortest first.
+            std::mem::swap(&mut first, &mut last);
+            step = -step;
+        }
         let (low, high) = (bucket(first), bucket(last));
         if low == high {
             self.put(low, n * times);

@@ -199,6 +199,8 @@ pub struct StepRow {
     pub start_s: f64,
     pub end_s: f64,
     pub steps: u32,
+    /// How long the first lasts, s; each further one is longer or shorter by as much as the one before.
+    pub first_s: f64,
     /// Sequences that decode in each.
     pub sequences: u32,
     /// Prompt tokens of the step.
@@ -499,8 +501,9 @@ impl Replica {
         let now = &self.now;
         let x = now_s - now.start_s;
         let q = now.at_s - 0.5 * now.slope_s;
-        // The root of n at + slope n (n - 1)/2 = x, in the form that does not cancel.
-        let root = 2.0 * x / (q + libm::sqrt(q * q + 2.0 * now.slope_s * x));
+        // The root of n at + slope n (n - 1)/2 = x, in the form that does not cancel. Where steps get
+        // shorter the sum has a greatest value, which x meets at most by rounding.
+        let root = 2.0 * x / (q + libm::sqrt((q * q + 2.0 * now.slope_s * x).max(0.0)));
         let mut count = (libm::ceil(root).max(1.0) as u64).min(now.count);
         while count < now.count && now.end_s(count) < now_s {
             count += 1;
@@ -1140,6 +1143,7 @@ impl Replica {
                 start_s: now_s,
                 end_s: self.end_s,
                 steps: self.now.count as u32,
+                first_s: self.now.at_s,
                 sequences: self.decoding,
                 prompt_tokens: prompt_tokens - self.drafted,
                 waiting: self.waiting.count(),

@@ -263,7 +263,7 @@ impl Continuous {
             &card,
             1,
             MEMORY_SHARE,
-        );
+        )?;
         if let Engine::Continuous(server) = &mut scenario.engine {
             server.kv.preemption = Preemption::Recompute;
         }

@@ -1,10 +1,8 @@
-//! Users against a server with continuous joining: what a load gets, predicted from a step latency
-//! or measured on a device, by the same definitions (docs/MODEL.md, "Serving users: measured and
-//! predicted").
+//! Users against a server with continuous batching: what a load gets, predicted by the engine of
+//! `batchscope run` or measured on a device (docs/MODEL.md, "Serving users: measured and predicted").
 //!
-//! [`predict`] serves a load in simulated time; a real device leaves the same [`Record`]. [`Served`]
-//! makes figures of either, [`files`] sets the two side by side and hands them to the study
-//! `saturation`.
+//! [`predict`] runs the load on the continuous engine; a real device leaves a [`Record`]. [`Served`] has the
+//! figures of either, [`files`] sets the two side by side and hands them to the study `saturation`.
 
 mod pictures;
 mod report;
@@ -17,30 +15,46 @@ use super::saturation::ceilings::ModelSize;
 use super::saturation::points::{Level, Times};
 use super::saturation::{self, Settings};
 use crate::Error;
+use crate::latency::StepLatency;
 use crate::latency::architecture::{Architecture, Precision};
 use crate::latency::calibration::Calibration;
 use crate::latency::roofline::{self, Card, Hardware, Stored};
-use crate::latency::step::{Compute, Step};
+use crate::latency::step::Step;
+use crate::metrics::Outcome;
+use crate::metrics::honest::Distribution;
 use crate::quantiles::Histogram;
-use crate::sched::joining::{Joining, Load, Next, Record, Work};
+use crate::scenario::{ClosedLoop, Engine, MEMORY_SHARE, Scenario, put_on_hardware};
+use crate::sched::continuous::Server;
+use crate::sched::continuous::kv::Capacity;
+use crate::sched::joining::{Limits, Load, Record, Work};
+use crate::sched::memory::Memory;
+use crate::sim::continuous::{self, Gaps, StepRow};
+use crate::{Trace, sim};
 
-/// Serves a load in simulated time, each step as long as the model says. Pure; what happened, to the
-/// last token.
+/// Serves a load on the continuous engine, as `batchscope run --users` does.
 ///
-/// Errors: a load out of range; a model that gives a step no time, or no finite one.
-pub fn predict(load: &Load, model: &Step) -> Result<Record, Error> {
-    let mut joining = Joining::new(load)?;
-    let mut now_s = 0.0;
-    loop {
-        match joining.next(now_s) {
-            Next::Step { work, .. } => {
-                now_s += step_s(model, work)?;
-                joining.ended(now_s);
-            }
-            Next::Wait(until_s) => now_s = until_s,
-            Next::Done => return Ok(joining.record()),
-        }
-    }
+/// Errors: a load out of range, a step without time, or a memory that holds neither the model nor a request.
+pub fn predict(stack: &Stack, load: &Load) -> Result<Served, Error> {
+    load.check_predicted()?;
+    let scenario = stack.scenario(load);
+    let rows = load.requests() as usize;
+    let trace = Trace {
+        name: "equal requests".to_owned(),
+        arrival: vec![0.0; rows],
+        prompt: vec![load.prompt_tokens; rows],
+        output: vec![load.output_tokens; rows],
+        ..Trace::default()
+    };
+    let mut run = continuous::Run::new(&trace, &scenario)?;
+    run.record_steps();
+    while !run.advance(&trace, u64::MAX) {}
+    let steps = run.take_steps();
+    let record = sim::Record::Continuous(Box::new(run.finish()));
+    Ok(Served::predicted(
+        load,
+        &Outcome::of(&trace, record),
+        &steps,
+    ))
 }
 
 fn step_s(model: &Step, work: Work) -> Result<f64, Error> {
@@ -87,15 +101,17 @@ pub struct Served {
     pub context: f64,
     /// Prompt tokens of a step, mean.
     pub prefill: f64,
+    /// Pairs of a prompt token and one that it attends to, of a step, mean.
+    pub pairs: f64,
 }
 
 impl Served {
-    /// Figures of a load that was served to the end, whoever served it.
+    /// Figures of a load that a device served to the end.
     pub fn of(load: &Load, record: &Record) -> Served {
         let ms = |later: f64, earlier: f64| ((later - earlier) * 1e3).max(0.0);
         let output = f64::from(load.output_tokens);
         let (mut ttft, mut latency, mut rate) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut tbt, mut queueing) = (Vec::new(), Vec::new());
+        let (mut tbt, mut steps, mut queueing) = (Gaps::default(), Gaps::default(), Vec::new());
         let mut end_s: f64 = 0.0;
         for request in &record.requests {
             queueing.extend(
@@ -113,15 +129,15 @@ impl Served {
                 end_s = end_s.max(last);
             }
             let later = request.tokens_s.iter().skip(1);
-            tbt.extend(request.tokens_s.iter().zip(later).map(|(&a, &b)| ms(b, a)));
+            for (&a, &b) in request.tokens_s.iter().zip(later) {
+                tbt.add((b - a).max(0.0), 1);
+            }
         }
         let begin_s = record.requests.first().map_or(0.0, |first| first.sent_s);
         let duration_s = end_s - begin_s;
-        let steps: Vec<f64> = record
-            .steps
-            .iter()
-            .map(|step| ms(step.ended_s, step.began_s))
-            .collect();
+        for step in &record.steps {
+            steps.add((step.ended_s - step.began_s).max(0.0), 1);
+        }
         let mean = |of: fn(&Work) -> u32| {
             let sum: f64 = record.steps.iter().map(|s| f64::from(of(&s.work))).sum();
             sum / record.steps.len().max(1) as f64
@@ -142,15 +158,97 @@ impl Served {
                 power_w: None,
                 tokens_per_request: Some(output),
             },
-            tbt_ms: times(&tbt),
+            tbt_ms: counted(&tbt),
             queueing_ms: times(&queueing),
-            step_ms: times(&steps),
+            step_ms: counted(&steps),
             steps: record.steps.len() as u32,
             busy_s: record.steps.iter().map(|s| s.ended_s - s.began_s).sum(),
             sequences: mean(|work| work.sequences),
             context: mean(|work| work.context),
             prefill: mean(|work| work.prefill),
+            // Every prompt token attends to all before it and to itself.
+            pairs: latency.len() as f64 * prompt_pairs(load) / record.steps.len().max(1) as f64,
         }
+    }
+
+    /// Figures of a load that the engine served: those of its run, not computed a second time.
+    fn predicted(load: &Load, outcome: &Outcome, rows: &[StepRow]) -> Served {
+        let honest = &outcome.summary.honest;
+        let run = outcome.summary.continuous.as_ref();
+        let totals = outcome.served.as_ref().map(|served| &served.1);
+        let ms = |seconds: &Option<Distribution>| seconds.map_or(Times::default(), |d| of(&d, 1e3));
+        let steps = run.map_or(0, |run| run.steps);
+        let per_step = |sum: f64| sum / steps.max(1) as f64;
+        let rate = honest.request_tokens_per_s;
+        Served {
+            load: *load,
+            level: Level {
+                users: load.users,
+                tok_s: honest.output_tokens_per_s,
+                requests: Some(load.requests()),
+                successful: Some(honest.requests as u32),
+                duration_s: Some(honest.makespan_s),
+                ttft_ms: ms(&honest.ttft_s),
+                latency_ms: ms(&honest.e2e_s),
+                request_tok_s: rate.map(|d| d.mean),
+                request_tok_s_p50: rate.map(|d| d.p50),
+                power_w: None,
+                tokens_per_request: Some(f64::from(load.output_tokens)),
+            },
+            tbt_ms: run
+                .and_then(|run| run.tbt_ms)
+                .map_or(Times::default(), |d| of(&d, 1.0)),
+            queueing_ms: ms(&honest.queueing_s),
+            step_ms: step_times(rows),
+            steps: steps as u32,
+            busy_s: totals.map_or(0.0, |totals| totals.busy_s.iter().sum()),
+            sequences: run.map_or(0.0, |run| run.mean_batch),
+            context: totals.map_or(0.0, |totals| per_step(totals.context)),
+            prefill: run.map_or(0.0, |run| run.mean_prompt_tokens),
+            pairs: totals.map_or(0.0, |totals| per_step(totals.pairs)),
+        }
+    }
+}
+
+/// Pairs of a token of a prompt and one that it attends to.
+fn prompt_pairs(load: &Load) -> f64 {
+    let prompt = f64::from(load.prompt_tokens);
+    prompt * (prompt + 1.0) / 2.0
+}
+
+fn of(distribution: &Distribution, unit: f64) -> Times {
+    Times {
+        avg: Some(distribution.mean * unit),
+        p50: Some(distribution.p50 * unit),
+        p95: Some(distribution.p95 * unit),
+        p99: Some(distribution.p99 * unit),
+    }
+}
+
+/// Of all steps of a run.
+fn step_times(rows: &[StepRow]) -> Times {
+    let mut steps = Gaps::default();
+    for row in rows {
+        let n = f64::from(row.steps);
+        // The sum of the steps is known, and that they are a line.
+        let slope_s = if row.steps > 1 {
+            (row.end_s - row.start_s - n * row.first_s) / (n * (n - 1.0) / 2.0)
+        } else {
+            0.0
+        };
+        steps.add_line(row.first_s, slope_s, u64::from(row.steps), 1);
+    }
+    counted(&steps)
+}
+
+/// Of gaps or steps, ms; quantiles to within 0.4 %.
+fn counted(gaps: &Gaps) -> Times {
+    let some = |seconds: f64| (gaps.count > 0).then_some(seconds * 1e3);
+    Times {
+        avg: some(gaps.mean()),
+        p50: some(gaps.quantile(0.5)),
+        p95: some(gaps.quantile(0.95)),
+        p99: some(gaps.quantile(0.99)),
     }
 }
 
@@ -244,12 +342,12 @@ impl Comparison {
     /// Predicts a load, and makes figures of what a device took for it.
     ///
     /// Errors: as of [`predict`].
-    pub fn of(load: &Load, model: &Step, measured: Option<&Record>) -> Result<Comparison, Error> {
+    pub fn of(stack: &Stack, load: &Load, measured: Option<&Record>) -> Result<Comparison, Error> {
         Ok(Comparison {
-            predicted: Served::of(load, &predict(load, model)?),
+            predicted: predict(stack, load)?,
             measured: measured.map(|record| Served::of(load, record)),
             step_errors: match measured {
-                Some(record) => StepErrors::of(record, model)?,
+                Some(record) => StepErrors::of(record, &stack.step())?,
                 None => None,
             },
         })
@@ -263,12 +361,12 @@ impl Comparison {
 
 /// Loads that differ in users alone. A user's requests and think times are the same at every level.
 ///
-/// Errors: no level, one that is there twice, or as of [`Load::check`].
+/// Errors: no level, one that is there twice, or as of [`Load::check_predicted`].
 pub fn levels(users: &[u32], load: &Load) -> Result<Vec<Load>, Error> {
-    super::check::counts("load.users", users, crate::sched::joining::MAX_SEQUENCES)?;
+    super::check::counts("load.users", users, crate::sched::joining::MAX_USERS)?;
     let loads: Vec<Load> = users.iter().map(|&users| Load { users, ..*load }).collect();
     for load in &loads {
-        load.check()?;
+        load.check_predicted()?;
     }
     Ok(loads)
 }
@@ -308,6 +406,9 @@ pub struct Stack {
     pub read_bytes_per_s: f64,
     /// Its data sheet, for MFU and ceilings.
     pub hardware: Option<Hardware>,
+    /// Its memory, where a server has all that the weights leave of it. `None` for a decoder, whose cache is as
+    /// large as a load asks.
+    pub memory: Option<Memory>,
 }
 
 impl From<&Calibration> for Stack {
@@ -335,19 +436,34 @@ impl From<&Calibration> for Stack {
                 .map(|warning| warning.message.clone())
                 .collect(),
             read_bytes_per_s: calibration.bandwidth.read.value,
-            hardware: Card::of_adapter(&calibration.adapter.name).map(|card| card.hardware),
+            hardware: Card::of_adapter(&calibration.adapter.name)
+                .map(|card| card.hardware_for(calibration.model.precision)),
+            memory: None,
         }
     }
 }
 
 impl Stack {
-    /// A GPU as good as its data sheet, by the roofline of a model.
+    /// A GPU as good as its data sheet, by the roofline of a model: step and memory as `batchscope run
+    /// --model --hardware` has them.
+    ///
+    /// Errors: as of [`put_on_hardware`].
     pub fn of_data_sheet(
-        hardware: Hardware,
+        card: &Card,
         architecture: Architecture,
         precision: Precision,
-    ) -> Stack {
-        Stack {
+    ) -> Result<Stack, Error> {
+        let mut scenario = Scenario::default();
+        put_on_hardware(
+            &mut scenario,
+            &architecture,
+            precision,
+            card,
+            1,
+            MEMORY_SHARE,
+        )?;
+        let hardware = card.hardware_for(precision);
+        Ok(Stack {
             gpu: hardware.name.clone(),
             measured_on: None,
             model: Stored::new(&architecture, precision).roofline(&hardware),
@@ -359,7 +475,60 @@ impl Stack {
             warnings: Vec::new(),
             read_bytes_per_s: hardware.bandwidth_bytes_per_s,
             hardware: Some(hardware),
+            memory: Some(scenario.memory),
+        })
+    }
+
+    /// The limits of this server where nothing else is said: of a data sheet those of the engine, else those of
+    /// the decoder that was calibrated.
+    pub fn limits(&self) -> Limits {
+        let engine = Server::default();
+        match self.memory {
+            Some(_) => Limits {
+                sequences: engine.max_sequences,
+                rows: engine.max_batched_tokens,
+                kv_blocks: None,
+                block_tokens: engine.kv.block_tokens,
+            },
+            None => Limits::default(),
         }
+    }
+
+    /// One GPU that serves the load.
+    pub fn scenario(&self, load: &Load) -> Scenario {
+        let limits = &load.limits;
+        let mut server = Server {
+            max_sequences: limits.sequences,
+            max_batched_tokens: limits.rows,
+            latency: StepLatency::Linear(self.step()),
+            ..Server::default()
+        };
+        server.kv.block_tokens = limits.block_tokens;
+        let memory = self.memory.unwrap_or_default();
+        match (self.memory, limits.kv_blocks) {
+            (Some(_), Some(blocks)) => server.kv.capacity = Capacity::Blocks(blocks),
+            (Some(_), None) => {}
+            // The decoder takes all blocks of a request when it joins: equal requests make them seats.
+            (None, blocks) => {
+                let seats = blocks.map_or(u32::MAX, |blocks| blocks / load.blocks());
+                server.max_sequences = limits.sequences.min(seats);
+                server.kv.capacity = Capacity::Unlimited;
+            }
+        }
+        let mut scenario = Scenario {
+            engine: Engine::Continuous(Box::new(server)),
+            memory,
+            seed: load.seed,
+            ..Scenario::default()
+        };
+        scenario.fleet.gpus = 1;
+        scenario.workload.closed_loop = Some(ClosedLoop {
+            users: load.users,
+            requests_per_user: load.requests_per_user,
+            think_min_s: load.think_min_s,
+            think_max_s: load.think_max_s,
+        });
+        scenario
     }
 
     /// "qwen3-1.7b (f16) on NVIDIA H100".
@@ -374,25 +543,18 @@ impl Stack {
 
     /// A step as a server takes it, from submission to its tokens.
     pub fn step(&self) -> Step {
-        let model = self.model;
-        Step {
-            c0_s: model.c0_s + self.submission_s,
-            compute: model.compute.map(|compute| Compute {
-                d0_s: compute.d0_s + self.submission_s,
-                ..compute
-            }),
-            ..model
-        }
+        self.model.with_submission(self.submission_s)
     }
 
     /// What the steps of a level asked for on average; of steps it is linear, so that the average
     /// step has it.
     fn work(&self, served: &Served) -> roofline::Work {
-        Stored::new(&self.architecture, self.precision).work(
-            served.sequences,
-            served.context,
-            served.prefill,
-        )
+        let stored = Stored::new(&self.architecture, self.precision);
+        let work = stored.work(served.sequences, served.context, served.prefill);
+        roofline::Work {
+            flops: work.flops + stored.context_flops() * served.pairs,
+            ..work
+        }
     }
 
     /// Model bandwidth utilisation while the GPU was at work, fraction of 1: weights, keys and values

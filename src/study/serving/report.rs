@@ -23,7 +23,11 @@ pub(super) fn text(stack: &Stack, load: &Load, levels: &[Comparison]) -> String 
         ),
     };
     text += &paragraph(&asked(load));
-    text += &paragraph(&limits(load));
+    let most = levels.iter().map(|level| &level.predicted.load);
+    text += &paragraph(&limits(
+        stack,
+        most.max_by_key(|load| load.users).unwrap_or(load),
+    ));
     if let Some(other) = &stack.measured_on {
         text += &paragraph(&format!(
             "Measured on {other}, predicted by a calibration of {}: what differs may be the GPU.",
@@ -90,18 +94,29 @@ fn asked(load: &Load) -> String {
     )
 }
 
-fn limits(load: &Load) -> String {
+fn limits(stack: &Stack, load: &Load) -> String {
     let limits = &load.limits;
-    let blocks = limits.kv_blocks.map_or(String::new(), |blocks| {
-        format!(
+    let cache = match (limits.kv_blocks, &stack.memory) {
+        (Some(blocks), _) => format!(
             ", in a KV cache of {blocks} blocks of {} tokens",
             limits.block_tokens
-        )
-    });
+        ),
+        (None, Some(memory)) => format!(
+            ", in a KV cache of {} GB: what the weights leave of {} GB",
+            short(memory.capacity_gb - memory.model_gb),
+            short(memory.capacity_gb)
+        ),
+        (None, None) => String::new(),
+    };
+    let users = if load.users > limits.sequences {
+        " Users beyond that wait."
+    } else {
+        ""
+    };
     format!(
-        "The server works on up to {} sequences at once, with up to {} tokens in a step, of which up \
-         to {} may be of prompts{blocks}.",
-        limits.sequences, limits.rows, limits.prefill_rows
+        "The server works on up to {} sequences at once, with up to {} tokens in a step, decoded and of \
+         prompts{cache}.{users}",
+        limits.sequences, limits.rows
     )
 }
 

@@ -33,7 +33,7 @@ pub(super) const MAIN: [Metric; 7] = [
     }),
 ];
 
-const REST: [Metric; 23] = [
+const REST: [Metric; 24] = [
     metric("duration_s", "duration (s)", |s| s.level.duration_s),
     metric("ttft_p50_ms", "TTFT, P50 (ms)", |s| s.level.ttft_ms.p50),
     metric("ttft_p99_ms", "TTFT, P99 (ms)", |s| s.level.ttft_ms.p99),
@@ -78,6 +78,9 @@ const REST: [Metric; 23] = [
     }),
     metric("prefill", "prompt tokens of a step, mean", |s| {
         Some(s.prefill)
+    }),
+    metric("pairs", "pairs in prompts of a step, mean", |s| {
+        Some(s.pairs)
     }),
 ];
 
@@ -135,6 +138,7 @@ pub(super) fn json(stack: &Stack, levels: &[Comparison]) -> Value {
         "warnings": stack.warnings,
         "step": stack.model,
         "submission_s": stack.submission_s,
+        "memory": stack.memory,
         "read_bytes_per_s": stack.read_bytes_per_s,
         "hardware": stack.hardware,
         "levels": levels,
