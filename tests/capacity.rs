@@ -162,7 +162,7 @@ fn a_file_is_replicated_by_blocks() {
         .as_array()
         .unwrap()
         .iter()
-        .map(|r| rate_of(r))
+        .map(rate_of)
         .collect();
     assert_eq!(rates.len(), 4);
     assert!(rates.iter().any(|&r| r != rates[0]), "{rates:?}");
@@ -328,8 +328,8 @@ impl Load {
     fn highest(&self, limits: Limits) -> f64 {
         let rates = (0..6000).map(|i| 2.0 * 1.0005f64.powi(i));
         rates
-            .filter(|&rate| self.kept(rate, limits) >= 0.95)
-            .last()
+            .rev()
+            .find(|&rate| self.kept(rate, limits) >= 0.95)
             .unwrap()
     }
 }

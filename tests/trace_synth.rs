@@ -240,7 +240,7 @@ fn the_first_ten_thousand_make_a_day_worth_looking_at() {
             println!(
                 "seed {seed}: {:.1} h, dispersion {:.1} in 60 s, busiest minute {:.1} %, hours {hours:?}",
                 s.span_s / 3600.0,
-                s.iod_60s.unwrap_or(f64::NAN),
+                s.iod_60s.unwrap(),
                 largest_minute * 100.0
             );
         }
