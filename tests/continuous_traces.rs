@@ -391,7 +391,11 @@ fn hash_units_of_any_size_by_hand() {
             s.kv.prefix.reuse = Reuse::Hashes;
         });
         let totals = simulate(&trace, &scenario).unwrap().served.unwrap().1;
-        assert_eq!(totals.found_tokens, u64::from(found), "{unit} {block} {shared}");
+        assert_eq!(
+            totals.found_tokens,
+            u64::from(found),
+            "{unit} {block} {shared}"
+        );
     }
     // A second turn of 20 tokens that begins with a prompt of 8 and an answer of 9: 16 tokens are in whole blocks of
     // the cache (the last token of an answer never is), and are found where the trace says that it is a next turn.
