@@ -185,7 +185,7 @@ fn against_run(
             prefix.blocks.len(),
             prefix.tokens_per_block,
             worst.map_or(String::new(), |row| format!(
-                "this alone is the cause of the {:+.1} % in {} {} that follow, and that earlier versions of this page \
+                "this alone is the cause of the {:+.1} % in {} {} that follows, which earlier versions of this page \
                  showed as the simulator's own",
                 row.error() * 100.0,
                 row.metric,
