@@ -141,7 +141,7 @@ impl StepLatency {
         match self {
             StepLatency::Linear(step) => StepModel::Linear(*step),
             StepLatency::Table(table) => StepModel::Table(table.model()),
-            StepLatency::Profile(profile) => StepModel::Profile(profile.model()),
+            StepLatency::Profile(profile) => StepModel::Profile(Box::new(profile.model())),
         }
     }
 }
@@ -151,7 +151,7 @@ impl StepLatency {
 pub enum StepModel {
     Linear(Step),
     Table(StepTableModel),
-    Profile(ProfileModel),
+    Profile(Box<ProfileModel>),
 }
 
 impl StepModel {

@@ -248,7 +248,6 @@ pub struct Comparison {
     pub agrees: bool,
     pub source: String,
     /// Row of the table that lists the published figure.
-    #[cfg_attr(feature = "ts", ts(type = "number"))]
     pub row: u64,
 }
 
