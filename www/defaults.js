@@ -46,7 +46,8 @@ export const DEFAULT_SCENARIO = {
         1024
       ],
       "last_upper": 10000,
-      "below_range_to_last": false
+      "below_range_to_last": false,
+      "batch_caps": false
     },
     "memory_bound": {
       "rule": "published",
@@ -55,7 +56,8 @@ export const DEFAULT_SCENARIO = {
       "smoothing": 0.2,
       "initial_prompt_tokens": 300.0,
       "initial_output_tokens": 200.0,
-      "initial_sd_tokens": 500.0
+      "initial_sd_tokens": 500.0,
+      "at_least_running": false
     },
     "controller": {
       "variant": "nov29",
@@ -67,7 +69,7 @@ export const DEFAULT_SCENARIO = {
       "smoothing": 0.2,
       "initial_batch": 64.0,
       "warmup_batches": 3,
-      "at_least_running": true,
+      "running_floor": "at-formation",
       "band_from_delta": false
     }
   },
@@ -144,7 +146,8 @@ export const PRESETS = {
           1024
         ],
         "last_upper": 10000,
-        "below_range_to_last": true
+        "below_range_to_last": true,
+        "batch_caps": false
       },
       "memory_bound": {
         "rule": "published",
@@ -153,7 +156,8 @@ export const PRESETS = {
         "smoothing": 0.2,
         "initial_prompt_tokens": 300.0,
         "initial_output_tokens": 200.0,
-        "initial_sd_tokens": 500.0
+        "initial_sd_tokens": 500.0,
+        "at_least_running": false
       },
       "controller": {
         "variant": "nov29",
@@ -165,7 +169,7 @@ export const PRESETS = {
         "smoothing": 0.2,
         "initial_batch": 64.0,
         "warmup_batches": 3,
-        "at_least_running": true,
+        "running_floor": "at-last-end",
         "band_from_delta": false
       }
     },
@@ -239,7 +243,8 @@ export const PRESETS = {
           1024
         ],
         "last_upper": 10000,
-        "below_range_to_last": true
+        "below_range_to_last": true,
+        "batch_caps": false
       },
       "memory_bound": {
         "rule": "published",
@@ -248,7 +253,8 @@ export const PRESETS = {
         "smoothing": 0.2,
         "initial_prompt_tokens": 300.0,
         "initial_output_tokens": 200.0,
-        "initial_sd_tokens": 500.0
+        "initial_sd_tokens": 500.0,
+        "at_least_running": false
       },
       "controller": {
         "variant": "nov24",
@@ -260,7 +266,7 @@ export const PRESETS = {
         "smoothing": 0.2,
         "initial_batch": 64.0,
         "warmup_batches": 3,
-        "at_least_running": true,
+        "running_floor": "off",
         "band_from_delta": false
       }
     },
@@ -281,7 +287,7 @@ export const PRESETS = {
       "capacity_gb": 12.0,
       "model_gb": 2.0,
       "kv_gb_per_token": 5e-6,
-      "margin_gb": 0.0
+      "margin_gb": 1.0
     },
     "sla": {
       "token_ms": 1000.0,
@@ -334,7 +340,8 @@ export const PRESETS = {
           1024
         ],
         "last_upper": 10000,
-        "below_range_to_last": true
+        "below_range_to_last": true,
+        "batch_caps": false
       },
       "memory_bound": {
         "rule": "published",
@@ -343,7 +350,8 @@ export const PRESETS = {
         "smoothing": 0.2,
         "initial_prompt_tokens": 300.0,
         "initial_output_tokens": 200.0,
-        "initial_sd_tokens": 500.0
+        "initial_sd_tokens": 500.0,
+        "at_least_running": false
       },
       "controller": {
         "variant": "nov29",
@@ -355,7 +363,7 @@ export const PRESETS = {
         "smoothing": 0.2,
         "initial_batch": 64.0,
         "warmup_batches": 3,
-        "at_least_running": true,
+        "running_floor": "at-last-end",
         "band_from_delta": false
       }
     },

@@ -1,6 +1,19 @@
 // Generated from the Rust types by tests/types.rs; do not edit.
 
 /**
+ * What is known of an accelerator; what was not given is `None`.
+ */
+export type Accelerator = { name: string, 
+/**
+ * Dense, at the precision of the model's arithmetic, FLOP/s.
+ */
+peak_flops: number | null, bandwidth_bytes_per_s: number | null, 
+/**
+ * Where the figures are from.
+ */
+source: string, };
+
+/**
  * The device and what it can do, as its driver says.
  */
 export type Adapter = { name: string, 
@@ -35,11 +48,12 @@ export type Admission = {
  */
 whole_prompt_fits: boolean, 
 /**
- * A request that finds so many waiting at its replica is rejected; absent means nobody is.
+ * A request that has to wait and finds so many waiting at its replica is rejected; absent means nobody
+ * is.
  */
 max_waiting: number | null, 
 /**
- * A request that was not admitted within this time of its arrival is gone, s.
+ * A request that has not joined this long after its arrival is gone, s.
  */
 timeout_s: number | null, 
 /**
@@ -110,7 +124,7 @@ request: number | null,
  */
 joint: number | null, 
 /**
- * TTFT within its SLA; absent where none is promised, and for closed batches.
+ * TTFT within its SLA; absent where none is promised.
  */
 ttft: number | null, };
 
@@ -175,7 +189,13 @@ last_upper: number,
  * A prediction below the lowest boundary goes to the last bin, as in the published studies;
  * otherwise to the first.
  */
-below_range_to_last: boolean, };
+below_range_to_last: boolean, 
+/**
+ * Bounds each bin's batch by the memory that requests of its middle length need
+ * ([`Memory::batch_cap`](super::memory::Memory::batch_cap)), as in the published studies from
+ * v3 on.
+ */
+batch_caps: boolean, };
 
 /**
  * Where the boundaries come from.
@@ -245,7 +265,12 @@ program: string, commit: string | null,
 /**
  * When it was measured, UTC, as in 2026-11-25T20:15:00Z.
  */
-measured_at: string, adapter: Adapter, model: MeasuredModel, bandwidth: Bandwidth, launch: Launch, kernels: Array<KernelTime>, 
+measured_at: string, adapter: Adapter, model: MeasuredModel, 
+/**
+ * The kernels that multiplied a matrix by 9 to 16, by 17 to 32 and by more columns (sequences and
+ * prompt tokens of a step); absent in version 1. Step times hold for these kernels alone.
+ */
+many_columns?: [ManyColumns, ManyColumns, ManyColumns], bandwidth: Bandwidth, launch: Launch, kernels: Array<KernelTime>, 
 /**
  * What the fit was made from, and the points held out of it.
  */
@@ -284,7 +309,20 @@ export type Card = {
 /**
  * As on the command line.
  */
-key: string, hardware: Hardware, 
+key: string, 
+/**
+ * With the rate of FP16, in which f16, int8 and int4 weights are multiplied; [`Card::hardware_for`]
+ * gives that of any precision.
+ */
+hardware: Hardware, 
+/**
+ * Peak rate in FP32, FLOP/s: f32 weights do not run on FP16 tensor cores.
+ */
+f32_flops: number, 
+/**
+ * Where that comes from.
+ */
+f32_source: string, 
 /**
  * bytes, at 1e9 a GB.
  */
@@ -388,6 +426,19 @@ think_min_s: number,
 think_max_s: number, };
 
 /**
+ * Whether two scenarios serve the same requests.
+ */
+export type ComparedRequests = { 
+/**
+ * The same rows arrive at the same times, and every figure counts all of them.
+ */
+same: boolean, 
+/**
+ * What differs, a sentence each.
+ */
+differ: Array<string>, };
+
+/**
  * `d0 + d1 (b + p)`: the weights' part of a step once arithmetic bounds it.
  */
 export type Compute = { 
@@ -477,7 +528,16 @@ max_sequences: number,
 /**
  * Most tokens of a step, decoded and of prompts.
  */
-max_batched_tokens: number, kv: KvCache, speculative: Speculative | null, admission: Admission, router: Router, 
+max_batched_tokens: number, 
+/**
+ * Most tokens of one prompt in a step, so that a long prompt leaves room for others; 0 for no such limit.
+ */
+long_prefill_token_threshold: number, 
+/**
+ * The next step is put together while a step runs, as in vLLM since 0.19: a request that arrives during a
+ * step waits for one step more, and one that is done keeps its place and its blocks for one step more.
+ */
+async_scheduling: boolean, kv: KvCache, speculative: Speculative | null, admission: Admission, router: Router, 
 /**
  * GPUs that work together as one replica; `fleet.gpus` is a multiple. The latency must be that of
  * such a group.
@@ -492,7 +552,8 @@ latency: StepLatencyModel,
  */
 ceiling: Ceiling | null, 
 /**
- * Requests at the beginning that no figure counts.
+ * Requests at the beginning before the window that the figures are of (docs/MODEL.md, "Intervals of a
+ * run").
  */
 warmup: Warmup, };
 
@@ -576,17 +637,13 @@ delta: number,
  */
 smoothing: number, 
 /**
- * First estimate of the batch size.
+ * First estimate of the batch size; where bins have caps, at most the middle of 1 and the cap.
  */
 initial_batch: number, 
 /**
  * Until so many batches have ended, the interval stays as it began.
  */
-warmup_batches: number, 
-/**
- * Never below the number of requests running on the other GPUs.
- */
-at_least_running: boolean, 
+warmup_batches: number, running_floor: RunningFloor, 
 /**
  * Inside the dead band the interval is `delta / 2` about the mean batch instead of
  * `alpha / 2` (the last published commit).
@@ -775,13 +832,17 @@ export type Feedback = "total" | "decode" | "service";
  */
 export type Fewest = { rate_per_s: number, 
 /**
- * The fewest at which the mean attainment of all replications keeps the promise; absent where
- * even the largest fleet does not.
+ * The fewest that keep the promise, and keep up, when the scenario is played as it stands;
+ * absent where even the largest fleet does not.
  */
 gpus: number | null, 
 /**
- * The fewest at which the lower end of its 95 % interval does too; absent for one replication
- * and where no fleet up to twice `gpus` does.
+ * The playback that this rests on.
+ */
+verified: Probe | null, 
+/**
+ * The fewest at which the lower end of the 95 % interval keeps the promise too; absent for one
+ * replication and where no fleet up to twice `gpus` does.
  */
 gpus_with_confidence: number | null, 
 /**
@@ -847,7 +908,7 @@ share: number, };
 /**
  * A trace file's format, as in `--format`.
  */
-export type Format = "burstgpt" | "azure" | "mooncake" | "csv" | "jsonl";
+export type Format = "burstgpt" | "azure" | "bailian" | "mooncake" | "csv" | "jsonl";
 
 /**
  * From the worker to the page.
@@ -862,7 +923,7 @@ export type FromLab = { "type": "ready", version: string, } | { "type": "trace",
 /**
  * From that worker to the page.
  */
-export type FromSearch = { "type": "trying", runId: number, number: number, } | { "type": "fewest-gpus", runId: number, found: Fewest, } | { "type": "highest-rate", runId: number, found: HighestRate, } | { "type": "differences", runId: number, found: Array<Difference>, } | { "type": "error", runId: number, error: ErrorReport, } | { "type": "crashed", runId: number, message: string, };
+export type FromSearch = { "type": "trying", runId: number, number: number, } | { "type": "fewest-gpus", runId: number, found: Fewest, } | { "type": "highest-rate", runId: number, found: HighestRate, } | { "type": "differences", runId: number, found: PairedComparison, } | { "type": "error", runId: number, error: ErrorReport, } | { "type": "crashed", runId: number, message: string, };
 
 /**
  * From the coordinator to the page.
@@ -919,9 +980,21 @@ export type Highest = { "found": Probe } | { "never": Probe } | { "unbounded": P
  */
 export type HighestRate = { 
 /**
- * Requests/s; absent where a replication found no bound or no rate at all.
+ * Requests/s; absent where the promise fails at every rate.
  */
-rate_per_s: MeanEstimate | null, replications: Array<Highest>, };
+rate_per_s: number | null, 
+/**
+ * The playback of the scenario as it stands that the answer rests on.
+ */
+verified: Highest, 
+/**
+ * How far the rate can be trusted; absent for one replication and where one has none.
+ */
+over_replications: ReplicatedEstimate | null, 
+/**
+ * Seeds (the first is the scenario's own), or blocks of the file; empty for one replication.
+ */
+replications: Array<Highest>, };
 
 /**
  * Honest metrics of one run.
@@ -999,12 +1072,12 @@ utilization: Utilization,
  */
 gpu_s_for_failed_only: number, 
 /**
- * Requests not yet in service when the last one arrived: a large backlog means that latencies
+ * Requests not yet in service when the last one had arrived: a large backlog means that latencies
  * grow with the trace's length and say little about the scheduler.
  */
 backlog_at_last_arrival: number, 
 /**
- * Time average of requests in the system (waiting or in service).
+ * Time average of requests in the system (waiting or in service), those that gave up included.
  */
 mean_in_system: number, 
 /**
@@ -1050,7 +1123,16 @@ dense: { [key in string]: KernelSweep },
 /**
  * By layer name: time over sequences that are sampled.
  */
-per_sequence: { [key in string]: KernelSweep }, };
+per_sequence: { [key in string]: KernelSweep }, 
+/**
+ * Batch sizes that CUDA graphs were captured for, ascending: a step that only decodes runs its dense kernels
+ * at the next of these. Empty: at its own size.
+ */
+captured: Array<number>, 
+/**
+ * What decoding sequences of unequal contexts cost, where it was measured.
+ */
+skew: SkewProfile | null, };
 
 /**
  * One kernel over one count.
@@ -1097,7 +1179,13 @@ export type KvCache = {
  */
 block_tokens: number, capacity: KvCapacity, 
 /**
- * Share of the blocks that must stay free when a request joins; not where nobody is at work.
+ * One of the blocks is never given to a request: the null block of vLLM v1, which the number that it
+ * reports (`num_gpu_blocks`) includes.
+ */
+null_block: boolean, 
+/**
+ * Share of the blocks, rounded down, that must stay free when a request joins; not where nobody is at
+ * work.
  */
 watermark: number, preemption: Preemption, prefix: PrefixCache, };
 
@@ -1123,7 +1211,7 @@ peak_blocks: number,
  */
 peak_tokens: number, 
 /**
- * Tokens in the caches of all replicas, time average over the makespan.
+ * Tokens in the caches of all replicas, time average.
  */
 mean_tokens: number, 
 /**
@@ -1283,9 +1371,10 @@ growth: number,
 floor_s: number, };
 
 /**
- * A mean over replications with its 95 % interval (Student's t); a single one has none.
+ * A kernel that multiplies a matrix by more columns than a GEMV has. Which one is faster depends on
+ * the device: it is measured.
  */
-export type MeanEstimate = { mean: number, interval: [number, number] | null, };
+export type ManyColumns = "tiles" | "eights";
 
 /**
  * A measured report.
@@ -1297,13 +1386,21 @@ export type Measured = {
 source: string, samples: Array<Sample>, };
 
 /**
- * Levels that somebody measured.
+ * Levels that somebody measured, and what is known of the server that they were measured on.
  */
 export type MeasuredLevels = { 
 /**
  * Whose, for the reader.
  */
-source: string, levels: Array<Level>, };
+source: string, levels: Array<Level>, hardware: Accelerator | null, model: ModelSize | null, 
+/**
+ * Most requests that the server works on at once.
+ */
+max_batch: number | null, 
+/**
+ * Mean pause of a user between two requests, s.
+ */
+think_time_s: number | null, };
 
 /**
  * What ran.
@@ -1366,7 +1463,12 @@ initial_output_tokens: number,
 /**
  * First estimate of the standard deviation of prompt + output, tokens (rule `exact`).
  */
-initial_sd_tokens: number, };
+initial_sd_tokens: number, 
+/**
+ * Never below the number of requests in service on the other GPUs (the published program from
+ * 4 December on; the paper's Algorithm 1).
+ */
+at_least_running: boolean, };
 
 /**
  * How the bound follows from the estimates.
@@ -1381,7 +1483,11 @@ export type Metric = "requests" | "successful" | "failed" | "error_rate" | "conc
 /**
  * A dense model's weights.
  */
-export type ModelSize = { params: number, bytes_per_param: number, };
+export type ModelSize = { params: number, 
+/**
+ * `None` where it was not given.
+ */
+bytes_per_param: number | null, };
 
 /**
  * A figure as simulated, with all steps faster, and with all steps slower.
@@ -1389,6 +1495,11 @@ export type ModelSize = { params: number, bytes_per_param: number, };
 export type Moved = { at: number | null, faster: number | null, slower: number | null, };
 
 export type NamedBlob = { name: string, blob: Blob, };
+
+/**
+ * Two scenarios compared.
+ */
+export type PairedComparison = { requests: ComparedRequests, differences: Array<Difference>, };
 
 /**
  * Settings of the study, with the multi-bin paper's defaults.
@@ -1557,17 +1668,21 @@ eviction_s: number, };
 export type PrefixReuse = "off" | "own" | "hashes" | "sessions";
 
 /**
- * A run at one rate and fleet, as far as the search looks at it.
+ * A playback at one rate and fleet, as far as the search looks at it.
  */
 export type Probe = { 
 /**
- * Offered, requests/s.
+ * Offered, requests/s; of a block, the rate of the whole file at the block's time scale.
  */
 rate_per_s: number, gpus: number, 
 /**
  * Attainment of the promise, a share.
  */
 attainment: number, 
+/**
+ * Requests that were played.
+ */
+requests: number, seed: number, 
 /**
  * Busy share of the fleet.
  */
@@ -1586,6 +1701,10 @@ export type PromiseKind = "token" | "request" | "joint";
  * Published metrics of one run; the names are part of the `--json` contract.
  */
 export type Published = { token_violations: number, request_violations: number, 
+/**
+ * Mean over requests of their batch's decode step, `beta h(b)`, ms.
+ */
+avg_decode_step_ms: number, 
 /**
  * Mean over requests of batch service time / longest output of the batch, ms.
  */
@@ -1620,7 +1739,8 @@ tokens_per_s: number, requests_per_s: number,
 capacity_qps_under_sla: number, };
 
 /**
- * Who of those that wait comes first; requests that were preempted come before them.
+ * Who of those that wait comes first, and who is preempted: the last. A preempted request goes back to
+ * its place.
  */
 export type QueueOrder = "fcfs" | "sjf" | "edf" | "priority";
 
@@ -1652,7 +1772,7 @@ rows_failed: number, };
 /**
  * What a file is.
  */
-export type Recognised = "whole" | "beginning" | "unknown";
+export type Recognised = "whole" | "week" | "beginning" | "unknown";
 
 /**
  * What a reader's file is and what it allows.
@@ -1676,9 +1796,21 @@ requests: number,
 figures: number, left_out: Array<LeftOut>, };
 
 /**
+ * A value over replications with its 95 % interval; absent where they are too few or too unlike.
+ *
+ * Over seeds the value is their mean. Over blocks of a file it is that of the whole file, which the
+ * interval is about: blocks differ in load, and their mean is not the file's.
+ */
+export type ReplicatedEstimate = { value: number, interval: [number, number] | null, };
+
+/**
  * A file to hold against published figures.
  */
 export type ReproduceJob = { file: TraceFile, 
+/**
+ * As for `recognise`.
+ */
+rows: TraceFile | null, 
 /**
  * Also where they are not about it.
  */
@@ -1697,6 +1829,10 @@ csv: Blob, runs: number, requests: number, elapsed_ms: number, };
  * Published figures beside simulated ones.
  */
 export type Reproduced = { compared: number, differ: number, 
+/**
+ * Of rows of the reader's: how many there are and how many agree in every figure.
+ */
+rows: RowsAgree | null, 
 /**
  * Where published figures are not about the file.
  */
@@ -1719,13 +1855,13 @@ source: string,
  */
 errata: Array<FileErratum>, };
 
-export type ReproducedStudy = { study: string, differ: number, 
+export type ReproducedStudy = { study: string, compared: number, differ: number, 
 /**
  * What is known to be wrong with all of what it published.
  */
 errata: Array<FileErratum>, 
 /**
- * Mismatches first.
+ * Mismatches first; of rows of the reader's, which may be thousands of figures, they alone.
  */
 figures: Array<ReproducedFigure>, };
 
@@ -1756,6 +1892,8 @@ export type RequestColumns = { row: Uint32Array, arrival_s: Float64Array, start_
  */
 export type Router = "round-robin" | "random" | "least-requests" | "least-work" | "power-of-two" | "bin-affinity" | "prefix-affinity" | "session-sticky";
 
+export type RowsAgree = { compared: number, agree: number, };
+
 /**
  * One scheduler's run: its figures, ready to draw.
  */
@@ -1770,9 +1908,16 @@ simulated_ms: number, };
  */
 export type RunWarning = { 
 /**
- * Stable: short-run, unsettled, correlated, warm-up, outside-measurements.
+ * Stable: short-run, unsettled, correlated, warm-up, survivors, outside-measurements,
+ * two-machines.
  */
 code: string, message: string, };
+
+/**
+ * The paper's `N_decode`: no batch is smaller than the number of requests in service on the other
+ * GPUs.
+ */
+export type RunningFloor = "off" | "at-formation" | "at-last-end";
 
 /**
  * What is known of one workload; a metric that is not there is not modelled or was not measured.
@@ -1800,11 +1945,11 @@ think_max_s: number,
  */
 prompt_tokens: number, output_tokens: number, server: Server, 
 /**
- * For the ceilings and MFU.
+ * Of the server, for the ceilings and MFU; absent: not given.
  */
-hardware: Hardware, model: ModelSize, seed: number, 
+hardware: Accelerator | null, model: ModelSize | null, seed: number, 
 /**
- * Measured levels; with these nothing runs.
+ * Measured levels; with these nothing runs, and nothing above is of them.
  */
 measured: MeasuredLevels | null, };
 
@@ -1852,11 +1997,6 @@ sequences: number,
  * Rows of a step: tokens that go through the decoder together.
  */
 rows: number, 
-/**
- * Rows of a step that may be prompt tokens: fewer keep the others' tokens coming, more answer
- * sooner for the first time.
- */
-prefill_rows: number, 
 /**
  * Blocks of the KV cache; `None` where there are enough for every slot.
  */
@@ -2008,7 +2148,11 @@ context: number,
 /**
  * Prompt tokens of a step, mean.
  */
-prefill: number, };
+prefill: number, 
+/**
+ * Pairs of a prompt token and one that it attends to, of a step, mean.
+ */
+pairs: number, };
 
 /**
  * Time averages of all replicas together.
@@ -2043,6 +2187,23 @@ export type ShownFile = { kind: FileKind, name: string, blob: Blob, title: strin
 text: string, };
 
 /**
+ * Attention of one layer over decoding sequences of unequal contexts, a column per number.
+ */
+export type SkewProfile = { n_decode: Array<number>, 
+/**
+ * Prompt tokens beside them.
+ */
+prefill_chunk: Array<number>, 
+/**
+ * Measured with all at the mean context, and with all at the longest.
+ */
+mean_us: Array<number>, longest_us: Array<number>, 
+/**
+ * Measured with their own contexts.
+ */
+skewed_us: Array<number>, };
+
+/**
  * What is promised, and how the published studies counted a broken promise.
  */
 export type Sla = { 
@@ -2072,7 +2233,19 @@ export type SlaMode = "strict" | "default" | "loose";
 /**
  * Where the requests come from.
  */
-export type Source = { "file": { name: string, format: Format | null, } } | { "synthetic": Synthetic };
+export type Source = { "file": { name: string, 
+/**
+ * Absent: recognised from the file.
+ */
+format: Format | null, 
+/**
+ * Unit of the arrival times; absent: the format's, or that of the column's name.
+ */
+time_unit: TimeUnit | null, 
+/**
+ * Tokens that each of a prompt's `hash_ids` stands for; absent: the format's, or the rows'.
+ */
+hash_tokens: number | null, } } | { "synthetic": Synthetic };
 
 /**
  * How a draft proposes and how often it is right.
@@ -2115,7 +2288,7 @@ export type Stage = "reading" | "simulating";
  */
 export type Statistics = { 
 /**
- * Requests at the beginning that no figure counts.
+ * Requests that arrived before the window that the figures are of.
  */
 warmup_requests: number, 
 /**
@@ -2141,18 +2314,20 @@ mean_per_s: number | null,
  */
 peak_1s: number, 
 /**
- * The most requests in one of the consecutive 60-s windows, per second.
+ * The most requests in one of the consecutive 60-s windows, per second; absent where the span
+ * fills no such window.
  */
-peak_60s_per_s: number, 
+peak_60s_per_s: number | null, 
 /**
  * Index of dispersion of the counts in 1-s windows: variance over mean (population variance);
- * 1 for a Poisson process, more for bursts. 0 for an empty trace.
+ * 1 for a Poisson process, more for bursts. Absent where the span fills fewer than two windows:
+ * one count has no variance.
  */
-iod_1s: number, 
+iod_1s: number | null, 
 /**
  * The same in 60-s windows.
  */
-iod_60s: number, 
+iod_60s: number | null, 
 /**
  * Standard deviation over mean of the gaps between arrivals (population); absent where there is
  * no gap above 0.
@@ -2421,7 +2596,12 @@ best_gpu_count: number | null, };
 /**
  * What comes first of events at one moment.
  */
-export type Ties = "fixed" | "published-heap";
+export type Ties = "fixed" | "published-heap" | "published-heap-ascending";
+
+/**
+ * A unit of arrival times, as in `--time-unit`.
+ */
+export type TimeUnit = "s" | "ms" | "us" | "ns";
 
 /**
  * Mean and percentiles of a time, ms.
@@ -2455,7 +2635,11 @@ export type ToStudies = { "type": "list", } | { "type": "plan", runId: number, j
 /**
  * Most runs at a time.
  */
-runners: number, } | { "type": "recognise", runId: number, file: TraceFile, } | { "type": "reproduce", runId: number, job: ReproduceJob, 
+runners: number, } | { "type": "recognise", runId: number, file: TraceFile, 
+/**
+ * Rows of published result files to compare with, instead of the built-in figures.
+ */
+rows: TraceFile | null, } | { "type": "reproduce", runId: number, job: ReproduceJob, 
 /**
  * Most runs at a time.
  */
@@ -2482,13 +2666,22 @@ export type TraceFile = { id: number, name: string, blob: Blob, };
 export type TraceInfo = { name: string, requests: number, report: ReadReport, stats: Stats, };
 
 /**
- * A fleet with its attainment and its throughput on a full backlog.
+ * A fleet that was tried.
  */
-export type Tried = { gpus: number, attainment: MeanEstimate, 
+export type Tried = { 
 /**
- * Requests/s; a fleet whose throughput is below the rate cannot keep a promise for long.
+ * The playback of the scenario as it stands.
  */
-throughput_per_s: MeanEstimate, };
+probe: Probe, 
+/**
+ * 95 % interval of the attainment, from the replications.
+ */
+interval: [number, number] | null, 
+/**
+ * Whether the fleet serves requests as fast as they arrive; absent where the promise fails. One
+ * that does not cannot keep a promise for long.
+ */
+keeps_up: boolean | null, };
 
 /**
  * Settings of the study, with the published defaults.
@@ -2518,7 +2711,7 @@ export type Utilization = { mean: number, min: number, max: number, per_gpu: Arr
 export type Variant = "off" | "nov24" | "nov29" | "paper";
 
 /**
- * Requests at the beginning that no figure counts, in twentieths of all.
+ * Requests at the beginning before the window that the figures are of, in twentieths of all.
  */
 export type Warmup = "none" | "auto" | { "share": number };
 

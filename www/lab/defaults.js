@@ -12,9 +12,12 @@ export const DEFAULT_SERVER = {
   "bin_patience_s": 2.0,
   "max_sequences": 256,
   "max_batched_tokens": 2048,
+  "long_prefill_token_threshold": 0,
+  "async_scheduling": false,
   "kv": {
     "block_tokens": 16,
     "capacity": "memory",
+    "null_block": false,
     "watermark": 0.0,
     "preemption": "recompute",
     "prefix": {
