@@ -280,11 +280,9 @@ fn a_step_is_fitted_to_measurements_and_served_with() {
         assert!(printed.contains(words), "{words}: {printed}");
     }
     let lines = std::fs::read_to_string(&residuals).unwrap();
-    assert!(
-        lines.starts_with(
-            "file,what,sequences,context,prefill,measured_ms,fitted_ms,error,held_out\n"
-        )
-    );
+    assert!(lines.starts_with(
+        "file,what,sequences,context,prefill,measured_ms,fitted_ms,error,held_out,note\n"
+    ));
     assert_eq!(lines.lines().count(), 17);
     let served = parsed(&run(&[
         "run",

@@ -538,7 +538,7 @@ fn settings_that_cannot_be_are_refused_by_field() {
                 s.c2_s_per_context_token = 0.0;
                 s.compute = None;
             }),
-            "make a step of one sequence last at least 1e-9 s",
+            "make every step last at least 1e-9 s",
         ),
     ];
     let mut keeps = on_h100(|_| {});

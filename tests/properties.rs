@@ -441,6 +441,7 @@ proptest! {
         }
         slow.sla.token_ms *= factor;
         slow.sla.request_s *= factor;
+        slow.sla.ttft_s = slow.sla.ttft_s.map(|s| s * factor);
         let controller = &mut slow.scheduler.controller;
         controller.epsilon_s *= factor;
         if let Some(target) = &mut controller.target_s {
@@ -478,7 +479,7 @@ proptest! {
         let n = table["request"].len();
         prop_assert_eq!(n, outcome.requests.order.len());
         let sla = &scenario.sla;
-        let (mut good, mut token, mut request, mut both) = (0.0, 0.0, 0.0, 0.0);
+        let (mut good, mut token, mut request, mut first, mut all) = (0.0, 0.0, 0.0, 0.0, 0.0);
         let mut ttfts = Vec::new();
         for i in 0..n {
             let latency = value("latency_s", i).unwrap();
@@ -503,13 +504,16 @@ proptest! {
             good += 1.0;
             token += f64::from(u8::from(t));
             request += f64::from(u8::from(r));
-            both += f64::from(u8::from(t && r));
+            let f = sla.ttft_s.is_none_or(|most| ttft <= most);
+            first += f64::from(u8::from(f));
+            all += f64::from(u8::from(t && r && f));
         }
         let share = |met: f64| (good > 0.0).then(|| met / good);
         let got = outcome.summary.honest.sla;
         prop_assert_eq!(got.token, share(token));
         prop_assert_eq!(got.request, share(request));
-        prop_assert_eq!(got.joint, share(both));
+        prop_assert_eq!(got.ttft, sla.ttft_s.and(share(first)));
+        prop_assert_eq!(got.joint, share(all));
         prop_assert_eq!(outcome.summary.honest.requests as f64, good);
         if good > 0.0 {
             let got = outcome.summary.honest.ttft_s.unwrap();
