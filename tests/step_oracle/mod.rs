@@ -1428,15 +1428,14 @@ impl Oracle<'_> {
         for mut request in done {
             let mut units = self.units(request.row);
             // Whole blocks of the answer have the hashes that the next turn's prompt has for them.
-            if self.server.kv.prefix.reuse == Reuse::Hashes && request.units.len() == units.len() {
-                if !request.swapped {
-                    units.extend(self.units_of_answer(request.row));
-                    let cached = request.cached;
-                    let before = request.units.len();
-                    self.pass_units(number, &mut request, &units, cached);
-                    let passed = request.units[before..].iter().flatten().count();
-                    self.told.answer_units += passed as u64;
-                }
+            let whole = request.units.len() == units.len() && !request.swapped;
+            if self.server.kv.prefix.reuse == Reuse::Hashes && whole {
+                units.extend(self.units_of_answer(request.row));
+                let cached = request.cached;
+                let before = request.units.len();
+                self.pass_units(number, &mut request, &units, cached);
+                let passed = request.units[before..].iter().flatten().count();
+                self.told.answer_units += passed as u64;
             }
             let keep = match (self.server.kv.prefix.reuse, self.session(request.row)) {
                 (Reuse::Sessions, Some(session)) => Keep::Session(session),
