@@ -5,7 +5,7 @@ use std::path::Path;
 
 use batchscope::latency::{Chunk, StepLatency, StepTable, StepWork, profile};
 use batchscope::scenario::Engine;
-use batchscope::sched::continuous::Server;
+use batchscope::sched::continuous::{Server, Warmup};
 use batchscope::{Error, Scenario, Trace, simulate};
 use proptest::prelude::*;
 
@@ -441,6 +441,46 @@ fn falling() -> [StepLatency; 2] {
         StepLatency::Table(table),
         StepLatency::Profile(Box::new(profile.unwrap())),
     ]
+}
+
+#[test]
+fn a_window_that_begins_among_shorter_steps_has_its_own_longest_gap() {
+    // The prompt's step: 20 ms in the table, about 0.01 ms in the profile.
+    for (latency, prompt_ms) in falling().into_iter().zip([20.0, 0.01]) {
+        let server = Server {
+            max_sequences: 1,
+            latency,
+            warmup: Warmup::Share(0.5),
+            ..Server::default()
+        };
+        let mut scenario = Scenario {
+            engine: Engine::Continuous(Box::new(server)),
+            ..Scenario::default()
+        };
+        scenario.fleet.gpus = 1;
+        // The second waits for the only seat, so that its arrival cuts no jump, and has no gap of its own.
+        let trace = Trace {
+            arrival: vec![0.0, 7.003],
+            prompt: vec![1; 2],
+            output: vec![2500, 1],
+            ..Trace::default()
+        };
+        let outcome = simulate(&trace, &scenario).unwrap();
+        // The first token comes with the prompt's step; the step that follows it reads 2 tokens.
+        let gap = |context: u32| (20.0 - 0.005 * f64::from(context)).max(10.0);
+        let mut end_ms = prompt_ms;
+        let first_in_window = (2..=2500).find(|context| {
+            end_ms += gap(*context);
+            end_ms > 7003.0
+        });
+        let tbt = outcome.summary.continuous.unwrap().tbt_ms.unwrap();
+        let expected = gap(first_in_window.unwrap());
+        assert!(
+            (tbt.max / expected - 1.0).abs() < 1e-9,
+            "{} {expected}",
+            tbt.max
+        );
+    }
 }
 
 #[test]

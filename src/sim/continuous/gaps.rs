@@ -101,13 +101,17 @@ impl Gaps {
         }
     }
 
-    /// Counts the gaps `first + i step` for i in 0..n, each `times` times; they may rise or fall.
+    /// Counts the gaps `first + i step` for i in 0..n, each `times` times; they may rise or fall. The first
+    /// `before` of them ended before this part of the run began.
     #[inline]
-    pub fn add_line(&mut self, mut first: f64, mut step: f64, n: u64, times: u64) {
+    pub fn add_line(&mut self, mut first: f64, mut step: f64, n: u64, times: u64, before: u64) {
         if n == 0 {
             return;
         }
         let mut last = first + step * (n - 1) as f64;
+        if before < n {
+            self.largest(last.max(first + step * before as f64));
+        }
         if step < 0.0 {
             // The same gaps, the shortest first.
             std::mem::swap(&mut first, &mut last);
@@ -121,7 +125,7 @@ impl Gaps {
         }
         self.count += n * times;
         self.sum += (first + last) * 0.5 * (n * times) as f64;
-        self.largest(last);
+        self.max = self.max.max(last);
         if last <= self.bound {
             self.within += n * times;
         } else if first <= self.bound {

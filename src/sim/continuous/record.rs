@@ -142,6 +142,13 @@ pub struct Mark {
 }
 
 impl Totals {
+    /// When this part of the run began, s; before the first mark, before everything.
+    pub(super) fn last_mark_s(&self) -> f64 {
+        self.marks
+            .last()
+            .map_or(f64::NEG_INFINITY, |mark| mark.at_s)
+    }
+
     /// What has been done up to a moment at which no step ends that is not settled.
     pub(super) fn mark(&mut self, at_s: f64, replicas: &[Replica]) {
         let series = std::mem::take(&mut self.series);
@@ -150,7 +157,7 @@ impl Totals {
         self.series = series;
         self.marks = marks;
         for replica in replicas {
-            replica.so_far(at_s, &mut totals);
+            replica.so_far(at_s, self.last_mark_s(), &mut totals);
         }
         self.marks.push(Mark { at_s, totals });
         self.part_peak_blocks = 0;

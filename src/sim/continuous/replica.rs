@@ -514,6 +514,15 @@ impl Replica {
         count
     }
 
+    /// How many of the steps at hand have ended by `at_s`.
+    fn ended_by(&self, at_s: f64) -> u64 {
+        if at_s <= self.now.start_s {
+            return 0;
+        }
+        let begun = self.begun(at_s);
+        begun - u64::from(self.now.end_s(begun) > at_s)
+    }
+
     /// The steps at hand are over: tokens come, and who is done leaves.
     pub fn settle(&mut self, desk: &mut Desk<'_>) {
         let now = self.now;
@@ -551,7 +560,9 @@ impl Replica {
             self.context += active * n;
             self.tokens += active * n;
             totals.emitted += active * n;
-            totals.gaps.add_line(now.at_s, now.slope_s, n, active);
+            let before = self.ended_by(totals.last_mark_s());
+            let gaps = &mut totals.gaps;
+            gaps.add_line(now.at_s, now.slope_s, n, active, before);
         }
         let totals = &mut *desk.totals;
         totals.peak_tokens = totals.peak_tokens.max(self.tokens);
@@ -608,14 +619,14 @@ impl Replica {
 
     /// Adds what the steps at hand have done by `at_s`: the steps that have ended, and the time up to this
     /// moment. Evictions are counted here alone.
-    pub fn so_far(&self, at_s: f64, totals: &mut Totals) {
+    /// `last_mark_s` is when the part of the run began that ends now.
+    pub fn so_far(&self, at_s: f64, last_mark_s: f64, totals: &mut Totals) {
         totals.evictions += self.pool.evictions;
         if self.rests() {
             return;
         }
         let now = &self.now;
-        let begun = self.begun(at_s);
-        let ended = begun - u64::from(now.end_s(begun) > at_s);
+        let ended = self.ended_by(at_s);
         let (active, ended_f) = (u64::from(self.decoding), ended as f64);
         let growth = f64::from(self.decoding);
         let ended_s = if ended > 0 {
@@ -635,7 +646,9 @@ impl Replica {
         totals.context +=
             self.context as f64 * ended_f + growth * (ended_f * (ended_f - 1.0) * 0.5);
         totals.emitted += active * ended;
-        totals.gaps.add_line(now.at_s, now.slope_s, ended, active);
+        let before = self.ended_by(last_mark_s);
+        let gaps = &mut totals.gaps;
+        gaps.add_line(now.at_s, now.slope_s, ended, active, before);
     }
 
     /// What a step leaves that has chunks, proposals or gaps of its own.

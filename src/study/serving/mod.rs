@@ -236,7 +236,7 @@ fn step_times(rows: &[StepRow]) -> Times {
         } else {
             0.0
         };
-        steps.add_line(row.first_s, slope_s, u64::from(row.steps), 1);
+        steps.add_line(row.first_s, slope_s, u64::from(row.steps), 1, 0);
     }
     counted(&steps)
 }
