@@ -19,6 +19,9 @@ export const CHOICE = {
   which: { joint: "all promises", token: "time per token", request: "whole request" },
 };
 
+/** Four digits: the rate that was played, not one near it. @type {(rate: number) => string} */
+const rateOf = (rate) => rate.toLocaleString("en", { maximumSignificantDigits: 4 });
+
 export const SEARCH = {
   title: "How many GPUs?",
   begin: "Search",
@@ -40,13 +43,12 @@ export const SEARCH = {
   none: "no fleet that was tried",
   noInterval: "not enough data",
   never: "none: it fails even at a thousandth of what the fleet serves",
-  unbounded: /** @type {(rate: number) => string} */ (rate) => `${SEARCH.rate(rate)}, all that the fleet serves; the trace is too short for more`,
+  unbounded: /** @type {(rate: number) => string} */ (rate) => `${rateOf(rate)}, all that the fleet serves; the trace is too short for more`,
   range: /** @type {(low: number, high: number) => string} */ (low, high) => `${number(low)} to ${number(high)}`,
   shareRange: /** @type {(low: number, high: number) => string} */ (low, high) => `${percent(low)} to ${percent(high)}`,
-  /** Four digits: the rate that was played, not one near it. @type {(rate: number) => string} */
-  rate: (rate) => rate.toLocaleString("en", { maximumSignificantDigits: 4 }),
+  rate: rateOf,
   /** @type {(probe: Probe) => string} */
-  verified: ({ requests, rate_per_s, seed }) => `${count(requests)} requests at ${SEARCH.rate(rate_per_s)}/s, seed ${seed}`,
+  verified: ({ requests, rate_per_s, seed }) => `${count(requests)} requests at ${rateOf(rate_per_s)}/s, seed ${seed}`,
   /** @type {(found: {name: string, gpus: number | null}[], rate: number) => string} */
   fewestSentence(found, rate) {
     const known = found.flatMap(({ name, gpus }) => (gpus === null ? [] : [{ name, gpus }])).sort((a, b) => a.gpus - b.gpus);
@@ -63,8 +65,8 @@ export const SEARCH = {
     const [best, ...rest] = known;
     const worst = rest.at(-1);
     if (best === undefined) return "No run has a highest rate; the table says why.";
-    const first = `This fleet takes ${SEARCH.rate(best.rate)} requests/s with ${best.name}`;
-    return worst === undefined ? `${first}.` : `${first}, ${SEARCH.rate(worst.rate)} with ${worst.name}.`;
+    const first = `This fleet takes ${rateOf(best.rate)} requests/s with ${best.name}`;
+    return worst === undefined ? `${first}.` : `${first}, ${rateOf(worst.rate)} with ${worst.name}.`;
   },
 };
 
