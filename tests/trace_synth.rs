@@ -588,3 +588,74 @@ fn parameters_out_of_range_are_named() {
         assert!(e.starts_with(&format!("trace.synthetic.{field}: ")), "{e}");
     }
 }
+
+fn week1(requests: u32, seed: u32) -> Trace {
+    let synthetic = Synthetic {
+        requests,
+        shape: Shape::BurstgptWeek1,
+    };
+    synthetic.generate(seed).expect("in range")
+}
+
+/// What the first 19,431 rows of BurstGPT_1.csv have, and the published volumes of the days after them.
+#[test]
+fn the_first_week_has_the_files_volumes() {
+    let mut faults = Vec::new();
+    for seed in [1, 42] {
+        let t = week1(150_000, seed);
+        let day = |d: usize| {
+            let in_day = |a: &&f64| (**a / 86_400.0) as usize == d;
+            t.arrival.iter().filter(in_day).count() as f64
+        };
+        let mut sheet = Sheet::new(format!("burstgpt-week1, seed {seed}"));
+        let volumes = [3389.0, 3172.0, 2659.0, 1576.0, 2099.0, 3176.0, 3360.0];
+        for (d, volume) in volumes.into_iter().enumerate() {
+            // Sessions that outlast midnight.
+            sheet.near(&format!("day {d}"), day(d), volume, 0.02);
+        }
+        sheet.near("day 7", day(7), 3297.0, 0.25);
+        sheet.near("1000 requests, s", t.arrival[999], 49_323.0, 0.05);
+        sheet.near("10000 requests, s", t.arrival[9999], 317_928.0, 0.01);
+        let first = Trace {
+            prompt: t.prompt[..10_000].to_vec(),
+            output: t.output[..10_000].to_vec(),
+            arrival: t.arrival[..10_000].to_vec(),
+            ..Trace::default()
+        };
+        let s = stats(&first);
+        sheet.near("failed share", s.failed_share, 0.0771, 0.15);
+        assert!(t.arrival.is_sorted());
+        faults.extend(sheet.into_faults());
+
+        let short = week1(1000, seed);
+        assert_eq!(t.arrival[..1000], short.arrival);
+        assert_eq!(t.prompt[..1000], short.prompt);
+        assert_eq!(t.output[..1000], short.output);
+    }
+    assert!(faults.is_empty(), "{faults:#?}");
+}
+
+/// The tables are what their program computes from the file.
+#[test]
+fn the_week_tables_are_the_files_aggregates() {
+    let file = "../shared/data/burstgpt_week1/BurstGPT_first7days.csv";
+    let found = std::path::Path::new(file).exists();
+    let ran = std::process::Command::new("python3")
+        .args(["src/trace/synth/week1.py", file])
+        .output();
+    let (true, Ok(ran)) = (found, ran) else {
+        println!("skipped: no {file}, or no python3");
+        return;
+    };
+    // As rustfmt leaves the numbers, without its line breaks and the commas that it adds or drops.
+    let bare = |text: &str| -> String {
+        text.chars()
+            .filter(|c| !c.is_whitespace() && *c != ',' && *c != '/')
+            .collect()
+    };
+    let computed = String::from_utf8(ran.stdout).expect("plain text");
+    assert_eq!(
+        bare(&computed),
+        bare(include_str!("../src/trace/synth/week1_tables.rs"))
+    );
+}

@@ -20,7 +20,7 @@
 //! afternoon's peak.
 
 use super::lengths::tokens;
-use super::{Trace, labels};
+use super::{Labels, Trace, labels};
 use crate::trace::random::{Purpose, Stream, normal_quantile};
 
 const DAY_S: f64 = 86_400.0;
@@ -66,7 +66,7 @@ const CONVERSATION_COPULA: f64 = 0.28;
 const API_COPULA: f64 = 0.82;
 
 /// A quantile function: (probability, tokens), log-linear in between.
-type Knots<const N: usize> = [(f64, f64); N];
+pub(super) type Knots<const N: usize> = [(f64, f64); N];
 
 /// Conversations: the quantiles of the first 400 rows of the file, which are nearly all such.
 const CONVERSATION_PROMPT: Knots<10> = [
@@ -125,10 +125,10 @@ const API_OUTPUT: Knots<11> = [
 ];
 
 /// A tabulated quantile function, ready to evaluate.
-struct Quantiles<const N: usize>([(f64, f64, f64); N]);
+pub(super) struct Quantiles<const N: usize>([(f64, f64, f64); N]);
 
 impl<const N: usize> Quantiles<N> {
-    fn new(knots: &Knots<N>) -> Self {
+    pub(super) fn new(knots: &Knots<N>) -> Self {
         let mut table = knots.map(|(p, x)| (p, libm::log(x), 0.0));
         for i in 1..N {
             let (p, x, _) = table[i];
@@ -139,7 +139,7 @@ impl<const N: usize> Quantiles<N> {
     }
 
     #[inline]
-    fn at(&self, p: f64) -> f64 {
+    pub(super) fn at(&self, p: f64) -> f64 {
         let below = self.0.iter().rev().find(|(knot, _, _)| *knot <= p);
         let (knot, x, slope) = below.copied().unwrap_or(self.0[0]);
         libm::exp(x + slope * (p - knot))
@@ -221,8 +221,9 @@ const LEVEL_MEMORY_S: f64 = 600.0;
 const HIGHEST_RATE: f64 = 20.0;
 
 /// Requests/s of API calls, minute by minute.
-fn api_intensity(seed: u32) -> impl FnMut() -> f64 {
-    let mut days = Stream::new(seed, Purpose::Days);
+///
+/// `deck`: the volumes of the first days; once they are dealt, all 61 follow in the order of `days`.
+fn api_intensity(mut deck: Vec<f64>, mut days: Stream, seed: u32) -> impl FnMut() -> f64 {
     let mut bursts = Stream::new(seed, Purpose::Bursts);
     let mut levels = Stream::new(seed, Purpose::Levels);
 
@@ -230,12 +231,6 @@ fn api_intensity(seed: u32) -> impl FnMut() -> f64 {
     let mut profile = hour_profile();
     for (h, c) in profile.iter_mut().zip(conversations) {
         *h = (*h - CONVERSATION_SHARE * c) / (1.0 - CONVERSATION_SHARE);
-    }
-
-    let mut deck: Vec<f64> = DAILY.to_vec();
-    shuffle(&mut deck, &mut days);
-    if let Some(at) = deck.iter().position(|volume| *volume == DAILY[FIRST_DAY]) {
-        deck.swap(0, at);
     }
 
     let kept = libm::exp(-MINUTE_S / LEVEL_MEMORY_S);
@@ -252,6 +247,9 @@ fn api_intensity(seed: u32) -> impl FnMut() -> f64 {
             return rate;
         }
         if day == deck.len() {
+            if deck.len() < DAILY.len() {
+                deck = DAILY.to_vec();
+            }
             shuffle(&mut deck, &mut days);
             day = 0;
         }
@@ -293,17 +291,80 @@ fn shuffle(deck: &mut [f64], random: &mut Stream) {
 }
 
 pub(super) fn generate(requests: u32, seed: u32) -> Trace {
-    let n = requests as usize;
-    let mut trace = Trace {
-        name: "burstgpt-like".to_owned(),
-        arrival: Vec::with_capacity(n),
-        prompt: Vec::with_capacity(n),
-        output: Vec::with_capacity(n),
-        ..Trace::default()
-    };
-    let mut model = labels(["ChatGPT", "GPT-4"], n);
-    let mut log_type = labels(["Conversation log", "API log"], n);
+    let mut days = Stream::new(seed, Purpose::Days);
+    let mut deck = DAILY.to_vec();
+    shuffle(&mut deck, &mut days);
+    if let Some(at) = deck.iter().position(|volume| *volume == DAILY[FIRST_DAY]) {
+        deck.swap(0, at);
+    }
+    let mut rows = Rows::new("burstgpt-like", requests as usize);
+    fill(&mut rows, 0.0, deck, days, seed);
+    rows.into_trace()
+}
 
+/// Goes on after day `from`, with the published volumes of the days from there on in their order.
+pub(super) fn go_on(rows: &mut Rows, from: usize, seed: u32) {
+    let deck = DAILY.iter().skip(from).copied().collect();
+    let days = Stream::new(seed, Purpose::Days);
+    fill(rows, from as f64 * DAY_S, deck, days, seed);
+}
+
+/// A trace in the making.
+pub(super) struct Rows {
+    trace: Trace,
+    wanted: usize,
+    model: Labels,
+    log_type: Labels,
+}
+
+/// One request; failed ones have no tokens.
+pub(super) struct Row {
+    pub(super) arrival: f64,
+    pub(super) prompt: u32,
+    pub(super) output: u32,
+    pub(super) gpt4: bool,
+    pub(super) api: bool,
+}
+
+impl Rows {
+    pub(super) fn new(name: &str, n: usize) -> Self {
+        let trace = Trace {
+            name: name.to_owned(),
+            arrival: Vec::with_capacity(n),
+            prompt: Vec::with_capacity(n),
+            output: Vec::with_capacity(n),
+            ..Trace::default()
+        };
+        Rows {
+            trace,
+            wanted: n,
+            model: labels(["ChatGPT", "GPT-4"], n),
+            log_type: labels(["Conversation log", "API log"], n),
+        }
+    }
+
+    pub(super) fn missing(&self) -> usize {
+        self.wanted - self.trace.arrival.len()
+    }
+
+    /// Arrivals count whole seconds.
+    pub(super) fn push(&mut self, row: &Row) {
+        self.trace.arrival.push(libm::floor(row.arrival));
+        self.trace.prompt.push(row.prompt);
+        self.trace.output.push(row.output);
+        self.model.ids.push(u8::from(row.gpt4));
+        self.log_type.ids.push(u8::from(row.api));
+    }
+
+    pub(super) fn into_trace(mut self) -> Trace {
+        self.trace.model = Some(self.model);
+        self.trace.log_type = Some(self.log_type);
+        self.trace
+    }
+}
+
+/// Adds all that are missing; the clock of the process starts at `start_s`.
+fn fill(rows: &mut Rows, start_s: f64, deck: Vec<f64>, days: Stream, seed: u32) {
     let mut conversations = Clocked::new(
         conversation_intensity(),
         3600.0,
@@ -311,7 +372,7 @@ pub(super) fn generate(requests: u32, seed: u32) -> Trace {
         Stream::new(seed, Purpose::ConversationArrivals),
     );
     let mut api = Clocked::new(
-        api_intensity(seed),
+        api_intensity(deck, days, seed),
         MINUTE_S,
         API_SHAPE,
         Stream::new(seed, Purpose::Arrivals),
@@ -327,7 +388,7 @@ pub(super) fn generate(requests: u32, seed: u32) -> Trace {
 
     let mut next_conversation = conversations.next();
     let mut next_api = api.next();
-    for _ in 0..n {
+    for _ in 0..rows.missing() {
         let is_api = next_api < next_conversation;
         let t = if is_api { next_api } else { next_conversation };
         if is_api {
@@ -335,15 +396,12 @@ pub(super) fn generate(requests: u32, seed: u32) -> Trace {
         } else {
             next_conversation = conversations.next();
         }
-        trace.arrival.push(libm::floor(t));
-        log_type.ids.push(u8::from(is_api));
-
         let (gpt4, fails, copula) = if is_api {
             (API_GPT4, API_FAILS, API_COPULA)
         } else {
             (CONVERSATION_GPT4, CONVERSATION_FAILS, CONVERSATION_COPULA)
         };
-        model.ids.push(u8::from(models.uniform() < gpt4));
+        let gpt4 = models.uniform() < gpt4;
 
         let p = prompts.uniform();
         let own = libm::sqrt(1.0 - copula * copula);
@@ -359,10 +417,12 @@ pub(super) fn generate(requests: u32, seed: u32) -> Trace {
                 tokens(conversation_output.at(o)),
             )
         };
-        trace.prompt.push(prompt);
-        trace.output.push(output);
+        rows.push(&Row {
+            arrival: start_s + t,
+            prompt,
+            output,
+            gpt4,
+            api: is_api,
+        });
     }
-    trace.model = Some(model);
-    trace.log_type = Some(log_type);
-    trace
 }

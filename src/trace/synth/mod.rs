@@ -7,6 +7,8 @@
 mod arrivals;
 mod burstgpt;
 mod lengths;
+mod week1;
+mod week1_tables;
 
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +50,9 @@ pub enum Shape {
     /// BurstGPT_1.csv; whole seconds, as there.
     #[default]
     BurstgptLike,
+    /// The first week of BurstGPT_1.csv by its aggregates; whole seconds, as there. Later days are made
+    /// as in `burstgpt-like`, with the published volumes in the file's order.
+    BurstgptWeek1,
     /// Independent columns.
     Custom {
         arrivals: Arrivals,
@@ -74,7 +79,7 @@ impl Synthetic {
             });
         }
         match &self.shape {
-            Shape::BurstgptLike => Ok(()),
+            Shape::BurstgptLike | Shape::BurstgptWeek1 => Ok(()),
             Shape::Custom {
                 arrivals,
                 prompt,
@@ -102,6 +107,7 @@ impl Synthetic {
         self.check("trace.synthetic")?;
         let mut trace = match &self.shape {
             Shape::BurstgptLike => burstgpt::generate(self.requests, seed),
+            Shape::BurstgptWeek1 => week1::generate(self.requests, seed),
             Shape::Custom {
                 arrivals,
                 prompt,
