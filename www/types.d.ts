@@ -2171,7 +2171,7 @@ export type Server = { predictor: Predictor, scheduler: Scheduler, engine: Engin
 /**
  * What the generated requests look like.
  */
-export type Shape = "burstgpt-like" | { "custom": { arrivals: Arrivals, prompt: Lengths, output: Lengths, 
+export type Shape = "burstgpt-like" | "burstgpt-week1" | { "custom": { arrivals: Arrivals, prompt: Lengths, output: Lengths, 
 /**
  * Share of requests that failed: 0 prompt and 0 output tokens, as BurstGPT logs them.
  */
