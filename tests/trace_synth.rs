@@ -1,9 +1,11 @@
 //! Generated traces: the BurstGPT-like one against the published aggregates of BurstGPT_1.csv, the
 //! custom ones against their own parameters.
 
-use batchscope::Trace;
+use batchscope::sched::Policy;
+use batchscope::study::published_values::{self, Value};
 use batchscope::trace::stats::{LengthStats, Stats, stats};
 use batchscope::trace::synth::{Arrivals, Lengths, Shape, Synthetic};
+use batchscope::{Outcome, Scenario, Trace, simulate};
 
 /// Rows of BurstGPT_1.csv.
 const FULL: u32 = 1_429_737;
@@ -658,4 +660,159 @@ fn the_week_tables_are_the_files_aggregates() {
         bare(&computed),
         bare(include_str!("../src/trace/synth/week1_tables.rs"))
     );
+}
+
+/// One printed figure of the stress test v2 or of the two-step study, and its run without a trace.
+struct Headline {
+    name: String,
+    published: f64,
+    is_share: bool,
+    value: Value,
+}
+
+/// What the two studies print for 1,000 and 10,000 requests.
+fn headlines() -> Vec<Headline> {
+    let stress = [
+        "token_violations",
+        "request_violations",
+        "avg_tbt_ms",
+        "p95_tbt_ms",
+        "avg_latency_s",
+        "p95_latency_s",
+        "gpu_utilization_mean",
+        "tokens_per_s",
+    ];
+    // GPUs and bins of the two-step study's report.
+    let fastest = |requests| if requests == 1_000 { 8 } else { 16 };
+    let mut found: Vec<Headline> = Vec::new();
+    for value in published_values::built_in().expect("the table is in order") {
+        let scenario = &value.scenario;
+        let Some(requests @ (1_000 | 10_000)) = scenario.workload.limit else {
+            continue;
+        };
+        let policy = scenario.scheduler.policy;
+        let point = (scenario.fleet.gpus, scenario.scheduler.bins.count);
+        let figure = value.figure.name();
+        let is_wanted = match (&*value.study, policy) {
+            ("stress-v2", _) => stress.contains(&figure),
+            ("two-step", Policy::StaticFifo) => ["p95_latency_s", "tokens_per_s"].contains(&figure),
+            ("two-step", Policy::MultiBinDynamic) => match figure {
+                "p95_latency_s" => {
+                    [(1, 1), (1, 2), (4, 2), (1, 4), (4, 8)].contains(&point)
+                        || point == (fastest(requests), 1)
+                }
+                "tokens_per_s" => {
+                    [(1, 1), (4, 8)].contains(&point) || point == (fastest(requests), 1)
+                }
+                _ => false,
+            },
+            _ => false,
+        };
+        let is_share = figure.ends_with("violations") || figure == "gpu_utilization_mean";
+        let name = format!(
+            "{} {requests}, {policy:?}, {} GPUs, K={}: {figure}",
+            value.study, point.0, point.1
+        );
+        if is_wanted && found.iter().all(|known| known.name != name) {
+            found.push(Headline {
+                name,
+                published: in_percent(value.number(), figure, requests),
+                is_share,
+                value,
+            });
+        }
+    }
+    found
+}
+
+/// Shares in per cent; violations become requests that met the SLA.
+fn in_percent(number: f64, figure: &str, requests: u32) -> f64 {
+    match figure {
+        "gpu_utilization_mean" => 100.0 * number,
+        _ if figure.ends_with("violations") => 100.0 * (1.0 - number / f64::from(requests)),
+        _ => number,
+    }
+}
+
+/// How far the studies' figures on `burstgpt-week1` are from those published on the file itself: seeds 1 to 20.
+/// With `--nocapture` it prints the table of docs/MODEL.md.
+#[test]
+fn the_first_week_and_the_published_figures() {
+    let headlines = headlines();
+    let seeds: Vec<u32> = (1..=20).collect();
+    let of_seed = |seed: u32| -> Vec<f64> {
+        let trace = week1(19_431, seed);
+        let mut runs: Vec<(Scenario, Outcome)> = Vec::new();
+        headlines
+            .iter()
+            .map(|headline| {
+                let mut scenario = headline.value.scenario.clone();
+                scenario.seed = seed;
+                let known = runs.iter().position(|(known, _)| *known == scenario);
+                let at = known.unwrap_or_else(|| {
+                    let outcome = simulate(&trace, &scenario).expect("a preset runs");
+                    runs.push((scenario.clone(), outcome));
+                    runs.len() - 1
+                });
+                let figure = headline.value.figure;
+                let number = figure
+                    .of(&runs[at].1.summary)
+                    .expect("closed batches have it");
+                let requests = scenario.workload.limit.expect("set by the table");
+                in_percent(number, figure.name(), requests)
+            })
+            .collect()
+    };
+    let of_seed = &of_seed;
+    let half = seeds.len() / 2;
+    let by_seed: Vec<Vec<f64>> = std::thread::scope(|scope| {
+        let parts = [&seeds[..half], &seeds[half..]].map(|part| {
+            scope.spawn(move || part.iter().map(|seed| of_seed(*seed)).collect::<Vec<_>>())
+        });
+        parts
+            .into_iter()
+            .flat_map(|part| part.join().expect("no run panics"))
+            .collect()
+    });
+    let (mut mean_misses, mut misses) = (Vec::new(), 0);
+    for (i, headline) in headlines.iter().enumerate() {
+        let values: Vec<f64> = by_seed.iter().map(|figures| figures[i]).collect();
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        let least = values.iter().copied().fold(f64::INFINITY, f64::min);
+        let greatest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let published = headline.published;
+        let mean_is_near = match headline.is_share {
+            true => (mean - published).abs() <= 5.0,
+            false => (mean / published - 1.0).abs() <= 0.1,
+        };
+        let is_inside = (least..=greatest).contains(&published);
+        println!(
+            "{} | {published:.4} | {mean:.4} | {least:.4} to {greatest:.4} | {} {}",
+            headline.name,
+            if mean_is_near { "" } else { "MEAN" },
+            if is_inside { "" } else { "SPREAD" },
+        );
+        misses += usize::from(!(mean_is_near && is_inside));
+        if !mean_is_near {
+            mean_misses.push(headline.name.as_str());
+        }
+    }
+    println!("{misses} of {} figures miss", headlines.len());
+    // The state of the shape; docs/MODEL.md, "Shape burstgpt-week1", has the same list.
+    assert_eq!((misses, headlines.len()), (26, 99));
+    let known = [
+        "stress-v2 1000, StaticFifo, 1 GPUs, K=1: p95_tbt_ms",
+        "stress-v2 1000, Dynamic, 1 GPUs, K=1: token_violations",
+        "stress-v2 1000, Dynamic, 1 GPUs, K=1: p95_tbt_ms",
+        "stress-v2 1000, Dynamic, 1 GPUs, K=1: avg_latency_s",
+        "stress-v2 1000, Dynamic, 1 GPUs, K=1: p95_latency_s",
+        "stress-v2 10000, Dynamic, 1 GPUs, K=1: p95_tbt_ms",
+        "stress-v2 10000, Dynamic, 1 GPUs, K=1: avg_latency_s",
+        "stress-v2 10000, Dynamic, 1 GPUs, K=1: p95_latency_s",
+        "stress-v2 10000, MultiBinDynamic, 32 GPUs, K=8: avg_tbt_ms",
+        "stress-v2 10000, MultiBinDynamic, 32 GPUs, K=8: p95_tbt_ms",
+        "two-step 1000, MultiBinDynamic, 1 GPUs, K=4: p95_latency_s",
+        "two-step 10000, StaticFifo, 1 GPUs, K=1: p95_latency_s",
+    ];
+    assert_eq!(mean_misses, known);
 }
