@@ -255,7 +255,7 @@ fn what_is_no_benchmark_is_refused_by_its_place() {
         (
             without(good.vllm(), "mean_itl_ms"),
             "bad-calibration",
-            "mean_itl_ms: nothing",
+            "mean_itl_ms: a missing field",
         ),
         (
             with(good.vllm(), "completed", json!(0)),
@@ -305,7 +305,7 @@ fn what_is_no_benchmark_is_refused_by_its_place() {
         (
             with(guidellm, "benchmarks", json!([{ "metrics": {} }])),
             "bad-calibration",
-            "benchmarks[0].metrics.requests_per_second: nothing",
+            "benchmarks[0].metrics.requests_per_second: a missing field",
         ),
         (
             with(
@@ -323,7 +323,7 @@ fn what_is_no_benchmark_is_refused_by_its_place() {
                 json!({ "unit": "tokens" }),
             ),
             "bad-calibration",
-            "input_sequence_length.avg: nothing",
+            "input_sequence_length.avg: a missing field",
         ),
     ] {
         let error = refused(&text);
@@ -636,7 +636,8 @@ fn a_result_a_line_and_pythons_numbers_are_read() {
     old["median_ttft_ms"] = old.as_object_mut().unwrap().remove("mean_ttft_ms").unwrap();
     let sentence = refusal(&old.to_string());
     assert!(
-        sentence.contains("field mean_ttft_ms: nothing") && sentence.contains("median_ttft_ms"),
+        sentence.contains("field mean_ttft_ms: a missing field")
+            && sentence.contains("median_ttft_ms cannot replace it"),
         "{sentence}"
     );
 }
@@ -696,12 +697,12 @@ fn real_results_are_read_or_refused_in_words() {
         (
             "sglang/h200_sglang_outputs_llama_3_3_70b_online_output.jsonl",
             "bad-calibration",
-            "line 1, column 1, field mean_ttft_ms: nothing",
+            "line 1, column 1, field mean_ttft_ms: a missing field",
         ),
         (
             "sglang/h200_sglang_outputs_llama_3_3_70b_offline_output.jsonl",
             "bad-calibration",
-            "line 1, column 1, field mean_ttft_ms: nothing",
+            "line 1, column 1, field mean_ttft_ms: a missing field",
         ),
         (
             "aiperf/qwen_concurrency1_profile_export.jsonl",

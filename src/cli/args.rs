@@ -143,8 +143,8 @@ pub struct CompareArgs {
 #[derive(Parser)]
 pub struct ValidateArgs {
     /// Folder with the log of a vLLM run and the kernel profiles of its GPU: run_requests.jsonl,
-    /// run_meta.json, profile_attention.csv, profile_dense.csv and profile_per_sequence.csv; besides, where they
-    /// are there, run_timeseries.csv, prompt_blocks.jsonl (block hashes of the prompts) and profile_skew.csv.
+    /// run_meta.json, profile_attention.csv, profile_dense.csv and profile_per_sequence.csv. Optional:
+    /// run_timeseries.csv, prompt_blocks.jsonl (block hashes of the prompts) and profile_skew.csv.
     #[arg(long, value_name = "DIR")]
     pub run: Option<PathBuf>,
     /// Measurements of Splitwise (perf_model.csv): how far a fit to three quarters of them is off on the rest.

@@ -333,7 +333,7 @@ impl Gaps<'_> {
         let Some((name, gap)) = known.next().or(self.by_message) else {
             return Err(self.place.refuse(
                 "mean_itl_ms",
-                "nothing",
+                "a missing field",
                 "a figure of the time between tokens: mean_tpot_ms, mean_itl_ms, or the mean latency",
             ));
         };
@@ -425,8 +425,10 @@ fn vllm(root: &Place) -> Result<Benchmark, Error> {
         if root.value.get(mean).is_none() && root.value.get(middle).is_some() {
             return Err(root.refuse(
                 mean,
-                "nothing",
-                &format!("a mean, as newer versions of the program write it: Little's law is not of {middle}"),
+                "a missing field",
+                &format!(
+                    "a mean, as newer versions of the program write it; {middle} cannot replace it"
+                ),
             ));
         }
     }
@@ -694,7 +696,11 @@ impl<'a> Place<'a> {
                 path: self.at(name),
                 ..*self
             }),
-            None => Err(self.refuse(name, "nothing", "what the benchmark's program writes there")),
+            None => Err(self.refuse(
+                name,
+                "a missing field",
+                "what the benchmark's program writes there",
+            )),
         }
     }
 

@@ -82,6 +82,20 @@ impl Card {
     /// where there are some; of GeForce cards with sums in FP32, which is half the advertised rate,
     /// because sums in FP16 are too coarse for a hidden size of thousands.
     pub fn preset(key: &str) -> Option<Card> {
+        let (f32_tflops, f32_source) = match key {
+            "m2-pro" => (6.8, "FP16 is no faster than FP32"),
+            "l4" => (30.3, "NVIDIA L4 data sheet: 30.3 TFLOP/s FP32"),
+            "rtx-4080-laptop" => (33.9, "7424 cores x 2 FLOP x 2.28 GHz = 33.9 TFLOP/s FP32"),
+            "a40" => (37.4, "NVIDIA A40 data sheet: 37.4 TFLOP/s FP32"),
+            "rtx-4090" => (
+                82.6,
+                "NVIDIA Ada GPU architecture white paper: 82.6 TFLOP/s FP32",
+            ),
+            "a100" => (19.5, "NVIDIA A100 data sheet: 19.5 TFLOP/s FP32"),
+            "h100" => (67.0, "NVIDIA H100 data sheet: 67 TFLOP/s FP32"),
+            "h200" => (67.0, "NVIDIA H200 data sheet: 67 TFLOP/s FP32"),
+            _ => return None,
+        };
         let card =
             |key, words, name: &str, tflops: f64, gb_per_s: f64, gb: f64, source: &str| Card {
                 key,
@@ -91,8 +105,8 @@ impl Card {
                     bandwidth_bytes_per_s: gb_per_s * 1e9,
                     source: source.to_owned(),
                 },
-                f32_flops: 0.0,
-                f32_source: "",
+                f32_flops: f32_tflops * 1e12,
+                f32_source,
                 memory_bytes: gb * 1e9,
                 words,
             };
@@ -172,24 +186,7 @@ impl Card {
             ),
             _ => return None,
         };
-        let (tflops, f32_source) = match key {
-            "m2-pro" => (6.8, "FP16 is no faster than FP32"),
-            "l4" => (30.3, "NVIDIA L4 data sheet: 30.3 TFLOP/s FP32"),
-            "rtx-4080-laptop" => (33.9, "7424 cores x 2 FLOP x 2.28 GHz = 33.9 TFLOP/s FP32"),
-            "a40" => (37.4, "NVIDIA A40 data sheet: 37.4 TFLOP/s FP32"),
-            "rtx-4090" => (
-                82.6,
-                "NVIDIA Ada GPU architecture white paper: 82.6 TFLOP/s FP32",
-            ),
-            "a100" => (19.5, "NVIDIA A100 data sheet: 19.5 TFLOP/s FP32"),
-            "h100" => (67.0, "NVIDIA H100 data sheet: 67 TFLOP/s FP32"),
-            _ => (67.0, "NVIDIA H200 data sheet: 67 TFLOP/s FP32"),
-        };
-        Some(Card {
-            f32_flops: tflops * 1e12,
-            f32_source,
-            ..card
-        })
+        Some(card)
     }
 
     /// The data sheet with the rate at which weights of this precision are multiplied: FP32 outside tensor

@@ -118,7 +118,7 @@ struct Version {
     token_s: f64,
     epsilon_s: f64,
     request_s: f64,
-    /// Boundaries from predictions of so many requests at most; absent: from outputs.
+    /// Boundaries come from the predictions of at most this number of requests; absent: from outputs.
     predictions: Option<u32>,
     batch_caps: bool,
     token_rule: TokenRule,
@@ -154,6 +154,16 @@ const NOV24: Version = Version {
     ..NOV29
 };
 
+/// The state of 29 November, 18:41.
+const AFTERNOON: Version = Version {
+    feedback: Feedback::Total,
+    token_s: 0.05,
+    epsilon_s: 0.010,
+    request_s: 20.0,
+    time_scale: 1.0,
+    ..NOV24
+};
+
 /// The last grid search.
 const V4: Version = Version {
     feedback: Feedback::Decode,
@@ -164,6 +174,13 @@ const V4: Version = Version {
     token_rule: TokenRule::DecodeStep,
     time_scale: 100.0,
     ..NOV29
+};
+
+/// The runs over seeds and settings.
+const SEEDS: Version = Version {
+    epsilon_s: 0.005,
+    time_scale: 10.0,
+    ..V4
 };
 
 impl Preset {
@@ -205,24 +222,14 @@ impl Preset {
             Preset::RealTimeAfternoon => Version {
                 name: "real-time-afternoon",
                 describe: "recorded arrivals of 29 November, 18:41: first grid, 50 ms end to end",
-                feedback: Feedback::Total,
-                token_s: 0.05,
-                epsilon_s: 0.010,
-                request_s: 20.0,
-                time_scale: 1.0,
-                ..NOV24
+                ..AFTERNOON
             },
             Preset::RealTimeEvening => Version {
                 name: "real-time-evening",
                 describe: "recorded arrivals of 29 November, 20:41: fitted grid, 50 ms a token",
                 latency: Linear::STRESS_V2,
-                feedback: Feedback::Total,
-                token_s: 0.05,
-                epsilon_s: 0.010,
-                request_s: 20.0,
                 token_rule: TokenRule::BatchTbt,
-                time_scale: 1.0,
-                ..NOV24
+                ..AFTERNOON
             },
             Preset::TwoStep => Version {
                 name: "two-step",
@@ -281,23 +288,17 @@ impl Preset {
             Preset::Seeds => Version {
                 name: "seeds",
                 describe: "seeds and sensitivity: v4 with a dead band of 5 ms, time scale 10",
-                epsilon_s: 0.005,
-                time_scale: 10.0,
-                ..V4
+                ..SEEDS
             },
             Preset::December => Version {
                 name: "december",
                 describe: "commit 7b91bbb of 4 December: running requests counted at formation",
-                epsilon_s: 0.005,
-                time_scale: 10.0,
-                ..V4
+                ..SEEDS
             },
             Preset::LastCommit => Version {
                 name: "last-commit",
                 describe: "the last commit, f1be833: half the band from delta",
-                epsilon_s: 0.005,
-                time_scale: 10.0,
-                ..V4
+                ..SEEDS
             },
         }
     }

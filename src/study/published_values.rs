@@ -61,7 +61,7 @@ pub struct Value {
 /// How exactly a published figure is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exactness {
-    /// Rounded to so many decimals; before that, some were rounded to `before` decimals of the
+    /// Rounded to this number of decimals; before that, some were rounded to `before` decimals of the
     /// figure's own unit, where a share is a fraction.
     Decimals { shown: u32, before: Option<u32> },
     /// Every digit that the program had: sums may differ in the order of their terms.
@@ -205,7 +205,7 @@ impl Value {
     }
 }
 
-/// One in the last of so many decimals.
+/// One unit in the last of this number of decimals.
 fn unit(decimals: u32) -> f64 {
     // Divided, not multiplied by 0.1: powers of ten are exact.
     1.0 / (0..decimals).fold(1.0, |unit, _| unit * 10.0)

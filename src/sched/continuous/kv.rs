@@ -286,7 +286,7 @@ impl Pool {
         found
     }
 
-    /// How many blocks claiming this hash unit takes from those that nobody uses.
+    /// How many unused blocks claiming this hash unit takes.
     pub fn unused_of(&self, unit: u32) -> u64 {
         match &self.kept {
             Some(kept) => {

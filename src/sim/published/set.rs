@@ -26,7 +26,7 @@ const EMPTY: u16 = u16::MAX;
 /// A slot whose id was removed.
 const DUMMY: u16 = u16::MAX - 1;
 
-/// A walk looks at so many more slots beside each place where the table is long enough.
+/// Number of further slots that a walk looks at beside each place, where the table is long enough.
 const BESIDE: usize = 9;
 /// Slots of the smallest table.
 const LEAST: usize = 8;
@@ -120,7 +120,7 @@ impl IdleSet {
     }
 }
 
-/// The places at which CPython looks for an id in a table of so many slots, without end. A table is
+/// The places at which CPython looks for an id in a table with this number of slots, without end. A table is
 /// never full, so a search for an empty slot ends.
 fn walk(slots: usize, id: u16) -> impl Iterator<Item = usize> {
     let mask = slots - 1;

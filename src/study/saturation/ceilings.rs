@@ -86,7 +86,7 @@ impl Ceilings {
         }
     }
 
-    /// Those of so many equal servers.
+    /// The ceilings of this number of equal servers.
     pub fn times(self, servers: u32) -> Ceilings {
         let all = |bound: Option<f64>| bound.map(|bound| bound * f64::from(servers));
         Ceilings {

@@ -25,7 +25,7 @@ use verdict::Verdict;
 
 pub use study::{Measured, Saturation};
 
-/// What is known about the levels besides their numbers; what was not given is `None`, and nothing is
+/// What is known about the server of the levels. `None` means not given, and nothing is
 /// said that needs it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
