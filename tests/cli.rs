@@ -510,7 +510,10 @@ fn flags_override_the_preset_which_overrides_the_file() {
             let before = std::mem::replace(expected.pointer_mut(pointer).unwrap(), wanted.clone());
             assert_ne!(before, wanted, "{flag} would change nothing");
         }
-        // The flag changes its own fields and no other.
+        // The flag changes its own fields and no other, but for those that lose their effect.
+        let mut with_effect: Scenario = serde_json::from_value(expected).unwrap();
+        with_effect.reset_without_effect();
+        let expected = serde_json::to_value(with_effect).unwrap();
         assert_eq!(show(&[base, &[flag, value]].concat()), expected, "{flag}");
     }
 }
@@ -1088,10 +1091,13 @@ fn users_send_requests_instead_of_the_trace() {
         args.extend(more);
         parsed(&run(&args))
     };
-    let (study, mixed) = (show(&[]), show(&["--users", "3", "--think", "1"]));
+    let (study, mixed) = (
+        show(&[]),
+        show(&["--users", "3", "--requests-per-user", "2", "--think", "1"]),
+    );
     assert_eq!(
         mixed["workload"]["closed_loop"],
-        json!({"users": 3, "requests_per_user": 1, "think_min_s": 1.0, "think_max_s": 1.0})
+        json!({"users": 3, "requests_per_user": 2, "think_min_s": 1.0, "think_max_s": 1.0})
     );
     assert_eq!(mixed["workload"]["time_scale"], 1.0);
     assert_eq!(mixed["workload"]["ties"], "fixed");
@@ -1164,8 +1170,14 @@ fn arguments_that_cannot_be_read_are_refused_in_one_line() {
 }
 
 #[test]
-fn a_flag_without_effect_is_refused_and_a_file_may_carry_its_setting() {
+fn a_flag_without_effect_is_refused() {
     for (args, flag) in [
+        ("--users 3 --think 1", "--think"),
+        ("--trace t.csv --hash-tokens 16", "--hash-tokens"),
+        ("--trace t.csv --scheduler dynamic --seed 7", "--seed"),
+        ("--rule vllm --scheduler dynamic", "--scheduler"),
+        ("--rule vllm --max-batch 4", "--max-batch"),
+        ("--rule vllm --batch 4", "--batch"),
         ("--scheduler dynamic --bins 4", "--bins"),
         ("--scheduler static-fifo --bins 4", "--bins"),
         ("--boundaries fixed --bins 4", "--bins"),
@@ -1233,15 +1245,104 @@ fn a_flag_without_effect_is_refused_and_a_file_may_carry_its_setting() {
             .collect();
         parsed(&run(&args));
     }
-    let unused = json!({
-        "scheduler": {"policy": "static-fifo", "max_batch": 9, "bins": {"count": 3}},
-        "predictor": {"bin_error": 0.25, "kind": "oracle"},
-    });
-    let shown = run_with_input(
-        &["run", "-", "--print-scenario"],
-        unused.to_string().as_bytes(),
+    // What a flag or a preset replaced goes back to its default, so that the printed scenario is one that can be read.
+    let file = json!({"scheduler": {"bins": {"count": 3}}, "seed": 9}).to_string();
+    for args in [
+        "run - --print-scenario --scheduler static-fifo",
+        "run - --print-scenario --preset v4 --scheduler dynamic",
+    ] {
+        let args: Vec<&str> = args.split(' ').collect();
+        let shown = run_with_input(&args, file.as_bytes());
+        assert_eq!(parsed(&shown)["scheduler"]["bins"]["count"], 8);
+        let again = run_with_input(&["run", "-", "--print-scenario"], &shown.stdout);
+        assert_eq!(again.stdout, shown.stdout);
+    }
+}
+
+#[test]
+fn a_setting_without_effect_is_refused_in_every_file() {
+    let folder = TempDir::new().unwrap();
+    let scenario = |name: &str, settings: Value| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, settings.to_string()).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let right = scenario(
+        "right.json",
+        json!({"trace": {"synthetic": {"requests": 50}}}),
     );
-    assert_eq!(parsed(&shown)["scheduler"]["bins"]["count"], 3);
+    let wrong = [
+        (
+            json!({"scheduler": {"policy": "static-fifo", "bins": {"count": 3}}}),
+            "scheduler.bins.count: ",
+        ),
+        (
+            json!({"engine": {"continuous": {"kv": {"capacity": "unlimited", "null_block": true}}}}),
+            "engine.continuous.kv.null_block: ",
+        ),
+        (
+            json!({"engine": {"continuous": {}}, "scheduler": {"max_batch": 9}}),
+            "scheduler.max_batch: ",
+        ),
+        (
+            json!({"engine": {"continuous": {"order": "edf"}}}),
+            "engine.continuous.order: ",
+        ),
+    ];
+    for (i, (settings, field)) in wrong.iter().enumerate() {
+        let path = scenario(&format!("{i}.json"), settings.clone());
+        for args in [
+            vec!["run", &path],
+            vec!["compare", &right, &path],
+            vec!["capacity", &path],
+            vec!["trace", "generate", &path],
+            vec!["study", "continuous", "--server", &path],
+        ] {
+            let output = run(&args);
+            if args[0] == "study" && text(&output.stderr).contains("--server: ") {
+                continue;
+            }
+            refused(&output, 2, "contradiction", &[field]);
+        }
+        let output = run_with_input(&["sweep"], settings.to_string().as_bytes());
+        assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
+        let line: Value = serde_json::from_str(text(&output.stdout)).unwrap();
+        assert_eq!(line["error"]["code"], "contradiction");
+        assert!(
+            line["error"]["message"].as_str().unwrap().contains(field),
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn compare_refuses_a_seed_where_nothing_is_random() {
+    let (folder, trace) = folder();
+    let scenario = |name: &str, settings: Value| {
+        let file = folder.path().join(name);
+        std::fs::write(&file, settings.to_string()).unwrap();
+        path(&file).to_owned()
+    };
+    let fifo = scenario("a.json", json!({"scheduler": {"policy": "static-fifo"}}));
+    let dynamic = scenario("b.json", json!({"scheduler": {"policy": "dynamic"}}));
+    let bins = scenario("c.json", json!({"scheduler": {"bins": {"count": 2}}}));
+    let seeded = [
+        "--seed",
+        "3",
+        "--replications",
+        "2",
+        "--trace",
+        path(&trace),
+    ];
+    let output = run(&[&["compare", &fifo, &dynamic][..], &seeded].concat());
+    refused(
+        &output,
+        2,
+        "contradiction",
+        &["--seed: ", "nothing of this run is random"],
+    );
+    // Predictions of one of the two are random.
+    done(&run(&[&["compare", &fifo, &bins][..], &seeded].concat()));
 }
 
 #[test]
@@ -1265,7 +1366,7 @@ fn a_refusal_gives_the_true_reason() {
         &["does not look at predictions"],
     );
     for order in ["priority", "edf"] {
-        let words = ["no effect", "without classes", "engine.continuous.classes"];
+        let words = ["by their classes", "engine.continuous.classes is empty"];
         refusal(
             &format!("run --rule vllm --order {order}"),
             "--order: ",
@@ -1277,7 +1378,10 @@ fn a_refusal_gives_the_true_reason() {
             &output,
             2,
             "contradiction",
-            &["engine.continuous.order", "without classes"],
+            &[
+                "engine.continuous.order: ",
+                "engine.continuous.classes is empty",
+            ],
         );
     }
     refusal(
@@ -1319,17 +1423,28 @@ fn a_refusal_gives_the_true_reason() {
 #[test]
 fn classes_are_labels_of_the_trace() {
     let with = |order: &str, label: &str| {
+        let class = |label: &str, value: f64| match order {
+            "edf" => json!({"label": label, "deadline_s": value}),
+            _ => json!({"label": label, "level": value}),
+        };
         let scenario = json!({
             "trace": {"synthetic": {"requests": 300}},
-            "engine": {"continuous": {"order": order, "classes": [
-                {"label": "API log", "level": 1}, {"label": label, "level": -1},
-            ]}},
+            "engine": {"continuous": {"order": order, "classes": [class("API log", 2.0), class(label, 1.0)]}},
         });
         run_with_input(&["run", "-", "--json"], scenario.to_string().as_bytes())
     };
     parsed(&with("priority", "Conversation log"));
     // An order that does not look at classes has no use for their labels.
-    parsed(&with("fcfs", "conversation"));
+    let classes = [
+        "engine.continuous.classes: ",
+        "fcfs does not look at classes",
+    ];
+    refused(
+        &with("fcfs", "Conversation log"),
+        2,
+        "contradiction",
+        &classes,
+    );
     for order in ["priority", "edf"] {
         refused(
             &with(order, "conversation"),

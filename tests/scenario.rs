@@ -85,7 +85,8 @@ fn examples() -> Vec<Scenario> {
                 name: "a file.csv".to_owned(),
                 format: Some(batchscope::trace::Format::Burstgpt),
                 time_unit: Some(batchscope::trace::TimeUnit::Us),
-                hash_tokens: Some(16),
+                // Only a server that shares blocks by hashes has an effect of it.
+                hash_tokens: None,
             },
             ..Scenario::default()
         },
@@ -582,8 +583,9 @@ proptest! {
 
     #[test]
     fn every_number_reads_back_to_the_bit(
-        scenario in arbitrary::scenario(&[batchscope::trace::predict::Kind::Noisy]),
+        mut scenario in arbitrary::scenario(&[batchscope::trace::predict::Kind::Noisy]),
     ) {
+        scenario.reset_without_effect();
         prop_assert_eq!(Scenario::from_json(&scenario.to_json(), "s.json").unwrap(), scenario);
     }
 
@@ -769,4 +771,464 @@ fn every_version_of_the_published_program_is_a_preset() {
     }
     assert_eq!(lines, VERSIONS);
     assert_eq!(Preset::named("v5"), None);
+}
+
+/// Requests with ties, failures, log types, sessions and prefix hashes.
+fn odd_requests() -> Trace {
+    let rows = 0..60u32;
+    let mut text = String::new();
+    for i in rows {
+        let output = if i % 9 == 4 { 0 } else { 3 + i * 7 % 50 };
+        let prompt = 64 + i * 13 % 60;
+        let hashes = [i % 5, 100 + i % 12, 1000 + i, 2000 + i];
+        text += &format!(
+            "{{\"arrival_s\": {}, \"prompt_tokens\": {prompt}, \"output_tokens\": {output}, \"log_type\": \"{}\", \
+             \"hash_ids\": {:?}}}\n",
+            f64::from(i / 3) * 0.05,
+            if i % 4 == 1 { "chat" } else { "api" },
+            &hashes[..prompt.div_ceil(32) as usize],
+        );
+    }
+    let reading = batchscope::trace::Reading {
+        hash_tokens: Some(32),
+        ..Default::default()
+    };
+    batchscope::trace::read_as(Box::new(text.as_bytes()), "odd.jsonl", &reading).unwrap()
+}
+
+/// Everything that a run leaves, but for the scenario that it repeats: digests of the columns, and the summary.
+fn left_by(trace: &Trace, scenario: &Scenario) -> Result<Value, Error> {
+    let outcome = simulate(trace, scenario)?;
+    let mut digests = outcome.digests();
+    let mut summary = serde_json::to_value(&outcome.summary).unwrap();
+    summary.as_object_mut().unwrap().remove("scenario");
+    digests.remove("summary");
+    Ok(json!([digests, summary]))
+}
+
+fn merged(base: &Value, change: &Value) -> Value {
+    match (base, change) {
+        (Value::Object(base), Value::Object(change)) => {
+            let mut all = base.clone();
+            for (key, value) in change {
+                let old = all.get(key).cloned().unwrap_or(Value::Null);
+                all.insert(key.clone(), merged(&old, value));
+            }
+            Value::Object(all)
+        }
+        _ => change.clone(),
+    }
+}
+
+/// `{"a": {"b": value}}` of "a.b".
+fn at(path: &str, value: &Value) -> Value {
+    path.rsplit('.')
+        .fold(value.clone(), |inner, name| json!({ name: inner }))
+}
+
+/// A setting that a scenario ignores: scenario, field, a value other than its default, words of the reason.
+type Ignored = (Value, &'static str, Value, &'static str);
+
+/// Every row of src/scenario/effect.rs, each of its reasons at least once.
+fn ignored() -> Vec<Ignored> {
+    let file = json!({"trace": {"file": {"name": "odd.jsonl"}}});
+    let policy = |name: &str| json!({"scheduler": {"policy": name}});
+    let fifo = policy("static-fifo");
+    let dynamic = policy("dynamic");
+    let full = policy("multi-bin");
+    let own = policy("multi-bin-dynamic");
+    let one_bin = json!({"scheduler": {"bins": {"count": 1}}});
+    let boundaries = |name: &str| json!({"scheduler": {"bins": {"boundaries": name}}});
+    let predictor = |kind: &str| json!({"predictor": {"kind": kind}});
+    let server = |settings: Value| json!({"engine": {"continuous": settings}});
+    let vllm = server(json!({}));
+    // 13 blocks of 16 tokens: requests are preempted.
+    let tight = server(
+        json!({"kv": {"capacity": {"blocks": 13}}, "admission": {"whole_prompt_fits": false}}),
+    );
+    let roomy = server(json!({"kv": {"capacity": "unlimited"}}));
+    let sjf = server(json!({"order": "sjf", "kv": {"capacity": {"blocks": 13}}}));
+    let classes = |level: f64, deadline_s: Value| json!([{"label": "chat", "level": level, "deadline_s": deadline_s}]);
+    let custom = json!({"trace": {"synthetic": {"requests": 60, "shape": {"custom": {
+        "arrivals": {"poisson": {"rate": 2.0}}, "prompt": {"fixed": {"tokens": 9}},
+        "output": {"fixed": {"tokens": 9}}, "failed_share": 0.0}}}}});
+    let once = json!({"workload": {"closed_loop":
+        {"users": 20, "requests_per_user": 1, "think_min_s": 0.0, "think_max_s": 0.0}}});
+    let off = json!({"scheduler": {"controller": {"variant": "off"}}});
+    let nov24 = json!({"scheduler": {"controller": {"variant": "nov24"}}});
+    let rule = |name: &str| json!({"scheduler": {"memory_bound": {"rule": name}}});
+    let one_gpu = json!({"fleet": {"gpus": 1}});
+    let continuous = "of continuous batching";
+    let no_bins = "has no bins";
+    let fixed_size = "batches of a fixed size";
+
+    #[rustfmt::skip]
+    let mut all = vec![
+        (file.clone(), "trace.file.hash_tokens", json!(16), "no prefix cache"),
+        (merged(&file, &vllm), "trace.file.hash_tokens", json!(16), "no block is shared by hashes"),
+        (json!({"workload": {"rate_per_s": 3.0}}), "workload.time_scale", json!(5.0), "workload.rate_per_s"),
+        (custom, "workload.failed", json!("keep"), "failed_share is 0"),
+        (merged(&once, &json!({"workload": {"closed_loop": {"think_max_s": 0.0}}})), "workload.closed_loop.think_max_s", json!(2.0), "one request"),
+        (merged(&file, &fifo), "seed", json!(7), "nothing of this run is random"),
+        (merged(&merged(&file, &own), &predictor("oracle")), "seed", json!(7), "nothing of this run is random"),
+        (merged(&file, &tight), "seed", json!(7), "nothing of this run is random"),
+        (fifo.clone(), "predictor.kind", json!("oracle"), "static-fifo does not look at predictions"),
+        (tight.clone(), "predictor.kind", json!("oracle"), "this server does not look at predictions"),
+        (dynamic.clone(), "predictor.sigma", json!(0.5), "dynamic does not look at predictions"),
+        (predictor("oracle"), "predictor.sigma", json!(0.5), "oracle makes no such error"),
+        (fifo.clone(), "predictor.bin_error", json!(0.1), no_bins),
+        (sjf.clone(), "predictor.bin_error", json!(0.1), "does not sort requests into bins"),
+        (predictor("published"), "predictor.bin_error", json!(0.1), "only the predictor noisy"),
+        (one_bin.clone(), "predictor.bin_error", json!(0.1), "one bin"),
+        (json!({}), "predictor.exponent", json!(0.5), "noisy starts from the true output"),
+        (predictor("oracle"), "predictor.scale", json!(2.5), "oracle starts from the true output"),
+        (fifo.clone(), "predictor.max_tokens", json!(99), "does not look at predictions"),
+        (tight.clone(), "scheduler.policy", json!("dynamic"), continuous),
+        (full.clone(), "scheduler.static_batch", json!(3), "scheduler.full_batch"),
+        (dynamic.clone(), "scheduler.static_batch", json!(3), "sizes its batches itself"),
+        (tight.clone(), "scheduler.static_batch", json!(3), continuous),
+        (fifo.clone(), "scheduler.full_batch", json!(3), "scheduler.static_batch"),
+        (own.clone(), "scheduler.full_batch", json!(3), "sizes its batches itself"),
+        (merged(&own, &merged(&one_bin, &boundaries("exponential-optimal"))), "scheduler.full_batch", json!(3), "sizes its batches itself"),
+        (tight.clone(), "scheduler.full_batch", json!(3), continuous),
+        (fifo.clone(), "scheduler.max_batch", json!(3), fixed_size),
+        (full.clone(), "scheduler.max_batch", json!(3), fixed_size),
+        (tight.clone(), "scheduler.max_batch", json!(3), continuous),
+        (dynamic.clone(), "scheduler.bins.count", json!(3), no_bins),
+        (boundaries("fixed"), "scheduler.bins.count", json!(3), "scheduler.bins.cuts"),
+        (sjf.clone(), "scheduler.bins.count", json!(3), "engine.continuous.bins"),
+        (fifo.clone(), "scheduler.bins.boundaries", json!("equal-width"), no_bins),
+        (sjf.clone(), "scheduler.bins.boundaries", json!("fixed"), "engine.continuous.bins"),
+        (full.clone(), "scheduler.bins.served", json!("longest-queue"), "in which they filled"),
+        (one_bin.clone(), "scheduler.bins.served", json!("longest-queue"), "one bin"),
+        (server(json!({"bins": true})), "scheduler.bins.served", json!("longest-queue"), continuous),
+        (json!({}), "scheduler.bins.sample_rows", json!(9), "do not look at outputs"),
+        (merged(&one_bin, &boundaries("equal-mass-outputs")), "scheduler.bins.sample_rows", json!(9), "one bin"),
+        (boundaries("fixed"), "scheduler.bins.sample_size", json!(9), "not fitted to a sample"),
+        (one_bin.clone(), "scheduler.bins.sample_size", json!(9), "one bin"),
+        (json!({}), "scheduler.bins.cuts", json!([5]), "make their own cuts"),
+        (fifo.clone(), "scheduler.bins.last_upper", json!(500), no_bins),
+        (sjf.clone(), "scheduler.bins.last_upper", json!(500), "does not sort"),
+        (boundaries("fixed"), "scheduler.bins.below_range_to_last", json!(true), "begins at 0"),
+        (boundaries("exponential-optimal"), "scheduler.bins.below_range_to_last", json!(true), "begins at 0"),
+        (one_bin.clone(), "scheduler.bins.below_range_to_last", json!(true), "one bin"),
+        (full.clone(), "scheduler.bins.batch_caps", json!(true), "only the scheduler multi-bin-dynamic"),
+        (server(json!({"bins": true})), "scheduler.bins.batch_caps", json!(true), continuous),
+        (rule("exact"), "scheduler.memory_bound.reserve", json!(0.5), "of the rule published"),
+        (rule("published"), "scheduler.memory_bound.overflow_probability", json!(0.5), "of the rule exact"),
+        (rule("off"), "scheduler.memory_bound.overflow_probability", json!(0.5), "of the rule exact"),
+        (rule("published"), "scheduler.memory_bound.initial_sd_tokens", json!(5.0), "of the rule exact"),
+        (rule("off"), "scheduler.memory_bound.smoothing", json!(0.5), "memory_bound.rule is off"),
+        (rule("off"), "scheduler.memory_bound.initial_prompt_tokens", json!(5.0), "memory_bound.rule is off"),
+        (rule("off"), "scheduler.memory_bound.initial_output_tokens", json!(5.0), "memory_bound.rule is off"),
+        (rule("off"), "scheduler.memory_bound.at_least_running", json!(true), "memory_bound.rule is off"),
+        (one_gpu.clone(), "scheduler.memory_bound.at_least_running", json!(true), "there is one GPU"),
+        (one_gpu, "scheduler.controller.running_floor", json!("at-last-end"), "there is one GPU"),
+        (nov24.clone(), "scheduler.controller.alpha", json!(40), "neither alpha nor delta"),
+        (nov24.clone(), "scheduler.controller.delta", json!(40), "neither alpha nor delta"),
+        (nov24, "scheduler.controller.band_from_delta", json!(true), "neither alpha nor delta"),
+        (tight.clone(), "sla.published_token_rule", json!("end-to-end"), continuous),
+        (tight.clone(), "memory.capacity_gb", json!(60.0), "kv.capacity says how many"),
+        (roomy.clone(), "memory.model_gb", json!(10.0), "kv.capacity is unlimited"),
+        (tight.clone(), "memory.margin_gb", json!(2.0), "kv.capacity says how many"),
+        (tight.clone(), "engine.continuous.ageing_per_s", json!(3.0), "fcfs does not age"),
+        (merged(&tight, &server(json!({"order": "edf", "classes": classes(0.0, json!(1.0))}))), "engine.continuous.ageing_per_s", json!(3.0), "edf does not age"),
+        (tight.clone(), "engine.continuous.classes", classes(1.0, json!(1.0)), "fcfs does not look at classes"),
+        (sjf.clone(), "engine.continuous.classes", classes(1.0, json!(1.0)), "sjf does not look at classes"),
+        (tight.clone(), "engine.continuous.bin_patience_s", json!(0.5), "engine.continuous.bins is false"),
+        (merged(&server(json!({"bins": true})), &one_bin), "engine.continuous.bin_patience_s", json!(0.5), "one bin"),
+        (server(json!({"rule": "orca"})), "engine.continuous.long_prefill_token_threshold", json!(20), "whole prompts"),
+        (server(json!({"max_sequences": 4, "max_batched_tokens": 48})), "engine.continuous.long_prefill_token_threshold", json!(50), "max_batched_tokens"),
+        (server(json!({"rule": "closed"})), "engine.continuous.async_scheduling", json!(true), "nobody joins"),
+        (roomy.clone(), "engine.continuous.kv.null_block", json!(true), "unlimited"),
+        (roomy.clone(), "engine.continuous.kv.watermark", json!(0.25), "unlimited"),
+        (roomy.clone(), "engine.continuous.kv.preemption", json!({"swap": {"gb_per_s": 1.0}}), "unlimited"),
+        (roomy.clone(), "engine.continuous.admission.reject_too_long", json!(true), "unlimited"),
+        (roomy.clone(), "engine.continuous.admission.whole_prompt_fits", json!(false), "unlimited"),
+        (vllm.clone(), "engine.continuous.kv.prefix.eviction", json!("lfu"), "prefix cache is off"),
+        (tight.clone(), "engine.continuous.kv.prefix.eviction_s", json!(0.5), "prefix cache is off"),
+        (merged(&roomy, &server(json!({"kv": {"prefix": {"reuse": "hashes"}}}))), "engine.continuous.kv.prefix.eviction", json!("lfu"), "unlimited"),
+        (merged(&roomy, &server(json!({"kv": {"prefix": {"reuse": "own"}}}))), "engine.continuous.kv.prefix.eviction_s", json!(0.5), "unlimited"),
+    ];
+    for rule in ["sarathi", "orca", "closed"] {
+        let base = server(json!({"rule": rule, "kv": {"capacity": {"blocks": 13}}}));
+        all.push((
+            base,
+            "engine.continuous.admission.whole_prompt_fits",
+            json!(false),
+            rule,
+        ));
+    }
+    for router in ["round-robin", "random", "power-of-two"] {
+        let base = merged(&tight, &json!({"fleet": {"gpus": 1}}));
+        all.push((
+            base,
+            "engine.continuous.router",
+            json!(router),
+            "one replica",
+        ));
+    }
+    // All of the two dynamic schedulers, with those that have neither bound nor controller.
+    for (field, value) in [
+        ("memory_bound.rule", json!("exact")),
+        ("memory_bound.reserve", json!(0.5)),
+        ("memory_bound.overflow_probability", json!(0.25)),
+        ("memory_bound.smoothing", json!(0.5)),
+        ("memory_bound.initial_prompt_tokens", json!(5.0)),
+        ("memory_bound.initial_output_tokens", json!(5.0)),
+        ("memory_bound.initial_sd_tokens", json!(5.0)),
+        ("memory_bound.at_least_running", json!(true)),
+        ("controller.variant", json!("paper")),
+        ("controller.feedback", json!("decode")),
+        ("controller.target_s", json!(0.5)),
+        ("controller.epsilon_s", json!(0.5)),
+        ("controller.alpha", json!(40)),
+        ("controller.delta", json!(40)),
+        ("controller.smoothing", json!(0.5)),
+        ("controller.initial_batch", json!(5.0)),
+        ("controller.warmup_batches", json!(30)),
+        ("controller.running_floor", json!("off")),
+        ("controller.band_from_delta", json!(true)),
+    ] {
+        let field: &'static str = format!("scheduler.{field}").leak();
+        all.push((fifo.clone(), field, value.clone(), fixed_size));
+        all.push((full.clone(), field, value.clone(), fixed_size));
+        all.push((tight.clone(), field, value.clone(), continuous));
+        if field.contains("controller") && !field.ends_with("variant") {
+            all.push((off.clone(), field, value, "controller.variant is off"));
+        }
+    }
+    for (name, value) in [
+        ("alpha_s", 0.5),
+        ("beta_s_per_token", 0.5),
+        ("gamma", 0.5),
+        ("growth", 0.5),
+        ("floor_s", 0.5),
+    ] {
+        let field: &'static str = format!("latency.linear.{name}").leak();
+        all.push((tight.clone(), field, json!(value), continuous));
+    }
+    all
+}
+
+#[test]
+fn a_setting_without_effect_is_refused_and_its_reason_is_true() {
+    let odd = odd_requests();
+    let mut shown: Vec<&str> = vec![
+        // Parts of lists, and a pair that is set together: below.
+        "engine.continuous.classes.level",
+        "engine.continuous.classes.deadline_s",
+        "workload.closed_loop.think_min_s",
+    ];
+    let (mut wrong, mut preemptions) = (Vec::new(), 0);
+    for (base, field, value, words) in ignored() {
+        let said = format!("{field} = {value} in {base}");
+        let without = read(&base).unwrap_or_else(|e| panic!("{said}: {e}"));
+        let reasons = ["would have no effect", words, "leave it out"];
+        match read(&merged(&base, &at(field, &value))) {
+            Err(Error::Contradiction { what, why })
+                if what == field && reasons.iter().all(|part| why.contains(part)) => {}
+            other => wrong.push(format!("{said}: {:?}", other.err())),
+        }
+        // As the page has it: read without the check.
+        let complete = serde_json::to_value(&without).unwrap();
+        let mut with: Scenario =
+            serde_json::from_value(merged(&complete, &at(field, &value))).unwrap();
+        // The generated trace without failed requests counts by itself.
+        let generated = match &without.trace {
+            Source::Synthetic(own) if own.requests == 60 => own.generate(without.seed).ok(),
+            _ => None,
+        };
+        let trace = generated.as_ref().unwrap_or(&odd);
+        let outcomes =
+            [&with, &without].map(|s| left_by(trace, s).unwrap_or_else(|e| panic!("{said}: {e}")));
+        if with == without || outcomes[0] != outcomes[1] {
+            wrong.push(format!("{said}: it changes nothing, or the outcome"));
+        }
+        let continuous = &outcomes[0][1]["continuous"];
+        preemptions += continuous["preemptions"].as_u64().unwrap_or(0);
+        let found: Vec<&str> = with.without_effect().iter().map(|f| f.0).collect();
+        with.reset_without_effect();
+        if found != [field] || with != without {
+            wrong.push(format!("{said}: without effect are {found:?}"));
+        }
+        shown.push(field);
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(
+        preemptions > 100,
+        "{preemptions}: memory is plenty, and its settings decide nothing"
+    );
+    let mut fields = Scenario::fields_at_times_without_effect();
+    fields.sort_unstable();
+    shown.sort_unstable();
+    shown.dedup();
+    assert_eq!(fields, shown);
+}
+
+#[test]
+fn parts_of_a_class_and_think_times_without_effect_are_refused() {
+    let trace = odd_requests();
+    for (order, class, field) in [
+        (
+            "priority",
+            json!({"label": "chat", "level": 2.0, "deadline_s": 3.0}),
+            "deadline_s",
+        ),
+        (
+            "edf",
+            json!({"label": "chat", "level": 2.0, "deadline_s": 3.0}),
+            "level",
+        ),
+    ] {
+        let settings =
+            json!({"order": order, "classes": [class], "kv": {"capacity": {"blocks": 13}}});
+        let scenario = json!({"engine": {"continuous": settings}});
+        match read(&scenario) {
+            Err(Error::Contradiction { what, why }) => {
+                assert_eq!(what, format!("engine.continuous.classes.{field}"));
+                assert!(why.contains(order), "{why}");
+            }
+            other => panic!("{order}: {other:?}"),
+        }
+        let all: Scenario = serde_json::from_value(scenario).unwrap();
+        let mut without = all.clone();
+        without.reset_without_effect();
+        assert_ne!(all, without);
+        assert_eq!(
+            left_by(&trace, &all).unwrap(),
+            left_by(&trace, &without).unwrap()
+        );
+    }
+    let users =
+        json!({"users": 20, "requests_per_user": 1, "think_min_s": 1.0, "think_max_s": 2.0});
+    match read(&json!({"workload": {"closed_loop": users}})) {
+        Err(Error::Contradiction { what, .. }) => {
+            assert_eq!(what, "workload.closed_loop.think_min_s")
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Servers of every kind on a small fleet, memory short and plenty.
+fn any_server() -> impl Strategy<Value = Value> {
+    let word = |all: &'static [&'static str]| prop::sample::select(all).prop_map(Value::from);
+    let batching = (
+        word(&["vllm", "sarathi", "orca", "closed"]),
+        word(&["fcfs", "sjf", "edf", "priority"]),
+        prop::sample::select(vec![0.0, 2.0]),
+        prop::sample::select(vec![
+            json!([]),
+            json!([{"label": "chat", "level": 1.0}]),
+            json!([{"label": "chat", "deadline_s": 0.5}]),
+            json!([{"label": "api", "level": -1.0, "deadline_s": 9.0}]),
+        ]),
+        any::<bool>(),
+        prop::sample::select(vec![0.0, 0.1, 2.0]),
+        prop::sample::select(vec![0, 8, 40, 64, 500]),
+        any::<bool>(),
+    );
+    let cache = (
+        prop::sample::select(vec![
+            json!("unlimited"),
+            json!({"blocks": 14}),
+            json!({"blocks": 40}),
+            json!("memory"),
+        ]),
+        any::<bool>(),
+        prop::sample::select(vec![0.0, 0.2]),
+        prop::sample::select(vec![json!("recompute"), json!({"swap": {"gb_per_s": 1.0}})]),
+        word(&["off", "own", "hashes"]),
+        word(&["lru", "lfu"]),
+        prop::sample::select(vec![0.0, 0.001]),
+        any::<bool>(),
+        any::<bool>(),
+    );
+    let rest = (
+        word(&[
+            "round-robin",
+            "random",
+            "least-requests",
+            "least-work",
+            "power-of-two",
+            "bin-affinity",
+        ]),
+        1..4u32,
+        word(&["published", "oracle", "noisy", "prompt-only"]),
+        prop::sample::select(vec![0.0, 0.3]),
+        prop::sample::select(vec![1, 3]),
+        word(&[
+            "equal-mass-outputs",
+            "equal-mass-predictions",
+            "equal-width",
+            "fixed",
+            "exponential-optimal",
+        ]),
+        any::<bool>(),
+        prop::sample::select(vec![
+            json!(null),
+            json!({"draft_tokens": 2, "acceptance": [0.6]}),
+        ]),
+        any::<u32>(),
+    );
+    (batching, cache, rest).prop_map(|(b, c, r)| {
+        json!({
+            "trace": {"file": {"name": "odd.jsonl", "hash_tokens": 32}},
+            "fleet": {"gpus": r.1},
+            "seed": r.8,
+            "predictor": {"kind": r.2, "sigma": r.3, "bin_error": r.3 / 2.0},
+            "scheduler": {"policy": "dynamic", "full_batch": 3, "max_batch": 2, "static_batch": 5,
+                "bins": {"count": r.4, "boundaries": r.5, "sample_rows": 20, "sample_size": 9, "cuts": [20],
+                    "last_upper": 40, "below_range_to_last": r.6, "served": "longest-queue", "batch_caps": true},
+                "controller": {"variant": "paper", "alpha": 9}, "memory_bound": {"rule": "exact"}},
+            "latency": {"linear": {"alpha_s": 0.5, "gamma": 0.75}},
+            "memory": {"capacity_gb": 60.0, "model_gb": 59.0, "margin_gb": 0.5},
+            "sla": {"published_token_rule": "end-to-end", "request_s": 1.0},
+            "engine": {"continuous": {
+                "rule": b.0, "order": b.1, "ageing_per_s": b.2, "classes": b.3, "bins": b.4, "bin_patience_s": b.5,
+                "long_prefill_token_threshold": b.6, "async_scheduling": b.7,
+                "max_sequences": 8, "max_batched_tokens": 64,
+                "kv": {"capacity": c.0, "null_block": c.1, "watermark": c.2, "preemption": c.3,
+                    "prefix": {"reuse": c.4, "eviction": c.5, "eviction_s": c.6}},
+                "admission": {"whole_prompt_fits": c.7, "reject_too_long": c.8},
+                "router": r.0, "speculative": r.7,
+            }},
+        })
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(600))]
+
+    #[test]
+    fn what_has_no_effect_leaves_closed_batches_as_they_are(
+        trace in arbitrary::trace(1..=80),
+        scenario in arbitrary::scenario(&[
+            batchscope::trace::predict::Kind::Noisy,
+            batchscope::trace::predict::Kind::Oracle,
+            batchscope::trace::predict::Kind::Published,
+            batchscope::trace::predict::Kind::PromptOnly,
+        ]),
+        users in prop::option::weighted(0.25, arbitrary::closed_loop()),
+    ) {
+        let mut scenario = scenario;
+        if let Some(users) = users {
+            scenario.workload = arbitrary::by_users(scenario.workload, users);
+        }
+        scenario.trace = Source::file("random");
+        let mut without = scenario.clone();
+        without.reset_without_effect();
+        prop_assert!(without.without_effect().is_empty());
+        prop_assert_eq!(left_by(&trace, &scenario).ok(), left_by(&trace, &without).ok());
+    }
+
+    #[test]
+    fn what_has_no_effect_leaves_continuous_batching_as_it_is(settings in any_server()) {
+        let scenario: Scenario = serde_json::from_value(settings).unwrap();
+        let mut without = scenario.clone();
+        without.reset_without_effect();
+        prop_assert!(without.without_effect().is_empty());
+        let trace = odd_requests();
+        prop_assert_eq!(left_by(&trace, &scenario).ok(), left_by(&trace, &without).ok());
+    }
 }

@@ -691,7 +691,7 @@ choice!(PrecisionArg, Precision, [
 choice!(WhichArg, Which, [
     Which::Token => "token", "time per output token";
     Which::Request => "request", "latency";
-    Which::Joint => "joint", "both";
+    Which::Joint => "joint", "all that are set";
 ]);
 choice!(PolicyArg, Policy, [
     Policy::StaticFifo => "static-fifo", "up to a fixed number, never waits";

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::args::CapacityArgs;
 use super::{calibrated, files, pool, run, table};
-use crate::scenario::Source;
+use crate::scenario::{Source, no_effect};
 use crate::study::capacity::{
     Fewest, Highest, HighestRate, Part, Promise, Replication, Simulate, fewest_gpus,
 };
@@ -34,11 +34,7 @@ pub fn capacity(args: CapacityArgs) -> Result<(), Error> {
         });
     }
     if args.scenario.time_scale.is_some() {
-        return Err(Error::Contradiction {
-            what: "--time-scale".to_owned(),
-            why: "it would have no effect: the search sets the rate itself; leave it out"
-                .to_owned(),
-        });
+        return Err(no_effect("--time-scale", "the search sets the rate itself"));
     }
     let shared = match &scenario.trace {
         Source::File { .. } => Some(Arc::new(run::load(&scenario, file.as_deref())?)),

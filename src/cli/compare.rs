@@ -6,7 +6,7 @@ use std::path::Path;
 use super::args::CompareArgs;
 use super::table::{new_table, short};
 use super::{files, pool, run};
-use crate::scenario::Source;
+use crate::scenario::{Source, no_effect};
 use crate::study::compare::{self, Comparison};
 use crate::study::execution::check_replications;
 use crate::{Error, Scenario};
@@ -56,6 +56,11 @@ pub fn compare(args: CompareArgs) -> Result<(), Error> {
     }
     let (a, b) = (read(&args.a, &args)?, read(&args.b, &args)?);
     compare::check_pair(&a, &b)?;
+    if args.seed.is_some()
+        && let (Some(why), Some(_)) = (a.no_effect_of("seed"), b.no_effect_of("seed"))
+    {
+        return Err(no_effect("--seed", &why));
+    }
     // A file is read once; generated requests are others for each seed.
     let file = match &a.trace {
         Source::File { .. } => Some(run::load(&a, None)?),

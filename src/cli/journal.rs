@@ -410,7 +410,7 @@ pub fn flaw(outcome: &Summary) -> Option<String> {
         ("utilization.mean", Some(utilization.mean)),
         ("utilization.min", Some(utilization.min)),
         ("utilization.max", Some(utilization.max)),
-        ("bin_accuracy", h.prediction.map(|p| p.bin_accuracy)),
+        ("bin_accuracy", h.prediction.and_then(|p| p.bin_accuracy)),
     ];
     let per_gpu = utilization
         .per_gpu

@@ -10,14 +10,11 @@ use super::args::{RunArgs, ScenarioArgs};
 use super::calibrated::WithNote;
 use super::{calibrated, files, interrupt, latency, table};
 use crate::metrics::rows;
-use crate::scenario::{ClosedLoop, Engine, MEMORY_SHARE, Source, Ties, put_on_hardware};
-use crate::sched::continuous::Server;
+use crate::scenario::{ClosedLoop, Engine, MEMORY_SHARE, Source, Ties, no_effect, put_on_hardware};
 use crate::sched::continuous::kv::Capacity;
 use crate::sched::memory::Memory;
-use crate::sched::{Boundaries, Policy};
 use crate::sim::Run;
 use crate::sim::continuous::StepRow;
-use crate::trace::predict::Kind;
 use crate::{Error, Outcome, Scenario, Trace};
 
 pub fn run(args: RunArgs) -> Result<(), Error> {
@@ -154,8 +151,20 @@ pub fn resolve(args: &ScenarioArgs) -> Result<(Scenario, Option<PathBuf>), Error
     set(&mut s.predictor.sigma, args.sigma);
     set(&mut s.predictor.bin_error, args.bin_error);
     set(&mut s.seed, args.seed);
-    s.validate()?;
-    without_effect(args, &s)?;
+    s.validate().map_err(|e| match e {
+        Error::Contradiction { what, why }
+            if args.order.is_some() && what == "engine.continuous.order" =>
+        {
+            Error::Contradiction {
+                what: "--order".to_owned(),
+                why,
+            }
+        }
+        other => other,
+    })?;
+    flags_without_effect(args, &s)?;
+    // What the file or the preset says of a policy or an engine that a flag replaced.
+    s.reset_without_effect();
     let file = match &s.trace {
         Source::File { name, .. } => Some(PathBuf::from(name)),
         Source::Synthetic(_) => None,
@@ -243,140 +252,62 @@ fn engine(args: &ScenarioArgs, s: &mut Scenario) -> Result<(), Error> {
         args.kv_blocks.map(Capacity::Blocks),
     );
     server.bins |= args.share_bins;
-    let boundaries = args.boundaries.map_or(s.scheduler.bins.boundaries, |b| b.0);
-    let optimal_cuts = server.has_bins() && boundaries == Boundaries::ExponentialOptimal;
-    for (flag, given) in [
-        ("--scheduler", args.scheduler.is_some()),
-        ("--max-batch", args.max_batch.is_some()),
-        // Of closed batches but for the paper's optimal cuts, which depend on their size.
-        ("--batch", args.batch.is_some() && !optimal_cuts),
-    ] {
-        if given {
-            return Err(Error::Contradiction {
-                what: flag.to_owned(),
-                why:
-                    "it is about closed batches, and this run is of continuous batching; remove it"
-                        .to_owned(),
-            });
-        }
-    }
     Ok(())
 }
 
-/// Refuses a flag that the resolved scenario ignores. A scenario file may carry such settings:
-/// there, switching the policy must keep the rest.
-fn without_effect(args: &ScenarioArgs, s: &Scenario) -> Result<(), Error> {
-    let policy = table::name(s.scheduler.policy);
-    let (has_bins, no_bins, unpredicted) = match &s.engine {
-        Engine::Closed => (
-            s.scheduler.policy.has_bins(),
-            format!("the scheduler {policy} has no bins"),
-            format!("the scheduler {policy} does not look at predictions"),
-        ),
-        Engine::Continuous(server) => (
-            server.has_bins(),
-            "this server does not sort requests into bins; --share-bins and --router bin-affinity do".to_owned(),
-            "this server does not look at predictions; --order sjf, --rule closed, --share-bins and the \
-             routers least-work and bin-affinity do"
-                .to_owned(),
-        ),
-    };
-    let predicts = s.predicts();
-    let boundaries = s.scheduler.bins.boundaries;
-    let dynamic = matches!(
-        s.scheduler.policy,
-        Policy::Dynamic | Policy::MultiBinDynamic
-    );
-    let predictor = s.predictor.kind;
-    let flags: [(&str, bool, bool, String); 10] = [
-        ("--bins", args.bins.is_some(), !has_bins, no_bins.clone()),
+/// Refuses a flag whose field has no effect in the resolved scenario, whatever the flag says.
+fn flags_without_effect(args: &ScenarioArgs, s: &Scenario) -> Result<(), Error> {
+    let flags = [
         (
-            "--bins",
-            args.bins.is_some(),
-            boundaries == Boundaries::Fixed,
-            "boundaries \"fixed\" bring their own number of bins, by scheduler.bins.cuts"
-                .to_owned(),
+            "--hash-tokens",
+            args.reading.hash_tokens.is_some(),
+            "trace.file.hash_tokens",
         ),
+        (
+            "--think",
+            args.think.is_some(),
+            "workload.closed_loop.think_max_s",
+        ),
+        ("--failed", args.failed.is_some(), "workload.failed"),
+        ("--scheduler", args.scheduler.is_some(), "scheduler.policy"),
+        ("--bins", args.bins.is_some(), "scheduler.bins.count"),
         (
             "--boundaries",
             args.boundaries.is_some(),
-            !has_bins,
-            no_bins.clone(),
-        ),
-        (
-            "--predictor",
-            args.predictor.is_some(),
-            !predicts,
-            unpredicted.clone(),
-        ),
-        ("--sigma", args.sigma.is_some(), !predicts, unpredicted),
-        (
-            "--sigma",
-            args.sigma.is_some(),
-            !matches!(predictor, Kind::Published | Kind::Noisy),
-            format!(
-                "the predictor {} makes no such error",
-                table::name(predictor)
-            ),
-        ),
-        ("--bin-error", args.bin_error.is_some(), !has_bins, no_bins),
-        (
-            "--bin-error",
-            args.bin_error.is_some(),
-            predictor != Kind::Noisy,
-            format!(
-                "only the predictor noisy has it, and this one is {}",
-                table::name(predictor)
-            ),
+            "scheduler.bins.boundaries",
         ),
         (
             "--max-batch",
             args.max_batch.is_some(),
-            !dynamic,
-            format!("the scheduler {policy} forms batches of a fixed size (--batch)"),
+            "scheduler.max_batch",
+        ),
+        ("--predictor", args.predictor.is_some(), "predictor.kind"),
+        ("--sigma", args.sigma.is_some(), "predictor.sigma"),
+        (
+            "--bin-error",
+            args.bin_error.is_some(),
+            "predictor.bin_error",
         ),
         (
-            "--batch",
-            args.batch.is_some() && s.engine == Engine::Closed,
-            // The paper's optimal cuts depend on the batch size, whoever forms the batches.
-            dynamic && !(has_bins && boundaries == Boundaries::ExponentialOptimal),
-            format!("the scheduler {policy} sizes its batches itself (--max-batch)"),
+            "--router",
+            args.router.is_some(),
+            "engine.continuous.router",
         ),
+        ("--seed", args.seed.is_some(), "seed"),
     ];
-    let flag = flags
-        .into_iter()
-        .find(|(_, given, ignored, _)| *given && *ignored);
-    match (flag, &s.engine) {
-        (Some((flag, _, _, because)), _) => Err(no_effect(flag, &because)),
-        (None, Engine::Continuous(server)) => order_without_classes(args, server),
-        (None, Engine::Closed) => Ok(()),
+    for (flag, given, field) in flags {
+        if given && let Some(why) = s.no_effect_of(field) {
+            return Err(no_effect(flag, &why));
+        }
     }
-}
-
-fn no_effect(flag: &str, because: &str) -> Error {
-    Error::Contradiction {
-        what: flag.to_owned(),
-        why: format!("it would have no effect: {because}; leave it out"),
+    // One flag for two fields: it has no effect where neither has.
+    if args.batch.is_some()
+        && let Some(why) = s.no_effect_of("scheduler.static_batch")
+        && s.no_effect_of("scheduler.full_batch").is_some()
+    {
+        return Err(no_effect("--batch", &why));
     }
-}
-
-/// Refuses an order by class where there is no class.
-fn order_without_classes(args: &ScenarioArgs, server: &Server) -> Result<(), Error> {
-    if !server.order.has_classes() || !server.classes.is_empty() {
-        return Ok(());
-    }
-    let order = table::name(server.order);
-    let what = match args.order {
-        Some(_) => "--order",
-        None => "engine.continuous.order",
-    };
-    Err(Error::Contradiction {
-        what: what.to_owned(),
-        why: format!(
-            "{order} would have no effect: without classes all requests are alike, and the order is that of \
-             arrival (fcfs); give the scenario engine.continuous.classes"
-        ),
-    })
+    Ok(())
 }
 
 /// The flags of a closed loop, on top of the scenario's, if it has one.

@@ -251,7 +251,15 @@ pub fn new_bar(count: usize, what: &str) -> ProgressBar {
     bar
 }
 
-/// Outcomes by the JSON of their scenario, each with its row.
+/// The scenario as `batchscope sweep` takes it. A study's points have one base for all policies, with settings that
+/// some of them ignore.
+fn effective(scenario: &Scenario) -> Scenario {
+    let mut scenario = scenario.clone();
+    scenario.reset_without_effect();
+    scenario
+}
+
+/// Outcomes by the JSON of their scenario with an effect, each with its row.
 type Found = BTreeMap<String, (u64, Summary)>;
 
 /// Feeds the outcomes of a file to the execution, as far as they go.
@@ -267,7 +275,7 @@ fn from_outcomes(
         let all = execution.pending().len();
         let mut outcomes = Vec::with_capacity(all);
         for scenario in execution.pending() {
-            let Some((row, outcome)) = found.get(&journal::key(scenario)) else {
+            let Some((row, outcome)) = found.get(&journal::key(&effective(scenario))) else {
                 continue;
             };
             if let Source::File { .. } = scenario.trace
@@ -282,7 +290,11 @@ fn from_outcomes(
                     ),
                 });
             }
-            outcomes.push(outcome.clone());
+            // As the study has it, whose tables name settings of every policy.
+            outcomes.push(Summary {
+                scenario: scenario.clone(),
+                ..outcome.clone()
+            });
         }
         if outcomes.len() == all {
             execution.take(outcomes)?;
@@ -318,7 +330,7 @@ fn read_outcomes(path: &Path, name: &str) -> Result<Found, Error> {
         if let Some(flaw) = journal::flaw(&outcome) {
             return Err(bad(format!("no run has this outcome: {flaw}")));
         }
-        match found.entry(journal::key(&outcome.scenario)) {
+        match found.entry(journal::key(&effective(&outcome.scenario))) {
             Entry::Vacant(place) => {
                 place.insert((row, outcome));
             }
@@ -396,7 +408,7 @@ fn other_trace(trace: &Trace, outcome: &Summary) -> Option<String> {
 fn emit(scenarios: &[Scenario]) -> Result<(), Error> {
     files::print(|output| {
         for scenario in scenarios {
-            serde_json::to_writer(&mut *output, scenario)?;
+            serde_json::to_writer(&mut *output, &effective(scenario))?;
             output.write_all(b"\n")?;
         }
         Ok(())

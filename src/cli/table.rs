@@ -308,10 +308,10 @@ pub fn outcome(s: &Summary, read: &ReadReport) -> String {
             }
         );
     }
-    if let Some(prediction) = &h.prediction {
+    if let Some(share) = h.prediction.and_then(|p| p.bin_accuracy) {
         text += &format!(
             "the predictor found the right bin for {} of the requests\n",
-            percent(prediction.bin_accuracy)
+            percent(share)
         );
     }
     text + "why the columns differ: docs/MODEL.md; what is wrong with the published ones: docs/ERRATA.md\n"
@@ -496,10 +496,10 @@ fn served(s: &Summary, c: &Continuous, read: &ReadReport) -> String {
             }
         );
     }
-    if let Some(prediction) = &h.prediction {
+    if let Some(share) = h.prediction.and_then(|p| p.bin_accuracy) {
         text += &format!(
             "the predictor found the right bin for {} of the requests\n",
-            percent(prediction.bin_accuracy)
+            percent(share)
         );
     }
     text

@@ -276,6 +276,14 @@ fn continuous(s: &Scenario, server: &Server) -> Result<(), Error> {
             });
         }
     }
+    if server.order.has_classes() && server.classes.is_empty() {
+        return Err(Error::Contradiction {
+            what: field("order"),
+            why: "priority and edf order requests by their classes, and engine.continuous.classes is empty; give \
+                  classes, or use fcfs"
+                .to_owned(),
+        });
+    }
     number("ageing_per_s", server.ageing_per_s, 0.0, 1e6)?;
     for (i, class) in server.classes.iter().enumerate() {
         number(&format!("classes[{i}].level"), class.level, -1e6, 1e6)?;
@@ -307,12 +315,22 @@ fn continuous(s: &Scenario, server: &Server) -> Result<(), Error> {
         )?;
     }
     let per_sequence = 1 + server.speculative.as_ref().map_or(0, |d| d.draft_tokens);
-    whole(
-        "max_batched_tokens",
-        server.max_batched_tokens,
-        server.max_sequences * per_sequence,
-        MAX_STEP_TOKENS,
-    )?;
+    // Both factors are bounded above.
+    let decoded = server.max_sequences * per_sequence;
+    if !(decoded..=MAX_STEP_TOKENS).contains(&server.max_batched_tokens) {
+        return Err(refuse(
+            &field("max_batched_tokens"),
+            server.max_batched_tokens,
+            format!(
+                "a whole number from {decoded} to {MAX_STEP_TOKENS}, so that {} sequences can decode in one step{}",
+                server.max_sequences,
+                match per_sequence {
+                    1 => String::new(),
+                    n => format!(" with {n} tokens each"),
+                }
+            ),
+        ));
+    }
     whole(
         "long_prefill_token_threshold",
         server.long_prefill_token_threshold,

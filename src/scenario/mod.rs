@@ -2,6 +2,7 @@
 //! study's grid point are all this one noun.
 
 mod check;
+mod effect;
 mod json;
 mod preset;
 
@@ -18,6 +19,8 @@ use crate::trace::synth::Synthetic;
 use crate::trace::{Failed, Format, Reading, TimeUnit};
 
 pub use check::{MAX_BATCH, MAX_GPUS};
+#[cfg(feature = "cli")]
+pub(crate) use effect::refusal as no_effect;
 #[cfg(feature = "continuous")]
 pub use preset::put_on_hardware;
 pub use preset::{MEMORY_SHARE, Preset};
@@ -264,10 +267,14 @@ pub enum TokenRule {
 }
 
 impl Scenario {
-    /// Reads a scenario from JSON and checks it; `file` is for the error's sentence.
+    /// Reads a scenario from JSON; `file` is for the error's sentence.
+    ///
+    /// Errors: text that is no scenario, fields outside their ranges, settings that differ from their default and
+    /// have no effect.
     pub fn from_json(text: &str, file: &str) -> Result<Scenario, Error> {
         let scenario = json::read(text, file)?;
         scenario.validate()?;
+        effect::check(&scenario)?;
         Ok(scenario)
     }
 
@@ -292,7 +299,7 @@ impl Scenario {
         }
     }
 
-    /// Whether anything asks for predicted lengths, and for the bins over them.
+    /// Whether anything asks for predicted lengths.
     pub fn predicts(&self) -> bool {
         match &self.engine {
             Engine::Closed => self.scheduler.policy.has_bins(),
@@ -301,8 +308,38 @@ impl Scenario {
         }
     }
 
-    /// Refuses any field outside its range, by name.
+    /// Whether anything asks which bin a request is in.
+    pub fn has_bins(&self) -> bool {
+        match &self.engine {
+            Engine::Closed => self.scheduler.policy.has_bins(),
+            #[cfg(feature = "continuous")]
+            Engine::Continuous(server) => server.has_bins(),
+        }
+    }
+
+    /// Refuses any field outside its range, by name. Settings without effect pass: see
+    /// [`Scenario::without_effect`].
     pub fn validate(&self) -> Result<(), Error> {
         check::scenario(self)
+    }
+
+    /// Each field that differs from its default and has no effect, with the reason.
+    pub fn without_effect(&self) -> Vec<(&'static str, String)> {
+        effect::without_effect(self).collect()
+    }
+
+    /// Why a field has no effect in this scenario, whatever its value; absent where it has one.
+    pub fn no_effect_of(&self, field: &str) -> Option<String> {
+        effect::reason(self, field)
+    }
+
+    /// Puts every field that has no effect back to its default; the outcome stays the same.
+    pub fn reset_without_effect(&mut self) {
+        effect::reset(self);
+    }
+
+    /// Paths of the fields that have no effect in some scenarios.
+    pub fn fields_at_times_without_effect() -> Vec<&'static str> {
+        effect::fields().collect()
     }
 }

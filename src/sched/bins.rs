@@ -41,7 +41,7 @@ impl Default for Bins {
             sample_rows: 20_000,
             sample_size: 10_000,
             cuts: vec![64, 256, 1024],
-            last_upper: 10_000,
+            last_upper: LAST_UPPER,
             below_range_to_last: false,
             batch_caps: false,
         }
@@ -87,6 +87,9 @@ pub const DROPPED: u8 = u8::MAX;
 /// Most bins there can be: bin numbers are bytes, and one is [`DROPPED`].
 pub const MAX_BINS: u32 = 128;
 
+/// Default upper end of the last bin, tokens.
+const LAST_UPPER: u32 = 10_000;
+
 /// Longest length that a boundary can have, tokens: the look-up has an entry for each.
 pub const MAX_CUT: u32 = 4_000_000;
 
@@ -108,9 +111,9 @@ pub struct BinTable {
 }
 
 impl BinTable {
-    /// One bin for everything, for policies without bins.
-    pub fn single(last_upper: u32) -> BinTable {
-        BinTable::new(vec![[1, last_upper]], false)
+    /// One bin for everything, where requests are not sorted into bins.
+    pub fn single() -> BinTable {
+        BinTable::new(vec![[1, LAST_UPPER]], false)
     }
 
     fn new(intervals: Vec<[u32; 2]>, below_range_to_last: bool) -> BinTable {

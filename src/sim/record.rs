@@ -58,8 +58,8 @@ pub struct WorkloadReport {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct Prediction {
-    /// Share of requests sorted into the bin of their true output.
-    pub bin_accuracy: f64,
+    /// Share of requests sorted into the bin of their true output; absent where none is sorted into bins.
+    pub bin_accuracy: Option<f64>,
     /// Mean of |predicted - true| output tokens.
     pub mean_abs_error_tokens: f64,
 }

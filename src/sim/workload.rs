@@ -93,13 +93,21 @@ impl Prepared {
             time_scale: report.time_scale,
             origin_s,
             bin_of: Vec::new(),
-            bins: BinTable::single(scenario.scheduler.bins.last_upper),
+            bins: BinTable::single(),
             predicted: Vec::new(),
             prediction: None,
             report,
             rows,
         };
         if scenario.predicts() {
+            let rows = prepared.rows.clone();
+            prepared.predicted = scenario.predictor.predict(
+                &trace.prompt[rows.clone()],
+                &trace.output[rows],
+                scenario.seed,
+            );
+        }
+        if scenario.has_bins() {
             prepared.sort_into_bins(trace, scenario, drop_failed)?;
         } else {
             prepared.bin_of = trace.output[prepared.rows.clone()]
@@ -113,6 +121,10 @@ impl Prepared {
                 })
                 .collect();
         }
+        if scenario.predicts() {
+            let outputs = &trace.output[prepared.rows.clone()];
+            prepared.prediction = prepared.judge_predictions(outputs, scenario.has_bins());
+        }
         Ok(prepared)
     }
 
@@ -123,10 +135,7 @@ impl Prepared {
         drop_failed: bool,
     ) -> Result<(), Error> {
         let settings = &scenario.scheduler.bins;
-        let prompts = &trace.prompt[self.rows.clone()];
         let outputs = &trace.output[self.rows.clone()];
-        self.predicted = scenario.predictor.predict(prompts, outputs, scenario.seed);
-
         let mut sample_outputs: Vec<u32> = trace
             .output
             .iter()
@@ -172,11 +181,11 @@ impl Prepared {
                 *bin = stray(*bin, error, self.bins.len());
             }
         }
-        self.prediction = self.judge_predictions(outputs);
         Ok(())
     }
 
-    fn judge_predictions(&self, outputs: &[u32]) -> Option<Prediction> {
+    /// `sorted`: whether predictions sort requests into bins.
+    fn judge_predictions(&self, outputs: &[u32], sorted: bool) -> Option<Prediction> {
         let (mut requests, mut right_bin, mut error_tokens) = (0u64, 0u64, 0u64);
         for ((&output, &predicted), &bin) in outputs.iter().zip(&self.predicted).zip(&self.bin_of) {
             if output > 0 {
@@ -186,7 +195,7 @@ impl Prepared {
             }
         }
         (requests > 0).then(|| Prediction {
-            bin_accuracy: right_bin as f64 / requests as f64,
+            bin_accuracy: sorted.then(|| right_bin as f64 / requests as f64),
             mean_abs_error_tokens: error_tokens as f64 / requests as f64,
         })
     }

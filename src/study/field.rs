@@ -56,7 +56,7 @@ const COLUMNS: [Column; 26] = [
         s.honest.batches_over_memory.into()
     }),
     ("right_bin", |s| {
-        s.honest.prediction.map(|p| p.bin_accuracy).into()
+        s.honest.prediction.and_then(|p| p.bin_accuracy).into()
     }),
 ];
 

@@ -412,7 +412,7 @@ impl Paper {
                     .honest
                     .prediction
                     .as_ref()
-                    .map(|p| p.bin_accuracy)
+                    .and_then(|p| p.bin_accuracy)
                     .into(),
                 outcome.published().requests_per_s.into(),
                 outcome.published().gpu_utilization_mean.into(),
