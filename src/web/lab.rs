@@ -79,6 +79,19 @@ impl Engine {
         plain(&scenario)
     }
 
+    /// The scenario with every setting that has no effect at its default. The page's form keeps settings that
+    /// another choice has put out of use; what runs and what the reader downloads must not, because the command
+    /// line refuses them.
+    #[wasm_bindgen(unchecked_return_type = "Scenario")]
+    pub fn effective(
+        &self,
+        #[wasm_bindgen(unchecked_param_type = "Scenario")] scenario: JsValue,
+    ) -> Result<JsValue, JsValue> {
+        let mut scenario = read_scenario(&scenario)?;
+        scenario.reset_without_effect();
+        plain(&scenario)
+    }
+
     /// Step times out of a file of the reader's.
     #[cfg(feature = "figures")]
     #[wasm_bindgen(js_name = stepLatency, unchecked_return_type = "StepLatencyModel")]

@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { allows, getPath, same } from "../../www/state.js";
-import { CONTROLS, SLOTS, differences, firstRuns, fromHash, standard, toHash, withChange, withSetting } from "../../www/lab/state.js";
+import { CONTROLS, SLOTS, differences, firstRuns, fromHash, standard, toHash, withChange, withClasses, withSetting } from "../../www/lab/state.js";
 import { CHOICE, GROUP, brief } from "../../www/lab/words.js";
 
 /** @import { LabRun } from "../../www/lab/state.js" */
@@ -137,4 +137,17 @@ test("a link names the trace file, and not its content", () => {
   const hash = toHash(runs);
   assert.match(hash, /file=my%20trace%20%26%20more\.csv/);
   assert.equal(fromHash(hash).file, "my trace & more.csv");
+});
+
+test("an order by class runs once there are classes, and stays chosen before", () => {
+  const classes = [{ label: "chat", level: 1, deadline_s: null }];
+  for (const order of /** @type {const} */ (["edf", "priority"])) {
+    for (const [given, runs] of /** @type {const} */ ([[[], "fcfs"], [classes, order]])) {
+      const settings = /** @type {LabRun} */ (one([["engine.continuous.order", order], ["engine.continuous.classes", given]])[0]).settings;
+      assert.equal(getPath(withClasses(settings), "engine.continuous.order"), runs);
+      assert.equal(getPath(settings, "engine.continuous.order"), order);
+    }
+  }
+  const { settings } = /** @type {LabRun} */ (one([["engine.continuous.order", "sjf"]])[0]);
+  assert.equal(withClasses(settings), settings);
 });

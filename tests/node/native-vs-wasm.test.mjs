@@ -63,7 +63,7 @@ for (const policy of /** @type {const} */ (["static-fifo", "dynamic", "multi-bin
   CASES.push([`scheduler ${policy}`, scenario((s) => { s.scheduler.policy = policy; })]);
 }
 for (const kind of /** @type {const} */ (["published", "oracle", "noisy", "prompt-only"])) {
-  CASES.push([`predictor ${kind}`, scenario((s) => { s.predictor.kind = kind; s.predictor.bin_error = 0.1; })]);
+  CASES.push([`predictor ${kind}`, scenario((s) => { s.predictor.kind = kind; if (kind === "noisy") s.predictor.bin_error = 0.1; })]);
 }
 CASES.push(["a closed loop", scenario((s) => {
   s.workload.closed_loop = { users: 50, requests_per_user: 40, think_min_s: 0.5, think_max_s: 2 };

@@ -207,6 +207,17 @@ export function withChange(runs, path, value) {
   return runs.map((run, i) => (i === 0 || shared ? { ...run, settings: withSetting(run.settings, path, value) } : run));
 }
 
+/**
+ * The scenario as it runs: the simulator refuses an order by class without classes, and the form shows the field for
+ * them only once such an order is chosen. Until then the order is that of arrival, as the field's help says.
+ * @type {(scenario: Scenario) => Scenario}
+ */
+export function withClasses(scenario) {
+  const { engine } = scenario;
+  if (typeof engine !== "object" || !["edf", "priority"].includes(engine.continuous.order) || engine.continuous.classes.length > 0) return scenario;
+  return { ...scenario, engine: { continuous: { ...engine.continuous, order: "fcfs" } } };
+}
+
 /** @type {(settings: Settings, path: string, value: unknown) => Settings} */
 export function withSetting(settings, path, value) {
   const next = structuredClone(settings);

@@ -21,7 +21,7 @@ import { summaryCsv } from "../summary.js";
 import { CHOICE as WORDS, NOTICE, UI, errorSentence, traceSentence } from "../words.js";
 import { Lab } from "./engine.js";
 import { SITUATIONS, inForce } from "./situations.js";
-import { CONTROLS, SLOTS, differences, firstRuns, fromHash, standard, toHash, withChange, withSetting } from "./state.js";
+import { CONTROLS, SLOTS, differences, firstRuns, fromHash, standard, toHash, withChange, withClasses, withSetting } from "./state.js";
 import { table, text } from "./table.js";
 import { CHOICE, CONTROL, DOUBT, FIGURE, GROUP, ROWS, VIEW, brief, finding, placeOf, ruleName } from "./words.js";
 
@@ -373,7 +373,7 @@ export function labView(host, on) {
   /** @param {LabRun} one @returns {LabJob} */
   function job({ settings }) {
     const { on: sheet, ...scenario } = settings;
-    return { key: keyOf(settings), scenario, on: sheet };
+    return { key: keyOf(settings), scenario: withClasses(scenario), on: sheet };
   }
 
   function run() {

@@ -111,7 +111,7 @@ export const CONTROL = {
   "lab-async": { label: "Asynchronous scheduling", help: "The next step is put together while one runs, as in vLLM since 0.19: a newcomer waits one step more, a finished request keeps its place and blocks one step more." },
   "lab-order": { label: "Who comes first", help: "Of those that wait; preempted requests come before them." },
   "lab-ageing": { label: "Ageing", help: "How fast waiting makes a request more urgent: tokens of predicted output, or levels, per second." },
-  "lab-classes": { label: "Classes", help: "Label of the trace's log type, level (lower comes first), deadline in s: chat, -1, 10; batch, 1" },
+  "lab-classes": { label: "Classes", help: "Label of the trace's log type, level (lower comes first), deadline in s: chat, -1, 10; batch, 1. Without classes, requests are served in order of arrival." },
   "lab-share-bins": { label: "One bin at a time", help: "Only requests of similar predicted length share a replica." },
   "lab-bins": { label: "Bins, K", help: "By predicted output, with equal shares of the requests." },
   "lab-bin-patience": { label: "Patience of the others", help: "A bin keeps its replica until a request of another bin has waited so long." },

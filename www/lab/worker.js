@@ -82,8 +82,8 @@ function answer(message) {
 /** Memory of the module's own is never shared. @type {(array: Uint8Array) => Uint8Array<ArrayBuffer>} */
 const bytes = (array) => /** @type {Uint8Array<ArrayBuffer>} */ (array);
 
-/** @param {LabJob} job @returns {Scenario} */
-const placed = ({ scenario, on }) => (on === null ? scenario : engine.place(scenario, on));
+/** Without the settings that have no effect: the form keeps them. @param {LabJob} job @returns {Scenario} */
+const placed = ({ scenario, on }) => engine.effective(on === null ? scenario : engine.place(scenario, on));
 
 /** @type {(scenario: Scenario, file: TraceFile | null, runId: number, report: (done: number) => void) => void} */
 function open(scenario, file, runId, report) {
