@@ -1110,6 +1110,25 @@ fn parts_of_a_class_and_think_times_without_effect_are_refused() {
     }
 }
 
+#[test]
+fn who_predicts_and_does_not_sort_has_no_bins() {
+    let trace = odd_requests();
+    for (settings, sorts) in [
+        (json!({"order": "sjf"}), false),
+        (json!({"rule": "closed"}), false),
+        (json!({"router": "least-work"}), false),
+        (json!({"order": "sjf", "bins": true}), true),
+        (json!({"router": "bin-affinity"}), true),
+    ] {
+        let scenario = read(&json!({"engine": {"continuous": settings}})).unwrap();
+        let outcome = simulate(&trace, &scenario).unwrap();
+        let prediction = outcome.summary.honest.prediction.unwrap();
+        assert!(prediction.mean_abs_error_tokens > 0.0);
+        assert_eq!(prediction.bin_accuracy.is_some(), sorts, "{settings}");
+        assert_eq!(outcome.summary.bins.len(), if sorts { 8 } else { 0 });
+    }
+}
+
 /// Servers of every kind on a small fleet, memory short and plenty.
 fn any_server() -> impl Strategy<Value = Value> {
     let word = |all: &'static [&'static str]| prop::sample::select(all).prop_map(Value::from);

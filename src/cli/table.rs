@@ -659,17 +659,13 @@ pub fn fit(f: &Fit) -> String {
 
 /// The table of `batchscope capacity`.
 pub fn highest_rate(found: &HighestRate, scenario: &Scenario, promise: &Promise) -> String {
-    let binned = match &scenario.engine {
-        Engine::Closed => scenario.scheduler.policy.has_bins(),
-        Engine::Continuous(server) => server.has_bins(),
-    };
     let mut text = format!(
         "highest rate at which {} on {}, {}\n",
         promised(promise),
         counted(scenario.fleet.gpus, "GPU"),
         policy(
             scenario,
-            if binned {
+            if scenario.has_bins() {
                 scenario.scheduler.bins.count as usize
             } else {
                 0

@@ -307,10 +307,10 @@ impl Run {
             self.report.span_s = sent_s[last as usize];
         }
         ClosedRecord {
-            bins: if self.predicted.is_empty() {
-                Vec::new()
-            } else {
+            bins: if self.scenario.has_bins() {
                 self.bins.intervals().to_vec()
+            } else {
+                Vec::new()
             },
             scenario: self.scenario,
             workload: self.report,

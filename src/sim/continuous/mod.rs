@@ -449,10 +449,10 @@ impl Run {
         }
         self.totals.evictions = self.replicas.iter().map(Replica::evictions).sum();
         Record {
-            bins: if self.predicted.is_empty() {
-                Vec::new()
-            } else {
+            bins: if self.scenario.has_bins() {
                 self.bins.intervals().to_vec()
+            } else {
+                Vec::new()
             },
             scenario: self.scenario,
             workload: self.report,
