@@ -95,9 +95,9 @@ fn floor(arrivals: &[f64], services: &[f64], latencies: &mut [f64]) -> (f64, f64
 fn synthetic(requests: u32) -> Trace {
     let trace = Synthetic {
         requests,
-        ..Synthetic::default()
+        shape: Shape::BurstgptLike,
     };
-    trace.generate(42).expect("the default shape is in range")
+    trace.generate(42).expect("the shape is in range")
 }
 
 /// A stationary Poisson stream: 10 K and 10 M requests of it differ in nothing but their number.

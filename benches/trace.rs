@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::io::Write as _;
 
 use batchscope::trace::predict::{Kind, Predictor};
-use batchscope::trace::synth::Synthetic;
+use batchscope::trace::synth::{Shape, Synthetic};
 use batchscope::trace::{read, stats};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
@@ -71,7 +71,7 @@ fn predicting(c: &mut Criterion) {
 fn generating(c: &mut Criterion) {
     let synthetic = Synthetic {
         requests: 1_000_000,
-        ..Synthetic::default()
+        shape: Shape::BurstgptLike,
     };
     let trace = synthetic.generate(42).expect("in range");
     let mut group = c.benchmark_group("generate");

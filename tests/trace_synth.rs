@@ -6,6 +6,8 @@ use batchscope::study::published_values::{self, Value};
 use batchscope::trace::stats::{LengthStats, Stats, stats};
 use batchscope::trace::synth::{Arrivals, Lengths, Shape, Synthetic};
 use batchscope::{Outcome, Scenario, Trace, simulate};
+use rand::{Rng, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
 
 /// Rows of BurstGPT_1.csv.
 const FULL: u32 = 1_429_737;
@@ -13,9 +15,9 @@ const FULL: u32 = 1_429_737;
 fn burstgpt_like(requests: u32, seed: u32) -> Trace {
     let synthetic = Synthetic {
         requests,
-        ..Synthetic::default()
+        shape: Shape::BurstgptLike,
     };
-    synthetic.generate(seed).expect("the default is in range")
+    synthetic.generate(seed).expect("in range")
 }
 
 fn quantile(sorted: &[f64], p: f64) -> f64 {
@@ -612,12 +614,12 @@ fn the_first_week_has_the_files_volumes() {
         let mut sheet = Sheet::new(format!("burstgpt-week1, seed {seed}"));
         let volumes = [3389.0, 3172.0, 2659.0, 1576.0, 2099.0, 3176.0, 3360.0];
         for (d, volume) in volumes.into_iter().enumerate() {
-            // Sessions that outlast midnight.
-            sheet.near(&format!("day {d}"), day(d), volume, 0.02);
+            // An hour's requests vary as those of a Poisson process.
+            sheet.near(&format!("day {d}"), day(d), volume, 4.0 / volume.sqrt());
         }
         sheet.near("day 7", day(7), 3297.0, 0.25);
         sheet.near("1000 requests, s", t.arrival[999], 49_323.0, 0.05);
-        sheet.near("10000 requests, s", t.arrival[9999], 317_928.0, 0.01);
+        sheet.near("10000 requests, s", t.arrival[9999], 317_928.0, 0.02);
         let first = Trace {
             prompt: t.prompt[..10_000].to_vec(),
             output: t.output[..10_000].to_vec(),
@@ -666,6 +668,8 @@ fn the_week_tables_are_the_files_aggregates() {
 struct Headline {
     name: String,
     published: f64,
+    /// Half a unit of its last printed digit.
+    half_digit: f64,
     is_share: bool,
     value: Value,
 }
@@ -717,6 +721,12 @@ fn headlines() -> Vec<Headline> {
             found.push(Headline {
                 name,
                 published: in_percent(value.number(), figure, requests),
+                half_digit: match figure {
+                    "gpu_utilization_mean" => 100.0 * value.tolerance(),
+                    // Requests are counted.
+                    _ if figure.ends_with("violations") => 0.0,
+                    _ => value.tolerance(),
+                },
                 is_share,
                 value,
             });
@@ -734,14 +744,17 @@ fn in_percent(number: f64, figure: &str, requests: u32) -> f64 {
     }
 }
 
-/// How far the studies' figures on `burstgpt-week1` are from those published on the file itself: seeds 1 to 20.
-/// With `--nocapture` it prints the table of docs/MODEL.md.
-#[test]
-fn the_first_week_and_the_published_figures() {
-    let headlines = headlines();
+/// Misses of the two conditions: those of the mean by name, and how many figures miss any.
+struct Misses {
+    of_means: Vec<String>,
+    figures: usize,
+}
+
+/// Compares the studies' figures on 20 traces with the published ones, and prints each.
+fn misses(headlines: &[Headline], trace_of: impl Fn(u32) -> Trace + Sync) -> Misses {
     let seeds: Vec<u32> = (1..=20).collect();
     let of_seed = |seed: u32| -> Vec<f64> {
-        let trace = week1(19_431, seed);
+        let trace = trace_of(seed);
         let mut runs: Vec<(Scenario, Outcome)> = Vec::new();
         headlines
             .iter()
@@ -774,7 +787,10 @@ fn the_first_week_and_the_published_figures() {
             .flat_map(|part| part.join().expect("no run panics"))
             .collect()
     });
-    let (mut mean_misses, mut misses) = (Vec::new(), 0);
+    let mut found = Misses {
+        of_means: Vec::new(),
+        figures: 0,
+    };
     for (i, headline) in headlines.iter().enumerate() {
         let values: Vec<f64> = by_seed.iter().map(|figures| figures[i]).collect();
         let mean = values.iter().sum::<f64>() / values.len() as f64;
@@ -785,34 +801,66 @@ fn the_first_week_and_the_published_figures() {
             true => (mean - published).abs() <= 5.0,
             false => (mean / published - 1.0).abs() <= 0.1,
         };
-        let is_inside = (least..=greatest).contains(&published);
+        // A published figure is known to its last printed digit.
+        let half_digit = headline.half_digit;
+        let is_inside = (least - half_digit..=greatest + half_digit).contains(&published);
         println!(
             "{} | {published:.4} | {mean:.4} | {least:.4} to {greatest:.4} | {} {}",
             headline.name,
             if mean_is_near { "" } else { "MEAN" },
             if is_inside { "" } else { "SPREAD" },
         );
-        misses += usize::from(!(mean_is_near && is_inside));
+        found.figures += usize::from(!(mean_is_near && is_inside));
         if !mean_is_near {
-            mean_misses.push(headline.name.as_str());
+            found.of_means.push(headline.name.clone());
         }
     }
-    println!("{misses} of {} figures miss", headlines.len());
-    // The state of the shape; docs/MODEL.md, "Shape burstgpt-week1", has the same list.
-    assert_eq!((misses, headlines.len()), (26, 99));
+    println!("{} of {} figures miss", found.figures, headlines.len());
+    found
+}
+
+/// How far the studies' figures on `burstgpt-week1` are from those published on the file itself: seeds 1 to 20.
+/// With `--nocapture` it prints the table of docs/MODEL.md.
+#[test]
+fn the_first_week_and_the_published_figures() {
+    let headlines = headlines();
+    let found = misses(&headlines, |seed| week1(19_431, seed));
+    // docs/MODEL.md, "Shape burstgpt-week1", has the same list.
+    assert_eq!((found.figures, headlines.len()), (10, 99));
     let known = [
-        "stress-v2 1000, StaticFifo, 1 GPUs, K=1: p95_tbt_ms",
-        "stress-v2 1000, Dynamic, 1 GPUs, K=1: token_violations",
-        "stress-v2 1000, Dynamic, 1 GPUs, K=1: p95_tbt_ms",
-        "stress-v2 1000, Dynamic, 1 GPUs, K=1: avg_latency_s",
-        "stress-v2 1000, Dynamic, 1 GPUs, K=1: p95_latency_s",
-        "stress-v2 10000, Dynamic, 1 GPUs, K=1: p95_tbt_ms",
-        "stress-v2 10000, Dynamic, 1 GPUs, K=1: avg_latency_s",
-        "stress-v2 10000, Dynamic, 1 GPUs, K=1: p95_latency_s",
-        "stress-v2 10000, MultiBinDynamic, 32 GPUs, K=8: avg_tbt_ms",
-        "stress-v2 10000, MultiBinDynamic, 32 GPUs, K=8: p95_tbt_ms",
-        "two-step 1000, MultiBinDynamic, 1 GPUs, K=4: p95_latency_s",
-        "two-step 10000, StaticFifo, 1 GPUs, K=1: p95_latency_s",
+        "stress-v2 1000, MultiBinDynamic, 1 GPUs, K=4: p95_tbt_ms",
+        "stress-v2 1000, MultiBinDynamic, 1 GPUs, K=8: p95_tbt_ms",
+        "stress-v2 1000, MultiBinDynamic, 1 GPUs, K=8: avg_latency_s",
+        "stress-v2 10000, MultiBinDynamic, 1 GPUs, K=4: avg_latency_s",
+        "two-step 1000, StaticFifo, 1 GPUs, K=1: p95_latency_s",
     ];
-    assert_eq!(mean_misses, known);
+    assert_eq!(found.of_means, known);
+}
+
+/// What could be reached at best: the file's own arrivals and lengths, the latter in another order within each
+/// 1,000 rows. The published figures come from one order of many, and differ from most of them.
+#[test]
+fn the_files_own_rows_in_another_order_and_the_published_figures() {
+    let file = "../shared/data/burstgpt_week1/BurstGPT_first7days.csv";
+    let Ok(input) = std::fs::File::open(file) else {
+        println!("skipped: no {file}");
+        return;
+    };
+    let rows = batchscope::trace::read(input, file, None).expect("BurstGPT's columns");
+    let headlines = headlines();
+    let found = misses(&headlines, |seed| {
+        let mut random = Xoshiro256PlusPlus::seed_from_u64(u64::from(seed));
+        let mut trace = rows.clone();
+        for start in (0..trace.prompt.len()).step_by(1000) {
+            let end = (start + 1000).min(trace.prompt.len());
+            // Fisher and Yates.
+            for i in (start + 1..end).rev() {
+                let other = start + (random.next_u64() % (i - start + 1) as u64) as usize;
+                trace.prompt.swap(i, other);
+                trace.output.swap(i, other);
+            }
+        }
+        trace
+    });
+    assert_eq!((found.figures, found.of_means.len()), (22, 3));
 }
