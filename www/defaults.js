@@ -8,7 +8,7 @@ export const DEFAULT_SCENARIO = {
   "trace": {
     "synthetic": {
       "requests": 10000,
-      "shape": "burstgpt-like"
+      "shape": "burstgpt-week1"
     }
   },
   "workload": {
@@ -108,7 +108,7 @@ export const PRESETS = {
     "trace": {
       "synthetic": {
         "requests": 10000,
-        "shape": "burstgpt-like"
+        "shape": "burstgpt-week1"
       }
     },
     "workload": {
@@ -205,7 +205,7 @@ export const PRESETS = {
     "trace": {
       "synthetic": {
         "requests": 10000,
-        "shape": "burstgpt-like"
+        "shape": "burstgpt-week1"
       }
     },
     "workload": {
@@ -302,7 +302,7 @@ export const PRESETS = {
     "trace": {
       "synthetic": {
         "requests": 10000,
-        "shape": "burstgpt-like"
+        "shape": "burstgpt-week1"
       }
     },
     "workload": {

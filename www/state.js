@@ -111,12 +111,12 @@ for (const control of CONTROLS) {
 }
 
 /**
- * What the page opens with: the core's defaults at ten times the speed on a fleet that is busy in
+ * What the page opens with: the core's defaults at a hundred times the speed on a fleet that is busy in
  * bursts, because at the recorded rate nothing waits and every scheduler looks alike.
  * @type {Scenario}
  */
 export const DEFAULT_SCENARIO = structuredClone(CORE_DEFAULT);
-DEFAULT_SCENARIO.workload.time_scale = 10;
+DEFAULT_SCENARIO.workload.time_scale = 100;
 DEFAULT_SCENARIO.fleet.gpus = 16;
 
 /**

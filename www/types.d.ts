@@ -1597,9 +1597,9 @@ export type Precision = "f32" | "f16" | "int8" | "int4";
  */
 export type Prediction = { 
 /**
- * Share of requests sorted into the bin of their true output.
+ * Share of requests sorted into the bin of their true output; absent where none is sorted into bins.
  */
-bin_accuracy: number, 
+bin_accuracy: number | null, 
 /**
  * Mean of |predicted - true| output tokens.
  */

@@ -78,6 +78,7 @@ const CLASSES = {
 };
 
 export const SHAPES = {
+  "burstgpt-week1": "burstgpt-week1",
   "burstgpt-like": "burstgpt-like",
   // Arrivals without bursts, and the lengths of the simulators' usual workload (docs/BENCH.md).
   poisson: {
@@ -190,7 +191,7 @@ export function standard() {
   const settings = /** @type {Settings} */ (structuredClone({ ...DEFAULT_SCENARIO, engine: { continuous: DEFAULT_SERVER }, on: null }));
   settings.on = { model: "llama-3.1-8b", hardware: "rtx-4090", precision: "f16", memory_share: 0.9 };
   settings.fleet.gpus = 1;
-  settings.workload.time_scale = 5;
+  settings.workload.time_scale = 50;
   settings.sla = { ...settings.sla, ttft_s: 2, token_ms: 50, request_s: 20 };
   return settings;
 }
@@ -229,8 +230,8 @@ export function withSetting(settings, path, value) {
   } else if (path === "workload.closed_loop") {
     next.workload.time_scale = standard().workload.time_scale;
   } else if (path === "trace.synthetic.shape") {
-    // The two are made at rates of their own, 0.14 and 1 a second.
-    next.workload.time_scale = same(value, SHAPES.poisson) ? 1 : standard().workload.time_scale;
+    // Each is made at a rate of its own: on average 0.03, 0.14 and 1 a second.
+    next.workload.time_scale = same(value, SHAPES.poisson) ? 1 : value === SHAPES["burstgpt-like"] ? standard().workload.time_scale / 5 : standard().workload.time_scale;
   }
   return next;
 }

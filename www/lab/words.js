@@ -95,7 +95,7 @@ export const CONTROL = {
   "lab-memory": { label: "Memory of a GPU", help: "What the server may use of it." },
   "lab-model-gb": { label: "Weights", help: "Of the whole model; the GPUs of a replica share them." },
   "lab-kv-gb": { label: "Keys and values of a token", help: "What a token of context takes of the cache." },
-  "lab-shape": { label: "Requests", help: "Made up: like the BurstGPT trace, bursts included, or Poisson arrivals of prompts of 692 and outputs of 240 tokens on average." },
+  "lab-shape": { label: "Requests", help: "Made up: like the first week of the BurstGPT trace, like all of it with its bursts, or Poisson arrivals of prompts of 692 and outputs of 240 tokens on average." },
   "lab-requests": { label: "How many", help: "Requests that the generator makes." },
   "lab-time-scale": { label: "Speed-up of arrivals", help: "Arrival times are divided by this; the lengths stay." },
   "lab-users": { label: "Who sends them", help: "At the trace's times, or users who wait for an answer before they send the next." },
@@ -153,7 +153,7 @@ export const ALLOWED = {
 /** @type {Record<string, Record<string, string>>} */
 export const CHOICE = {
   "lab-hardware": HARDWARE_NAME,
-  "lab-shape": { "burstgpt-like": "like BurstGPT", poisson: "Poisson" },
+  "lab-shape": { "burstgpt-week1": "like BurstGPT's first week", "burstgpt-like": "like all of BurstGPT", poisson: "Poisson" },
   "lab-users": { open: "at the trace's times", closed: "users who wait" },
   "lab-rule": {
     vllm: "vLLM: decode, then prompts in chunks",

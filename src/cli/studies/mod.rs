@@ -76,7 +76,7 @@ pub struct Common {
     /// Folder for tables, report and figures; without it the report alone is printed.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Trace file, plain or gzip; default: a generated one, shaped like BurstGPT.
+    /// Trace file, plain or gzip; default: a generated one, shaped like BurstGPT's first week.
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
     #[command(flatten)]

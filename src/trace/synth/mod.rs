@@ -48,10 +48,10 @@ impl Default for Synthetic {
 pub enum Shape {
     /// Bursts, hours of the day, lengths, failures and labels after the published aggregates of
     /// BurstGPT_1.csv; whole seconds, as there.
-    #[default]
     BurstgptLike,
     /// The first week of BurstGPT_1.csv by its aggregates; whole seconds, as there. Later days are made
     /// as in `burstgpt-like`, with the published volumes in the file's order.
+    #[default]
     BurstgptWeek1,
     /// Independent columns.
     Custom {
