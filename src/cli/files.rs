@@ -38,6 +38,11 @@ pub fn read_hashed(path: &Path, format: Option<Format>) -> Result<(Trace, u64, S
     Ok((trace, bytes, sha256))
 }
 
+/// Whether a path is a pipe, a device or standard input: its rows come once, perhaps without an end.
+pub fn is_stream(path: &Path) -> bool {
+    path == Path::new("-") || std::fs::metadata(path).is_ok_and(|found| !found.is_file())
+}
+
 /// A file or standard input, and its name for people.
 fn open(path: &Path) -> Result<(impl Read, String), Error> {
     let (input, name): (Box<dyn Read>, String) = if path == Path::new("-") {
@@ -53,18 +58,55 @@ fn open(path: &Path) -> Result<(impl Read, String), Error> {
     Ok((Interruptible(input), name))
 }
 
-/// Reads a text file whole, or standard input where the path is "-".
+/// Most bytes of a file that is read whole: a scenario, a calibration, a table of measurements.
+const MOST_DOCUMENT: u64 = 64 << 20;
+/// Most bytes of a log or list with a line per request or per run.
+const MOST_LOG: u64 = 1 << 30;
+
+/// Reads a file of at most 64 MiB whole, or standard input where the path is "-".
+///
+/// Errors: [`Error::TooLarge`] beyond the limit; those of the operating system.
+pub fn read_bytes(path: &Path) -> Result<Vec<u8>, Error> {
+    whole(path, MOST_DOCUMENT)
+}
+
+/// The same as text.
 pub fn read_text(path: &Path) -> Result<String, Error> {
-    let read = if path == Path::new("-") {
-        io::read_to_string(io::stdin().lock())
-    } else {
-        std::fs::read_to_string(path)
-    };
-    read.map_err(|e| problem("read", path, &e))
+    text(path, whole(path, MOST_DOCUMENT)?)
+}
+
+/// The same for a file with a line per request or per run, of at most 1 GiB.
+pub fn read_log(path: &Path) -> Result<String, Error> {
+    text(path, whole(path, MOST_LOG)?)
+}
+
+fn text(path: &Path, bytes: Vec<u8>) -> Result<String, Error> {
+    String::from_utf8(bytes).map_err(|e| {
+        let e = e.utf8_error();
+        let problem_at = format!("it is not UTF-8 text (byte {})", e.valid_up_to() + 1);
+        problem("read", path, &io::Error::other(problem_at))
+    })
+}
+
+fn whole(path: &Path, most: u64) -> Result<Vec<u8>, Error> {
+    let (input, name) = open(path)?;
+    let mut bytes = Vec::new();
+    input
+        .take(most + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|e| problem("read", path, &e))?;
+    if bytes.len() as u64 > most {
+        return Err(Error::TooLarge {
+            what: name,
+            found: format!("it goes on after {} MiB", most >> 20),
+            most: format!("at most {} MiB, for a file of this kind", most >> 20),
+        });
+    }
+    Ok(bytes)
 }
 
 /// Stops reading after Ctrl-C.
-struct Interruptible<R>(R);
+pub struct Interruptible<R>(pub R);
 
 impl<R: Read> Read for Interruptible<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {

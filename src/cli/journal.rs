@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read as _, Write};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -188,6 +188,24 @@ fn is_at(_: &File, path: &Path) -> bool {
     path.exists()
 }
 
+/// The longest line that is read, far more than an outcome: what is longer is damage.
+const MOST_LINE: u64 = 16 << 20;
+
+/// Reads up to the next end of a line and gives its length; of a longer line than [`MOST_LINE`] only its
+/// end stays in `line`.
+fn next_line(lines: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<u64> {
+    let mut length = 0;
+    loop {
+        line.clear();
+        let mut part = lines.by_ref().take(MOST_LINE);
+        let read = part.read_until(b'\n', line)? as u64;
+        length += read;
+        if read < MOST_LINE || line.ends_with(b"\n") {
+            return Ok(length);
+        }
+    }
+}
+
 /// What stands in a journal.
 #[derive(Default)]
 struct Read {
@@ -204,19 +222,22 @@ impl Read {
         let mut lines = BufReader::new(file);
         let mut first = Vec::new();
         let mut read = Read {
-            whole: lines.read_until(b'\n', &mut first)? as u64,
+            whole: next_line(&mut lines, &mut first)?,
             ..Read::default()
         };
         let (mut line, mut all) = (Vec::new(), 0u64);
         let mut contradicted = BTreeSet::new();
+        let ours = first == header;
         loop {
-            line.clear();
-            let length = lines.read_until(b'\n', &mut line)? as u64;
+            let length = next_line(&mut lines, &mut line)?;
             if !line.ends_with(b"\n") {
                 break;
             }
             read.whole += length;
             all += 1;
+            if !ours {
+                continue;
+            }
             // Damage in the middle: the other lines are still good.
             match serde_json::from_slice::<Summary>(&line) {
                 Ok(outcome) if flaw(&outcome).is_none() => {
@@ -232,7 +253,7 @@ impl Read {
         }
         // Which of the two is right is not known; the run is made again.
         read.found.retain(|key, _| !contradicted.contains(key));
-        if first == header {
+        if ours {
             return Ok(read);
         }
         if all == 0 && (first.starts_with(BEGIN) || BEGIN.starts_with(&first)) {

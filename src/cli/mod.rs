@@ -108,6 +108,7 @@ fn fail(error: &Error) -> ExitCode {
         | Error::Truncated { .. }
         | Error::BadCalibration { .. }
         | Error::NoFit { .. }
+        | Error::TooLarge { .. }
         | Error::FailedLines { .. } => BAD_DATA,
         #[cfg(feature = "gpu")]
         Error::Gpu { .. } => NO_GPU,

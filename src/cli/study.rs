@@ -304,7 +304,7 @@ fn from_outcomes(
 
 fn read_outcomes(path: &Path, name: &str) -> Result<Found, Error> {
     let mut found = Found::new();
-    for (row, line) in (1u64..).zip(files::read_text(path)?.lines()) {
+    for (row, line) in (1u64..).zip(files::read_log(path)?.lines()) {
         if line.trim().is_empty() {
             continue;
         }
