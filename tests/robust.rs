@@ -174,3 +174,39 @@ fn names_and_replications_have_a_limit() {
     let message = refused(&confined(&args, Stdio::null()), 3, "too-large");
     assert!(message.contains("100000000 in all"), "{message}");
 }
+
+// ---- Numbers -----------------------------------------------------------------------------------
+
+#[test]
+fn numbers_beyond_any_measurement_are_refused() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("data");
+    let refusal = |text: &str, args: &[&str], code| {
+        std::fs::write(&file, text).unwrap();
+        let output = Command::new(PROGRAM)
+            .args(args)
+            .arg(&file)
+            .output()
+            .unwrap();
+        let message = refused(&output, 3, code);
+        assert!(
+            !message.contains("inf") && !message.contains("NaN"),
+            "{message}"
+        );
+        message
+    };
+    for time in ["1e300", "1e-320", "1e10"] {
+        let grid = format!("b,tokens,s\n1,128,0.8\n1,256,1.5\n2,128,0.9\n2,256,{time}\n");
+        let message = refusal(&grid, &["fit"], "bad-cell");
+        assert!(message.contains("a time from 1e-9 to 1e9 s"), "{message}");
+        let contract = format!("workload,ttft_p95_ms\na,{time}\n");
+        if time != "1e10" {
+            let args = ["study", "contract", "--measured"];
+            let message = refusal(&contract, &args, "bad-cell");
+            assert!(
+                message.contains("0, or a number from 1e-15 to 1e15"),
+                "{message}"
+            );
+        }
+    }
+}
