@@ -1,9 +1,11 @@
 //! Hostile input from outside: endless files, signals while nothing comes, names of any bytes, crashes.
 #![cfg(all(feature = "cli", unix))]
 
+use std::io::Read;
 use std::io::Write;
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -173,6 +175,199 @@ fn names_and_replications_have_a_limit() {
     let args = ["capacity", path(&scenario), "--replications", "11"];
     let message = refused(&confined(&args, Stdio::null()), 3, "too-large");
     assert!(message.contains("100000000 in all"), "{message}");
+}
+
+// ---- Signals -----------------------------------------------------------------------------------
+
+/// Makes a named pipe.
+fn fifo(folder: &TempDir) -> PathBuf {
+    let path = folder.path().join("fifo");
+    let made = Command::new("mkfifo").arg(&path).status().unwrap();
+    assert!(made.success());
+    path
+}
+
+fn start(args: &[&str], input: Stdio) -> Child {
+    Command::new(PROGRAM)
+        .args(args)
+        .stdin(input)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// Waits until the program handles signals: Linux tells which ones a process catches.
+#[cfg(target_os = "linux")]
+fn listens(child: &mut Child) {
+    let status = format!("/proc/{}/status", child.id());
+    let began = Instant::now();
+    loop {
+        let text = std::fs::read_to_string(&status).unwrap();
+        let caught = text.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+        let caught = u64::from_str_radix(caught.unwrap().trim(), 16).unwrap();
+        // SIGTERM is 15, SIGINT 2.
+        if caught & (1 << 14) != 0 && caught & (1 << 1) != 0 {
+            return;
+        }
+        assert!(child.try_wait().unwrap().is_none(), "it has ended");
+        assert!(
+            began.elapsed() < Duration::from_secs(60),
+            "it never listens"
+        );
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Sends one signal and gives how long the program took to end, its exit code and its message.
+#[cfg(target_os = "linux")]
+fn ended_by(signal: &str, child: &mut Child) -> (Duration, Option<i32>, String) {
+    // Waiting for a child closes its input, which must stay open and silent.
+    let _open = child.stdin.take();
+    let mut kill = Command::new("kill");
+    let kill = kill.args([signal, &child.id().to_string()]);
+    let began = Instant::now();
+    assert!(kill.status().unwrap().success());
+    let status = child.wait().unwrap();
+    let took = began.elapsed();
+    let mut message = String::new();
+    let mut pipe = child.stderr.take().unwrap();
+    pipe.read_to_string(&mut message).unwrap();
+    (took, status.code(), message)
+}
+
+/// A process that only sleeps takes this long to be killed and waited for: what the machine adds.
+#[cfg(target_os = "linux")]
+fn baseline() -> Duration {
+    let mut child = Command::new("sleep")
+        .arg("60")
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    ended_by("-TERM", &mut child).0
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn one_signal_ends_every_command_that_waits() {
+    let folder = TempDir::new().unwrap();
+    let fifo = fifo(&folder);
+    let fifo = path(&fifo);
+    let out = folder.path().join("out");
+    let commands: &[&[&str]] = &[
+        // A named pipe that nobody opens, and standard input that stays open and silent.
+        &["run", "--trace", fifo],
+        &["run", "--trace", "-"],
+        &["run", fifo],
+        &["run", "-"],
+        &["trace", "stats", fifo],
+        &["trace", "stats", "-"],
+        &["capacity", "--trace", "-"],
+        &["compare", fifo, fifo],
+        &["compare", "-", fifo],
+        &["sweep"],
+        &["fit", "-"],
+        &["fit", fifo],
+        &["latency", "table", fifo],
+        &["latency", "fit", fifo],
+        &["roofline", "--latency", "-"],
+        &["serve", "--latency", fifo],
+        &["reproduce", "--trace", "-"],
+        &["validate", "--splitwise", fifo],
+        &["study", "stress-v2", "--trace", fifo, "--out", path(&out)],
+        // What computes for long and never looks.
+        &["validate"],
+        &[
+            "serve",
+            "--hardware",
+            "h100",
+            "--model",
+            "llama-3.1-8b",
+            "--users",
+            "1000",
+            "--requests-per-user",
+            "2000",
+        ],
+    ];
+    for args in commands {
+        for signal in ["-TERM", "-INT"] {
+            let mut child = start(args, Stdio::piped());
+            listens(&mut child);
+            let (took, code, message) = ended_by(signal, &mut child);
+            assert_eq!(code, Some(130), "{args:?}: {message}");
+            assert!(message.ends_with("[interrupted]\n"), "{args:?}: {message}");
+            // The program's own wait is 150 ms. What the machine adds is measured, and may triple in between.
+            let most = Duration::from_millis(300) + 3 * baseline();
+            assert!(
+                took < most,
+                "{args:?} {signal}: {took:?} is more than {most:?}"
+            );
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_reader_that_is_gone_or_stuck_stops_no_signal() {
+    // Standard output and standard error are pipes that are full and that nobody reads.
+    let full = "dd if=/dev/zero bs=1 count=65536 status=none; exec \"$@\" 2>&1";
+    let mut child = Command::new("sh")
+        .args(["-c", full, "sh", PROGRAM, "run", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    listens(&mut child);
+    let (_, code, _) = ended_by("-TERM", &mut child);
+    assert_eq!(code, Some(130));
+}
+
+// ---- Files -------------------------------------------------------------------------------------
+
+/// Names in a folder.
+fn names_in(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let name = |entry: std::io::Result<std::fs::DirEntry>| entry.unwrap().file_name();
+    entries.map(|e| name(e).into_string().unwrap()).collect()
+}
+
+#[test]
+fn what_a_killed_process_left_is_removed_by_the_next() {
+    let folder = TempDir::new().unwrap();
+    let scenario = folder.path().join("s.json");
+    std::fs::write(&scenario, r#"{"trace":{"synthetic":{"requests":1000000}}}"#).unwrap();
+    let out = folder.path().join("out");
+    std::fs::create_dir(&out).unwrap();
+    let target = out.join("requests.csv");
+    let args = ["run", path(&scenario), "--requests-csv", path(&target)];
+    let mut child = start(&args, Stdio::null());
+    while names_in(&out).is_empty() {
+        assert!(child.try_wait().unwrap().is_none(), "it has ended");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let left = names_in(&out);
+    if left == ["requests.csv"] {
+        println!("skipped: it was written before it could be killed");
+        return;
+    }
+    assert!(
+        left[0].starts_with(".batchscope-") && left[0].ends_with(".part"),
+        "{left:?}"
+    );
+    let other = out.join("other.csv");
+    std::fs::write(&scenario, r#"{"trace":{"synthetic":{"requests":10}}}"#).unwrap();
+    let next = [
+        "run",
+        path(&scenario),
+        "--json",
+        "--requests-csv",
+        path(&other),
+    ];
+    done(&Command::new(PROGRAM).args(next).output().unwrap());
+    assert_eq!(names_in(&out), ["other.csv"]);
 }
 
 // ---- Numbers -----------------------------------------------------------------------------------

@@ -10,11 +10,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader, Read as _, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde_json::Value;
 
-use super::files::problem;
+use super::files::{self, problem};
 use super::table::counted;
 use crate::error::printable;
 use crate::metrics::Summary;
@@ -46,8 +47,12 @@ pub struct Journal {
     found: BTreeMap<String, Summary>,
     /// Lines that are no outcome, although they are whole.
     damaged: u64,
-    added: u64,
+    /// When what is in it was last put on the disk.
+    synced: Instant,
 }
+
+/// How many seconds of finished runs a loss of power may cost.
+const SYNC_EVERY: Duration = Duration::from_secs(1);
 
 impl Journal {
     /// Opens the folder's journal, or begins one where there is none.
@@ -83,7 +88,7 @@ impl Journal {
             file,
             found: read.found,
             damaged: read.damaged,
-            added: 0,
+            synced: Instant::now(),
         };
         if read.whole == 0
             && let Err(e) = journal.line(header)
@@ -92,6 +97,8 @@ impl Journal {
             let _ = journal.remove();
             return Err(e);
         }
+        journal.sync()?;
+        files::sync_folder(folder).map_err(|e| problem("write", folder, &e))?;
         Ok(journal)
     }
 
@@ -104,11 +111,6 @@ impl Journal {
         self.damaged
     }
 
-    /// Outcomes appended since it was opened.
-    pub fn added(&self) -> u64 {
-        self.added
-    }
-
     /// The outcome of a scenario, where the journal had it.
     pub fn get(&self, scenario: &Scenario) -> Option<&Summary> {
         self.found.get(&key(scenario))
@@ -117,7 +119,17 @@ impl Journal {
     /// Appends an outcome.
     pub fn add(&mut self, outcome: &Summary) -> Result<(), Error> {
         self.line(outcome)?;
-        self.added += 1;
+        if self.synced.elapsed() >= SYNC_EVERY {
+            self.sync()?;
+        }
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<(), Error> {
+        self.file
+            .sync_data()
+            .map_err(|e| problem("write", &self.path, &e))?;
+        self.synced = Instant::now();
         Ok(())
     }
 
