@@ -1,8 +1,10 @@
 //! Hostile input from outside: endless files, signals while nothing comes, names of any bytes, crashes.
 #![cfg(all(feature = "cli", unix))]
 
+use std::ffi::OsStr;
 use std::io::Read;
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -324,6 +326,89 @@ fn a_reader_that_is_gone_or_stuck_stops_no_signal() {
 }
 
 // ---- Files -------------------------------------------------------------------------------------
+
+#[test]
+fn names_need_not_be_text() {
+    let folder = TempDir::new().unwrap();
+    // In macOS's file system every name is text.
+    let file = |name: &[u8]| folder.path().join(OsStr::from_bytes(name));
+    let trace = file(b"tr\xffce.csv");
+    let rows: String = (0..50).fold(
+        "arrival_s,prompt_tokens,output_tokens\n".to_owned(),
+        |text, i| text + &format!("{i},10,20\n"),
+    );
+    if std::fs::write(&trace, rows).is_err() {
+        println!("skipped: this file system takes no such name");
+        return;
+    }
+    let with = |args: &[&OsStr]| Command::new(PROGRAM).args(args).output().unwrap();
+    let word = OsStr::new;
+    let out = file(b"o\xfet.csv");
+    let ran = with(&[
+        word("run"),
+        word("--trace"),
+        trace.as_os_str(),
+        word("--json"),
+        word("--requests-csv"),
+        out.as_os_str(),
+    ]);
+    assert_eq!(done(&ran)["workload"]["rows_replayed"], 50);
+    assert!(out.exists());
+    done(&with(&[
+        word("trace"),
+        word("stats"),
+        word("--json"),
+        trace.as_os_str(),
+    ]));
+
+    let scenario = file(b"s\xff.json");
+    std::fs::write(&scenario, "{}").unwrap();
+    let found = with(&[
+        word("compare"),
+        scenario.as_os_str(),
+        scenario.as_os_str(),
+        word("--trace"),
+        trace.as_os_str(),
+        word("--replications"),
+        word("2"),
+        word("--json"),
+    ]);
+    done(&found);
+    let searched = with(&[
+        word("capacity"),
+        word("--trace"),
+        trace.as_os_str(),
+        word("--replications"),
+        word("1"),
+        word("--json"),
+    ]);
+    done(&searched);
+    let studied = with(&[
+        word("study"),
+        word("stress-v2"),
+        word("--trace"),
+        trace.as_os_str(),
+        word("--request-counts"),
+        word("50"),
+        word("--out"),
+        file(b"st\xffudy").as_os_str(),
+    ]);
+    assert_eq!(
+        studied.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&studied.stderr)
+    );
+    // A scenario is text, and cannot name the file.
+    let printed = with(&[
+        word("run"),
+        word("--trace"),
+        trace.as_os_str(),
+        word("--print-scenario"),
+    ]);
+    let message = refused(&printed, 2, "bad-argument");
+    assert!(message.contains("not UTF-8 text"), "{message}");
+}
 
 /// Names in a folder.
 fn names_in(folder: &Path) -> Vec<String> {

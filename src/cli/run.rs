@@ -41,6 +41,16 @@ pub fn run(args: RunArgs) -> Result<(), Error> {
         });
     }
     let print = |scenario: &Scenario| {
+        if let Some(path) = &args.scenario.trace
+            && path.to_str().is_none()
+        {
+            return Err(Error::BadArgument {
+                argument: "--trace".to_owned(),
+                problem:
+                    "a scenario cannot hold this name, which is not UTF-8 text; rename the file"
+                        .to_owned(),
+            });
+        }
         let json = scenario.to_json();
         files::print(|output| writeln!(output, "{json}"))
     };
@@ -157,7 +167,8 @@ pub fn resolve(args: &ScenarioArgs) -> Result<(Scenario, Option<PathBuf>), Error
     s.validate()?;
     without_effect(args, &s)?;
     let file = match &s.trace {
-        Source::File { name, .. } => Some(PathBuf::from(name)),
+        // A scenario holds names as text, and not every name is text.
+        Source::File { name, .. } => Some(args.trace.clone().unwrap_or_else(|| name.into())),
         Source::Synthetic(_) => None,
     };
     Ok((s, file))

@@ -25,7 +25,7 @@ const TRACES: usize = 8;
 
 pub fn study(command: StudyCommand) -> Result<(), Error> {
     let (mut study, common) = command.study()?;
-    let traces = Traces::keeping(TRACES);
+    let traces = Traces::keeping(TRACES).with_file(common.trace.clone());
     let trace_digest = prepare(&mut study, &common, &traces)?;
     let mut execution = Execution::new(study, common.replications)?;
     if let Some(path) = &common.from_outcomes {
