@@ -293,19 +293,29 @@ fn one_signal_ends_every_command_that_waits() {
     ];
     for args in commands {
         for signal in ["-TERM", "-INT"] {
-            let mut child = start(args, Stdio::piped());
-            listens(&mut child);
-            let (took, code, message) = ended_by(signal, &mut child);
-            assert_eq!(code, Some(130), "{args:?}: {message}");
-            assert!(message.ends_with("[interrupted]\n"), "{args:?}: {message}");
-            // The program's own wait is 150 ms. What the machine adds is measured, and may triple in between.
-            let most = Duration::from_millis(300) + 3 * baseline();
-            assert!(
-                took < most,
-                "{args:?} {signal}: {took:?} is more than {most:?}"
-            );
+            ends_in_time(args, signal);
         }
     }
+}
+
+/// One signal ends it with 130 and a sentence, within 300 ms and what the machine adds. A machine that is busy
+/// may add more to one try than to the baseline beside it; to three tries it does not.
+#[cfg(target_os = "linux")]
+fn ends_in_time(args: &[&str], signal: &str) {
+    let mut tries = Vec::new();
+    for _ in 0..3 {
+        let mut child = start(args, Stdio::piped());
+        listens(&mut child);
+        let (took, code, message) = ended_by(signal, &mut child);
+        assert_eq!(code, Some(130), "{args:?}: {message}");
+        assert!(message.ends_with("[interrupted]\n"), "{args:?}: {message}");
+        let most = Duration::from_millis(300) + baseline();
+        if took < most {
+            return;
+        }
+        tries.push((took, most));
+    }
+    panic!("{args:?} {signal}: how long each try took, and at most: {tries:?}");
 }
 
 #[cfg(target_os = "linux")]

@@ -451,8 +451,8 @@ fn one_clock(logged: &[Logged], rows: &[u64], file: &str) -> Result<(), Error> {
             engine("last_token_ts", one.last_token_ts),
         ] {
             let apart = (time - from).abs();
-            // Not `>`: what overflowed is refused too.
-            if !(apart <= MOST_RUN_S) {
+            // What overflowed is in no range.
+            if !(0.0..=MOST_RUN_S).contains(&apart) {
                 return Err(Error::BadCell {
                     file: file.to_owned(),
                     row,
