@@ -88,6 +88,15 @@ pub enum Error {
     /// Two settings that contradict each other.
     #[error("{what}: {why}")]
     Contradiction { what: String, why: String },
+    /// More than this program takes into memory.
+    #[error("{what}: {found}; allowed is {most}")]
+    TooLarge {
+        /// A file, or a part of it.
+        what: String,
+        found: String,
+        /// The limit, as in "at most 64 MiB".
+        most: String,
+    },
     /// A fit that the data does not determine.
     #[error("{file}: no fit: {problem}")]
     NoFit { file: String, problem: String },
@@ -168,6 +177,7 @@ impl Error {
             #[cfg(any(feature = "cli", feature = "figures", feature = "gpu"))]
             Error::BadCalibration { .. } => "bad-calibration",
             Error::Contradiction { .. } => "contradiction",
+            Error::TooLarge { .. } => "too-large",
             Error::NoFit { .. } => "no-fit",
             #[cfg(feature = "cli")]
             Error::FailedLines { .. } => "failed-lines",
@@ -212,6 +222,7 @@ impl Error {
             ),
             Error::File { path, .. } => (Some(path), None, None),
             Error::Contradiction { what, .. } => (None, None, Some(what)),
+            Error::TooLarge { what, .. } => (Some(what), None, None),
             Error::Interrupted => (None, None, None),
             #[cfg(feature = "gpu")]
             Error::Gpu { .. } => (None, None, None),

@@ -440,7 +440,7 @@ fn steps(case: &Case, told: &Told) -> String {
     {
         run.record_steps();
         while !run.advance(&case.trace, u64::MAX) {}
-        for s in run.take_steps() {
+        for s in run.take_steps().unwrap() {
             text += &format!(
                 "engine {} {:.6}..{:.6} x{} b={} p={} tokens={}\n",
                 s.replica, s.start_s, s.end_s, s.steps, s.sequences, s.prompt_tokens, s.tokens
@@ -462,7 +462,7 @@ fn conserves_work(case: &Case, outcome: &Outcome) -> Result<(), TestCaseError> {
     };
     run.record_steps();
     while !run.advance(&case.trace, u64::MAX) {}
-    let mut steps = run.take_steps();
+    let mut steps = run.take_steps().unwrap();
     steps.sort_by(|a, b| a.start_s.total_cmp(&b.start_s));
     let mut free_s = vec![0.0; case.scenario.replicas() as usize];
     for step in &steps {

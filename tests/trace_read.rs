@@ -589,7 +589,7 @@ fn what_a_format_assumes_is_held_against_the_rows() {
     let told = Reading {
         time_unit: Some(TimeUnit::S),
         hash_tokens: Some(16),
-        format: None,
+        ..Reading::default()
     };
     let t = trace::read_as(bare.as_bytes(), "t", &told).expect("readable");
     assert_eq!(t.arrival, [0.114]);

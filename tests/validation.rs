@@ -181,3 +181,46 @@ fn fits_to_splitwise_are_judged_on_what_they_have_not_seen() {
             .contains("row 2")
     );
 }
+
+/// A request of a run's log, by its times.
+fn logged(arrival: f64, queued: f64, last: f64) -> String {
+    format!(
+        r#"{{"arrival_time": {arrival}, "input_toks": 8, "output_toks": 2, "queued_ts": {queued}, "first_token_ts": {queued}, "last_token_ts": {last}}}"#
+    ) + "\n"
+}
+
+#[test]
+fn a_log_of_two_clocks_is_refused_by_its_line() {
+    let read = |second: String| {
+        let text = logged(1.7e9, 100.0, 101.0) + "\n" + &second;
+        Measured::read(&text, "log")
+            .map(|_| ())
+            .map_err(|e| e.to_string())
+    };
+    assert_eq!(read(logged(1.7e9 + 9e6, 9e6, 9e6 + 5.0)), Ok(()));
+    for (second, column) in [
+        (logged(105.0, 105.0, 106.0), "arrival_time"),
+        (logged(1.7e9 + 5.0, 1.7e9, 1.7e9 + 1.0), "queued_ts"),
+        (logged(1.7e9 + 5.0, 105.0, 1e300), "last_token_ts"),
+    ] {
+        let message = read(second).unwrap_err();
+        assert!(
+            message.starts_with(&format!("log, row 3, column \"{column}\"")),
+            "{message}"
+        );
+        assert!(message.contains("within 10000000 s"), "{message}");
+    }
+}
+
+#[test]
+fn a_long_run_is_compared_at_ten_thousand_moments() {
+    let text = logged(0.0, 0.0, 1.0) + &logged(9e6, 9e6, 9e6 + 1.0);
+    let measured = Measured::read(&text, "log").unwrap();
+    let mut scenario = Scenario::default();
+    scenario.fleet.gpus = 1;
+    scenario.memory = batchscope::sched::memory::Memory::LLAMA_3_1_8B_ON_H100;
+    scenario.engine = Engine::Continuous(Box::default());
+    let comparison = measured.against(&scenario, 1.0).unwrap();
+    let moments = comparison.moments.len();
+    assert!((9_990..=10_001).contains(&moments), "{moments}");
+}

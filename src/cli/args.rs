@@ -191,6 +191,7 @@ impl ReadingArgs {
             format: self.format.map(|f| f.0),
             time_unit: self.time_unit.map(|u| u.0),
             hash_tokens: self.hash_tokens,
+            most_rows: None,
         }
     }
 
@@ -216,7 +217,7 @@ pub struct ScenarioArgs {
     pub trace: Option<PathBuf>,
     #[command(flatten)]
     pub reading: ReadingArgs,
-    /// Only the first N rows.
+    /// Only the first N rows. Of a pipe no more are read.
     #[arg(long, value_name = "N", value_parser = setting::<u32>(|s| s.workload.limit = Some(0)))]
     pub limit: Option<u32>,
     /// Divide arrival times by this.

@@ -36,6 +36,9 @@ pub fn capacity(args: CapacityArgs) -> Result<(), Error> {
     if args.scenario.time_scale.is_some() {
         return Err(no_effect("--time-scale", "the search sets the rate itself"));
     }
+    if let Source::Synthetic(synthetic) = &scenario.trace {
+        few_enough(synthetic.requests, args.replications)?;
+    }
     let shared = match &scenario.trace {
         Source::File { .. } => Some(Arc::new(run::load(&scenario, file.as_deref())?)),
         Source::Synthetic(_) => None,
@@ -86,6 +89,20 @@ pub fn capacity(args: CapacityArgs) -> Result<(), Error> {
     let found = HighestRate::of(&scenario, &highest);
     show(args.json, &found, |f| {
         table::highest_rate(f, &scenario, &promise) + &note
+    })
+}
+
+/// Refuses replications whose generated traces, which are all kept, would not fit into memory.
+fn few_enough(requests: u32, replications: u32) -> Result<(), Error> {
+    const MOST: u64 = 100_000_000;
+    let all = u64::from(requests) * u64::from(replications);
+    if all <= MOST {
+        return Ok(());
+    }
+    Err(Error::TooLarge {
+        what: "replications".to_owned(),
+        found: format!("{replications} of {requests} requests each are {all} requests"),
+        most: format!("{MOST} in all; ask for fewer replications or requests"),
     })
 }
 

@@ -63,7 +63,7 @@ pub fn compare(args: CompareArgs) -> Result<(), Error> {
     }
     // A file is read once; generated requests are others for each seed.
     let file = match &a.trace {
-        Source::File { .. } => Some(run::load(&a, None)?),
+        Source::File { .. } => Some(run::load(&a, args.trace.as_deref())?),
         Source::Synthetic(_) => None,
     };
     let first = args.seed.unwrap_or(a.seed);

@@ -1,7 +1,5 @@
 //! `batchscope fit`.
 
-use std::fs::File;
-
 use super::args::FitArgs;
 use super::{files, table};
 use crate::latency::Latency;
@@ -10,12 +8,11 @@ use crate::{Error, Scenario};
 
 pub fn fit(args: FitArgs) -> Result<(), Error> {
     let name = args.grid.display().to_string();
-    let points = if name == "-" {
-        fit::read_grid(std::io::stdin().lock(), "standard input")?
-    } else {
-        let file = File::open(&args.grid).map_err(|e| files::problem("open", &args.grid, &e))?;
-        fit::read_grid(file, &name)?
-    };
+    let grid = files::read_bytes(&args.grid)?;
+    let points = fit::read_grid(
+        grid.as_slice(),
+        if name == "-" { "standard input" } else { &name },
+    )?;
     let fit = fit::linear(&points, &name)?;
     // The coefficients are there for whoever wants to see them, also where no scenario takes them.
     if args.json {

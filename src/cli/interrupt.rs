@@ -1,18 +1,51 @@
-//! Ctrl-C: the run stops at its next slice, and no half-written file stays.
+//! Ctrl-C and termination: a command stops at its next slice, and one that waits for something is ended.
+//! Either way no half-written file stays, and the exit code is 130.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError, mpsc};
+use std::time::Duration;
+use std::{process, thread};
 
+use super::files;
 use crate::Error;
 
-static REQUESTED: AtomicBool = AtomicBool::new(false);
+/// What a command has to end by itself. It may wait for input that never comes, or compute without a look
+/// at [`requested`]; the promise is 300 ms.
+const GRACE: Duration = Duration::from_millis(150);
+/// What standard error has to take the sentence: it may be a pipe that nobody reads.
+const LAST_WORDS: Duration = Duration::from_millis(50);
 
-/// Listens for Ctrl-C and termination from now on. The first asks the run to stop; a second ends
-/// the process at once.
+static REQUESTED: AtomicBool = AtomicBool::new(false);
+/// Whether one of the two threads that could say so has taken it on.
+static SAID: AtomicBool = AtomicBool::new(false);
+static STUDY: Mutex<Option<Kept>> = Mutex::new(None);
+
+/// Where a study keeps the outcomes of its runs.
+struct Kept {
+    journal: String,
+    runs: u64,
+}
+
+/// Listens for Ctrl-C and termination from now on.
 pub fn watch() {
+    // The handler has a thread of its own, apart from the program's.
     let listening = ctrlc::set_handler(|| {
-        if REQUESTED.swap(true, Ordering::SeqCst) {
-            std::process::exit(i32::from(super::INTERRUPTED));
+        REQUESTED.store(true, Ordering::SeqCst);
+        thread::sleep(GRACE);
+        // From here on no file is begun, and none that was is left.
+        let _none_begins = files::discard_unfinished();
+        if claim() {
+            let (told, wait) = mpsc::channel();
+            thread::spawn(move || {
+                super::fail(&error());
+                // The process may have ended.
+                let _ = told.send(());
+            });
+            // Whether it was said or not, the process ends.
+            let _ = wait.recv_timeout(LAST_WORDS);
         }
+        process::exit(i32::from(super::INTERRUPTED));
     });
     if let Err(problem) = listening {
         // The default, ending at once, leaves whole files too: they are renamed into place.
@@ -24,6 +57,11 @@ pub fn requested() -> bool {
     REQUESTED.load(Ordering::SeqCst)
 }
 
+/// True for the first who asks, who then tells the person.
+pub fn claim() -> bool {
+    !SAID.swap(true, Ordering::SeqCst)
+}
+
 /// [`Error::Interrupted`] once the person has asked to stop.
 pub fn check() -> Result<(), Error> {
     if requested() {
@@ -33,16 +71,47 @@ pub fn check() -> Result<(), Error> {
     }
 }
 
+/// What an interrupted command says: where a study goes on, if one is under way.
+pub fn error() -> Error {
+    let kept = STUDY.lock().unwrap_or_else(PoisonError::into_inner);
+    match &*kept {
+        Some(Kept { journal, runs }) => Error::InterruptedStudy {
+            journal: journal.clone(),
+            runs: *runs,
+        },
+        None => Error::Interrupted,
+    }
+}
+
+/// From now on an interrupt says that the journal has this many finished runs.
+pub fn keep(journal: &Path, runs: u64) {
+    let journal = journal.display().to_string();
+    *STUDY.lock().unwrap_or_else(PoisonError::into_inner) = Some(Kept { journal, runs });
+}
+
+/// The journal has one more.
+pub fn one_more() {
+    let mut kept = STUDY.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(kept) = &mut *kept {
+        kept.runs += 1;
+    }
+}
+
+/// The study's files are written.
+pub fn forget() {
+    *STUDY.lock().unwrap_or_else(PoisonError::into_inner) = None;
+}
+
 /// A wish to stop that comes true with Ctrl-C, for work that waits for a GPU.
 #[cfg(feature = "gpu")]
 pub fn cancel() -> crate::gpu::Cancel {
     /// Well below what a person notices.
-    const LOOK: std::time::Duration = std::time::Duration::from_millis(20);
+    const LOOK: Duration = Duration::from_millis(20);
     let cancel = crate::gpu::Cancel::new();
     let wish = cancel.clone();
-    std::thread::spawn(move || {
+    thread::spawn(move || {
         while !requested() {
-            std::thread::sleep(LOOK);
+            thread::sleep(LOOK);
         }
         wish.cancel();
     });

@@ -8,13 +8,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read as _, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde_json::Value;
 
-use super::files::problem;
+use super::files::{self, problem};
 use super::table::counted;
 use crate::error::printable;
 use crate::metrics::Summary;
@@ -46,8 +47,12 @@ pub struct Journal {
     found: BTreeMap<String, Summary>,
     /// Lines that are no outcome, although they are whole.
     damaged: u64,
-    added: u64,
+    /// When what is in it was last put on the disk.
+    synced: Instant,
 }
+
+/// How many seconds of finished runs a loss of power may cost.
+const SYNC_EVERY: Duration = Duration::from_secs(1);
 
 impl Journal {
     /// Opens the folder's journal, or begins one where there is none.
@@ -83,7 +88,7 @@ impl Journal {
             file,
             found: read.found,
             damaged: read.damaged,
-            added: 0,
+            synced: Instant::now(),
         };
         if read.whole == 0
             && let Err(e) = journal.line(header)
@@ -92,6 +97,8 @@ impl Journal {
             let _ = journal.remove();
             return Err(e);
         }
+        journal.sync()?;
+        files::sync_folder(folder).map_err(|e| problem("write", folder, &e))?;
         Ok(journal)
     }
 
@@ -104,11 +111,6 @@ impl Journal {
         self.damaged
     }
 
-    /// Outcomes appended since it was opened.
-    pub fn added(&self) -> u64 {
-        self.added
-    }
-
     /// The outcome of a scenario, where the journal had it.
     pub fn get(&self, scenario: &Scenario) -> Option<&Summary> {
         self.found.get(&key(scenario))
@@ -117,7 +119,17 @@ impl Journal {
     /// Appends an outcome.
     pub fn add(&mut self, outcome: &Summary) -> Result<(), Error> {
         self.line(outcome)?;
-        self.added += 1;
+        if self.synced.elapsed() >= SYNC_EVERY {
+            self.sync()?;
+        }
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<(), Error> {
+        self.file
+            .sync_data()
+            .map_err(|e| problem("write", &self.path, &e))?;
+        self.synced = Instant::now();
         Ok(())
     }
 
@@ -188,6 +200,24 @@ fn is_at(_: &File, path: &Path) -> bool {
     path.exists()
 }
 
+/// The longest line that is read, far more than an outcome: what is longer is damage.
+const MOST_LINE: u64 = 16 << 20;
+
+/// Reads up to the next end of a line and gives its length; of a longer line than [`MOST_LINE`] only its
+/// end stays in `line`.
+fn next_line(lines: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<u64> {
+    let mut length = 0;
+    loop {
+        line.clear();
+        let mut part = lines.by_ref().take(MOST_LINE);
+        let read = part.read_until(b'\n', line)? as u64;
+        length += read;
+        if read < MOST_LINE || line.ends_with(b"\n") {
+            return Ok(length);
+        }
+    }
+}
+
 /// What stands in a journal.
 #[derive(Default)]
 struct Read {
@@ -204,19 +234,22 @@ impl Read {
         let mut lines = BufReader::new(file);
         let mut first = Vec::new();
         let mut read = Read {
-            whole: lines.read_until(b'\n', &mut first)? as u64,
+            whole: next_line(&mut lines, &mut first)?,
             ..Read::default()
         };
         let (mut line, mut all) = (Vec::new(), 0u64);
         let mut contradicted = BTreeSet::new();
+        let ours = first == header;
         loop {
-            line.clear();
-            let length = lines.read_until(b'\n', &mut line)? as u64;
+            let length = next_line(&mut lines, &mut line)?;
             if !line.ends_with(b"\n") {
                 break;
             }
             read.whole += length;
             all += 1;
+            if !ours {
+                continue;
+            }
             // Damage in the middle: the other lines are still good.
             match serde_json::from_slice::<Summary>(&line) {
                 Ok(outcome) if flaw(&outcome).is_none() => {
@@ -232,7 +265,7 @@ impl Read {
         }
         // Which of the two is right is not known; the run is made again.
         read.found.retain(|key, _| !contradicted.contains(key));
-        if first == header {
+        if ours {
             return Ok(read);
         }
         if all == 0 && (first.starts_with(BEGIN) || BEGIN.starts_with(&first)) {

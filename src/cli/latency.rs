@@ -1,7 +1,6 @@
 //! `batchscope latency`: the latency of a step out of measurements.
 
 use std::fmt::Write as _;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -30,9 +29,10 @@ pub fn latency(command: LatencyCommand) -> Result<(), Error> {
             skew.as_deref(),
             &captured,
         )?,
-        LatencyCommand::Table { csv } => {
-            StepLatency::Table(StepTable::read(open(&csv)?, &csv.display().to_string())?)
-        }
+        LatencyCommand::Table { csv } => StepLatency::Table(StepTable::read(
+            files::read_bytes(&csv)?.as_slice(),
+            &csv.display().to_string(),
+        )?),
         LatencyCommand::Fit {
             files,
             out,
@@ -52,15 +52,18 @@ pub fn read_profile(
     skew: Option<&Path>,
     captured: &[u32],
 ) -> Result<StepLatency, Error> {
+    let [a, d, p] = [attention, dense, per_sequence];
+    let bytes = [a, d, p].map(files::read_bytes);
+    let [attention, dense, per_sequence] = bytes;
     let mut profile = profile::read(
         layers,
-        (open(attention)?, &attention.display().to_string()),
-        (open(dense)?, &dense.display().to_string()),
-        (open(per_sequence)?, &per_sequence.display().to_string()),
+        (attention?.as_slice(), &a.display().to_string()),
+        (dense?.as_slice(), &d.display().to_string()),
+        (per_sequence?.as_slice(), &p.display().to_string()),
     )?;
     if let Some(path) = skew {
         profile.skew = Some(profile::read_skew(
-            open(path)?,
+            files::read_bytes(path)?.as_slice(),
             &path.display().to_string(),
         )?);
     }
@@ -254,8 +257,4 @@ fn words(fit: &Fit, rows: &[Residual]) -> String {
         );
     }
     text
-}
-
-fn open(path: &Path) -> Result<File, Error> {
-    File::open(path).map_err(|e| files::problem("open", path, &e))
 }

@@ -45,6 +45,7 @@ const INTERRUPTED: u8 = 130;
 
 /// Runs the command line and gives the process's exit code.
 pub fn main() -> ExitCode {
+    interrupt::watch();
     let args = match usage::parse() {
         Ok(args) => args,
         Err(help) if usage::is_help(&help) => {
@@ -54,7 +55,6 @@ pub fn main() -> ExitCode {
         }
         Err(wrong) => return fail(&usage::refusal(&wrong)),
     };
-    interrupt::watch();
     let result = match args.command {
         Command::Run(args) => run::run(*args),
         Command::Trace(TraceCommand::Stats(args)) => trace::stats(args),
@@ -79,13 +79,14 @@ pub fn main() -> ExitCode {
         // A reader that closed the pipe has what it wanted.
         Err(Error::File { action, .. }) if action == files::CLOSED_PIPE => ExitCode::SUCCESS,
         Err(error) => {
-            // After Ctrl-C whatever failed failed because of it.
-            let error = match error {
-                Error::InterruptedStudy { .. } => error,
-                _ if interrupt::requested() => Error::Interrupted,
-                _ => error,
-            };
-            fail(&error)
+            if !interrupt::requested() {
+                return fail(&error);
+            }
+            // Whatever failed failed because of it.
+            if interrupt::claim() {
+                fail(&interrupt::error());
+            }
+            ExitCode::from(INTERRUPTED)
         }
     }
 }
@@ -108,6 +109,7 @@ fn fail(error: &Error) -> ExitCode {
         | Error::Truncated { .. }
         | Error::BadCalibration { .. }
         | Error::NoFit { .. }
+        | Error::TooLarge { .. }
         | Error::FailedLines { .. } => BAD_DATA,
         #[cfg(feature = "gpu")]
         Error::Gpu { .. } => NO_GPU,

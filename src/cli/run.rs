@@ -38,6 +38,16 @@ pub fn run(args: RunArgs) -> Result<(), Error> {
         });
     }
     let print = |scenario: &Scenario| {
+        if let Some(path) = &args.scenario.trace
+            && path.to_str().is_none()
+        {
+            return Err(Error::BadArgument {
+                argument: "--trace".to_owned(),
+                problem:
+                    "a scenario cannot hold this name, which is not UTF-8 text; rename the file"
+                        .to_owned(),
+            });
+        }
         let json = scenario.to_json();
         files::print(|output| writeln!(output, "{json}"))
     };
@@ -166,7 +176,8 @@ pub fn resolve(args: &ScenarioArgs) -> Result<(Scenario, Option<PathBuf>), Error
     // What the file or the preset says of a policy or an engine that a flag replaced.
     s.reset_without_effect();
     let file = match &s.trace {
-        Source::File { name, .. } => Some(PathBuf::from(name)),
+        // A scenario holds names as text, and not every name is text.
+        Source::File { name, .. } => Some(args.trace.clone().unwrap_or_else(|| name.into())),
         Source::Synthetic(_) => None,
     };
     Ok((s, file))
@@ -355,15 +366,33 @@ fn set<T>(field: &mut T, value: Option<T>) {
     }
 }
 
-/// The rows of the scenario's trace.
+/// The rows of the scenario's trace; of a pipe only as many as the run takes.
 pub fn load(scenario: &Scenario, file: Option<&Path>) -> Result<Trace, Error> {
-    match (&scenario.trace, file) {
-        (Source::File { .. }, Some(path)) => files::read_trace(path, &scenario.trace.reading()),
-        (Source::File { name, .. }, None) => {
-            files::read_trace(Path::new(name), &scenario.trace.reading())
-        }
-        (Source::Synthetic(synthetic), _) => synthetic.generate(scenario.seed),
+    let name = match (&scenario.trace, file) {
+        (Source::Synthetic(synthetic), _) => return synthetic.generate(scenario.seed),
+        (Source::File { .. }, Some(path)) => path,
+        (Source::File { name, .. }, None) => Path::new(name),
+    };
+    let mut reading = scenario.trace.reading();
+    if files::is_stream(name) {
+        reading.most_rows = rows_needed(scenario);
     }
+    files::read_trace(name, &reading)
+}
+
+/// How many rows of its trace a run looks at: those inside its limit, and the beginning that bins come from.
+fn rows_needed(scenario: &Scenario) -> Option<u64> {
+    let workload = &scenario.workload;
+    // A window is a part of the time, and how many rows come before it is not known.
+    let limit = workload
+        .limit
+        .filter(|_| workload.window_start_s.is_none())?;
+    let sampled = if scenario.predicts() {
+        scenario.scheduler.bins.sample_rows
+    } else {
+        0
+    };
+    Some(u64::from(limit.max(sampled)))
 }
 
 /// Events between two looks at the clock and at Ctrl-C.
@@ -395,7 +424,7 @@ fn replay(
         bar.finish_and_clear();
     }
     let steps = match &mut run {
-        Run::Continuous(run) => run.take_steps(),
+        Run::Continuous(run) => run.take_steps()?,
         Run::Closed(_) => Vec::new(),
     };
     Ok((Outcome::of(trace, run.finish()), steps))

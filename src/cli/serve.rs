@@ -1,7 +1,6 @@
 //! `batchscope serve`: users against a server with continuous batching, predicted from a calibration or
 //! a data sheet, and with `--measure` measured on the calibrated GPU beside it.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 #[cfg(feature = "gpu")]
 use std::rc::Rc;
@@ -250,7 +249,7 @@ fn adapter(text: &str) -> Result<usize, String> {
 
 /// How many files the folder holds then.
 fn write_all(folder: &Path, documents: &[File]) -> Result<u64, Error> {
-    fs::create_dir_all(folder).map_err(|e| files::problem("create", folder, &e))?;
+    files::create_folder(folder)?;
     Manifest::read(folder, NAME)?.write_all(folder, documents, None)
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::fs;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 
@@ -26,7 +25,7 @@ const TRACES: usize = 8;
 
 pub fn study(command: StudyCommand) -> Result<(), Error> {
     let (mut study, common) = command.study()?;
-    let traces = Traces::keeping(TRACES);
+    let traces = Traces::keeping(TRACES).with_file(common.trace.clone());
     let trace_digest = prepare(&mut study, &common, &traces)?;
     let mut execution = Execution::new(study, common.replications)?;
     if let Some(path) = &common.from_outcomes {
@@ -37,18 +36,10 @@ pub fn study(command: StudyCommand) -> Result<(), Error> {
     }
     let mut journal = open_journal(&execution, &common, trace_digest)?;
     let ended = complete(&mut execution, &traces, &common, journal.as_mut());
-    let (documents, written) = match (ended, &journal) {
-        // After Ctrl-C whatever failed failed because of it.
-        (Err(_), Some(journal)) if interrupt::requested() => {
-            return Err(Error::InterruptedStudy {
-                journal: journal.journal.path().display().to_string(),
-                runs: journal.known + journal.journal.added(),
-            });
-        }
-        (ended, _) => ended?,
-    };
+    let (documents, written) = ended?;
     if let Some(Resumed { journal, .. }) = journal {
         journal.remove()?;
+        interrupt::forget();
     }
     let out = common.out.as_deref().map(|folder| (folder, written));
     print_report(&documents, common.print, out)
@@ -130,8 +121,6 @@ fn complete(
 /// A study's folder as an earlier run of it left it.
 struct Resumed {
     journal: Journal,
-    /// The outcomes in the journal that this study uses.
-    known: u64,
     manifest: Manifest,
 }
 
@@ -143,7 +132,7 @@ fn open_journal(
     let Some(folder) = &common.out else {
         return Ok(None);
     };
-    fs::create_dir_all(folder).map_err(|e| files::problem("create", folder, &e))?;
+    files::create_folder(folder)?;
     // A folder that is refused is left as it is.
     Manifest::read(folder, execution.study().name())?;
     let header = Header {
@@ -153,6 +142,7 @@ fn open_journal(
         trace,
     };
     let journal = Journal::open(folder, &header)?;
+    files::remove_abandoned(folder);
     // Again, under the lock: another run may have ended in between.
     let manifest = Manifest::read(folder, execution.study().name())?;
     if journal.damaged() > 0 {
@@ -169,11 +159,8 @@ fn open_journal(
             table::counted(known, "run")
         );
     }
-    Ok(Some(Resumed {
-        journal,
-        known,
-        manifest,
-    }))
+    interrupt::keep(journal.path(), known);
+    Ok(Some(Resumed { journal, manifest }))
 }
 
 /// The outcomes of a journal that the study asks for, step by step as far as they go.
@@ -224,6 +211,7 @@ fn run_all(
             let (i, summary) = result?;
             if let Some(journal) = &mut journal {
                 journal.add(&summary)?;
+                interrupt::one_more();
             }
             outcomes[i] = Some(summary);
             bar.inc(1);
@@ -316,7 +304,7 @@ fn from_outcomes(
 
 fn read_outcomes(path: &Path, name: &str) -> Result<Found, Error> {
     let mut found = Found::new();
-    for (row, line) in (1u64..).zip(files::read_text(path)?.lines()) {
+    for (row, line) in (1u64..).zip(files::read_log(path)?.lines()) {
         if line.trim().is_empty() {
             continue;
         }

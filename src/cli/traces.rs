@@ -1,6 +1,6 @@
 //! The traces of many scenarios: each is read or generated once and shared.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use super::files;
@@ -15,6 +15,8 @@ pub struct Traces {
     /// The most recent last.
     slots: Mutex<Vec<(Source, u32, Slot)>>,
     most: usize,
+    /// A file of the command line, whose name a scenario can only hold where it is text.
+    file: Option<PathBuf>,
 }
 
 impl Traces {
@@ -23,7 +25,13 @@ impl Traces {
         Traces {
             slots: Mutex::new(Vec::new()),
             most,
+            file: None,
         }
+    }
+
+    /// Reads scenarios that name this file, in as far as a scenario can, from it.
+    pub fn with_file(self, file: Option<PathBuf>) -> Traces {
+        Traces { file, ..self }
     }
 
     /// The scenario's trace, from memory where it was used lately.
@@ -50,19 +58,23 @@ impl Traces {
             }
             slot
         };
-        slot.get_or_init(|| load(source, scenario.seed).map(Arc::new))
+        slot.get_or_init(|| self.load(source, scenario.seed).map(Arc::new))
             .clone()
     }
-}
 
-fn load(source: &Source, seed: u32) -> Result<Trace, Error> {
-    match source {
-        Source::File { name, .. } if name == "-" => Err(Error::BadField {
-            field: "trace.file.name".to_owned(),
-            value: "-".to_owned(),
-            allowed: "the name of a file; standard input is read once, by one run".to_owned(),
-        }),
-        Source::File { name, .. } => files::read_trace(Path::new(name), &source.reading()),
-        Source::Synthetic(synthetic) => synthetic.generate(seed),
+    fn load(&self, source: &Source, seed: u32) -> Result<Trace, Error> {
+        match source {
+            Source::File { name, .. } if name == "-" => Err(Error::BadField {
+                field: "trace.file.name".to_owned(),
+                value: "-".to_owned(),
+                allowed: "the name of a file; standard input is read once, by one run".to_owned(),
+            }),
+            Source::File { name, .. } => {
+                let file = self.file.as_deref();
+                let path = file.filter(|file| file.display().to_string() == *name);
+                files::read_trace(path.unwrap_or(Path::new(name)), &source.reading())
+            }
+            Source::Synthetic(synthetic) => synthetic.generate(seed),
+        }
     }
 }

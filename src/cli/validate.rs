@@ -77,7 +77,7 @@ fn optional(folder: &Path, name: &str) -> Result<Option<(String, String)>, Error
     if !path.exists() {
         return Ok(None);
     }
-    Ok(Some((files::read_text(&path)?, path.display().to_string())))
+    Ok(Some((files::read_log(&path)?, path.display().to_string())))
 }
 
 fn against_run(
@@ -89,7 +89,7 @@ fn against_run(
     let file = |name: &str| folder.join(name);
     let requests = file("run_requests.jsonl");
     let mut measured = Measured::read(
-        &files::read_text(&requests)?,
+        &files::read_log(&requests)?,
         &requests.display().to_string(),
     )?;
     let prompts = optional(folder, "prompt_blocks.jsonl")?;
@@ -221,9 +221,8 @@ fn against_run(
 
     let series = file("run_timeseries.csv");
     if series.exists() {
-        let input =
-            std::fs::File::open(&series).map_err(|e| files::problem("open", &series, &e))?;
-        let columns = read_levels(input, &series.display().to_string())?;
+        let input = files::read_bytes(&series)?;
+        let columns = read_levels(input.as_slice(), &series.display().to_string())?;
         documents.push(File::new(
             "validation-run",
             Content::Figure(figure(&by_profile, &columns)),
@@ -270,8 +269,8 @@ fn perturbations(text: &mut String, all: &[Perturbed]) {
 }
 
 fn against_splitwise(path: &Path, text: &mut String) -> Result<(), Error> {
-    let input = std::fs::File::open(path).map_err(|e| files::problem("open", path, &e))?;
-    let found = splitwise::held_out(input, &path.display().to_string())?;
+    let input = files::read_bytes(path)?;
+    let found = splitwise::held_out(input.as_slice(), &path.display().to_string())?;
     *text += "\n## Fits to other measurements\n\nSplitwise's measurements (Patel et al., ISCA 2024): a linear model in sequences, \
               prompt tokens, their pairs and context, fitted to three quarters of the settings of each group, and its \
               errors on the rest. Power is a share of the board's limit, where it was measured.\n\n\

@@ -42,9 +42,14 @@ pub struct Fit {
     pub outside_published_bounds: Vec<String>,
 }
 
+/// Times of a batch that are fitted, s: squares and proportions of them are finite.
+const RANGE_S: std::ops::RangeInclusive<f64> = 1e-9..=1e9;
+const ALLOWED_S: &str = "a time from 1e-9 to 1e9 s";
+
 /// Fits [`Linear`] to measured batch times. `name` is for the error's sentence.
 ///
-/// Errors: fewer than four points, or a grid that does not vary both batch size and length.
+/// Errors: fewer than four points, a time outside [`RANGE_S`], a grid that does not vary both batch size and
+/// length, or coefficients that are no finite numbers.
 pub fn linear(points: &[Point], name: &str) -> Result<Fit, Error> {
     let no_fit = |problem: &str| Error::NoFit {
         file: name.to_owned(),
@@ -54,6 +59,12 @@ pub fn linear(points: &[Point], name: &str) -> Result<Fit, Error> {
         return Err(no_fit(&format!(
             "{} points do not determine three coefficients and their errors; at least 4 are needed",
             points.len()
+        )));
+    }
+    if let Some(p) = points.iter().find(|p| !RANGE_S.contains(&p.seconds)) {
+        return Err(no_fit(&format!(
+            "a batch of {} took {:e} s; allowed is {ALLOWED_S}",
+            p.batch, p.seconds
         )));
     }
     // Lengths in units of their mean keep the normal equations well conditioned.
@@ -118,16 +129,7 @@ pub fn linear(points: &[Point], name: &str) -> Result<Fit, Error> {
         gamma,
         ..Linear::default()
     };
-    let outside = [
-        ("alpha_s", model.alpha_s, 0.001, 1.0),
-        ("beta_s_per_token", model.beta_s_per_token, 1e-5, 0.01),
-        ("gamma", model.gamma, 0.0, 2.0),
-    ]
-    .into_iter()
-    .filter(|(_, value, low, high)| !(low..=high).contains(&value))
-    .map(|(name, ..)| name.to_owned())
-    .collect();
-    Ok(Fit {
+    let found = Fit {
         alpha_s_interval: interval(alpha, inverse[0][0], 1.0),
         beta_s_per_token_interval: interval(beta / unit, inverse[1][1], 1.0 / unit),
         gamma_interval: interval(gamma, gamma_variance, 1.0),
@@ -136,8 +138,59 @@ pub fn linear(points: &[Point], name: &str) -> Result<Fit, Error> {
         rmse_s: libm::sqrt(residual / points.len() as f64),
         worst_relative_error: worst,
         points: points.len() as u32,
-        outside_published_bounds: outside,
-    })
+        outside_published_bounds: outside(&model),
+    };
+    if found.numbers().into_iter().all(f64::is_finite) {
+        Ok(found)
+    } else {
+        Err(no_fit(
+            "the measurements are so unlike that a coefficient or its interval is no finite number; \
+             measure again, or leave out what is no batch time",
+        ))
+    }
+}
+
+impl Fit {
+    fn numbers(&self) -> [f64; 12] {
+        let Linear {
+            alpha_s,
+            beta_s_per_token,
+            gamma,
+            ..
+        } = self.model;
+        let [a, b] = self.alpha_s_interval;
+        let [c, d] = self.beta_s_per_token_interval;
+        let [e, f] = self.gamma_interval;
+        let quality = [self.r2, self.rmse_s, self.worst_relative_error];
+        let [r2, rmse_s, worst] = quality;
+        [
+            alpha_s,
+            beta_s_per_token,
+            gamma,
+            a,
+            b,
+            c,
+            d,
+            e,
+            f,
+            r2,
+            rmse_s,
+            worst,
+        ]
+    }
+}
+
+/// The coefficients outside the bounds of the published fit.
+fn outside(model: &Linear) -> Vec<String> {
+    [
+        ("alpha_s", model.alpha_s, 0.001, 1.0),
+        ("beta_s_per_token", model.beta_s_per_token, 1e-5, 0.01),
+        ("gamma", model.gamma, 0.0, 2.0),
+    ]
+    .into_iter()
+    .filter(|(_, value, low, high)| !(low..=high).contains(&value))
+    .map(|(name, ..)| name.to_owned())
+    .collect()
 }
 
 /// The accepted column names, the published grid's first.
@@ -195,8 +248,8 @@ pub fn read_grid(input: impl Read, name: &str) -> Result<Vec<Point>, Error> {
             batch: whole(0)?,
             longest_total: whole(1)?,
             seconds: match text[2].parse::<f64>() {
-                Ok(s) if s > 0.0 && s.is_finite() => s,
-                _ => return Err(bad(2, "a positive number of seconds")),
+                Ok(s) if RANGE_S.contains(&s) => s,
+                _ => return Err(bad(2, ALLOWED_S)),
             },
         });
     }
@@ -271,6 +324,29 @@ mod tests {
         let one_batch: Vec<Point> = grid().into_iter().filter(|p| p.batch == 4).collect();
         assert_eq!(linear(&one_batch, "g").unwrap_err().code(), "no-fit");
         assert_eq!(linear(&grid()[..3], "g").unwrap_err().code(), "no-fit");
+    }
+
+    #[test]
+    fn times_beyond_any_batch_are_refused_with_a_sentence() {
+        for time in ["1e300", "1e10", "1e-10", "5e-324", "0", "-1", "inf", "nan"] {
+            let text = format!("b,tokens,s\n1,128,0.8\n2,128,{time}\n");
+            let error = read_grid(text.as_bytes(), "grid").unwrap_err();
+            assert_eq!(error.code(), "bad-cell", "{time}");
+            assert!(error.to_string().ends_with("not a time from 1e-9 to 1e9 s"));
+        }
+        for time in [1e300, 5e-324, f64::NAN] {
+            let mut points = grid();
+            points[3].seconds = time;
+            assert_eq!(linear(&points, "g").unwrap_err().code(), "no-fit");
+        }
+        // Within the range whatever comes out is a number or a sentence.
+        for (i, time) in (0..30).flat_map(|i| [(i, 1e-9), (i, 1e9)]) {
+            let mut points = grid();
+            points[i].seconds = time;
+            if let Ok(fit) = linear(&points, "g") {
+                assert!(fit.numbers().into_iter().all(f64::is_finite), "{fit:?}");
+            }
+        }
     }
 
     #[test]

@@ -32,6 +32,8 @@ const ALONE: f64 = 1.05;
 const MOST_ALONE: usize = 64;
 /// Beyond every count, length and time of a benchmark.
 const MOST: f64 = 1e12;
+/// Below every one of them but 0: a proportion of two figures stays finite.
+const LEAST: f64 = 1e-12;
 /// Two figures of a file for the gap between tokens, or for the requests in the system, that differ by a
 /// larger factor contradict each other. Means over requests and over tokens differ by less.
 const SAME: f64 = 1.5;
@@ -410,7 +412,7 @@ impl Gaps<'_> {
 /// --output-details a list entry per request.
 fn vllm(root: &Place) -> Result<Benchmark, Error> {
     speculative(root)?;
-    let positive = |name: &str| root.get(name)?.number(f64::MIN_POSITIVE, MOST);
+    let positive = |name: &str| root.get(name)?.number(LEAST, MOST);
     let (duration, completed) = (positive("duration")?, positive("completed")?);
     let lengths = root.list("input_lens")?;
     let ttfts = root.list("ttfts")?;
@@ -707,9 +709,9 @@ impl<'a> Place<'a> {
     fn number(&self, low: f64, high: f64) -> Result<f64, Error> {
         number(self.value, low, high).ok_or_else(|| {
             let allowed = if low > 0.0 {
-                format!("a number above 0 and at most {high:e}")
+                format!("a number from {low:e} to {high:e}")
             } else {
-                format!("a number from {low} to {high:e}")
+                format!("0, or a number from {LEAST:e} to {high:e}")
             };
             let problem = format!("{} is not allowed; allowed is {allowed}", shown(self.value));
             self.problem(self.path.clone(), problem)
@@ -733,7 +735,7 @@ impl<'a> Place<'a> {
         let one = |(i, value): (usize, &Value)| {
             number(value, 0.0, MOST).ok_or_else(|| {
                 let problem = format!(
-                    "{} is not allowed; allowed is a number from 0 up",
+                    "{} is not allowed; allowed is 0, or a number from {LEAST:e} to {MOST:e}",
                     shown(value)
                 );
                 self.problem(format!("{}[{i}]", self.path), problem)
@@ -744,7 +746,9 @@ impl<'a> Place<'a> {
 }
 
 fn number(value: &Value, low: f64, high: f64) -> Option<f64> {
-    value.as_f64().filter(|x| (low..=high).contains(x))
+    value
+        .as_f64()
+        .filter(|x| (low..=high).contains(x) && (*x == 0.0 || *x >= LEAST))
 }
 
 /// Text for a sentence.

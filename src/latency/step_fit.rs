@@ -76,6 +76,9 @@ pub fn hold_out(points: &mut [Point]) {
     }
 }
 
+/// Times of a step that are fitted, s: squares and proportions of them are finite.
+const SECONDS: std::ops::RangeInclusive<f64> = 1e-12..=1e9;
+
 /// Fits [`Step`] to measured step times; points marked [`Point::held_out`] judge the fit and have no
 /// part in it. `name` is for the error's sentence.
 ///
@@ -91,15 +94,20 @@ pub fn fit(points: &[Point], name: &str) -> Result<Fit, Error> {
         file: name.to_owned(),
         problem,
     };
-    let usable = |x: f64| x.is_finite() && x >= 0.0;
     if let Some(p) = points
         .iter()
-        .find(|p| p.seconds <= 0.0 || !usable(p.seconds) || !usable(p.mad_s))
+        .find(|p| !SECONDS.contains(&p.seconds) || !(0.0..=*SECONDS.end()).contains(&p.mad_s))
     {
         return Err(no_fit(format!(
-            "a step of {} sequences, {} tokens of context and {} prompt tokens took {} s with a \
-             deviation of {} s; times are more than 0, and deviations not less",
-            p.sequences, p.context, p.prefill, p.seconds, p.mad_s
+            "a step of {} sequences, {} tokens of context and {} prompt tokens took {:e} s with a \
+             deviation of {:e} s; allowed are times from {:e} to {:e} s, and deviations from 0 on",
+            p.sequences,
+            p.context,
+            p.prefill,
+            p.seconds,
+            p.mad_s,
+            SECONDS.start(),
+            SECONDS.end()
         )));
     }
     let (held_out, fitted): (Vec<Point>, Vec<Point>) = points.iter().partition(|p| p.held_out);

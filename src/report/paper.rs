@@ -2,7 +2,7 @@
 //! and one geometry for both. Coordinates are in [`UNIT`]s.
 //!
 //! plotters' own pixels would need the system's or the browser's fonts, and have rough edges; here
-//! tiny-skia sets them, and ttf-parser gives it the letters' outlines.
+//! tiny-skia sets them, and read-fonts gives it the letters' outlines.
 
 use std::convert::Infallible;
 
@@ -17,10 +17,19 @@ use plotters_backend::{
     BackendColor, BackendCoord, BackendStyle, BackendTextStyle, DrawingBackend, DrawingErrorKind,
     FontTransform,
 };
+use read_fonts::{
+    FontRef, ReadError, TableProvider,
+    tables::{
+        cmap::Cmap,
+        glyf::{Anchor, CurvePoint, Glyf, Glyph},
+        hmtx::Hmtx,
+        loca::Loca,
+    },
+    types::GlyphId,
+};
 use tiny_skia::{
     FillRule, LineCap, LineJoin, Paint, Path, PathBuilder, Pixmap, Rect, Stroke, Transform,
 };
-use ttf_parser::{Face, GlyphId, OutlineBuilder};
 
 use crate::error::Error;
 
@@ -44,23 +53,41 @@ const MIDDLE: f64 = 0.36;
 const EM: f64 = 1.24;
 
 /// The one font of all figures.
-pub struct Font(Face<'static>);
+pub struct Font {
+    letters: Cmap<'static>,
+    advances: Hmtx<'static>,
+    places: Loca<'static>,
+    outlines: Glyf<'static>,
+    units_per_em: u16,
+}
 
 impl Font {
     pub fn new() -> Result<Font, Error> {
-        Face::parse(FONT, 0)
-            .map(Font)
-            .map_err(|error| failed("letters", error))
+        let read = || -> Result<Font, ReadError> {
+            let font = FontRef::new(FONT)?;
+            Ok(Font {
+                letters: font.cmap()?,
+                advances: font.hmtx()?,
+                places: font.loca(None)?,
+                outlines: font.glyf()?,
+                units_per_em: font.head()?.units_per_em(),
+            })
+        };
+        read().map_err(|error| failed("letters", error))
     }
 
     fn glyph(&self, c: char) -> GlyphId {
         // Glyph 0 is the box that every font has for what it lacks.
-        self.0.glyph_index(c).unwrap_or_default()
+        self.letters.map_codepoint(c).unwrap_or_default()
+    }
+
+    /// In font units.
+    fn glyph_advance(&self, glyph: GlyphId) -> u16 {
+        self.advances.advance(glyph).unwrap_or_default()
     }
 
     fn advance(&self, c: char) -> f64 {
-        let units = self.0.glyph_hor_advance(self.glyph(c)).unwrap_or_default();
-        f64::from(units) / f64::from(self.0.units_per_em())
+        f64::from(self.glyph_advance(self.glyph(c))) / f64::from(self.units_per_em)
     }
 
     /// Width of one line in pixels.
@@ -112,17 +139,84 @@ impl Font {
 
     /// The outline of one line whose baseline begins at the origin, in font units, y upwards.
     fn outline(&self, text: &str) -> Option<Path> {
-        let mut pen = Pen {
-            path: PathBuilder::new(),
-            x: 0.0,
-        };
+        let mut path = PathBuilder::new();
+        let mut x = 0.0;
         for c in text.chars() {
             let glyph = self.glyph(c);
-            self.0.outline_glyph(glyph, &mut pen);
-            pen.x += f32::from(self.0.glyph_hor_advance(glyph).unwrap_or_default());
+            self.draw(glyph, (x, 0.0), MOST_PARTS, &mut path);
+            x += f32::from(self.glyph_advance(glyph));
         }
-        pen.path.finish()
+        path.finish()
     }
+
+    /// Adds a glyph's contours to a path; an accented letter consists of other glyphs. The font has no
+    /// parts that are scaled or that hang on a point: `every_letter_is_drawn` checks that.
+    fn draw(&self, glyph: GlyphId, at: (f32, f32), depth: u32, path: &mut PathBuilder) {
+        match self.places.get_glyf(glyph, &self.outlines) {
+            Ok(Some(Glyph::Simple(simple))) => {
+                let mut points = simple.points();
+                let mut begin = 0;
+                for end in simple.end_pts_of_contours() {
+                    let count = usize::from(end.get() + 1).saturating_sub(begin);
+                    begin += count;
+                    let contour: Vec<CurvePoint> = points.by_ref().take(count).collect();
+                    draw_contour(&contour, at, path);
+                }
+            }
+            Ok(Some(Glyph::Composite(composite))) if depth > 0 => {
+                for part in composite.components() {
+                    if let Anchor::Offset { x, y } = part.anchor {
+                        let at = (at.0 + f32::from(x), at.1 + f32::from(y));
+                        self.draw(part.glyph.into(), at, depth - 1, path);
+                    }
+                }
+            }
+            // A space, or a glyph that the font lacks.
+            _ => {}
+        }
+    }
+}
+
+/// How deep glyphs may consist of others.
+const MOST_PARTS: u32 = 4;
+
+/// A closed contour of TrueType: quadratic curves, with a point on the curve in the middle between two that
+/// are off it.
+fn draw_contour(points: &[CurvePoint], (x, y): (f32, f32), path: &mut PathBuilder) {
+    let place = |p: &CurvePoint| (f32::from(p.x), f32::from(p.y));
+    let middle = |a: (f32, f32), b: (f32, f32)| (a.0 + 0.5 * (b.0 - a.0), a.1 + 0.5 * (b.1 - a.1));
+    // Begins on the curve: at the first point that is, or between two that are not.
+    let Some(first) = points.first() else { return };
+    let (start, rest) = if first.on_curve {
+        (place(first), 1)
+    } else {
+        match points.get(1) {
+            Some(second) if second.on_curve => (place(second), 2),
+            Some(second) => (middle(place(first), place(second)), 1),
+            None => return,
+        }
+    };
+    path.move_to(x + start.0, y + start.1);
+    let mut off: Option<(f32, f32)> = None;
+    let around = points.iter().skip(rest);
+    let last = points.iter().take(usize::from(!first.on_curve));
+    for point in around.chain(last) {
+        let here = place(point);
+        match (off, point.on_curve) {
+            (Some(via), on_curve) => {
+                let to = if on_curve { here } else { middle(via, here) };
+                path.quad_to(x + via.0, y + via.1, x + to.0, y + to.1);
+                off = (!on_curve).then_some(here);
+            }
+            (None, true) => path.line_to(x + here.0, y + here.1),
+            (None, false) => off = Some(here),
+        }
+    }
+    match off {
+        Some(via) => path.quad_to(x + via.0, y + via.1, x + start.0, y + start.1),
+        None => path.line_to(x + start.0, y + start.1),
+    }
+    path.close();
 }
 
 /// Where lines may break; a short remark in parentheses, as "(32 GPUs)" or "(not modelled)", stays whole.
@@ -144,30 +238,6 @@ fn pieces(text: &str) -> impl Iterator<Item = &str> {
         rest = after;
         (!piece.is_empty()).then_some(piece)
     })
-}
-
-struct Pen {
-    path: PathBuilder,
-    x: f32,
-}
-
-impl OutlineBuilder for Pen {
-    fn move_to(&mut self, x: f32, y: f32) {
-        self.path.move_to(self.x + x, y);
-    }
-    fn line_to(&mut self, x: f32, y: f32) {
-        self.path.line_to(self.x + x, y);
-    }
-    fn quad_to(&mut self, x1: f32, y1: f32, x: f32, y: f32) {
-        self.path.quad_to(self.x + x1, y1, self.x + x, y);
-    }
-    fn curve_to(&mut self, x1: f32, y1: f32, x2: f32, y2: f32, x: f32, y: f32) {
-        self.path
-            .cubic_to(self.x + x1, y1, self.x + x2, y2, self.x + x, y);
-    }
-    fn close(&mut self) {
-        self.path.close();
-    }
 }
 
 /// A style of text: size in pixels, anchored in its line's middle.
@@ -376,7 +446,7 @@ impl Dots for Canvas {
             HPos::Center => -font.width(text, size) / 2.0,
             HPos::Right => -font.width(text, size),
         };
-        let em = size as f32 / f32::from(font.0.units_per_em());
+        let em = size as f32 / f32::from(font.units_per_em);
         let down = (MIDDLE * size) as f32;
         let place = Transform::from_row(em, 0.0, 0.0, -em, left as f32, down)
             .post_concat(Transform::from_row(cos, sin, -sin, cos, x as f32, y as f32))
@@ -572,4 +642,83 @@ pub fn printable(text: &str) -> String {
             c => c,
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use read_fonts::tables::glyf::Transform as Scale;
+
+    #[test]
+    fn every_letter_is_drawn_inside_the_box_that_the_font_gives_it() {
+        let font = Font::new().unwrap();
+        let glyphs = FontRef::new(FONT).unwrap().maxp().unwrap().num_glyphs();
+        let mut drawn = 0;
+        for glyph in (0..glyphs).map(|id| GlyphId::new(id.into())) {
+            let Some(outline) = font.places.get_glyf(glyph, &font.outlines).unwrap() else {
+                continue;
+            };
+            if let Glyph::Composite(composite) = &outline {
+                for part in composite.components() {
+                    assert_eq!(part.transform, Scale::default(), "{glyph:?}");
+                    assert!(matches!(part.anchor, Anchor::Offset { .. }), "{glyph:?}");
+                }
+            }
+            let mut path = PathBuilder::new();
+            font.draw(glyph, (0.0, 0.0), MOST_PARTS, &mut path);
+            let bounds = path.finish().unwrap().bounds();
+            let found = [bounds.left(), bounds.top(), bounds.right(), bounds.bottom()];
+            let given = [
+                outline.x_min(),
+                outline.y_min(),
+                outline.x_max(),
+                outline.y_max(),
+            ];
+            // The program that made the font rounded some of its boxes outwards.
+            let off = found
+                .iter()
+                .zip(given)
+                .map(|(a, b)| (a - f32::from(b)).abs());
+            assert!(
+                off.fold(0.0, f32::max) <= 1.0,
+                "{glyph:?}: {found:?}, {given:?}"
+            );
+            drawn += 1;
+        }
+        assert_eq!(drawn, 461);
+    }
+
+    #[test]
+    fn a_contour_that_begins_off_the_curve() {
+        let point = |x, y, on| CurvePoint::new(x, y, on);
+        let drawn = |points: &[CurvePoint]| {
+            let mut path = PathBuilder::new();
+            draw_contour(points, (0.0, 0.0), &mut path);
+            format!("{:?}", path.finish())
+        };
+        // The same contour from three places: on the curve, before a point that is, between two that are not.
+        let (a, b, c) = (point(0, 0, true), point(4, 0, false), point(4, 4, false));
+        let corner = point(0, 8, true);
+        let mut path = PathBuilder::new();
+        path.move_to(0.0, 0.0);
+        path.quad_to(4.0, 0.0, 4.0, 2.0);
+        path.quad_to(4.0, 4.0, 0.0, 8.0);
+        path.line_to(0.0, 0.0);
+        path.close();
+        assert_eq!(drawn(&[a, b, c, corner]), format!("{:?}", path.finish()));
+        let mut path = PathBuilder::new();
+        path.move_to(0.0, 8.0);
+        path.line_to(0.0, 0.0);
+        path.quad_to(4.0, 0.0, 4.0, 2.0);
+        path.quad_to(4.0, 4.0, 0.0, 8.0);
+        path.close();
+        assert_eq!(drawn(&[c, corner, a, b]), format!("{:?}", path.finish()));
+        let mut path = PathBuilder::new();
+        path.move_to(4.0, 2.0);
+        path.quad_to(4.0, 4.0, 0.0, 8.0);
+        path.line_to(0.0, 0.0);
+        path.quad_to(4.0, 0.0, 4.0, 2.0);
+        path.close();
+        assert_eq!(drawn(&[b, c, corner, a]), format!("{:?}", path.finish()));
+    }
 }

@@ -123,6 +123,7 @@ impl Source {
                 format: *format,
                 time_unit: *time_unit,
                 hash_tokens: *hash_tokens,
+                most_rows: None,
             },
             Source::Synthetic(_) => Reading::default(),
         }

@@ -12,15 +12,22 @@ const MAX_TIME_S: f64 = 1e11;
 /// Most tokens of a hash block.
 pub(super) const MAX_HASH_TOKENS: u32 = 1 << 20;
 
-/// The longest label of a model or log type, bytes.
+/// The longest label of a model or log type, and the longest name of a session or chat, bytes.
 const MAX_LABEL: usize = 256;
 
 /// The most rows of a trace. A browser's module has 4 GiB for the trace and four schedulers' outcomes, about
 /// 400 bytes a row while a column grows: with more rows it would be at their end in the middle of a run.
+/// Elsewhere a run of the most rows takes about 10 GB.
 const MOST_ROWS: usize = if cfg!(target_arch = "wasm32") {
     8_000_000
 } else {
-    u32::MAX as usize
+    100_000_000
+};
+/// The most hashes of prompt blocks in a trace: distinct ones take up to 40 bytes each while a file is read.
+const MOST_HASHES: usize = if cfg!(target_arch = "wasm32") {
+    1 << 25
+} else {
+    1 << 27
 };
 /// What to do where that is not enough.
 const SO_MANY: &str = if cfg!(target_arch = "wasm32") {
@@ -208,8 +215,21 @@ impl Columns {
             .map_err(|why| bad_cell(&self.file, row, column, cell.unwrap_or_default(), &why))
     }
 
+    /// Whether the reader asked for no more rows than there are.
+    pub(super) fn enough(&self) -> bool {
+        self.reading
+            .most_rows
+            .is_some_and(|most| self.rows() >= most)
+    }
+
     #[inline]
-    pub(super) fn push_session(&mut self, cell: Option<&[u8]>) {
+    pub(super) fn push_session(
+        &mut self,
+        row: u64,
+        cell: Option<&[u8]>,
+        column: &str,
+    ) -> Result<(), Error> {
+        let cell = cell.map(|name| self.name(row, name, column)).transpose()?;
         let before = self.before();
         match (&mut self.session, cell) {
             (None, None) => {}
@@ -220,6 +240,16 @@ impl Columns {
                 })
                 .push(cell.unwrap_or_default()),
         }
+        Ok(())
+    }
+
+    /// A name of a session or chat that is short enough to be kept.
+    fn name<'n>(&self, row: u64, name: &'n [u8], column: &str) -> Result<&'n [u8], Error> {
+        if name.len() <= MAX_LABEL {
+            return Ok(name);
+        }
+        let allowed = format!("a name of at most {MAX_LABEL} bytes");
+        Err(self.bad_cell(row, column, name, &allowed))
     }
 
     /// Appends a chat and the one that it goes on from ([`Format::Bailian`](super::Format::Bailian)).
@@ -230,6 +260,9 @@ impl Columns {
         parent: Option<&[u8]>,
         column: &str,
     ) -> Result<(), Error> {
+        for name in [Some(chat), parent].into_iter().flatten() {
+            self.name(row, name, column)?;
+        }
         let chats = self.chats.get_or_insert_default();
         chats.push(row, chat, parent).map_err(|first| {
             let allowed = format!("a chat of its own: row {first} has the same");
@@ -261,6 +294,15 @@ impl Columns {
             let allowed = "a list of whole numbers, as in [0, 1, 2]";
             return Err(self.bad_cell(row, column, cell, allowed));
         };
+        if prefixes.blocks.len() > MOST_HASHES {
+            return Err(Error::TooLarge {
+                what: self.file.clone(),
+                found: format!("more than {MOST_HASHES} hashes of prompt blocks up to row {row}"),
+                most: format!(
+                    "{MOST_HASHES} in all; cut the file, or leave the column {column} out"
+                ),
+            });
+        }
         let tokens = self.trace.prompt.last().copied().unwrap_or_default();
         match self.hash_tokens.or(self.format_hash_tokens) {
             // No hash at all says nothing about the prompt.

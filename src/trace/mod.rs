@@ -233,6 +233,8 @@ pub struct Reading {
     pub time_unit: Option<TimeUnit>,
     /// Tokens that a hash of a prompt's blocks stands for.
     pub hash_tokens: Option<u32>,
+    /// Reading ends after this many rows, whatever follows them.
+    pub most_rows: Option<u64>,
 }
 
 impl Reading {
@@ -259,8 +261,8 @@ impl From<Option<Format>> for Reading {
 }
 
 /// Reads a trace. `name` is for errors and for [`Trace::name`]; without a `format` the first line
-/// decides. The input is streamed: beside the columns themselves memory stays under 10 MiB, and a
-/// row of more than 4 MiB is an error.
+/// decides. The input is streamed: beside the columns themselves memory stays under 10 MiB. More than
+/// 100 million rows (8 million in a browser) are an error, and so is a row of more than 4 MiB.
 ///
 /// # Errors
 /// Those of [`read_as`].

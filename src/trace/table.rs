@@ -360,7 +360,7 @@ pub(super) fn read_csv<R: Read>(
             columns.push_log_type(row, Some(record.field(log_type.index)), &log_type.name)?;
         }
         if let Some(session) = &session {
-            columns.push_session(Some(record.field(session.index)));
+            columns.push_session(row, Some(record.field(session.index)), &session.name)?;
         }
         if hash_ids.is_some() {
             let cell = |column: &Option<Column>| {
@@ -370,6 +370,9 @@ pub(super) fn read_csv<R: Read>(
             };
             let (hashes, size) = (cell(&hash_ids), cell(&block_tokens));
             columns.push_hashes(row, borrowed(&hashes), borrowed(&size))?;
+        }
+        if columns.enough() {
+            break;
         }
     }
     columns.finish(names.format.name(), records.blank())
@@ -440,7 +443,8 @@ pub(super) fn read_json<R: Read>(
         let (name, value) = split(&log_type);
         columns.push_log_type(row, value, name)?;
         let session = text_of(Role::Session);
-        columns.push_session(split(&session).1);
+        let (name, value) = split(&session);
+        columns.push_session(row, value, name)?;
         if let Some((name, chat)) = text_of(Role::Chat) {
             let parent = text_of(Role::Parent);
             columns.push_chat(row, &chat, split(&parent).1, name)?;
@@ -449,6 +453,9 @@ pub(super) fn read_json<R: Read>(
         }
         let size = field(Role::BlockTokens).map(|(name, value)| (name, bare(value)));
         columns.push_hashes(row, field(Role::HashIds), size)?;
+        if columns.enough() {
+            break;
+        }
     }
     columns.finish(names.format.name(), lines.blank())
 }

@@ -118,7 +118,7 @@ impl Engine {
     pub fn finish_traced(&mut self) -> Result<Vec<u8>, JsValue> {
         let mut run = self.run.take().ok_or_else(nothing_there)?;
         let steps = match &mut run {
-            Run::Continuous(run) => run.take_steps(),
+            Run::Continuous(run) => run.take_steps().map_err(|e| failure(&e))?,
             Run::Closed(_) => Vec::new(),
         };
         let outcome = Outcome::of(&self.trace, run.finish());

@@ -1,8 +1,9 @@
-//! Everything that can be judged without running the product: format, lints, types.
+//! Everything that can be judged without running the product: format, lints, types, dependencies.
 
 use anyhow::{Result, bail};
 
 use crate::{
+    dependencies,
     setup::{Tools, WASM, WasmToolchain},
     sh::{self, Step},
     site::{self, Effort},
@@ -83,6 +84,8 @@ pub fn check(tools: &Tools) -> Result<()> {
         ),
         Err(error) => note(Err(error)),
     }
+
+    note(dependencies::check());
 
     if failed.is_empty() {
         println!("All checks passed.");

@@ -5,6 +5,7 @@
 
 mod bench;
 mod check;
+mod dependencies;
 mod documents;
 mod serve;
 mod setup;
@@ -69,8 +70,14 @@ enum Command {
     },
     /// Run every test: Rust, Node.js and a real browser
     Test,
-    /// Check format, lints and types
+    /// Check format, lints, types, and the dependencies' licences and advisories
     Check,
+    /// Take over the advisories of our dependencies from a checkout of the RustSec database
+    Advisories {
+        /// A checkout of https://github.com/rustsec/advisory-db
+        #[arg(long, value_name = "DIR")]
+        database: PathBuf,
+    },
     /// Measure, natively and in the browser; writes docs/BENCH.md
     Bench,
 }
@@ -145,6 +152,10 @@ fn run(command: Command) -> Result<bool> {
             return Ok(tally.is_good());
         }
         Command::Check => check::check(&setup::ensure(Need::Check)?)?,
+        Command::Advisories { database } => {
+            let here = env::current_dir().context("asking for the current folder")?;
+            dependencies::renew(&here.join(database))?;
+        }
         Command::Bench => return bench::bench(),
     }
     Ok(true)

@@ -2,27 +2,36 @@
 //!
 //! It sends no special header on purpose. The page must work on any static host, so the tests must not
 //! run against something kinder than that.
+//!
+//! Everything that a client can use up is bounded: the bytes and the time of a request, the time of an
+//! answer, and the number of connections, of which the oldest ends where one more comes. A connection
+//! carries one request.
 
 use std::{
+    collections::VecDeque,
     fs::File,
-    io,
-    net::{SocketAddr, TcpListener, TcpStream},
+    io::{self, Read, Write},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail};
-use tiny_http::{Header, Method, Request, Response, Server, StatusCode};
 
-/// Threads that answer. A browser opens six connections to one host; a second tab may be open.
-const THREADS: usize = 12;
-/// How often the server knocks at its own door. tiny_http gives a connection to a waiting thread, and
-/// of two that come at once both to the same one; the second then waits until the first is closed,
-/// which browsers do after minutes. The next connection frees it: this is that connection.
-const KNOCK: Duration = Duration::from_millis(100);
+/// Connections at once, each with a thread. A browser opens six to one host.
+const MOST_CONNECTIONS: usize = 64;
+/// The longest request that is read: a browser's is below 2 KiB.
+const MOST_REQUEST: usize = 16 << 10;
+/// What a client has for its request, and for taking the whole answer.
+const REQUEST_TIME: Duration = Duration::from_secs(10);
+const ANSWER_TIME: Duration = Duration::from_secs(60);
+/// What a client has to close its side after the answer, so that the answer is not lost.
+const CLOSING_TIME: Duration = Duration::from_secs(1);
+/// The pause after a connection could not be taken: the system has no more of them.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Takes `port` (0: any free one). Done before a build, so that a taken port is known at once and not
 /// after minutes.
@@ -43,11 +52,9 @@ pub fn take_port(host: &str, port: u16) -> Result<TcpListener> {
 
 /// A server on its port; it answers only once [`run`](Self::run) or [`spawn`](Self::spawn) is called.
 pub struct Site {
-    server: Arc<Server>,
+    listener: Arc<TcpListener>,
     dir: Arc<PathBuf>,
     url: String,
-    /// Where this machine reaches it.
-    address: SocketAddr,
 }
 
 impl Site {
@@ -60,17 +67,10 @@ impl Site {
             );
         }
         let address = listener.local_addr().context("asking for the port")?;
-        let server = Server::from_listener(listener, None)
-            .map_err(|error| anyhow::anyhow!("Cannot start the server on {address}: {error}"))?;
         Ok(Self {
-            server: Arc::new(server),
+            listener: Arc::new(listener),
             dir: Arc::new(dir.to_path_buf()),
             url: url(address),
-            address: if address.ip().is_unspecified() {
-                SocketAddr::from(([127, 0, 0, 1], address.port()))
-            } else {
-                address
-            },
         })
     }
 
@@ -81,21 +81,14 @@ impl Site {
 
     /// Answers from threads of its own until the process ends.
     pub fn spawn(&self) {
-        for _ in 0..THREADS {
-            let (server, dir) = (Arc::clone(&self.server), Arc::clone(&self.dir));
-            thread::spawn(move || {
-                for request in server.incoming_requests() {
-                    // The other side closing early (a reload, a cancelled download) is no fault of ours.
-                    let _ = answer(request, &dir);
-                }
-            });
-        }
-        let address = self.address;
+        let (listener, dir) = (Arc::clone(&self.listener), Arc::clone(&self.dir));
         thread::spawn(move || {
-            loop {
-                thread::sleep(KNOCK);
-                // Closed again at once; nobody answers where the server has ended.
-                drop(TcpStream::connect_timeout(&address, KNOCK));
+            let open = Arc::new(Connections::default());
+            for stream in listener.incoming() {
+                match stream {
+                    Ok(stream) => begin(stream, &open, &dir),
+                    Err(_) => thread::sleep(PAUSE),
+                }
             }
         });
     }
@@ -106,6 +99,89 @@ impl Site {
         loop {
             thread::park();
         }
+    }
+}
+
+/// The connections that are open, the oldest first.
+#[derive(Default)]
+struct Connections(Mutex<VecDeque<Arc<TcpStream>>>);
+
+impl Connections {
+    /// Adds one. Where there are as many as may be, the oldest ends: its client has had the longest time.
+    fn add(&self, stream: &Arc<TcpStream>) {
+        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.len() >= MOST_CONNECTIONS
+            && let Some(oldest) = open.pop_front()
+        {
+            // Its thread wakes with an error, or has ended by now.
+            let _ = oldest.shutdown(Shutdown::Both);
+        }
+        open.push_back(Arc::clone(stream));
+    }
+
+    fn remove(&self, stream: &Arc<TcpStream>) {
+        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        open.retain(|other| !Arc::ptr_eq(other, stream));
+    }
+}
+
+/// Answers one connection on a thread of its own.
+fn begin(stream: TcpStream, open: &Arc<Connections>, dir: &Arc<PathBuf>) {
+    let stream = Arc::new(stream);
+    open.add(&stream);
+    let work = {
+        let (stream, open, dir) = (Arc::clone(&stream), Arc::clone(open), Arc::clone(dir));
+        move || {
+            // The other side closing early (a reload, a cancelled download) is no fault of ours.
+            let _ = answer(&stream, &dir);
+            open.remove(&stream);
+        }
+    };
+    // Without a thread the connection closes; the client asks again.
+    if thread::Builder::new().spawn(work).is_err() {
+        open.remove(&stream);
+    }
+}
+
+/// A connection until a moment: what is not read or written by then is an error.
+struct Until<'s> {
+    stream: &'s TcpStream,
+    end: Instant,
+}
+
+impl<'s> Until<'s> {
+    fn within(stream: &'s TcpStream, time: Duration) -> Self {
+        Until {
+            stream,
+            end: Instant::now() + time,
+        }
+    }
+
+    fn left(&self) -> io::Result<Option<Duration>> {
+        let left = self.end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            Err(io::ErrorKind::TimedOut.into())
+        } else {
+            Ok(Some(left))
+        }
+    }
+}
+
+impl Read for Until<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.stream.set_read_timeout(self.left()?)?;
+        (&mut &*self.stream).read(buffer)
+    }
+}
+
+impl Write for Until<'_> {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        self.stream.set_write_timeout(self.left()?)?;
+        (&mut &*self.stream).write(buffer)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -140,58 +216,108 @@ fn url(address: SocketAddr) -> String {
     }
 }
 
-fn answer(request: Request, dir: &Path) -> io::Result<()> {
-    if !matches!(request.method(), Method::Get | Method::Head) {
-        return request.respond(
-            plain(405, "Only GET and HEAD are answered here.\n")
-                .with_header(header("Allow", "GET, HEAD")),
-        );
+/// What is sent back.
+enum Answer {
+    /// Status and sentence.
+    Text(u16, &'static str),
+    /// A file's content under its media type.
+    File(File, &'static str),
+}
+
+/// Reads one request, answers it and waits for the other side to close.
+fn answer(stream: &TcpStream, dir: &Path) -> io::Result<()> {
+    let head = read_request(&mut Until::within(stream, REQUEST_TIME))?;
+    let first = head.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let line = String::from_utf8_lossy(first);
+    let mut words = line.split_ascii_whitespace();
+    let (method, url, version) = (words.next(), words.next(), words.next());
+    let known = version.is_some_and(|version| version.starts_with("HTTP/1."));
+    let answer = match (method, url) {
+        _ if head.len() >= MOST_REQUEST => Answer::Text(431, "The request is too long.\n"),
+        (Some("GET" | "HEAD"), Some(url)) if known => file(url, dir),
+        (Some(_), Some(_)) if known => Answer::Text(405, "Only GET and HEAD are answered here.\n"),
+        _ => Answer::Text(400, "That is not a request of HTTP/1.1.\n"),
+    };
+    send(
+        &mut Until::within(stream, ANSWER_TIME),
+        answer,
+        method == Some("HEAD"),
+    )?;
+    // What the client still sends is read and dropped; closing on it would cut the answer short.
+    stream.shutdown(Shutdown::Write)?;
+    let rest = Until::within(stream, CLOSING_TIME);
+    io::copy(&mut rest.take(MOST_REQUEST as u64), &mut io::sink())?;
+    Ok(())
+}
+
+/// The bytes up to the blank line, or [`MOST_REQUEST`] of them.
+fn read_request(stream: &mut impl Read) -> io::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    let mut buffer = [0; 2048];
+    while head.len() < MOST_REQUEST && !head.windows(4).any(|end| end == b"\r\n\r\n") {
+        let free = buffer.len().min(MOST_REQUEST - head.len());
+        match stream.read(&mut buffer[..free]) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(read) => head.extend_from_slice(&buffer[..read]),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
     }
-    let Some(path) = safe_path(request.url()) else {
-        return request.respond(plain(400, "That is not a path of this site.\n"));
+    Ok(head)
+}
+
+/// What is at an address.
+fn file(url: &str, dir: &Path) -> Answer {
+    let Some(path) = safe_path(url) else {
+        return Answer::Text(400, "That is not a path of this site.\n");
     };
     let mut file = dir.join(path);
     if file.is_dir() {
         // Without the slash, the page's relative addresses would point one folder too high.
-        if !request
-            .url()
-            .split(['?', '#'])
-            .next()
-            .unwrap_or_default()
-            .ends_with('/')
-        {
-            return request.respond(plain(
-                404,
-                "Not found (a folder's address ends with a slash).\n",
-            ));
+        let path = url.split(['?', '#']).next().unwrap_or_default();
+        if !path.ends_with('/') {
+            return Answer::Text(404, "Not found (a folder's address ends with a slash).\n");
         }
         file.push("index.html");
     }
     match File::open(&file) {
-        Ok(open) => request.respond(
-            Response::from_file(open)
-                .with_header(header("Content-Type", mime(&file)))
-                // A rebuild must show at the next reload.
-                .with_header(header("Cache-Control", "no-cache"))
-                // Sizes are known and small: never chunked, so that progress bars and HEAD tell the length.
-                .with_chunked_threshold(usize::MAX),
-        ),
-        Err(_) => request.respond(plain(404, "Not found.\n")),
+        Ok(open) => Answer::File(open, mime(&file)),
+        Err(_) => Answer::Text(404, "Not found.\n"),
     }
 }
 
-fn plain(status: u16, text: &str) -> Response<io::Cursor<Vec<u8>>> {
-    Response::from_string(text)
-        .with_status_code(StatusCode(status))
-        .with_header(header("Cache-Control", "no-cache"))
-}
-
-fn header(name: &str, value: &str) -> Header {
-    match Header::from_bytes(name, value) {
-        Ok(header) => header,
-        // Only called with the literals of this file, which are ASCII.
-        Err(()) => unreachable!("header {name}: {value} is not ASCII"),
+fn send(stream: &mut impl Write, answer: Answer, only_head: bool) -> io::Result<()> {
+    let (status, kind, length) = match &answer {
+        Answer::Text(status, text) => (*status, "text/plain; charset=utf-8", text.len() as u64),
+        Answer::File(file, kind) => (200, *kind, file.metadata()?.len()),
+    };
+    let name = match status {
+        200 => "OK",
+        400 => "Bad Request",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        _ => "Request Header Fields Too Large",
+    };
+    let allow = if status == 405 {
+        "Allow: GET, HEAD\r\n"
+    } else {
+        ""
+    };
+    // A rebuild must show at the next reload.
+    write!(
+        stream,
+        "HTTP/1.1 {status} {name}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\
+         Cache-Control: no-cache\r\nConnection: close\r\n{allow}\r\n"
+    )?;
+    match answer {
+        _ if only_head => {}
+        Answer::Text(_, text) => stream.write_all(text.as_bytes())?,
+        // No more than was announced, should the file grow.
+        Answer::File(file, _) => {
+            io::copy(&mut file.take(length), stream)?;
+        }
     }
+    Ok(())
 }
 
 /// The file, relative to the site's folder, that the address `url` names; `None` for an address that
@@ -322,13 +448,79 @@ mod tests {
         Ok(answer)
     }
 
-    #[test]
-    fn a_real_request_is_answered() -> Result<()> {
-        let dir = std::env::temp_dir().join(format!("batchscope-serve-{}", std::process::id()));
+    /// A folder with a page and a file that no socket's buffers hold, served.
+    fn site(name: &str) -> Result<(Site, PathBuf)> {
+        let name = format!("batchscope-serve-{name}-{}", std::process::id());
+        let dir = std::env::temp_dir().join(name);
         fs::create_dir_all(&dir)?;
         fs::write(dir.join("index.html"), "<p>hello")?;
+        fs::write(dir.join("large.wasm"), vec![7; 32 << 20])?;
         let site = Site::new(&dir, take_port("127.0.0.1", 0)?)?;
         site.spawn();
+        Ok((site, dir))
+    }
+
+    #[test]
+    fn clients_that_do_not_read_starve_nobody() -> Result<()> {
+        let (site, dir) = site("starve")?;
+        let address = site.url().trim_start_matches("http://").to_owned();
+        let mut silent = Vec::new();
+        for i in 0..3 * MOST_CONNECTIONS {
+            let mut stream = TcpStream::connect(&address)?;
+            match i % 3 {
+                // Asks for more than fits into the buffers and reads nothing.
+                0 => write!(stream, "GET /large.wasm HTTP/1.1\r\n\r\n")?,
+                // Never ends its request.
+                1 => write!(stream, "GET / HTTP/1.1\r\n")?,
+                // Says nothing.
+                _ => {}
+            }
+            silent.push(stream);
+            if i % 16 == 0 {
+                assert!(ask(&site, "GET /")?.ends_with("<p>hello"));
+            }
+        }
+        assert!(ask(&site, "GET /")?.ends_with("<p>hello"));
+        // The oldest were ended, so that no more threads are at work than may be.
+        let mut one = Vec::new();
+        silent[1].set_read_timeout(Some(REQUEST_TIME / 2))?;
+        assert_eq!(silent[1].read_to_end(&mut one)?, 0);
+        fs::remove_dir_all(&dir)?;
+        Ok(())
+    }
+
+    #[test]
+    fn a_client_has_so_much_time_and_so_many_bytes() -> Result<()> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let client = TcpStream::connect(listener.local_addr()?)?;
+        let (server, _) = listener.accept()?;
+        // One byte in time, and then none.
+        (&client).write_all(b"G")?;
+        let mut until = Until::within(&server, Duration::from_millis(50));
+        let error = read_request(&mut until).map_or_else(|e| e.kind(), |_| io::ErrorKind::Other);
+        assert!(
+            matches!(error, io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock),
+            "{error}"
+        );
+        // An answer that is not taken.
+        let mut until = Until::within(&server, Duration::from_millis(50));
+        let error = until.write_all(&vec![0; 64 << 20]).unwrap_err().kind();
+        assert!(
+            matches!(error, io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock),
+            "{error}"
+        );
+
+        let (site, dir) = site("long")?;
+        let long = format!("GET /{}", "x".repeat(MOST_REQUEST));
+        assert!(ask(&site, &long)?.starts_with("HTTP/1.1 431"));
+        assert!(ask(&site, "nonsense")?.starts_with("HTTP/1.1 400"));
+        fs::remove_dir_all(&dir)?;
+        Ok(())
+    }
+
+    #[test]
+    fn a_real_request_is_answered() -> Result<()> {
+        let (site, dir) = site("ask")?;
 
         let get = ask(&site, "GET /")?;
         assert!(

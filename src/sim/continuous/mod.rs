@@ -30,6 +30,7 @@ use replica::{Desk, Replica, Rows, Rules};
 
 pub use gaps::Gaps;
 pub use record::{Fate, MARKS, Mark, Record, Served, Totals};
+use replica::MOST_STEP_ROWS;
 pub use replica::StepRow;
 pub use series::{Level, Series};
 
@@ -256,8 +257,19 @@ impl Run {
         self.steps = Some(Vec::new());
     }
 
-    pub fn take_steps(&mut self) -> Vec<StepRow> {
-        self.steps.take().unwrap_or_default()
+    /// The steps taken down so far.
+    ///
+    /// Errors: more of them than are kept.
+    pub fn take_steps(&mut self) -> Result<Vec<StepRow>, Error> {
+        let steps = self.steps.take().unwrap_or_default();
+        if steps.len() > MOST_STEP_ROWS {
+            return Err(Error::TooLarge {
+                what: "steps of the run".to_owned(),
+                found: format!("there are more than {MOST_STEP_ROWS}"),
+                most: format!("at most {MOST_STEP_ROWS}; take fewer requests"),
+            });
+        }
+        Ok(steps)
     }
 
     /// Share of the requests that have arrived, 0 to 1.

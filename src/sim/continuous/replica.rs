@@ -191,6 +191,13 @@ pub(super) struct Desk<'a> {
     pub steps: Option<&'a mut Vec<StepRow>>,
 }
 
+/// Most rows of steps that a run keeps, 64 bytes each. In a browser they and their file share 4 GiB.
+pub(super) const MOST_STEP_ROWS: usize = if cfg!(target_arch = "wasm32") {
+    2_000_000
+} else {
+    10_000_000
+};
+
 /// Steps of a replica one after another with the same requests.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StepRow {
@@ -1149,7 +1156,9 @@ impl Replica {
             }
         };
         self.end_s = self.now.end_s(self.now.count);
-        if let Some(steps) = &mut desk.steps {
+        if let Some(steps) = &mut desk.steps
+            && steps.len() <= MOST_STEP_ROWS
+        {
             let prompt_tokens = self.chunks.iter().map(|c| c.tokens).sum::<u32>();
             steps.push(StepRow {
                 replica: self.number,

@@ -57,6 +57,8 @@ pub enum Kind {
 
 /// Beyond every count, time and size that a report can hold; whole numbers up to it are exact.
 const MOST: f64 = 1e15;
+/// Below every share, time and size of a report but 0: a proportion of two values stays finite.
+const LEAST: f64 = 1e-15;
 
 impl Metric {
     /// In the order of the report.
@@ -172,10 +174,13 @@ impl Metric {
                 "a whole number from 0 to 1e15",
             ),
             Kind::Share => (
-                (0.0..=1.0).contains(&value),
-                "a share from 0 to 1 (not percent)",
+                value == 0.0 || (LEAST..=1.0).contains(&value),
+                "0, or a share from 1e-15 to 1 (not percent)",
             ),
-            Kind::Amount => ((0.0..=MOST).contains(&value), "a number from 0 to 1e15"),
+            Kind::Amount => (
+                value == 0.0 || (LEAST..=MOST).contains(&value),
+                "0, or a number from 1e-15 to 1e15",
+            ),
         };
         (!fits).then_some(allowed)
     }

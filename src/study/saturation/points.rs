@@ -101,7 +101,7 @@ enum Range {
     Whole,
     /// Above 0.
     Positive,
-    /// From 0 on.
+    /// 0, or as much as [`Range::Positive`].
     NotNegative,
 }
 
@@ -110,7 +110,7 @@ impl Range {
         match self {
             Range::Whole => (1.0..=1e9).contains(&x) && x == libm::trunc(x),
             Range::Positive => (1e-9..=1e12).contains(&x),
-            Range::NotNegative => (0.0..=1e12).contains(&x),
+            Range::NotNegative => x == 0.0 || (1e-9..=1e12).contains(&x),
         }
     }
 
@@ -118,7 +118,7 @@ impl Range {
         match self {
             Range::Whole => "a whole number from 1 to 1000000000",
             Range::Positive => "a number from 1e-9 to 1e12",
-            Range::NotNegative => "a number from 0 to 1e12",
+            Range::NotNegative => "0, or a number from 1e-9 to 1e12",
         }
     }
 }

@@ -48,7 +48,7 @@ pub fn predict(stack: &Stack, load: &Load) -> Result<Served, Error> {
     let mut run = continuous::Run::new(&trace, &scenario)?;
     run.record_steps();
     while !run.advance(&trace, u64::MAX) {}
-    let steps = run.take_steps();
+    let steps = run.take_steps()?;
     let record = sim::Record::Continuous(Box::new(run.finish()));
     Ok(Served::predicted(
         load,

@@ -156,6 +156,12 @@ pub struct Perturbed {
 pub const PERTURBED_BLOCKS: [i32; 5] = [-2, -1, 0, 1, 2];
 pub const PERTURBED_STEPS: [f64; 3] = [0.996, 1.0, 1.004];
 
+/// The longest run that is read, s: 115 days. The clocks of a log count from 1970 or from the start of a
+/// machine; a log that mixes the two spans decades.
+const MOST_RUN_S: f64 = 1e7;
+/// Most moments of a comparison; a longer run has them further apart.
+const MOST_MOMENTS: f64 = 10_000.0;
+
 /// By request, s.
 #[derive(Default)]
 struct Times {
@@ -204,10 +210,11 @@ impl Measured {
     /// `last_token_ts`, all in seconds. The offset between the two clocks is that of the request that was
     /// queued soonest after its arrival.
     ///
-    /// Errors: the line and what is wrong with it.
+    /// Errors: the line and what is wrong with it; times that are more than 1e7 s apart, which two clocks in one
+    /// column are.
     pub fn read(text: &str, file: &str) -> Result<Measured, Error> {
         let trace = trace::read(text.as_bytes(), file, Some(Format::Jsonl))?;
-        let mut logged = Vec::new();
+        let (mut logged, mut rows) = (Vec::new(), Vec::new());
         for (row, line) in (1u64..).zip(text.lines()) {
             if line.trim().is_empty() {
                 continue;
@@ -228,7 +235,9 @@ impl Measured {
                 });
             }
             logged.push(one);
+            rows.push(row);
         }
+        one_clock(&logged, &rows, file)?;
         // As the trace is: by arrival, stable.
         logged.sort_by(|a, b| a.arrival_time.total_cmp(&b.arrival_time));
         let offsets = logged.iter().map(|one| one.queued_ts - one.arrival_time);
@@ -350,7 +359,7 @@ impl Measured {
     }
 
     /// Simulates the run under a scenario of continuous batching and compares, with levels every
-    /// `every_s` (none for infinity).
+    /// `every_s` (none for infinity), and at 10,000 moments at most.
     ///
     /// Errors: as [`simulate`]; a scenario that serves none of the requests.
     pub fn against(&self, scenario: &Scenario, every_s: f64) -> Result<Comparison, Error> {
@@ -400,6 +409,7 @@ impl Measured {
         let series = &totals.series;
         let blocks = totals.blocks.map_or(f64::INFINITY, |blocks| blocks as f64)
             * totals.busy_s.len() as f64;
+        let every_s = every_s.max(totals.end_s / MOST_MOMENTS);
         let moments = (0..)
             .map(|i| f64::from(i) * every_s)
             .take_while(|&at_s| at_s < totals.end_s)
@@ -420,6 +430,43 @@ impl Measured {
             preemptions: totals.preemptions,
         })
     }
+}
+
+/// Refuses a log whose times lie further apart than a run is long, by the first line that does.
+fn one_clock(logged: &[Logged], rows: &[u64], file: &str) -> Result<(), Error> {
+    let Some(first) = logged.first() else {
+        return Ok(());
+    };
+    for (one, &row) in logged.iter().zip(rows) {
+        let engine = |name, time| (name, time, "queued_ts", first.queued_ts);
+        for (name, time, other, from) in [
+            (
+                "arrival_time",
+                one.arrival_time,
+                "arrival_time",
+                first.arrival_time,
+            ),
+            engine("queued_ts", one.queued_ts),
+            engine("first_token_ts", one.first_token_ts),
+            engine("last_token_ts", one.last_token_ts),
+        ] {
+            let apart = (time - from).abs();
+            // What overflowed is in no range.
+            if !(0.0..=MOST_RUN_S).contains(&apart) {
+                return Err(Error::BadCell {
+                    file: file.to_owned(),
+                    row,
+                    column: name.to_owned(),
+                    value: time.to_string(),
+                    allowed: format!(
+                        "within {MOST_RUN_S} s of the {other} of the first request, {from}; the log mixes two \
+                         clocks"
+                    ),
+                });
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The median of the worst errors.

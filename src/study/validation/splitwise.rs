@@ -80,9 +80,10 @@ pub fn held_out(input: impl Read, file: &str) -> Result<Vec<HeldOut>, Error> {
             problem,
         };
         let point = record.map_err(|e| bad(e.to_string()))?;
-        let good = |x: f64| x.is_finite() && x >= 0.0;
+        let good = |x: f64| x == 0.0 || (1e-9..=1e12).contains(&x);
         if !QUANTITIES.iter().all(|(_, of)| good(of(&point))) {
-            return Err(bad("a time or power is not a number from 0 up".to_owned()));
+            let problem = "a time or power is not 0 or a number from 1e-9 to 1e12".to_owned();
+            return Err(bad(problem));
         }
         let group = format!(
             "{}, {} x {}",
