@@ -81,6 +81,7 @@ export const CONTROLS = [
   { kind: "number", id: "gpus", path: "fleet.gpus", group: "fleet", unit: UI.unit.gpus, min: 1, max: 1024, whole: true, stops: FLEETS },
   { kind: "number", id: "timeScale", path: "workload.time_scale", group: "fleet", unit: UI.unit.times, min: 1e-3, max: 1e6, whole: false, stops: decades(0.1, 20_000) },
   { kind: "number", id: "requests", path: "trace.synthetic.requests", group: "fleet", unit: UI.unit.requests, min: 1, max: 2_000_000, whole: true, stops: [1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000] },
+  { kind: "choice", id: "shape", path: "trace.synthetic.shape", group: "fleet", options: keys("shape") },
   { kind: "number", id: "tokenSla", path: "sla.token_ms", group: "promises", unit: UI.unit.ms, min: 0.1, max: 100_000, whole: false, stops: [5, 10, 15, 20, 25, 30, 35, 40, 45, 50, 60, 70, 80, 90, 100, 120, 150, 200] },
   { kind: "number", id: "requestSla", path: "sla.request_s", group: "promises", unit: UI.unit.s, min: 0.01, max: 100_000, whole: false, stops: [1, 2, 3, 5, 7, 10, 12, 15, 20, 25, 30, 40, 50, 60, 90, 120, 300, 600] },
   { kind: "number", id: "bins", path: "scheduler.bins.count", group: "batches", unit: UI.unit.bins, min: 1, max: 128, whole: true, stops: [...steps(1, 12), 14, 16, 20, 24, 28, 32] },
@@ -118,6 +119,13 @@ for (const control of CONTROLS) {
 export const DEFAULT_SCENARIO = structuredClone(CORE_DEFAULT);
 DEFAULT_SCENARIO.workload.time_scale = 100;
 DEFAULT_SCENARIO.fleet.gpus = 16;
+
+/**
+ * A load in bursts, as changes of the default: all of BurstGPT, which the article and the exercises are about. The trace's
+ * first week has hardly any bursts.
+ * @type {readonly [string, unknown][]}
+ */
+export const BURSTS = [["trace.synthetic.shape", "burstgpt-like"], ["workload.time_scale", 10]];
 
 /**
  * @typedef {object} State
@@ -182,7 +190,7 @@ export function leaves(object, prefix = "") {
 
 const DEFAULT_LEAVES = leaves(DEFAULT_SCENARIO);
 /** Decided by the page or by the version, never by a link. */
-const NOT_IN_HASH = new Set(["version", "trace.synthetic.shape", "workload.closed_loop", "engine"]);
+const NOT_IN_HASH = new Set(["version", "workload.closed_loop", "engine"]);
 
 /** @type {(a: unknown, b: unknown) => boolean} */
 export const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);

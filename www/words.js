@@ -44,6 +44,7 @@ export const CONTROL = {
     help: "Recorded arrival times are divided by this; the lengths stay.",
   },
   requests: { label: "Requests", help: "How many requests the generator makes." },
+  shape: { label: "Made like", help: "The first week of the BurstGPT trace, nearly all conversations, or all its days with their bursts of API calls, which come five times as fast." },
   bins: { label: "Bins, K", help: "Requests of similar predicted length share a bin and a batch." },
   maxBatch: { label: "Batch cap", help: "No batch of the two dynamic schedulers is larger." },
   staticBatch: { label: "Static batch", help: "What static FIFO takes at most." },
@@ -84,6 +85,7 @@ export const CHOICE = {
     "prompt-only": "from the prompt",
     published: "as published",
   },
+  shape: { "burstgpt-week1": "BurstGPT's first week", "burstgpt-like": "all of BurstGPT" },
   failed: { drop: "leave out", keep: "serve, as published" },
   latency: {
     "stress-v2": "stress test v2",

@@ -215,7 +215,7 @@ test("how many GPUs: the answers of the native program", async () => {
   const scratch = mkdtempSync(join(tmpdir(), "batchscope-e2e-closer-"));
   const scenario = (/** @type {string} */ policy) => {
     const path = join(scratch, `${policy}.json`);
-    writeFileSync(path, JSON.stringify({ trace: { synthetic: { requests: 1000, shape: "burstgpt-like" } }, scheduler: { policy }, fleet: { gpus: 16 } }));
+    writeFileSync(path, JSON.stringify({ trace: { synthetic: { requests: 1000, shape: "burstgpt-week1" } }, scheduler: { policy }, fleet: { gpus: 16 } }));
     return path;
   };
   for (const [i, policy] of ["dynamic", "multi-bin-dynamic"].entries()) {

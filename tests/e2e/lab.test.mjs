@@ -218,8 +218,8 @@ test("a run is kept beside another, changes places with it, and is removed", asy
   assert.deepEqual(await row(page, "TTFT, P99"), { "run-a": kept["run-b"], "run-b": kept["run-a"] });
   assert.equal(await page.locator("#lab-rule").inputValue(), "vllm");
   // The load is everybody's.
-  await set(page, "lab-time-scale", "50");
-  assert.match(page.url(), /workload\.time_scale=50.*workload\.time_scale%3D50/);
+  await set(page, "lab-time-scale", "80");
+  assert.match(page.url(), /workload\.time_scale=80.*workload\.time_scale%3D80/);
   await repaint(page, () => page.getByRole("button", { name: "Remove: B" }).click());
   assert.deepEqual(Object.keys(await row(page, "TTFT, P99")), ["run-a"]);
   await page.close();
@@ -293,7 +293,7 @@ test("a trace of the reader's takes the place of the generated one in every run,
 
 test("a situation sets load, server and promises of all runs, and is named as long as it is in force", async () => {
   const { page, complaints } = await open();
-  for (const [id, shape] of /** @type {const} */ ([["chat-peak", "poisson"], ["batch-burst", "poisson"], ["one-gpu", "burstgpt-like"]])) {
+  for (const [id, shape] of /** @type {const} */ ([["chat-peak", "poisson"], ["batch-burst", "poisson"], ["one-gpu", "burstgpt-week1"]])) {
     await repaint(page, () => page.selectOption("#lab-situation", id), id);
     assert.equal(await page.inputValue("#lab-situation"), id);
     assert.equal(await page.inputValue("#lab-shape"), shape);

@@ -4,7 +4,7 @@
 //   settings  --compute (in the worker)-->  data  --spec-->  picture, cursor, sentence, table
 
 import { count, duration, number, percent, withUnit } from "../format.js";
-import { DEFAULT_SCENARIO, POLICIES, toHash } from "../state.js";
+import { BURSTS, DEFAULT_SCENARIO, POLICIES, setPath, toHash } from "../state.js";
 import { NAME } from "../charts/palette.js";
 import { at, ticks } from "./draw.js";
 import { FIGURE, NAMES } from "./words.js";
@@ -48,9 +48,10 @@ const col = (name, text) => ({ name, text });
 /** @type {(low: number, high: number) => number[]} */
 const upTo = (low, high) => Array.from({ length: high - low + 1 }, (_, i) => low + i);
 
-/** The page's own scenario with some of it changed. @param {(scenario: Scenario) => void} change */
+/** The page's own scenario with a load in bursts and some of it changed. @param {(scenario: Scenario) => void} change */
 function scenario(change) {
   const made = structuredClone(DEFAULT_SCENARIO);
+  for (const [path, value] of BURSTS) setPath(made, path, value);
   change(made);
   return made;
 }

@@ -1,14 +1,14 @@
 // Exercises for a class: a promise that the settings break, and a few controls to keep it with. Each is
 // checked by the simulator, and each can be solved: tests/node/challenges.test.mjs does.
 
-import { DEFAULT_SCENARIO, setPath } from "../state.js";
+import { BURSTS, DEFAULT_SCENARIO, setPath } from "../state.js";
 
 /** @import { RunResult, Scenario } from "../types.js" */
 
 /**
  * @typedef {object} Challenge
  * @property {string} id words.js has its words
- * @property {[string, unknown][]} from what differs from the page's own settings at the start
+ * @property {[string, unknown][]} from what differs from the page's own settings with a load in bursts at the start
  * @property {string[]} free controls that may be moved
  * @property {"multi-bin-dynamic" | "dynamic" | "multi-bin" | "static-fifo"} policy whose run is judged
  * @property {(result: RunResult["summary"]) => {value: number, met: boolean}} judge
@@ -68,6 +68,6 @@ function atLeast(share) {
 /** The settings that a challenge begins with. @param {Challenge} challenge @returns {Scenario} */
 export function begin({ from }) {
   const scenario = structuredClone(DEFAULT_SCENARIO);
-  for (const [path, value] of from) setPath(scenario, path, value);
+  for (const [path, value] of [...BURSTS, ...from]) setPath(scenario, path, value);
   return scenario;
 }
