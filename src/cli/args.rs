@@ -355,7 +355,7 @@ pub struct StatsArgs {
 
 #[derive(Parser)]
 pub struct GenerateArgs {
-    /// Scenario whose trace is made; default: the embedded, BurstGPT-like one.
+    /// Scenario whose trace is made; default: the generated one that `run` replays.
     pub scenario: Option<PathBuf>,
     #[arg(long, value_name = "N", value_parser = setting::<u32>(no_requests))]
     pub requests: Option<u32>,
