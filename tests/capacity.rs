@@ -543,3 +543,33 @@ fn a_ttft_sla_counts_against_closed_batches_too() {
     // 95 % wait at most 0.09 s of a 1-s service: about 5 % may find the server busy.
     assert!(strict < 0.07 && loose > 0.6, "{strict} {loose}");
 }
+
+/// The speed at which a scenario replays its trace is replaced by the searched rate, so it must not change the answer,
+/// not even where attainment does not fall everywhere with the rate.
+#[test]
+fn the_speed_of_the_scenario_does_not_change_the_answer() {
+    let folder = TempDir::new().unwrap();
+    let answers: Vec<Value> = [1.0, 100.0]
+        .iter()
+        .map(|speed| {
+            let scenario = serde_json::json!({
+                "trace": {"synthetic": {"requests": 1000}},
+                "scheduler": {"policy": "dynamic"},
+                "fleet": {"gpus": 16},
+                "workload": {"time_scale": speed},
+            });
+            let path = folder.path().join("scenario.json");
+            std::fs::write(&path, scenario.to_string()).unwrap();
+            let output = capacity(&[
+                path.to_str().unwrap(),
+                "--attainment",
+                "0.8",
+                "--replications",
+                "3",
+                "--json",
+            ]);
+            parsed(&output)["rate_per_s"].clone()
+        })
+        .collect();
+    assert_eq!(answers[0], answers[1]);
+}

@@ -268,7 +268,8 @@ impl Replication {
             natural_per_s = natural_rate(trace, &own).unwrap_or(1.0);
         }
         Ok(Replication {
-            natural_per_s: natural_per_s * scenario.workload.time_scale,
+            // As recorded: the scenario's own speed must not change the answer.
+            natural_per_s,
             of_whole: natural_per_s / whole_per_s,
             scenario: own,
             promise,

@@ -111,6 +111,7 @@ export function labView(host, on) {
       runList,
       el("p", { class: "lab-actions" }, pin, " ", pinHelp),
       doubtBox,
+      el("h2", { class: "visually-hidden" }, VIEW.figures),
       el("div", { class: "lab-pair" }, ttftHost, tbtHost),
     ),
     el(

@@ -40,6 +40,7 @@ export const VIEW = {
   chromeTrace: "Steps of run A, for Perfetto",
   chromeTraceWait: "Doing the run once more, step by step.",
   warnings: "Before you trust these figures",
+  figures: "Figures",
   tooLongForLink: "The step times of a file are not in the link.",
   reading: /** @param {number} done */ (done) => `reading the trace, ${Math.floor(done * 100)} %`,
   simulating: /** @param {number} done */ (done) => `simulating, ${Math.floor(done * 100)} %`,
@@ -153,7 +154,7 @@ export const ALLOWED = {
 /** @type {Record<string, Record<string, string>>} */
 export const CHOICE = {
   "lab-hardware": HARDWARE_NAME,
-  "lab-shape": { "burstgpt-week1": "like BurstGPT's first week", "burstgpt-like": "like all of BurstGPT", poisson: "Poisson" },
+  "lab-shape": { "burstgpt-week1": "BurstGPT's first week", "burstgpt-like": "all of BurstGPT", poisson: "Poisson" },
   "lab-users": { open: "at the trace's times", closed: "users who wait" },
   "lab-rule": {
     vllm: "vLLM: decode, then prompts in chunks",

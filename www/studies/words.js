@@ -75,7 +75,7 @@ export const VIEW = {
   size: "Size",
   sizes: { published: "as published", small: "small, seconds", custom: "custom" },
   trace: "Trace",
-  traceGenerated: "generated, shaped like BurstGPT's first week",
+  traceGenerated: "generated: BurstGPT's first week",
   traceOwn: /** @param {string} name */ (name) => `your file, ${name}`,
   traceChoose: "Choose a trace file",
   traceNone: "This study makes its own requests.",
