@@ -143,6 +143,9 @@ pub fn linear(points: &[Point], name: &str) -> Result<Fit, Error> {
 /// The accepted column names, the published grid's first.
 const BATCH: [&str; 3] = ["batch_size", "batch", "b"];
 const LENGTH: [&str; 4] = ["max_seq_len", "longest_total", "tokens", "L"];
+/// The measured times that are read, s: the fit squares them and divides by them.
+const SHORTEST_S: f64 = 1e-9;
+const LONGEST_S: f64 = 1e9;
 const SECONDS: [&str; 4] = ["mean_latency_sec", "latency_s", "seconds", "s"];
 
 /// Reads a grid of measured batch times from CSV with a header.
@@ -195,8 +198,8 @@ pub fn read_grid(input: impl Read, name: &str) -> Result<Vec<Point>, Error> {
             batch: whole(0)?,
             longest_total: whole(1)?,
             seconds: match text[2].parse::<f64>() {
-                Ok(s) if s > 0.0 && s.is_finite() => s,
-                _ => return Err(bad(2, "a positive number of seconds")),
+                Ok(s) if SHORTEST_S <= s && s <= LONGEST_S => s,
+                _ => return Err(bad(2, "a positive number of seconds, from 1e-9 to 1e9")),
             },
         });
     }
