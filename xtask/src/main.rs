@@ -10,6 +10,7 @@ mod serve;
 mod setup;
 mod sh;
 mod site;
+mod swarm;
 mod test;
 
 use std::{
@@ -71,6 +72,19 @@ enum Command {
     Test,
     /// Check format, lints and types
     Check,
+    /// Run random scenarios, traces and files against the simulator and its readers
+    ///
+    /// Compares with the browser's module too; `--native` leaves that out. All other arguments go to the
+    /// swarm: `--seconds S`, `--seed N`, `--case K` to replay one, `--target NAME`, `--table`.
+    #[command(disable_help_flag = true)]
+    Swarm {
+        #[arg(
+            trailing_var_arg = true,
+            allow_hyphen_values = true,
+            value_name = "ARGUMENTS"
+        )]
+        args: Vec<String>,
+    },
     /// Measure, natively and in the browser; writes docs/BENCH.md
     Bench,
 }
@@ -145,6 +159,7 @@ fn run(command: Command) -> Result<bool> {
             return Ok(tally.is_good());
         }
         Command::Check => check::check(&setup::ensure(Need::Check)?)?,
+        Command::Swarm { args } => return swarm::swarm(&args),
         Command::Bench => return bench::bench(),
     }
     Ok(true)

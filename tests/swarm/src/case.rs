@@ -40,9 +40,11 @@ impl Case {
             Source::Synthetic(synthetic) => synthetic.generate(scenario.seed)?,
             // A reader refuses a file without rows; the engines must do so too.
             Source::File { .. } if self.rows.is_empty() => Trace::default(),
-            Source::File { name, .. } => {
-                trace::read_as(self.text(&scenario).as_bytes(), name, &scenario.trace.reading())?
-            }
+            Source::File { name, .. } => trace::read_as(
+                self.text(&scenario).as_bytes(),
+                name,
+                &scenario.trace.reading(),
+            )?,
         };
         Ok((scenario, trace))
     }

@@ -51,7 +51,9 @@ impl Rng {
     pub fn float(&mut self, low: f64, high: f64) -> f64 {
         if low > 0.0 && high / low > 100.0 {
             let (from, to) = (low.log10(), high.log10());
-            10f64.powf(from + (to - from) * self.unit()).clamp(low, high)
+            10f64
+                .powf(from + (to - from) * self.unit())
+                .clamp(low, high)
         } else {
             low + (high - low) * self.unit()
         }

@@ -35,11 +35,19 @@ pub fn rows(rng: &mut Rng) -> Vec<Row> {
         8..17 => rng.between(8, 60),
         _ => rng.between(60, 200),
     };
-    let (whole_seconds, sessions, classes, hashes) =
-        (rng.chance(0.25), rng.chance(0.5), rng.chance(0.5), rng.chance(0.5));
+    let (whole_seconds, sessions, classes, hashes) = (
+        rng.chance(0.25),
+        rng.chance(0.5),
+        rng.chance(0.5),
+        rng.chance(0.5),
+    );
     let pace = *rng.pick(&[0.01, 0.1, 1.0, 1.0, 10.0]);
     let long = *rng.pick(&[20, 200, 200, 1000]);
-    let mut at = if rng.chance(0.5) { 0.0 } else { rng.float(0.0, 100.0).floor() };
+    let mut at = if rng.chance(0.5) {
+        0.0
+    } else {
+        rng.float(0.0, 100.0).floor()
+    };
     let mut rows = Vec::new();
     for _ in 0..count {
         let gap = match rng.below(12) {
@@ -76,7 +84,9 @@ pub fn text(rows: &[Row], reading: &Reading) -> String {
     let format = reading.format.unwrap_or(Format::Jsonl);
     let mut text = String::new();
     match format {
-        Format::Burstgpt => text.push_str("Timestamp,Session ID,Model,Request tokens,Response tokens,Total tokens,Log Type\n"),
+        Format::Burstgpt => text.push_str(
+            "Timestamp,Session ID,Model,Request tokens,Response tokens,Total tokens,Log Type\n",
+        ),
         Format::Azure => text.push_str("TIMESTAMP,ContextTokens,GeneratedTokens\n"),
         Format::Csv => text.push_str("arrival,prompt_tokens,output_tokens,session_id,log_type\n"),
         Format::Bailian | Format::Mooncake | Format::Jsonl => {}
@@ -86,14 +96,19 @@ pub fn text(rows: &[Row], reading: &Reading) -> String {
         _ => 16,
     });
     for (i, row) in rows.iter().enumerate() {
-        let session = row.session.map_or(String::new(), |session| session.to_string());
+        let session = row
+            .session
+            .map_or(String::new(), |session| session.to_string());
         let class = row.class.as_deref().unwrap_or("");
         let (prompt, output) = (row.prompt, row.output);
         let at = in_unit(row.at, reading.time_unit);
         match format {
             Format::Burstgpt => {
                 let total = prompt + output;
-                let _ = writeln!(text, "{at},{session},ChatGPT,{prompt},{output},{total},{class}");
+                let _ = writeln!(
+                    text,
+                    "{at},{session},ChatGPT,{prompt},{output},{total},{class}"
+                );
             }
             Format::Azure => {
                 let _ = writeln!(text, "{},{prompt},{output}", calendar(row.at));
@@ -155,7 +170,9 @@ fn hashes(number: usize, row: &Row, unit: u32) -> Value {
 /// The chat that a request goes on with.
 fn parent(rows: &[Row], number: usize) -> i64 {
     let session = rows[number].session;
-    let before = rows[..number].iter().rposition(|row| row.session == session);
+    let before = rows[..number]
+        .iter()
+        .rposition(|row| row.session == session);
     match before {
         Some(before) if session.is_some() => before as i64,
         _ => -1,

@@ -61,9 +61,9 @@ impl Shape {
             | (Shape::Text, serde_json::Value::String(_))
             | (Shape::Bool, serde_json::Value::Bool(_))
             | (Shape::List(_) | Shape::Tuple(_), serde_json::Value::Array(_)) => true,
-            (Shape::Object(fields), serde_json::Value::Object(object)) => {
-                object.keys().all(|key| fields.iter().any(|(name, _)| name == key))
-            }
+            (Shape::Object(fields), serde_json::Value::Object(object)) => object
+                .keys()
+                .all(|key| fields.iter().any(|(name, _)| name == key)),
             (Shape::Map(_), serde_json::Value::Object(_)) => true,
             _ => false,
         })
@@ -103,7 +103,12 @@ impl Shape {
     }
 
     /// Notes what a value sets: by setting, the values that it has had, two at most.
-    pub fn note(&self, path: &str, value: &serde_json::Value, seen: &mut BTreeMap<String, Vec<String>>) {
+    pub fn note(
+        &self,
+        path: &str,
+        value: &serde_json::Value,
+        seen: &mut BTreeMap<String, Vec<String>>,
+    ) {
         let mut add = |path: &str, value: String| {
             let values = seen.entry(path.to_owned()).or_default();
             if values.len() < 2 && !values.contains(&value) {
@@ -137,7 +142,10 @@ impl Shape {
             }
             Shape::OneOf(_) => {
                 if let Some(shape) = self.chosen(value) {
-                    add(&format!("{path} = {}", shape.alternative()), "chosen".to_owned());
+                    add(
+                        &format!("{path} = {}", shape.alternative()),
+                        "chosen".to_owned(),
+                    );
                     shape.note(path, value, seen);
                 }
             }
@@ -162,7 +170,9 @@ fn without_comments(text: &str) -> String {
         rest = comment.split_once("*/").map_or("", |(_, after)| after);
     }
     out.push_str(rest);
-    let lines = out.lines().filter(|line| !line.trim_start().starts_with("//"));
+    let lines = out
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"));
     lines.collect::<Vec<_>>().join("\n")
 }
 

@@ -111,7 +111,9 @@ fn rule(path: &str) -> Option<Rule> {
         "sla.request_s" => Real(0.1, 100.0, &[20.0]),
         "sla.ttft_s" => Real(0.01, 100.0, &[0.1, 1.0]),
         "engine.continuous.ageing_per_s" => Real(0.0, 100.0, &[0.0, 1.0]),
-        "engine.continuous.classes[].label" => Text(&["chat", "api", "Conversation log", "API log"]),
+        "engine.continuous.classes[].label" => {
+            Text(&["chat", "api", "Conversation log", "API log"])
+        }
         "engine.continuous.classes[].level" => Real(-5.0, 5.0, &[0.0, 1.0, -1e6]),
         "engine.continuous.classes[].deadline_s" => Real(0.0, 60.0, &[0.0, 1.0]),
         "engine.continuous.bin_patience_s" => Real(0.0, 10.0, &[0.0, 2.0]),
@@ -172,7 +174,15 @@ fn rule(path: &str) -> Option<Rule> {
 fn names(path: &str) -> (&'static [&'static str], usize) {
     match path {
         "engine.continuous.latency.profile.dense" => (
-            &["qkv_proj", "o_proj", "gate_up_proj", "down_proj", "layernorm", "embedding", "other"],
+            &[
+                "qkv_proj",
+                "o_proj",
+                "gate_up_proj",
+                "down_proj",
+                "layernorm",
+                "embedding",
+                "other",
+            ],
             4,
         ),
         "engine.continuous.latency.profile.per_sequence" => (&["lm_head", "sampler"], 1),
@@ -265,7 +275,8 @@ pub fn scenario(has: Has, rng: &mut Rng) -> Value {
 
 fn draw(shape: &Shape, path: &str, default: Option<&Value>, moved: f64, rng: &mut Rng) -> Value {
     // Within a group each setting moves or stays by itself.
-    if let (Shape::Number | Shape::Text | Shape::Bool | Shape::List(_), Some(default)) = (shape, default)
+    if let (Shape::Number | Shape::Text | Shape::Bool | Shape::List(_), Some(default)) =
+        (shape, default)
         && !rng.chance(moved)
     {
         return default.clone();
@@ -281,7 +292,10 @@ fn draw(shape: &Shape, path: &str, default: Option<&Value>, moved: f64, rng: &mu
         Shape::Word(word) => json!(word),
         Shape::Object(fields) => {
             // Lists side by side are columns of one table.
-            let columns = fields.iter().filter(|(_, f)| matches!(f, Shape::List(_))).count();
+            let columns = fields
+                .iter()
+                .filter(|(_, f)| matches!(f, Shape::List(_)))
+                .count();
             let (low, high) = entries(path);
             let rows = (columns > 1).then(|| rng.between(low, high) as usize);
             let mut object = Map::new();
@@ -301,7 +315,10 @@ fn draw(shape: &Shape, path: &str, default: Option<&Value>, moved: f64, rng: &mu
             let mut object = Map::new();
             for (i, name) in names.iter().enumerate() {
                 if i < needed || rng.chance(0.3) {
-                    object.insert((*name).to_owned(), draw(of, &join(path, "*"), None, moved, rng));
+                    object.insert(
+                        (*name).to_owned(),
+                        draw(of, &join(path, "*"), None, moved, rng),
+                    );
                 }
             }
             Value::Object(object)
@@ -313,7 +330,9 @@ fn draw(shape: &Shape, path: &str, default: Option<&Value>, moved: f64, rng: &mu
         }
         Shape::Tuple(all) => {
             let path = format!("{path}[]");
-            all.iter().map(|of| draw(of, &path, None, moved, rng)).collect()
+            all.iter()
+                .map(|of| draw(of, &path, None, moved, rng))
+                .collect()
         }
         Shape::OneOf(all) => {
             let of_default = default.and_then(|d| shape.chosen(d));
@@ -341,7 +360,9 @@ fn by_weight<'a>(all: &'a [Shape], path: &str, rng: &mut Rng) -> &'a Shape {
 
 fn list(of: &Shape, path: &str, rows: usize, moved: f64, rng: &mut Rng) -> Value {
     let path = format!("{path}[]");
-    (0..rows).map(|_| draw(of, &path, None, moved, rng)).collect()
+    (0..rows)
+        .map(|_| draw(of, &path, None, moved, rng))
+        .collect()
 }
 
 fn number(path: &str, default: Option<&Value>, rng: &mut Rng) -> Value {
@@ -381,7 +402,11 @@ pub fn leaves(value: &Value) -> Vec<String> {
         match value {
             Value::Object(map) => {
                 for (name, value) in map {
-                    collect(value, &format!("{at}/{}", name.replace('~', "~0").replace('/', "~1")), found);
+                    collect(
+                        value,
+                        &format!("{at}/{}", name.replace('~', "~0").replace('/', "~1")),
+                        found,
+                    );
                 }
             }
             Value::Array(list) => {
@@ -400,13 +425,37 @@ pub fn leaves(value: &Value) -> Vec<String> {
 /// A value that few settings allow.
 pub fn wild(rng: &mut Rng) -> Value {
     let numbers = [
-        json!(-1), json!(0), json!(1), json!(-0.0), json!(1e300), json!(1e-320), json!(-1e300), json!(0.1),
-        json!(4294967295u32), json!(4294967296u64), json!(u64::MAX), json!(i64::MIN), json!(2147483648u32),
-        json!(1e9), json!(1e-9), json!(4096), json!(4097), json!(65536),
+        json!(-1),
+        json!(0),
+        json!(1),
+        json!(-0.0),
+        json!(1e300),
+        json!(1e-320),
+        json!(-1e300),
+        json!(0.1),
+        json!(4294967295u32),
+        json!(4294967296u64),
+        json!(u64::MAX),
+        json!(i64::MIN),
+        json!(2147483648u32),
+        json!(1e9),
+        json!(1e-9),
+        json!(4096),
+        json!(4097),
+        json!(65536),
     ];
     let others = [
-        Value::Null, json!(true), json!(""), json!("NaN"), json!("1"), json!([]), json!({}), json!([1, 2]),
-        json!("\u{0}\u{202e}\u{1f600}"), json!("closed"), json!("unlimited"),
+        Value::Null,
+        json!(true),
+        json!(""),
+        json!("NaN"),
+        json!("1"),
+        json!([]),
+        json!({}),
+        json!([1, 2]),
+        json!("\u{0}\u{202e}\u{1f600}"),
+        json!("closed"),
+        json!("unlimited"),
     ];
     if rng.chance(0.7) {
         rng.pick(&numbers).clone()
@@ -432,9 +481,17 @@ fn mend(made: &mut Value, mut has: Has, rng: &mut Rng) {
     if let Some(made_here) = made.pointer("/trace/synthetic") {
         let labels = made_here["shape"].is_string();
         let requests = made_here["requests"].as_u64().unwrap_or(0);
-        has = Has { requests: requests * 8 / 10, sessions: false, classes: labels, hashes: false };
+        has = Has {
+            requests: requests * 8 / 10,
+            sessions: false,
+            classes: labels,
+            hashes: false,
+        };
     } else {
-        let format = made.pointer("/trace/file/format").and_then(Value::as_str).unwrap_or("jsonl");
+        let format = made
+            .pointer("/trace/file/format")
+            .and_then(Value::as_str)
+            .unwrap_or("jsonl");
         has.sessions &= matches!(format, "jsonl" | "csv" | "burstgpt" | "bailian");
         has.classes &= matches!(format, "jsonl" | "csv" | "burstgpt" | "bailian");
         has.hashes = matches!(format, "mooncake" | "bailian") || has.hashes && format == "jsonl";
@@ -445,7 +502,10 @@ fn mend(made: &mut Value, mut has: Has, rng: &mut Rng) {
             has.requests = has.requests.min(limit * 8 / 10);
         }
         let users = &mut made["workload"]["closed_loop"];
-        let (most, each) = (has.requests.max(1), users["requests_per_user"].as_u64().unwrap_or(1));
+        let (most, each) = (
+            has.requests.max(1),
+            users["requests_per_user"].as_u64().unwrap_or(1),
+        );
         let all = users["users"].as_u64().unwrap_or(1).saturating_mul(each);
         if all > most {
             users["requests_per_user"] = json!(each.min(most));
@@ -454,7 +514,10 @@ fn mend(made: &mut Value, mut has: Has, rng: &mut Rng) {
         let loosen = json!({ "window_start_s": null, "window_end_s": null, "rate_per_s": null,
             "time_scale": 1.0, "ties": "fixed" });
         put_all(made, "/workload", &loosen);
-        let (low, high) = ("/workload/closed_loop/think_min_s", "/workload/closed_loop/think_max_s");
+        let (low, high) = (
+            "/workload/closed_loop/think_min_s",
+            "/workload/closed_loop/think_max_s",
+        );
         if let (Some(least), Some(most)) = (float(made, low), float(made, high))
             && most < least
         {
@@ -480,7 +543,10 @@ fn mend(made: &mut Value, mut has: Has, rng: &mut Rng) {
         }
     }
     // Hashes come with their prompts in three of the formats, and calendar times have no unit.
-    if ["burstgpt", "azure", "csv"].iter().any(|format| is(made, "/trace/file/format", format)) {
+    if ["burstgpt", "azure", "csv"]
+        .iter()
+        .any(|format| is(made, "/trace/file/format", format))
+    {
         made["trace"]["file"]["hash_tokens"] = Value::Null;
     }
     if is(made, "/trace/file/format", "azure") {
@@ -513,14 +579,19 @@ fn mend_server(made: &mut Value, has: Has, rng: &mut Rng) {
     if is(made, "/workload/ties", "published-heap") {
         made["workload"]["ties"] = json!("fixed");
     }
-    let group = made["engine"]["continuous"]["tensor_parallel"].as_u64().unwrap_or(1);
+    let group = made["engine"]["continuous"]["tensor_parallel"]
+        .as_u64()
+        .unwrap_or(1);
     if let Some(gpus) = made["fleet"]["gpus"].as_u64() {
         made["fleet"]["gpus"] = json!(gpus.div_ceil(group.max(1)) * group);
     }
     let server = &mut made["engine"]["continuous"];
     let draft = server["speculative"]["draft_tokens"].as_u64().unwrap_or(0);
     let least = server["max_sequences"].as_u64().unwrap_or(1) * (1 + draft);
-    if server["max_batched_tokens"].as_u64().is_some_and(|most| most < least) {
+    if server["max_batched_tokens"]
+        .as_u64()
+        .is_some_and(|most| most < least)
+    {
         server["max_batched_tokens"] = json!(least + rng.between(0, 64));
     }
     // A cache that is too small for a request refuses the whole run unless requests are turned away.
@@ -550,7 +621,10 @@ fn mend_server(made: &mut Value, has: Has, rng: &mut Rng) {
         }
     }
     // Two steps that only decode, and one that only reads a prompt.
-    for (at, chunk, decode) in [("table", "prefill", "sequences"), ("profile", "prefill_chunk", "n_decode")] {
+    for (at, chunk, decode) in [
+        ("table", "prefill", "sequences"),
+        ("profile", "prefill_chunk", "n_decode"),
+    ] {
         let place = match at {
             "table" => "/latency/table",
             _ => "/latency/profile/attention",

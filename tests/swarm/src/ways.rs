@@ -43,8 +43,14 @@ pub fn bytes(outcome: &Outcome) -> Vec<(&'static str, Vec<u8>)> {
         ("batches.bin", column(&b.bin, u8::to_le_bytes)),
         ("batches.first", column(&b.first, u32::to_le_bytes)),
         ("batches.size", column(&b.size, u32::to_le_bytes)),
-        ("batches.longest_total", column(&b.longest_total, u32::to_le_bytes)),
-        ("batches.longest_output", column(&b.longest_output, u32::to_le_bytes)),
+        (
+            "batches.longest_total",
+            column(&b.longest_total, u32::to_le_bytes),
+        ),
+        (
+            "batches.longest_output",
+            column(&b.longest_output, u32::to_le_bytes),
+        ),
         ("requests.order", column(&r.order, u32::to_le_bytes)),
         ("requests.predicted", column(&r.predicted, u32::to_le_bytes)),
         ("requests.sent_s", column(&r.sent_s, f64::to_le_bytes)),
@@ -54,7 +60,10 @@ pub fn bytes(outcome: &Outcome) -> Vec<(&'static str, Vec<u8>)> {
         let (s, totals) = served.as_ref();
         parts.extend([
             ("served.joined_s", column(&s.joined_s, f64::to_le_bytes)),
-            ("served.first_token_s", column(&s.first_token_s, f64::to_le_bytes)),
+            (
+                "served.first_token_s",
+                column(&s.first_token_s, f64::to_le_bytes),
+            ),
             ("served.done_s", column(&s.done_s, f64::to_le_bytes)),
             ("served.replica", column(&s.replica, u16::to_le_bytes)),
             ("served.fate", column(&s.fate, |fate| [fate as u8])),
@@ -62,6 +71,14 @@ pub fn bytes(outcome: &Outcome) -> Vec<(&'static str, Vec<u8>)> {
             ("totals.busy_s", column(&totals.busy_s, f64::to_le_bytes)),
         ]);
     }
-    parts.push(("summary", serde_json::to_vec(&outcome.summary).unwrap_or_default()));
+    parts.push((
+        "summary",
+        serde_json::to_vec(&outcome.summary).unwrap_or_default(),
+    ));
     parts
+}
+
+/// Checks and prepares a run, without running it.
+pub fn begin(trace: &Trace, scenario: &Scenario) -> Result<(), Error> {
+    Run::new(trace, scenario).map(|_| ())
 }
