@@ -13,7 +13,7 @@ mod readers;
 mod rng;
 mod rows;
 pub mod schema;
-mod searches;
+pub mod searches;
 mod settings;
 mod shrink;
 pub mod targets;

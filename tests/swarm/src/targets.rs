@@ -10,7 +10,7 @@ use crate::rng::Rng;
 use crate::{memory, searches, ways};
 
 /// Targets of simulated cases, with how many of 10,000 inputs are theirs; the readers share the rest.
-const SIMULATED: [(&str, u64); 3] = [("simulate", 250), ("compare", 10), ("capacity", 5)];
+const SIMULATED: [(&str, u64); 3] = [("simulate", 270), ("compare", 10), ("capacity", 5)];
 const ALL: u64 = 10_000;
 
 /// Bounds of one input. The readers promise 10 MiB beside what they return.

@@ -11,6 +11,7 @@ use swarm::harness::{Options, guarded, judge, swarm};
 use swarm::invariants::{self, OF_AN_OUTCOME, SAME_BYTES, STEP_BY_STEP};
 use swarm::memory::{self, Counting};
 use swarm::schema::Shape;
+use swarm::searches::{COMPARED, PLAYED_BACK};
 use swarm::targets::{Input, Target, is_a_sentence};
 use swarm::twins::TWINS;
 use swarm::{Case, Rng, ways};
@@ -136,6 +137,18 @@ fn every_invariant_can_be_broken() {
         assert!(
             TWINS.iter().any(|twin| twin.breaks == name),
             "nothing breaks \"{name}\""
+        );
+    }
+}
+
+#[test]
+fn the_document_names_every_invariant() {
+    let text = include_str!("../../../docs/RELIABILITY.md");
+    let names = OF_AN_OUTCOME.iter().map(|(name, _)| *name);
+    for name in names.chain([SAME_BYTES, STEP_BY_STEP, PLAYED_BACK, COMPARED]) {
+        assert!(
+            text.contains(&format!("| {name} |")),
+            "docs/RELIABILITY.md has no {name}"
         );
     }
 }
