@@ -40,6 +40,9 @@ struct Args {
     /// Compare one in twenty simulated cases with the browser's module (Node.js; pkg-studies must be built)
     #[arg(long)]
     wasm: bool,
+    /// With --case: print the input first
+    #[arg(long, requires = "case")]
+    show: bool,
     /// Print the table for docs/RELIABILITY.md
     #[arg(long)]
     table: bool,
@@ -48,7 +51,7 @@ struct Args {
 fn main() -> ExitCode {
     let args = Args::parse();
     if let Some(case) = args.case {
-        return replay(args.seed, case);
+        return replay(args.seed, case, args.show);
     }
     let mut targets = Vec::new();
     for name in &args.target {
@@ -91,10 +94,13 @@ fn main() -> ExitCode {
 }
 
 /// Says what becomes of one case.
-fn replay(seed: u64, case: u64) -> ExitCode {
+fn replay(seed: u64, case: u64, show: bool) -> ExitCode {
     let target = Target::of(seed, case);
     let input = target.make(seed, case);
     println!("{}: {}", replay_line(seed, case), target.name());
+    if show {
+        println!("{:#}", input.to_json());
+    }
     match judge(target, &input) {
         Ok(true) => println!("accepted and sound"),
         Ok(false) => println!(
