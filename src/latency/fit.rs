@@ -198,7 +198,7 @@ pub fn read_grid(input: impl Read, name: &str) -> Result<Vec<Point>, Error> {
             batch: whole(0)?,
             longest_total: whole(1)?,
             seconds: match text[2].parse::<f64>() {
-                Ok(s) if SHORTEST_S <= s && s <= LONGEST_S => s,
+                Ok(s) if (SHORTEST_S..=LONGEST_S).contains(&s) => s,
                 _ => return Err(bad(2, "a positive number of seconds, from 1e-9 to 1e9")),
             },
         });

@@ -208,7 +208,7 @@ fn in_lines(text: &str, rng: &mut Rng) -> Vec<u8> {
 
 fn in_bytes(mut bytes: Vec<u8>, rng: &mut Rng) -> Vec<u8> {
     if bytes.is_empty() {
-        return vec![rng.next() as u8];
+        return vec![rng.word() as u8];
     }
     let place = rng.below(bytes.len());
     let end = (place + rng.below(20)).min(bytes.len());

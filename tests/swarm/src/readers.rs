@@ -183,7 +183,7 @@ fn a_trace(rng: &mut Rng) -> File {
         file.bytes = mutate::gzip(&file.bytes, rng);
     }
     if rng.chance(0.2) {
-        file.choice = rng.next();
+        file.choice = rng.word();
     }
     file
 }
@@ -218,9 +218,11 @@ fn read_trace(file: &File) -> Read_ {
     let found = trace::read_as(file.bytes.as_slice(), "file", &reading);
     if file.bytes.len() < 1 << 16 {
         let dripped = trace::read_as(Dripping(&file.bytes, 7), "file", &reading);
-        sound(found == dripped, || {
-            format!("in pieces of 7 bytes: {dripped:?}")
-        })?;
+        // Of a damaged gzip stream more or less text comes out before the damage is noticed, and the sentence is
+        // about what came first.
+        let gzip = file.bytes.starts_with(&[0x1f, 0x8b]);
+        let same = found == dripped || gzip && found.is_err() && dripped.is_err();
+        sound(same, || format!("in pieces of 7 bytes: {dripped:?}"))?;
     }
     match found {
         Ok(trace) => sound_trace(&trace).map(Ok),

@@ -521,7 +521,7 @@ fn mend(made: &mut Value, mut has: Has, rng: &mut Rng) {
         if let (Some(least), Some(most)) = (float(made, low), float(made, high))
             && most < least
         {
-            made.pointer_mut(high).map(|v| *v = json!(least));
+            made["workload"]["closed_loop"]["think_max_s"] = json!(least);
         }
     }
     if let (Some(start), Some(end)) = (

@@ -142,7 +142,15 @@ fn simulated(case: &Case) -> Result<Result<(), Error>, Broken> {
     let again = ran("written and read", simulate(&trace, &back))?;
     invariants::same_bytes(&outcome, &again, "written and read")?;
     if let Some(stepped) = ran("step by step", ways::stepped(&trace, &scenario))? {
-        invariants::same_steps(&outcome, &stepped)?;
+        if let Err(broken) = invariants::same_steps(&outcome, &stepped) {
+            // Where an arrival meets the end of a step, rounding decides which comes first.
+            let (trace, scenario) = ways::away_from_ties(&trace, &scenario);
+            let jumped = simulate(&trace, &scenario);
+            match (jumped, ways::stepped(&trace, &scenario)) {
+                (Ok(jumped), Ok(Some(stepped))) => invariants::same_steps(&jumped, &stepped)?,
+                _ => return Err(broken),
+            }
+        }
         invariants::check(&trace, &scenario, &stepped)?;
     }
     Ok(Ok(()))

@@ -82,3 +82,17 @@ pub fn bytes(outcome: &Outcome) -> Vec<(&'static str, Vec<u8>)> {
 pub fn begin(trace: &Trace, scenario: &Scenario) -> Result<(), Error> {
     Run::new(trace, scenario).map(|_| ())
 }
+
+/// The same with arrivals and think times moved by small uneven amounts, so that no arrival meets the end of a
+/// step.
+pub fn away_from_ties(trace: &Trace, scenario: &Scenario) -> (Trace, Scenario) {
+    let (mut trace, mut scenario) = (trace.clone(), scenario.clone());
+    for (row, at) in trace.arrival.iter_mut().enumerate() {
+        let row = row as f64;
+        *at += 1e-5 * (row + (row * 0.618_033_988_749_895).fract());
+    }
+    if let Some(users) = &mut scenario.workload.closed_loop {
+        users.think_max_s += 1e-2;
+    }
+    (trace, scenario)
+}
