@@ -4,6 +4,8 @@
 //! has a stable [`Error::code`], a sentence that says what was wrong and what is allowed, and
 //! where it applies a file, a row and a field.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 /// What was wrong, where, and what is allowed instead.
@@ -12,7 +14,7 @@ use serde::Serialize;
 #[non_exhaustive]
 pub enum Error {
     /// A cell of a trace or table that cannot be read as what its column holds.
-    #[error("{file}, row {row}, column \"{column}\": \"{value}\" is not {allowed}")]
+    #[error("{}, row {row}, column \"{}\": \"{}\" is not {allowed}", clean(.file), clean(.column), clean(.value))]
     BadCell {
         file: String,
         /// Counted as an editor counts lines: the header is row 1.
@@ -24,38 +26,38 @@ pub enum Error {
         allowed: String,
     },
     /// A row whose shape is wrong: too few fields, an unclosed quote, not JSON.
-    #[error("{file}, row {row}: {problem}")]
+    #[error("{}, row {row}: {}", clean(.file), clean(.problem))]
     BadRow {
         file: String,
         row: u64,
         problem: String,
     },
     /// The header lacks a column that the format needs.
-    #[error("{file}: no column {needed}; the header has {found}")]
+    #[error("{}: no column {needed}; the header has {}", clean(.file), clean(.found))]
     MissingColumn {
         file: String,
         needed: String,
         found: String,
     },
     /// The file is none of the formats that are understood, or not the one that was asked for.
-    #[error("{file}: {problem}; understood are {allowed}")]
+    #[error("{}: {}; understood are {allowed}", clean(.file), clean(.problem))]
     UnknownFormat {
         file: String,
         problem: String,
         allowed: String,
     },
     /// There is nothing to replay.
-    #[error("{file}: {problem}")]
+    #[error("{}: {}", clean(.file), clean(.problem))]
     EmptyTrace { file: String, problem: String },
     /// A compressed or half-copied file ends before its data does.
-    #[error("{file}: the data ends in the middle ({detail}); copy or download the file again")]
+    #[error("{}: the data ends in the middle ({detail}); copy or download the file again", clean(.file))]
     Truncated { file: String, detail: String },
     /// An argument of the command line that cannot be read.
     #[error("{argument}: {problem}")]
     #[cfg(feature = "cli")]
     BadArgument { argument: String, problem: String },
     /// A scenario field outside its range.
-    #[error("{field}: {value} is not allowed; allowed is {allowed}")]
+    #[error("{}: {} is not allowed; allowed is {}", clean(.field), clean(.value), clean(.allowed))]
     BadField {
         /// Dotted path in the scenario's JSON, as in "scheduler.bins.count".
         field: String,
@@ -63,7 +65,7 @@ pub enum Error {
         allowed: String,
     },
     /// Text that is not a scenario: broken JSON, an unknown field, a wrong type.
-    #[error("{file}{}{}: {problem}", at_line(*.line, *.column), at_field(.field))]
+    #[error("{}{}{}: {}", clean(.file), at_line(*.line, *.column), at_field(.field), clean(.problem))]
     BadScenario {
         file: String,
         /// 0 where the scenario came as an object and not as text.
@@ -74,7 +76,7 @@ pub enum Error {
         problem: String,
     },
     /// Text that is not a calibration, or one with a number outside its range.
-    #[error("{file}{}{}: {problem}", at_line(*.line, *.column), at_field(.field))]
+    #[error("{}{}{}: {}", clean(.file), at_line(*.line, *.column), at_field(.field), clean(.problem))]
     #[cfg(any(feature = "cli", feature = "figures", feature = "gpu"))]
     BadCalibration {
         file: String,
@@ -86,10 +88,10 @@ pub enum Error {
         problem: String,
     },
     /// Two settings that contradict each other.
-    #[error("{what}: {why}")]
+    #[error("{}: {}", clean(.what), clean(.why))]
     Contradiction { what: String, why: String },
     /// More than this program takes into memory.
-    #[error("{what}: {found}; allowed is {most}")]
+    #[error("{}: {}; allowed is {}", clean(.what), clean(.found), clean(.most))]
     TooLarge {
         /// A file, or a part of it.
         what: String,
@@ -98,7 +100,7 @@ pub enum Error {
         most: String,
     },
     /// A fit that the data does not determine.
-    #[error("{file}: no fit: {problem}")]
+    #[error("{}: no fit: {}", clean(.file), clean(.problem))]
     NoFit { file: String, problem: String },
     /// Some lines of a sweep could not run.
     #[error("{failed} of {all} line{} failed; each has an error object in its place", plural(*.all))]
@@ -121,7 +123,7 @@ pub enum Error {
         problem: String,
     },
     /// The operating system refused a file.
-    #[error("cannot {action} {path}: {detail}")]
+    #[error("cannot {action} {}: {}", clean(.path), clean(.detail))]
     File {
         action: &'static str,
         path: String,
@@ -156,7 +158,7 @@ fn at_field(field: &str) -> String {
     if field.is_empty() {
         String::new()
     } else {
-        format!(", field {field}")
+        format!(", field {}", clean(field))
     }
 }
 
@@ -255,6 +257,25 @@ pub struct ErrorReport {
     pub field: Option<String>,
 }
 
+/// Part of a sentence, which may hold text from a file or the name of one: without characters that drive a
+/// terminal, and not longer than a screen.
+fn clean(text: &str) -> Cow<'_, str> {
+    const LIMIT: usize = 1000;
+    let long = text.len() > LIMIT && text.chars().nth(LIMIT).is_some();
+    if !long && !text.contains(char::is_control) {
+        return Cow::Borrowed(text);
+    }
+    let mut clean: String = text
+        .chars()
+        .take(LIMIT)
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect();
+    if long {
+        clean.push('…');
+    }
+    Cow::Owned(clean)
+}
+
 /// Shortens text from a file so that it fits a sentence and cannot drive a terminal.
 pub fn printable(text: &[u8]) -> String {
     const LIMIT: usize = 40;
@@ -268,4 +289,47 @@ pub fn printable(text: &[u8]) -> String {
         short.push('…');
     }
     short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_of_a_file_drives_a_terminal_or_fills_a_screen() {
+        let bad = format!("\u{1b}[2J\u{0}{}", "x".repeat(1 << 20));
+        let all = [
+            Error::MissingColumn {
+                file: "a\u{7}b".to_owned(),
+                needed: "batch".to_owned(),
+                found: bad.clone(),
+            },
+            Error::BadScenario {
+                file: "s.json".to_owned(),
+                line: 1,
+                column: 2,
+                field: bad.clone(),
+                problem: bad.clone(),
+            },
+            Error::BadRow {
+                file: "r".to_owned(),
+                row: 1,
+                problem: bad.clone(),
+            },
+            Error::BadField {
+                field: bad.clone(),
+                value: bad.clone(),
+                allowed: bad.clone(),
+            },
+            Error::Contradiction {
+                what: bad.clone(),
+                why: bad.clone(),
+            },
+        ];
+        for error in all {
+            let text = error.to_string();
+            assert!(!text.contains(char::is_control), "{}", error.code());
+            assert!(text.chars().count() < 3100, "{}", error.code());
+        }
+    }
 }

@@ -150,7 +150,7 @@ fn other_kernels_captured_sizes_and_unequal_contexts_by_hand() {
         sampled: 4,
     };
     assert_eq!(padded.step(&mixed), plain.step(&mixed));
-    for bad in [vec![4, 2], vec![0, 1], vec![2, 2]] {
+    for bad in [vec![4, 2], vec![0, 1], vec![2, 2], vec![(1 << 20) + 1]] {
         p.captured = bad;
         assert!(p.check("profile").is_err());
     }

@@ -652,6 +652,26 @@ fn hash_blocks_of_any_size_in_any_table() {
         sentence.contains("row 4, column \"block_tokens\": \"17\" is not 16"),
         "{sentence}"
     );
+    // A size that a later row is the first to say holds for the rows before it too.
+    let late = |hashes: &str| {
+        format!(
+            "{{\"ts\":1,\"prompt\":3,\"output\":2,\"hash_ids\":{hashes}}}\n\
+             {{\"ts\":2,\"prompt\":9,\"output\":2,\"hash_ids\":[7,8],\"block_tokens\":6}}\n"
+        )
+    };
+    let prefix = text(&late("[1]"))
+        .expect("readable")
+        .prefix
+        .expect("has blocks");
+    assert_eq!(prefix.tokens_per_block, 6);
+    let (code, sentence) = fault(late("[1,2]"));
+    assert_eq!(code, "bad-cell");
+    assert!(
+        sentence.contains(
+            "row 2, column \"block_tokens\": \"6\" is not a size of which 3 tokens make 2"
+        ),
+        "{sentence}"
+    );
     // Hashes that begin later; a size that nobody names is not given.
     let t = text("{\"ts\":1,\"prompt\":1,\"output\":2}\n{\"ts\":1,\"prompt\":9,\"output\":2,\"hash_ids\":[3]}")
         .expect("readable");

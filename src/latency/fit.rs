@@ -196,6 +196,7 @@ fn outside(model: &Linear) -> Vec<String> {
 /// The accepted column names, the published grid's first.
 const BATCH: [&str; 3] = ["batch_size", "batch", "b"];
 const LENGTH: [&str; 4] = ["max_seq_len", "longest_total", "tokens", "L"];
+/// The measured times that are read, s: the fit squares them and divides by them.
 const SECONDS: [&str; 4] = ["mean_latency_sec", "latency_s", "seconds", "s"];
 
 /// Reads a grid of measured batch times from CSV with a header.

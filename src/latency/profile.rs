@@ -174,11 +174,12 @@ impl Profile {
                 &needed(),
             );
         }
-        if !self.captured.is_sorted_by(|a, b| a < b) || self.captured.first() == Some(&0) {
+        let ascending = self.captured.is_sorted_by(|a, b| a < b);
+        if !ascending || !self.captured.iter().all(|size| (1..=MOST).contains(size)) {
             return refuse(
                 "captured".to_owned(),
                 format!("{:?}", self.captured),
-                "batch sizes from 1 up, ascending",
+                "batch sizes from 1 to 1048576, ascending",
             );
         }
         if let Some(skew) = &self.skew {

@@ -13,7 +13,7 @@ use crate::json;
 use crate::sched::memory::Memory;
 
 /// Fields whose value is a list.
-const LISTS: [&str; 15] = [
+const LISTS: [&str; 19] = [
     "cuts",
     "values",
     "weights",
@@ -30,6 +30,10 @@ const LISTS: [&str; 15] = [
     "kv_decode",
     "count",
     "time_us",
+    "captured",
+    "mean_us",
+    "longest_us",
+    "skewed_us",
 ];
 
 /// No field of a scenario lies as deep.

@@ -305,10 +305,7 @@ impl Columns {
         }
         let tokens = self.trace.prompt.last().copied().unwrap_or_default();
         match self.hash_tokens.or(self.format_hash_tokens) {
-            // No hash at all says nothing about the prompt.
-            Some(size)
-                if blocks > 0 && blocks != tokens / size && blocks != tokens.div_ceil(size) =>
-            {
+            Some(size) if !fits(blocks, tokens, size) => {
                 Err(self.wrong_count(row, column, blocks, tokens, size))
             }
             _ => Ok(()),
@@ -323,12 +320,28 @@ impl Columns {
                 Some(_) => format!("{known}, as --hash-tokens (trace.file.hash_tokens) says"),
                 None => format!("{known}, as in the rows before"),
             },
-            (size, _) => {
-                self.hash_tokens = size;
-                return Ok(());
+            (Some(size), None) => {
+                self.hash_tokens = Some(size);
+                match self.contradicts_before(size) {
+                    None => return Ok(()),
+                    Some((blocks, tokens)) => format!(
+                        "a size of which {tokens} tokens make {blocks}, as the prompt and the hashes of a row before"
+                    ),
+                }
             }
+            (Some(_), Some(_)) => return Ok(()),
         };
         Err(self.bad_cell(row, column, cell, &allowed))
+    }
+
+    /// The hashes and the prompt of a row before this one that a size of blocks contradicts: rows before the
+    /// first one that says a size were not held against it.
+    fn contradicts_before(&self, size: u32) -> Option<(u32, u32)> {
+        let prefixes = self.prefixes.as_ref()?;
+        let counts = prefixes.offsets.windows(2).map(|ends| ends[1] - ends[0]);
+        counts
+            .zip(self.trace.prompt.iter().copied())
+            .find(|&(blocks, tokens)| !fits(blocks, tokens, size))
     }
 
     #[cold]
@@ -729,6 +742,12 @@ impl Prefixes {
             blocks: self.blocks,
         }
     }
+}
+
+/// Whether a prompt has so many blocks of a size, the last of them full or not. No hash at all says nothing
+/// about the prompt.
+fn fits(blocks: u32, tokens: u32, size: u32) -> bool {
+    blocks == 0 || blocks == tokens / size || blocks == tokens.div_ceil(size)
 }
 
 /// Longest prompt or output that a trace may hold: far beyond any model, and small enough that no

@@ -44,6 +44,7 @@ pub fn check(tools: &Tools) -> Result<()> {
         )
         .run(),
     );
+    note(clippy("Lints: the swarm", &["--package", "swarm", "--all-targets"]).run());
     note(
         clippy(
             "Lints: the helper",

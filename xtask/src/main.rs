@@ -11,6 +11,7 @@ mod serve;
 mod setup;
 mod sh;
 mod site;
+mod swarm;
 mod test;
 
 use std::{
@@ -77,6 +78,19 @@ enum Command {
         /// A checkout of https://github.com/rustsec/advisory-db
         #[arg(long, value_name = "DIR")]
         database: PathBuf,
+    },
+    /// Run random scenarios, traces and files against the simulator and its readers
+    ///
+    /// Compares with the browser's module too; `--native` leaves that out. All other arguments go to the
+    /// swarm: `--seconds S`, `--seed N`, `--case K` to replay one, `--target NAME`, `--table`.
+    #[command(disable_help_flag = true)]
+    Swarm {
+        #[arg(
+            trailing_var_arg = true,
+            allow_hyphen_values = true,
+            value_name = "ARGUMENTS"
+        )]
+        args: Vec<String>,
     },
     /// Measure, natively and in the browser; writes docs/BENCH.md
     Bench,
@@ -156,6 +170,7 @@ fn run(command: Command) -> Result<bool> {
             let here = env::current_dir().context("asking for the current folder")?;
             dependencies::renew(&here.join(database))?;
         }
+        Command::Swarm { args } => return swarm::swarm(&args),
         Command::Bench => return bench::bench(),
     }
     Ok(true)

@@ -17,6 +17,7 @@ use crate::{
     setup::{self, Need, Tools},
     sh::{self, Finished, Step, find_program},
     site::{self, Effort},
+    swarm,
 };
 
 /// What one or several runners counted.
@@ -84,9 +85,11 @@ pub fn test() -> Tally {
     };
     add("Rust tests of the product", product(&tools));
     add("documentation examples", examples());
+    add("Rust tests of the swarm", of_the_swarm());
     add("Rust tests of the helper", helper());
     match stage(&tools) {
         Ok(stage) => {
+            add("the swarm, a minute of it", a_minute_of_the_swarm());
             add("tests in Node.js", node("node", &stage));
             add("tests in the browser", node("e2e", &stage));
         }
@@ -146,6 +149,27 @@ fn private_folder() -> Result<PathBuf> {
         .create(&folder)
         .with_context(|| format!("creating {}", folder.display()))?;
     Ok(folder)
+}
+
+/// The crate of the swarm, with the features that the product has just been compiled with.
+fn of_the_swarm() -> Result<Tally> {
+    let features = "batchscope/cli,batchscope/ts,batchscope/web,batchscope/gpu";
+    rust(
+        Step::new("Rust tests of the swarm", sh::cargo()),
+        &["--package", "swarm", "--features", features],
+        None,
+    )
+}
+
+/// Counts as one test.
+fn a_minute_of_the_swarm() -> Result<Tally> {
+    Ok(match swarm::minute()? {
+        true => Tally {
+            passed: 1,
+            ..Tally::default()
+        },
+        false => Tally::ONE_FAILURE,
+    })
 }
 
 fn helper() -> Result<Tally> {

@@ -1,0 +1,236 @@
+//! Searches, and their answers played back.
+
+use batchscope::study::capacity::{Highest, Part, Probe, Promise, Replication, Which, fewest_gpus};
+use batchscope::study::compare::{Difference, comparison, pair};
+use batchscope::{Error, Scenario, Trace, simulate};
+
+use crate::case::Case;
+use crate::invariants::Broken;
+
+pub const PLAYED_BACK: &str = "answers played back";
+pub const COMPARED: &str = "comparisons of pairs";
+
+fn broken<T>(name: &'static str, detail: String) -> Result<T, Broken> {
+    Err(Broken { name, detail })
+}
+
+/// What a case asks of a fleet: it follows from the seed, so that a case says everything.
+fn promise(scenario: &Scenario) -> Promise {
+    let which = [Which::Token, Which::Request, Which::Joint][scenario.seed as usize % 3];
+    let share = [0.5, 0.9, 0.99, 1.0][scenario.seed as usize / 3 % 4];
+    Promise { which, share }
+}
+
+fn same(probe: &Probe, scenario: &Scenario, trace: &Trace, promise: Promise) -> Result<(), Broken> {
+    let outcome = match simulate(trace, scenario) {
+        Ok(outcome) => outcome,
+        Err(error) => return broken(PLAYED_BACK, format!("the answer is refused: {error}")),
+    };
+    let honest = &outcome.summary.honest;
+    let attainment = match promise.which {
+        Which::Token => honest.sla.token,
+        Which::Request => honest.sla.request,
+        Which::Joint => honest.sla.joint,
+    };
+    let played = (
+        attainment,
+        honest.utilization.mean,
+        honest.backlog_at_last_arrival,
+    );
+    if played != (Some(probe.attainment), probe.utilization, probe.backlog) {
+        return broken(PLAYED_BACK, format!("{probe:?} plays back as {played:?}"));
+    }
+    Ok(())
+}
+
+/// The highest rate, and the fewest GPUs for it.
+pub fn capacity(case: &Case) -> Result<Result<(), Error>, Broken> {
+    let (scenario, trace) = match case.open() {
+        Ok(opened) => opened,
+        Err(error) => return Ok(Err(error)),
+    };
+    let promise = promise(&scenario);
+    let highest = Replication::new(&trace, &scenario, promise, Part::Whole)
+        .and_then(|search| Ok((search.highest_rate(&trace, &simulate)?, search)));
+    let (highest, search) = match highest {
+        Ok(found) => found,
+        Err(error) => return Ok(Err(error)),
+    };
+    let (probe, holds) = match &highest {
+        Highest::Found(probe) | Highest::Unbounded(probe) => (probe, true),
+        Highest::Never(probe) => (probe, false),
+    };
+    same(
+        probe,
+        &search.at(probe.rate_per_s, probe.gpus),
+        &trace,
+        promise,
+    )?;
+    if holds && probe.attainment < promise.share {
+        return broken(
+            PLAYED_BACK,
+            format!("{promise:?} is not kept by {highest:?}"),
+        );
+    }
+    // More than a few GPUs beyond the answer cost time and show nothing.
+    if !holds || probe.gpus > 16 {
+        return Ok(Ok(()));
+    }
+    let rate = probe.rate_per_s;
+    let fewest = fewest_gpus(&scenario, rate, promise, |gpus| {
+        Ok(vec![search.attempt(&trace, rate, gpus, &simulate)?])
+    });
+    let fewest = match fewest {
+        Ok(fewest) => fewest,
+        Err(error) => return Ok(Err(error)),
+    };
+    let by_gpus = |probe: &Probe| probe.gpus;
+    if !fewest.tried.is_sorted_by_key(|tried| by_gpus(&tried.probe)) {
+        return broken(PLAYED_BACK, "fleets are not in order".to_owned());
+    }
+    if let (Some(gpus), Some(probe)) = (fewest.gpus, &fewest.verified) {
+        same(probe, &search.at(rate, gpus), &trace, promise)?;
+        if probe.attainment < promise.share || !gpus.is_multiple_of(scenario.gpus_together()) {
+            return broken(PLAYED_BACK, format!("{promise:?} is not kept by {probe:?}"));
+        }
+    }
+    Ok(Ok(()))
+}
+
+/// A scenario against itself and against twice the fleet, over two seeds.
+pub fn compare(case: &Case) -> Result<Result<(), Error>, Broken> {
+    let (scenario, trace) = match case.open() {
+        Ok(opened) => opened,
+        Err(error) => return Ok(Err(error)),
+    };
+    let mut other = scenario.clone();
+    other.fleet.gpus *= 2;
+    let seeds = [scenario.seed, scenario.seed.wrapping_add(1)];
+    let pairs = |a: &Scenario, b: &Scenario| -> Result<Vec<_>, Error> {
+        seeds
+            .iter()
+            .map(|&seed| pair([a, b], Some(&trace), seed, &simulate))
+            .collect()
+    };
+    let runs = (|| {
+        Ok((
+            pairs(&scenario, &scenario)?,
+            pairs(&scenario, &other)?,
+            pairs(&other, &scenario)?,
+        ))
+    })();
+    let (itself, forth, back) = match runs {
+        Ok(runs) => runs,
+        Err(error) => return Ok(Err(error)),
+    };
+    for d in comparison([&scenario, &scenario], &itself).differences {
+        if d.difference != 0.0 || d.a != d.b || d.shown() == Some(true) {
+            return broken(COMPARED, format!("with itself: {d:?}"));
+        }
+    }
+    let forth = comparison([&scenario, &other], &forth).differences;
+    let back = comparison([&other, &scenario], &back).differences;
+    if forth.len() != back.len() {
+        return broken(
+            COMPARED,
+            format!("{} figures one way, {} the other", forth.len(), back.len()),
+        );
+    }
+    for (d, r) in forth.iter().zip(&back) {
+        if !fits(d, r) {
+            return broken(COMPARED, format!("{d:?} and turned round {r:?}"));
+        }
+    }
+    Ok(Ok(()))
+}
+
+/// Whether a difference is sound, and the other one is the same turned round.
+fn fits(d: &Difference, turned: &Difference) -> bool {
+    let ordered = d.low.is_none_or(|low| low <= d.difference)
+        && d.high.is_none_or(|high| d.difference <= high);
+    let finite = [d.a, d.b, d.difference].iter().all(|x| x.is_finite());
+    let same = d.figure == turned.figure && (d.a, d.b) == (turned.b, turned.a);
+    ordered && finite && same && d.difference == -turned.difference
+}
+
+#[cfg(test)]
+mod tests {
+    use batchscope::trace::synth::Synthetic;
+
+    use super::*;
+
+    /// The negative twins of a comparison.
+    #[test]
+    fn a_difference_that_does_not_fit_is_noticed() {
+        let there = Difference {
+            figure: "x".to_owned(),
+            a: 1.0,
+            b: 3.0,
+            difference: 2.0,
+            low: Some(1.5),
+            high: Some(2.5),
+        };
+        let back = Difference {
+            a: 3.0,
+            b: 1.0,
+            difference: -2.0,
+            ..there.clone()
+        };
+        assert!(fits(&there, &back));
+        let faults: [fn(&mut Difference); 5] = [
+            |d| d.low = Some(2.1),
+            |d| d.high = Some(1.9),
+            |d| d.difference = 2.0 + 1e-9,
+            |d| d.a = f64::NAN,
+            |d| d.figure.push('y'),
+        ];
+        for fault in faults {
+            let mut faulty = there.clone();
+            fault(&mut faulty);
+            assert!(!fits(&faulty, &back), "{faulty:?}");
+        }
+    }
+
+    /// The negative twins of an answer.
+    #[test]
+    fn an_answer_that_does_not_play_back_is_noticed() {
+        let scenario = Scenario::default();
+        let source = Synthetic {
+            requests: 50,
+            ..Synthetic::default()
+        };
+        let trace = source.generate(1).unwrap();
+        let promise = Promise {
+            which: Which::Joint,
+            share: 0.9,
+        };
+        let honest = simulate(&trace, &scenario).unwrap().summary.honest;
+        let probe = Probe {
+            rate_per_s: 1.0,
+            gpus: 4,
+            attainment: honest.sla.joint.unwrap(),
+            requests: 50,
+            seed: 42,
+            utilization: honest.utilization.mean,
+            backlog: honest.backlog_at_last_arrival,
+        };
+        assert_eq!(same(&probe, &scenario, &trace, promise), Ok(()));
+        for faulty in [
+            Probe {
+                attainment: probe.attainment - 0.01,
+                ..probe
+            },
+            Probe {
+                utilization: probe.utilization * 1.001,
+                ..probe
+            },
+            Probe {
+                backlog: probe.backlog + 1,
+                ..probe
+            },
+        ] {
+            let played = same(&faulty, &scenario, &trace, promise);
+            assert!(played.is_err(), "{faulty:?}");
+        }
+    }
+}
