@@ -276,6 +276,8 @@ impl Oracle<'_> {
                 self.window = rows[(users.users * users.requests_per_user) as usize - 1] + 1;
             }
         }
+        let closed = &self.scenario.workload.closed_loop;
+        let pauses = closed.as_ref().is_some_and(|users| users.think_min_s > 0.0);
         let mut patience: Vec<(f64, usize, usize)> = Vec::new();
         let mut before = f64::NEG_INFINITY;
         loop {
@@ -292,6 +294,12 @@ impl Oracle<'_> {
                 return;
             }
             self.told.near_tie |= now > before && now - before < 1e-9 * now.max(1.0);
+            // A pause after one sum of steps may end with another sum of them: exactly so here, where each step is
+            // added, and an ulp apart where a jump multiplies.
+            self.told.near_tie |= pauses
+                && now > 0.0
+                && arrivals.first().is_some_and(|a| a.0 == now)
+                && self.replicas.iter().any(|r| r.end_s == now);
             before = now;
             // Steps that end, arrivals, steps that begin, time-outs; what answers at this moment may bring
             // more arrivals.
