@@ -292,7 +292,7 @@ fn new_file(folder: &Path) -> io::Result<NamedTempFile> {
         .tempfile_in(folder)
 }
 
-/// Removes the files that killed processes left in a folder: those that nobody holds a lock on. What cannot
+/// Removes the files that killed processes left in a folder: those that no process has locked. What cannot
 /// be removed is another's, and stays.
 pub fn remove_abandoned(folder: &Path) {
     let mut tidied = TIDIED.lock().unwrap_or_else(PoisonError::into_inner);

@@ -196,12 +196,11 @@ fn outside(model: &Linear) -> Vec<String> {
 /// The accepted column names, the published grid's first.
 const BATCH: [&str; 3] = ["batch_size", "batch", "b"];
 const LENGTH: [&str; 4] = ["max_seq_len", "longest_total", "tokens", "L"];
-/// The measured times that are read, s: the fit squares them and divides by them.
 const SECONDS: [&str; 4] = ["mean_latency_sec", "latency_s", "seconds", "s"];
 
 /// Reads a grid of measured batch times from CSV with a header.
 ///
-/// Errors: a missing column, or a cell that is not a positive number, with its row.
+/// Errors: a missing column, or a cell outside its range, with its row.
 pub fn read_grid(input: impl Read, name: &str) -> Result<Vec<Point>, Error> {
     let mut reader = csv::ReaderBuilder::new()
         .trim(csv::Trim::All)

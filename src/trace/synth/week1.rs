@@ -3,8 +3,8 @@
 //!
 //! - **Arrivals**: each hour has about as many requests as the file's. Within it the rate is a straight line
 //!   towards its neighbours, and six slots of ten minutes are busier or quieter by chance.
-//! - **Lengths** of conversations follow quantile functions of the period (the first 14 hours, the rest of
-//!   the first four days, the last three days), shifted by how busy the hour is; outputs also depend on
+//! - **Lengths** of conversations follow quantile functions of the period (the first 14 hours, those up to
+//!   the 88th, the rest of the week), shifted by how busy the hour is; outputs also depend on
 //!   their prompt. API calls have lengths of their own.
 //! - **Likeness**: people go on with what they do. Some requests resemble one a few rows before: in both
 //!   lengths, in the model, and in whether they fail.
