@@ -939,7 +939,7 @@ fn ignored() -> Vec<Ignored> {
         (merged(&server(json!({"bins": true})), &one_bin), "engine.continuous.bin_patience_s", json!(0.5), "one bin"),
         (server(json!({"rule": "orca"})), "engine.continuous.long_prefill_token_threshold", json!(20), "whole prompts"),
         (server(json!({"max_sequences": 4, "max_batched_tokens": 48})), "engine.continuous.long_prefill_token_threshold", json!(50), "max_batched_tokens"),
-        (server(json!({"rule": "closed"})), "engine.continuous.async_scheduling", json!(true), "nobody joins"),
+        (server(json!({"rule": "closed"})), "engine.continuous.async_scheduling", json!(true), "no request joins"),
         (roomy.clone(), "engine.continuous.kv.null_block", json!(true), "unlimited"),
         (roomy.clone(), "engine.continuous.kv.watermark", json!(0.25), "unlimited"),
         (roomy.clone(), "engine.continuous.kv.preemption", json!({"swap": {"gb_per_s": 1.0}}), "unlimited"),

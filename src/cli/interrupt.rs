@@ -13,7 +13,7 @@ use crate::Error;
 /// What a command has to end by itself. It may wait for input that never comes, or compute without a look
 /// at [`requested`]; the promise is 300 ms.
 const GRACE: Duration = Duration::from_millis(150);
-/// What standard error has to take the sentence: it may be a pipe that nobody reads.
+/// The longest wait for standard error to take the sentence: it may be a full pipe without a reader.
 const LAST_WORDS: Duration = Duration::from_millis(50);
 
 static REQUESTED: AtomicBool = AtomicBool::new(false);

@@ -73,7 +73,7 @@ pub fn sweep(args: SweepArgs) -> Result<(), Error> {
                         // Plain strings and numbers cannot fail to serialise.
                         serde_json::to_string(&Failure { error }).unwrap_or_default()
                     });
-                    // A line at a time: whoever feeds the sweep may wait for it.
+                    // A line at a time: the program that sends the scenarios may wait for each answer.
                     files::print(|output| writeln!(output, "{text}"))?;
                 }
                 Ok(())

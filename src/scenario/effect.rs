@@ -387,18 +387,29 @@ fn nothing_random(s: &Scenario) -> Option<String> {
     let errors = no_bin_error(s).is_none() && p.bin_error > 0.0;
     let users = s.workload.closed_loop;
     let thinks = users.is_some_and(|u| u.requests_per_user > 1 && u.think_max_s > u.think_min_s);
-    let mut random = noise || errors || thinks;
-    #[cfg(feature = "continuous")]
-    if let Some(server) = server(s) {
-        let by_chance = matches!(server.router, Router::Random | Router::PowerOfTwo);
-        random |= by_chance && s.replicas() > 1;
-        let draft = server.speculative.as_ref();
-        random |= draft.is_some_and(|d| d.acceptance.iter().any(|&a| a > 0.0 && a < 1.0));
-    }
+    let random = noise || errors || thinks || random_server(s);
     when(
         !random,
-        "nothing of this run is random: the requests are the file's, and nothing is drawn besides",
+        "nothing of this run is random: the requests come from the file, and no setting draws a random number",
     )
+}
+
+/// The server itself draws random numbers, to route requests or to accept drafted tokens.
+#[cfg(feature = "continuous")]
+fn random_server(s: &Scenario) -> bool {
+    let Some(server) = server(s) else {
+        return false;
+    };
+    let routes = matches!(server.router, Router::Random | Router::PowerOfTwo) && s.replicas() > 1;
+    let draft = server.speculative.as_ref();
+    let drafts = draft.is_some_and(|d| d.acceptance.iter().any(|&a| a > 0.0 && a < 1.0));
+    routes || drafts
+}
+
+/// Closed batches draw no random numbers.
+#[cfg(not(feature = "continuous"))]
+const fn random_server(_: &Scenario) -> bool {
+    false
 }
 
 /// Nothing asks for predicted lengths.
@@ -483,7 +494,7 @@ fn sizes_itself(policy: Policy) -> String {
 }
 
 fn no_full_batch(s: &Scenario) -> Option<String> {
-    // The paper's optimal cuts depend on the batch size, whoever forms the batches.
+    // The paper's optimal cuts depend on the batch size, under every scheduler.
     let cuts = no_bins(s).is_none()
         && s.scheduler.bins.boundaries == Boundaries::ExponentialOptimal
         && !one_bin(s);
@@ -750,7 +761,7 @@ fn chunks_are_short(_: &Scenario, server: &Server) -> Option<String> {
 fn nobody_joins(_: &Scenario, server: &Server) -> Option<String> {
     when(
         server.rule == Rule::Closed,
-        "with the rule closed nobody joins a batch at work",
+        "under the rule closed no request joins a running batch",
     )
 }
 

@@ -744,8 +744,8 @@ impl Prefixes {
     }
 }
 
-/// Whether a prompt has so many blocks of a size, the last of them full or not. No hash at all says nothing
-/// about the prompt.
+/// Whether `blocks` is the number of hashes of a prompt of `tokens`, with or without one for a partly filled
+/// last block. A prompt without hashes fits every size.
 fn fits(blocks: u32, tokens: u32, size: u32) -> bool {
     blocks == 0 || blocks == tokens / size || blocks == tokens.div_ceil(size)
 }
