@@ -173,6 +173,8 @@ export const NOTICE = {
     `The link asks for ${key} = ${value}, which is not allowed; the default is used instead.`,
   unknownKey: /** @param {string} key */ (key) =>
     `The link names a setting “${key}” that this version does not know; it is ignored.`,
+  ofDataSheet: /** @param {string} key */ (key) =>
+    `The link sets ${key}, which the data sheet of the GPU decides; it is ignored.`,
   backToDefault: "The default is used instead.",
   allBackToDefault: "All settings are back at their defaults.",
   otherVersion: /** @param {string} version */ (version) =>

@@ -213,12 +213,10 @@ test("two hundred quick moves end in the right picture", async () => {
     for (let i = 0; i <= 200; i += 1) {
       slider.value = String((i * 7) % 12);
       slider.dispatchEvent(new Event("input"));
-      if (i % 20 === 0) await new Promise((resolve) => setTimeout(resolve, 4));
+      if (i % 20 === 0) await new Promise((resolve) => requestAnimationFrame(resolve));
     }
     slider.dispatchEvent(new Event("change"));
   });
-  await painted(page, "promise");
-  await page.waitForTimeout(500);
   await painted(page, "promise");
   const last = await sentence(page, "promise");
   const hash = await page.evaluate(() => location.hash);

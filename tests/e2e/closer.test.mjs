@@ -113,7 +113,7 @@ test("play, pause, scrub, pan and the whole run again", async () => {
   await page.waitForFunction(() => /^At .* GPUs are busy/.test(document.querySelector("#timeline .readout")?.textContent ?? ""), null, WAIT);
   await page.click("#timeline button:has-text('Pause')");
   const stopped = await said();
-  await page.waitForTimeout(200);
+  await harness.frames(page, 10);
   assert.equal(await said(), stopped);
   await page.locator("#timeline input[type=range]").evaluate((/** @type {HTMLInputElement} */ range) => {
     range.value = "900";

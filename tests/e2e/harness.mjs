@@ -133,6 +133,17 @@ export class Harness {
     });
   }
 
+  /**
+   * Waits until the page has laid itself out anew: after the next frame that begins now, when observers of sizes
+   * have been told, and one more for what they asked for.
+   * @param {import("playwright-core").Page} page
+   */
+  async frames(page, count = 3) {
+    await page.evaluate(async (wanted) => {
+      for (let i = 0; i < wanted; i += 1) await new Promise((resolve) => requestAnimationFrame(resolve));
+    }, count);
+  }
+
   /** Ends the browser, removes its profile and ends a server that was started here. */
   async close() {
     for (const close of this.closers) await close();

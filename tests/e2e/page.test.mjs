@@ -202,7 +202,7 @@ for (const [name, width, scheme] of /** @type {const} */ ([
     const { page } = await open();
     await page.emulateMedia({ colorScheme: scheme });
     await page.setViewportSize({ width, height: 740 });
-    await page.waitForTimeout(300);
+    await harness.frames(page);
     for (const summary of await page.locator("figure summary").all()) await summary.click();
     assert.deepEqual(await harness.axe(page), []);
     const overflow = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
@@ -215,7 +215,7 @@ test("200 % zoom and a narrow window leave nothing to scroll sideways", async ()
   const { page } = await open();
   for (const width of [1280, 900, 640, 480, 320]) {
     await page.setViewportSize({ width, height: 700 });
-    await page.waitForTimeout(100);
+    await harness.frames(page);
     const overflow = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
     assert.ok(overflow <= 0, `${overflow} px too wide at ${width}`);
   }

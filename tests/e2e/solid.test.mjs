@@ -69,18 +69,9 @@ test("a file of 2 GB: progress, a page that answers, and a reader who changes th
   const size = await giveFile(page, "large.csv", "arrival_s,prompt_tokens,output_tokens,remark\n", requests(20_000), 2200);
   assert.ok(size > 2 ** 31, `${size} bytes`);
   await page.waitForFunction(() => /reading the trace/.test(document.getElementById("progress-text")?.textContent ?? ""), null, WAIT);
-  // The page answers while a worker reads.
-  const longest = await page.evaluate(async () => {
-    let [last, gap] = [performance.now(), 0];
-    for (let i = 0; i < 30; i += 1) {
-      await new Promise((resolve) => requestAnimationFrame(resolve));
-      const now = performance.now();
-      gap = Math.max(gap, now - last);
-      last = now;
-    }
-    return gap;
-  });
-  assert.ok(longest < 500, `the page stood still for ${longest} ms`);
+  // The page answers while a worker reads: it draws, and reading is not over yet.
+  await harness.frames(page, 30);
+  assert.match(await page.locator("#progress-text").innerText(), /reading the trace/);
   assert.equal(await page.locator("#finding").innerText(), finding);
   await repaint(page, () => page.click("#reset"));
   assert.equal(await page.locator("#finding").innerText(), finding);
@@ -169,21 +160,25 @@ test("a file that means harm is text and numbers, on the page and in what is tak
 test("a tab that is put aside in the middle of a run goes on where it was", async () => {
   const { page, complaints } = await open();
   const session = await page.context().newCDPSession(page);
+  const putAside = async () => {
+    await page.evaluate(() => {
+      for (const name of ["freeze", "resume"]) document.addEventListener(name, () => document.documentElement.setAttribute(`data-${name}`, ""), { once: true });
+    });
+    await session.send("Page.setWebLifecycleState", { state: "frozen" });
+    await session.send("Page.setWebLifecycleState", { state: "active" });
+    await page.waitForSelector("html[data-freeze][data-resume]", WAIT);
+  };
   const last = await page.getAttribute("#page", "data-painted");
   await page.fill("#requests", "500000");
   await page.keyboard.press("Enter");
-  await session.send("Page.setWebLifecycleState", { state: "frozen" });
-  await new Promise((resolve) => setTimeout(resolve, 1500));
-  await session.send("Page.setWebLifecycleState", { state: "active" });
+  await putAside();
   await page.waitForFunction((old) => document.getElementById("page")?.dataset["painted"] !== old, last, WAIT);
   await painted(page);
   assert.match(await page.locator("#trace-read").innerText(), /500,000 generated requests/);
   // The same for a figure of the article that had not been reached.
   await page.goto(`${harness.url}/`);
   await page.waitForSelector('#fig-promise[data-painted][aria-busy="false"]', WAIT);
-  await session.send("Page.setWebLifecycleState", { state: "frozen" });
-  await new Promise((resolve) => setTimeout(resolve, 500));
-  await session.send("Page.setWebLifecycleState", { state: "active" });
+  await putAside();
   await page.locator("#fig-bursts").scrollIntoViewIfNeeded();
   await page.waitForSelector('#fig-bursts[data-painted][aria-busy="false"]', WAIT);
   assert.deepEqual(grave(complaints), []);

@@ -303,15 +303,17 @@ const keyOf = (options) => (value) => Object.keys(options).find((key) => same(op
 
 // ---- The hash ----------------------------------------------------------------------------------
 
+/** What the data sheet says of a model put on GPUs, in place of the settings. @param {string} path */
+const ofDataSheet = (path) => path === `${SERVER}.latency` || path === `${SERVER}.ceiling` || path.startsWith("memory.");
+
 /** One run's settings as `path=value` pairs. @param {Settings} settings */
 function toPairs(settings) {
   const usual = leaves(standard());
   const parts = [];
   for (const [path, value] of leaves(settings)) {
     if (!usual.has(path) || same(value, usual.get(path))) continue;
-    // Numbers of the data sheet are the data sheet's to say; a long table would fill the address bar.
-    if (settings.on !== null && (path.endsWith(".latency") || path.endsWith(".ceiling") || path.startsWith("memory."))) continue;
-    if (path === `${SERVER}.latency` && kindOf(value) !== "linear") continue;
+    // A long table would fill the address bar.
+    if ((settings.on !== null && ofDataSheet(path)) || (path === `${SERVER}.latency` && kindOf(value) !== "linear")) continue;
     parts.push(`${path}=${encodeURIComponent(typeof value === "string" ? value : JSON.stringify(value))}`);
   }
   return parts.join("&");
@@ -359,7 +361,7 @@ export function fromHash(hash) {
 
 /** @type {(pairs: [string, string][], notices: string[]) => Settings} */
 function fromPairs(pairs, notices) {
-  let settings = standard();
+  const settings = standard();
   const usual = leaves(settings);
   for (const [path, text] of pairs.slice(0, 100)) {
     if (!usual.has(path)) {
@@ -370,26 +372,71 @@ function fromPairs(pairs, notices) {
     if (value === undefined) notices.push(NOTICE.badHash(path, shorten(text)));
     else setPath(settings, path, value);
   }
+  if (settings.on === null) return settings;
+  for (const [path, value] of leaves(settings)) {
+    if (!ofDataSheet(path) || same(value, usual.get(path))) continue;
+    notices.push(NOTICE.ofDataSheet(path));
+    setPath(settings, path, structuredClone(usual.get(path)));
+  }
   return settings;
 }
 
-/** @type {(path: string, text: string, usual: unknown) => unknown} */
+/** A leaf's value from a link's text; undefined where the text is none. @type {(path: string, text: string, usual: unknown) => unknown} */
 function decode(path, text, usual) {
-  const control = CONTROLS.find((one) => one.path === path);
-  let value;
-  try {
-    value = typeof usual === "string" && !WHOLE.has(path) ? text : JSON.parse(text);
-  } catch {
-    // A word where a value may also be an object.
-    value = text;
-  }
-  if (control?.kind === "number" && !(value === null && control.empty !== undefined)) {
-    return typeof value === "number" && allows(control, value) ? value : undefined;
-  }
-  if (control?.kind === "switch") return typeof value === "boolean" ? value : undefined;
-  if (control?.kind === "choice" && control.of === undefined) return keyOf(control.options)(value) === undefined ? undefined : value;
+  const value = typeof usual === "string" && !WHOLE.has(path) ? text : parsed(text);
   if (path === "on") return placement(value);
-  return value;
+  const control = CONTROLS.find((one) => one.path === path);
+  const good = control === undefined ? alike(value, shapeOf(path, usual)) : legal(control, value);
+  const parts = CONTROLS.filter((one) => one.path.startsWith(`${path}.`));
+  const inner = (/** @type {Control} */ part) => getPath(value, part.path.slice(path.length + 1));
+  return good && parts.every((part) => inner(part) === undefined || legal(part, inner(part))) ? value : undefined;
+}
+
+/** JSON, or a word where a value may also be an object. @param {string} text @returns {unknown} */
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}
+
+/** Whether a control can show a value. @type {(control: Control, value: unknown) => boolean} */
+function legal(control, value) {
+  switch (control.kind) {
+    case "number":
+      return value === null ? control.empty !== undefined : typeof value === "number" && allows(control, value);
+    case "switch":
+      return typeof value === "boolean";
+    case "list":
+      return Array.isArray(value) && value.every((item) => item !== null) && same(control.read(control.write(value)), value);
+    case "choice": {
+      const key = (control.of ?? keyOf(control.options))(value);
+      return key !== undefined && Object.hasOwn(control.options, key) && alike(value, control.options[key]);
+    }
+  }
+}
+
+/** What a value without a control looks like. @type {(path: string, usual: unknown) => unknown} */
+function shapeOf(path, usual) {
+  if (path === `${SERVER}.latency`) return { linear: { .../** @type {object} */ (getPath(usual, "linear")), compute: OPTIONAL } };
+  return path === `${SERVER}.ceiling` ? OPTIONAL : usual;
+}
+/** The shape of a part that may be absent. */
+const OPTIONAL = {};
+
+/** Whether a value has the same type and the same parts as another; their ranges are the core's to check. @type {(value: unknown, usual: unknown) => boolean} */
+function alike(value, usual) {
+  // An optional number.
+  if (usual === null) return value === null || Number.isFinite(value);
+  if (Array.isArray(usual)) return Array.isArray(value) && value.length <= 128 && value.every(Number.isFinite);
+  if (typeof usual === "number") return Number.isFinite(value);
+  if (typeof usual !== "object") return typeof value === typeof usual;
+  if (usual === OPTIONAL && value === null) return true;
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return false;
+  if (usual === OPTIONAL) return true;
+  const parts = Object.entries(usual);
+  return parts.length === Object.keys(value).length && parts.every(([key, part]) => Object.hasOwn(value, key) && alike(getPath(value, key), part));
 }
 
 /** A placement, or nothing, from a link. @param {unknown} value @returns {Placement | null | undefined} */
@@ -398,6 +445,6 @@ function placement(value) {
   if (typeof value !== "object") return undefined;
   const { model, hardware, precision, memory_share } = /** @type {Record<string, unknown>} */ (value);
   const known = MODELS.includes(String(model)) && HARDWARE.includes(String(hardware)) && PRECISIONS.includes(String(precision));
-  const share = typeof memory_share === "number" && memory_share > 0 && memory_share <= 1;
-  return known && share ? /** @type {Placement} */ ({ model, hardware, precision, memory_share }) : undefined;
+  const share = CONTROLS.find(({ id }) => id === "lab-memory-share");
+  return known && share !== undefined && legal(share, memory_share) ? /** @type {Placement} */ ({ model, hardware, precision, memory_share }) : undefined;
 }

@@ -170,12 +170,13 @@ impl Gaps {
         }
     }
 
-    /// s; 0 where there is no gap.
+    /// s; 0 where there is no gap. At most the maximum: the sum of many equal gaps, or the difference of two
+    /// sums, may be rounded up beyond it.
     pub fn mean(&self) -> f64 {
         if self.count == 0 {
             0.0
         } else {
-            self.sum / self.count as f64
+            (self.sum / self.count as f64).min(self.max)
         }
     }
 

@@ -835,7 +835,7 @@ fn percentiles_in_order(seen: &Seen<'_>) -> Result<(), String> {
             format!("{path}: {d:?}")
         })?;
         ensure(
-            d.mean <= d.max * (1.0 + 1e-9) && d.mean >= 0.0 && d.p50 >= 0.0,
+            d.mean <= d.max * (1.0 + 1e-12) && d.mean >= 0.0 && d.p50 >= 0.0,
             || format!("{path}: {d:?}"),
         )?;
     }
