@@ -49,8 +49,9 @@ pub enum Error {
     /// There is nothing to replay.
     #[error("{}: {}", clean(.file), clean(.problem))]
     EmptyTrace { file: String, problem: String },
-    /// A compressed or half-copied file ends before its data does.
-    #[error("{}: the data ends in the middle ({detail}); copy or download the file again", clean(.file))]
+    /// A compressed file ends before its data does, or its data is damaged. Where is not said: how far a
+    /// damaged stream is decoded depends on the pieces in which it is read.
+    #[error("{}: {detail}; copy or download the file again", clean(.file))]
     Truncated { file: String, detail: String },
     /// An argument of the command line that cannot be read.
     #[error("{argument}: {problem}")]

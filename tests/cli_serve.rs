@@ -157,6 +157,28 @@ fn a_calibration_predicts_what_users_get() {
         StepLatency::Linear(step) => assert_eq!(step.c0_s, 0.0095 + 0.0005),
         other => panic!("{other:?}"),
     }
+    // By either flag.
+    let run = |flag: &str| {
+        let args = [
+            "run",
+            flag,
+            &cal,
+            "--rule",
+            "vllm",
+            "--limit",
+            "50",
+            "--kv-blocks",
+            "9999",
+            "--digest",
+        ];
+        done(
+            &Command::new(env!("CARGO_BIN_EXE_batchscope"))
+                .args(args)
+                .output()
+                .unwrap(),
+        )
+    };
+    assert_eq!(run("--latency"), run("--step-latency"));
 
     let text = done(&serve(&["--latency", &cal]));
     for words in [

@@ -265,7 +265,8 @@ fn server() -> impl Strategy<Value = Server> {
         prop_oneof![
             3 => Just(None),
             1 => (1..5u32, prop::collection::vec(0.0..1.0f64, 1..4), 0.0..2e-3f64, 0.0..1e-4f64)
-                .prop_map(|(draft_tokens, acceptance, draft_s, draft_s_per_sequence)| {
+                .prop_map(|(draft_tokens, mut acceptance, draft_s, draft_s_per_sequence)| {
+                    acceptance.truncate(draft_tokens as usize);
                     Some(Speculative {
                         draft_tokens,
                         acceptance,

@@ -389,7 +389,7 @@ fn gzip_in_one_member_or_many() {
     let last = damaged.len() - 6;
     damaged[last] ^= 1;
     let (code, sentence) = fault(&damaged);
-    assert_eq!(code, "bad-row", "{sentence}");
+    assert_eq!(code, "truncated", "{sentence}");
     assert!(sentence.contains("damaged"), "{sentence}");
 }
 
@@ -473,6 +473,18 @@ fn small_reads_give_the_same() {
         read(Drip(&packed, false), "t.csv", None).expect("readable"),
         whole
     );
+    // The archive's own checksum stands 8 bytes before its end.
+    let mut damaged = packed.clone();
+    damaged[packed.len() - 8] ^= 1;
+    let refused = read(&damaged[..], "t.csv", None).expect_err("another checksum");
+    assert_eq!(refused.code(), "truncated");
+    assert_eq!(
+        refused.to_string(),
+        "t.csv: the gzip data is damaged (corrupt gzip stream does not have a matching checksum); \
+         copy or download the file again"
+    );
+    let dripped = read(Drip(&damaged, false), "t.csv", None).expect_err("the same");
+    assert_eq!(dripped, refused);
 }
 
 /// Opens a real trace, or says that the test is skipped.

@@ -1499,7 +1499,12 @@ export type NamedBlob = { name: string, blob: Blob, };
 /**
  * Two scenarios compared.
  */
-export type PairedComparison = { requests: ComparedRequests, differences: Array<Difference>, };
+export type PairedComparison = { requests: ComparedRequests, 
+/**
+ * Bounds that differ between the two, a sentence each: their attainments and goodputs are then of different
+ * promises.
+ */
+promises: Array<string>, differences: Array<Difference>, };
 
 /**
  * Settings of the study, with the multi-bin paper's defaults.
@@ -1690,7 +1695,12 @@ utilization: number,
 /**
  * Requests not yet in service when the last one arrived.
  */
-backlog: number, };
+backlog: number, 
+/**
+ * Served requests over the makespan, requests/s. Well below `rate_per_s`, the fleet does not keep up, and the
+ * promise holds because the trace ends.
+ */
+served_per_s: number, };
 
 /**
  * The attainment that is promised.

@@ -151,12 +151,12 @@ pub struct ValidateArgs {
     #[arg(long, value_name = "CSV")]
     pub splitwise: Option<PathBuf>,
     /// Layers of the run's model.
-    #[arg(long, value_name = "N", default_value_t = 32, value_parser = count(1, 1024))]
+    #[arg(long, value_name = "N", requires = "run", default_value_t = 32, value_parser = count(1, 1024))]
     pub layers: u32,
     /// The run's model and GPU, for the same with a data sheet alone.
-    #[arg(long, value_name = "MODEL", default_value = "llama-3.1-8b", value_parser = model)]
+    #[arg(long, value_name = "MODEL", requires = "run", default_value = "llama-3.1-8b", value_parser = model)]
     pub model: Architecture,
-    #[arg(long, value_name = "NAME", default_value = "rtx-4090", value_parser = card)]
+    #[arg(long, value_name = "NAME", requires = "run", default_value = "rtx-4090", value_parser = card)]
     pub hardware: Card,
     /// Write the report here instead of printing it; with --run, figure and table beside it.
     #[arg(long, value_name = "FILE")]
@@ -282,7 +282,8 @@ pub struct ScenarioArgs {
     /// Failed requests (0 output tokens): leave out, or serve as the published studies did.
     #[arg(long, value_name = "WHAT")]
     pub failed: Option<FailedArg>,
-    /// All settings of a published study, instead of the scenario file's; other flags override it.
+    /// The settings of a published study, instead of the scenario file's. The file's trace, window, limit,
+    /// GPUs, scheduler, number of bins and TTFT SLA stay; other flags override it.
     #[arg(long, value_name = "STUDY")]
     pub preset: Option<PresetArg>,
     #[arg(long, value_name = "POLICY")]
@@ -379,9 +380,10 @@ pub struct CapacityArgs {
     /// The fewest GPUs for --rate, instead of the highest rate for --gpus.
     #[arg(long, requires = "rate")]
     pub fewest_gpus: bool,
-    /// Repeat the search with R seeds (or R blocks of a trace file) for a 95 % interval.
-    #[arg(long, value_name = "R", default_value_t = 5, value_parser = count(1, u32::MAX))]
-    pub replications: u32,
+    /// Repeat the search with R seeds (or R blocks of a trace file) for a 95 % interval; default: 5, fewer for a
+    /// file of less than 10 requests.
+    #[arg(long, value_name = "R", value_parser = count(1, MAX_REPLICATIONS))]
+    pub replications: Option<u32>,
     /// Threads; default: one per core.
     #[arg(long, value_name = "N", value_parser = jobs)]
     pub jobs: Option<usize>,

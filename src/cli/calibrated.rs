@@ -11,13 +11,14 @@ use crate::latency::calibration::{Calibration, Warning};
 use crate::latency::{ClosedForm, StepLatency};
 use crate::metrics::Summary;
 use crate::scenario::Engine;
+use crate::sched::continuous::kv::Capacity;
 use crate::study::calibrated::{self, ErrorRange, Moved};
 use crate::{Error, Scenario, Trace};
 
-/// A calibration, and its closed-batch form for one workload.
+/// A calibration, and its closed-batch form for one workload where batches are closed.
 pub struct Calibrated {
     calibration: Calibration,
-    form: ClosedForm,
+    form: Option<ClosedForm>,
 }
 
 /// Reads a calibration's file, or standard input where the path is "-".
@@ -55,11 +56,14 @@ pub fn put_on(
     let calibration = read(path)?;
     if let Engine::Continuous(server) = &mut scenario.engine {
         // It serves step by step: no closed form, and no error of one.
-        server.latency = StepLatency::Linear(calibration.fit.model);
+        server.latency = StepLatency::Linear(calibration.served_step());
         scenario.validate()?;
-        return Ok(None);
+        return Ok(Some(Calibrated {
+            calibration,
+            form: None,
+        }));
     }
-    let form = calibrated::put_on(&calibration, trace, scenario)?;
+    let form = Some(calibrated::put_on(&calibration, trace, scenario)?);
     Ok(Some(Calibrated { calibration, form }))
 }
 
@@ -107,7 +111,8 @@ pub struct Note<'a> {
     check_median_error: f64,
     check_worst_error: f64,
     checks: usize,
-    closed_form: ClosedForm,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    closed_form: Option<ClosedForm>,
     #[serde(skip_serializing_if = "Option::is_none")]
     range: Option<ErrorRange>,
     warnings: &'a [Warning],
@@ -124,7 +129,6 @@ pub struct WithNote<'a> {
 impl Note<'_> {
     /// Lines below a table.
     pub fn text(&self, scenario: &Scenario) -> String {
-        let form = &self.closed_form;
         let whole_steps = match self.checks {
             0 => "whole steps were not checked".to_owned(),
             n => format!(
@@ -137,12 +141,7 @@ impl Note<'_> {
         let memory = &scenario.memory;
         let mut text = format!(
             "\nlatency: {} in {} on {} ({}), measured {}\n\
-             off by, median: {} of held-out points (at worst {}), {whole_steps}\n\
-             closed-batch form: off by {} of the steps it stands for (median; at worst {}), batches of 1 \
-             to {} and {:.0} to {:.0} tokens\n\
-             in it a prompt token costs as much as an output token: {} ms at batch 1, where a decoding step \
-             takes {} ms; times per output token are that much too short, times to first token too long\n\
-             memory: the scenario's, {} GB with {} GB for the model and {} kB a token\n",
+             off by, median: {} of held-out points (at worst {}), {whole_steps}\n",
             self.model,
             self.precision,
             self.adapter,
@@ -150,17 +149,31 @@ impl Note<'_> {
             self.measured_at,
             percent(self.held_out_median),
             percent(self.held_out_worst),
-            percent(form.median_error),
-            percent(form.worst_error),
-            form.max_batch,
-            form.lengths[0],
-            form.lengths[1],
-            short(form.linear.beta_s_per_token * 1e3),
-            short(form.step_s * 1e3),
-            memory.capacity_gb,
-            memory.model_gb,
-            short(memory.kv_gb_per_token * 1e6),
         );
+        if let Some(form) = &self.closed_form {
+            text += &format!(
+                "closed-batch form: off by {} of the steps it stands for (median; at worst {}), batches of 1 \
+                 to {} and {:.0} to {:.0} tokens\n\
+                 it charges a prompt token like an output token, {} ms at batch 1, where a decoding step takes {} \
+                 ms: times per output token come out too short, and times to first token too long\n",
+                percent(form.median_error),
+                percent(form.worst_error),
+                form.max_batch,
+                form.lengths[0],
+                form.lengths[1],
+                short(form.linear.beta_s_per_token * 1e3),
+                short(form.step_s * 1e3),
+            );
+        }
+        text += &match blocks(scenario) {
+            Some(blocks) => format!("memory: the scenario's, {blocks}\n"),
+            None => format!(
+                "memory: the scenario's, {} GB with {} GB for the model and {} kB a token\n",
+                memory.capacity_gb,
+                memory.model_gb,
+                short(memory.kv_gb_per_token * 1e6),
+            ),
+        };
         if let Some(range) = &self.range {
             let title = format!("steps up to {} off", percent(range.error));
             let mut table = table::new_table(&[&title, "as fitted", "least", "most"]);
@@ -182,5 +195,20 @@ impl Note<'_> {
             text += &format!("warning: {} [{}]\n", warning.message, warning.code);
         }
         text
+    }
+}
+
+/// A cache that the scenario gives otherwise than by memory.
+fn blocks(scenario: &Scenario) -> Option<String> {
+    let Engine::Continuous(server) = &scenario.engine else {
+        return None;
+    };
+    match server.kv.capacity {
+        Capacity::Memory => None,
+        Capacity::Blocks(blocks) => Some(format!(
+            "{blocks} blocks of {} tokens",
+            server.kv.block_tokens
+        )),
+        Capacity::Unlimited => Some("a cache without a limit".to_owned()),
     }
 }

@@ -11,7 +11,8 @@ use crate::study::capacity::{
     Fewest, Highest, HighestRate, Part, Promise, Replication, Simulate, fewest_gpus,
 };
 use crate::study::execution::check_replications;
-use crate::{Error, Scenario};
+use crate::trace::Trace;
+use crate::{Error, Scenario, sim};
 
 /// Searches and prints.
 pub fn capacity(args: CapacityArgs) -> Result<(), Error> {
@@ -20,7 +21,9 @@ pub fn capacity(args: CapacityArgs) -> Result<(), Error> {
         which: args.of.0,
         share: args.attainment,
     };
-    check_replications(args.replications)?;
+    if let Some(replications) = args.replications {
+        check_replications(replications)?;
+    }
     if args.scenario.rate.is_some() && !args.fewest_gpus {
         return Err(Error::Contradiction {
             what: "--rate".to_owned(),
@@ -37,7 +40,10 @@ pub fn capacity(args: CapacityArgs) -> Result<(), Error> {
         return Err(no_effect("--time-scale", "the search sets the rate itself"));
     }
     if let Source::Synthetic(synthetic) = &scenario.trace {
-        few_enough(synthetic.requests, args.replications)?;
+        few_enough(
+            synthetic.requests,
+            args.replications.unwrap_or(REPLICATIONS),
+        )?;
     }
     let shared = match &scenario.trace {
         Source::File { .. } => Some(Arc::new(run::load(&scenario, file.as_deref())?)),
@@ -56,7 +62,10 @@ pub fn capacity(args: CapacityArgs) -> Result<(), Error> {
         .as_ref()
         .map_or_else(String::new, |c| c.about(None).text(&scenario));
     let jobs = args.jobs.unwrap_or_else(pool::default_jobs);
-    let parts = Part::all(&scenario, args.replications);
+    let count = args
+        .replications
+        .unwrap_or_else(|| usual(&scenario, shared.as_deref()));
+    let parts = Part::all(&scenario, count);
     let replications = pool::in_order(jobs, parts.into_iter(), |part| {
         let trace = match &shared {
             Some(trace) => trace.clone(),
@@ -90,6 +99,16 @@ pub fn capacity(args: CapacityArgs) -> Result<(), Error> {
     show(args.json, &found, |f| {
         table::highest_rate(f, &scenario, &promise) + &note
     })
+}
+
+/// Repetitions where none are asked for.
+const REPLICATIONS: u32 = 5;
+
+/// The usual number of repetitions, or as many as a short file has blocks of two requests.
+fn usual(scenario: &Scenario, file: Option<&Trace>) -> u32 {
+    let blocks = file.map_or(usize::MAX, |trace| sim::rows(trace, scenario).len() / 2);
+    // At most 5.
+    blocks.clamp(1, REPLICATIONS as usize) as u32
 }
 
 /// Refuses replications whose generated traces, which are all kept, would not fit into memory.

@@ -87,7 +87,8 @@ pub fn compare(args: CompareArgs) -> Result<(), Error> {
     }
     if args.json {
         return files::print_json(&serde_json::json!({
-            "seeds": seeds, "requests": found.requests, "differences": found.differences,
+            "seeds": seeds, "requests": found.requests, "promises": found.promises,
+            "differences": found.differences,
         }));
     }
     let text = words(&found, &seeds, file.is_some());
@@ -110,6 +111,12 @@ fn read(path: &Path, args: &CompareArgs) -> Result<Scenario, Error> {
 fn words(found: &Comparison, seeds: &[u32], from_file: bool) -> String {
     let mut text = match seeds {
         [one] => format!("One seed, {one}: no intervals\n"),
+        [first, .., last] if last < first => {
+            format!(
+                "Seeds {first} to {} and 0 to {last}, the same in both\n",
+                u32::MAX
+            )
+        }
         [first, .., last] => format!(
             "Seeds {first} to {last}, the same in both{}\n",
             if from_file {
@@ -120,6 +127,9 @@ fn words(found: &Comparison, seeds: &[u32], from_file: bool) -> String {
         ),
         [] => String::new(),
     };
+    for promise in &found.promises {
+        let _ = writeln!(text, "Not the same promises: {promise}");
+    }
     if found.requests.same {
         text += "The same requests in both\n";
     } else {

@@ -9,8 +9,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::args::{RunArgs, ScenarioArgs};
 use super::calibrated::WithNote;
 use super::{calibrated, files, interrupt, latency, table};
+use crate::latency::roofline::Card;
 use crate::metrics::rows;
 use crate::scenario::{ClosedLoop, Engine, MEMORY_SHARE, Source, Ties, no_effect, put_on_hardware};
+use crate::sched::continuous::Server;
 use crate::sched::continuous::kv::Capacity;
 use crate::sched::memory::Memory;
 use crate::sim::Run;
@@ -263,7 +265,34 @@ fn engine(args: &ScenarioArgs, s: &mut Scenario) -> Result<(), Error> {
         args.kv_blocks.map(Capacity::Blocks),
     );
     server.bins |= args.share_bins;
-    Ok(())
+    match (args.kv_blocks, &args.hardware) {
+        (Some(blocks), Some(card)) => blocks_fit(blocks, card, server, &s.memory),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a cache that the GPUs of the data sheet cannot hold beside the weights.
+fn blocks_fit(blocks: u32, card: &Card, server: &Server, memory: &Memory) -> Result<(), Error> {
+    let block_gb = f64::from(server.kv.block_tokens) * memory.kv_gb_per_token;
+    // All of the memory: a server may be told to use more than the usual share.
+    let gpus = f64::from(server.tensor_parallel);
+    let free_gb = gpus * card.memory_bytes / 1e9 - memory.model_gb;
+    if f64::from(blocks) * block_gb <= free_gb {
+        return Ok(());
+    }
+    Err(Error::BadField {
+        field: "--kv-blocks".to_owned(),
+        value: blocks.to_string(),
+        allowed: format!(
+            "at most {} blocks of {} tokens, which is what {} beside the weights",
+            libm::floor(free_gb / block_gb),
+            server.kv.block_tokens,
+            match server.tensor_parallel {
+                1 => format!("one GPU ({}) holds", card.hardware.name),
+                n => format!("{n} GPUs ({}) hold", card.hardware.name),
+            }
+        ),
+    })
 }
 
 /// Refuses a flag whose field has no effect in the resolved scenario, whatever the flag says.

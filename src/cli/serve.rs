@@ -18,7 +18,7 @@ use crate::gpu::{Device, adapters, serve as on_device};
 use crate::latency::architecture::Architecture;
 use crate::latency::calibration::Calibration;
 use crate::latency::roofline::{Card, Hardware};
-use crate::scenario::MAX_BATCH;
+use crate::scenario::{MAX_BATCH, no_effect};
 use crate::sched::joining::{Limits, Load, MAX_USERS, Record};
 use crate::study::document::{Content, File};
 use crate::study::serving::{self, Comparison, Stack};
@@ -116,6 +116,32 @@ impl ServeArgs {
 }
 
 pub fn serve(args: ServeArgs) -> Result<(), Error> {
+    // clap lets these pass: they require what conflicts with --latency.
+    for (flag, given) in [
+        ("--model", args.model.is_some()),
+        ("--precision", args.precision.is_some()),
+    ] {
+        if given && args.latency.is_some() {
+            return Err(no_effect(
+                flag,
+                "the calibration (--latency) is of a model of its own",
+            ));
+        }
+    }
+    #[cfg(feature = "gpu")]
+    if args.adapter.is_some() && !args.measure {
+        return Err(no_effect(
+            "--adapter",
+            "nothing is measured; --measure serves on a GPU",
+        ));
+    }
+    let thinks = args.think.is_some_and(|[least, most]| most > least);
+    if args.seed.is_some() && !(thinks && args.requests_per_user != Some(1)) {
+        return Err(no_effect(
+            "--seed",
+            "only think times are random, and these users have none, or one length of them",
+        ));
+    }
     let calibration = args.latency.as_deref().map(calibrated::read).transpose()?;
     let mut stack = stack(&args, calibration.as_ref())?;
     let loads = serving::levels(&args.users, &args.load(stack.limits()))?;

@@ -289,15 +289,8 @@ pub fn outcome(s: &Summary, read: &ReadReport) -> String {
             short(h.mean_in_system),
             counted(users.users, "user")
         );
-    } else if h.backlog_at_last_arrival > 0 {
-        text += &format!(
-            "{} still waiting when the last one arrived: latencies grow with the trace's length as \
-             far as this is overload\n",
-            match h.backlog_at_last_arrival {
-                1 => "1 request was".to_owned(),
-                n => format!("{n} requests were"),
-            }
-        );
+    } else {
+        text += &backlog(h.backlog_at_last_arrival);
     }
     if h.batches_over_memory > 0 {
         text += &format!(
@@ -486,16 +479,7 @@ fn served(s: &Summary, c: &Continuous, read: &ReadReport) -> String {
     for warning in &c.statistics.warnings {
         text += &format!("caution ({}): {}\n", warning.code, warning.message);
     }
-    if h.backlog_at_last_arrival > 0 {
-        text += &format!(
-            "{} still waiting when the last one arrived: latencies grow with the trace's length as \
-             far as this is overload\n",
-            match h.backlog_at_last_arrival {
-                1 => "1 request was".to_owned(),
-                n => format!("{n} requests were"),
-            }
-        );
-    }
+    text += &backlog(h.backlog_at_last_arrival);
     if let Some(share) = h.prediction.and_then(|p| p.bin_accuracy) {
         text += &format!(
             "the predictor found the right bin for {} of the requests\n",
@@ -528,6 +512,16 @@ fn sent_by(users: &ClosedLoop) -> String {
 pub fn counted(n: impl Into<u64>, what: &str) -> String {
     let n = n.into();
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+}
+
+/// Who waited when the last request arrived. In overload they are many, and latencies grow with the length of the
+/// trace; whether it is one is for the cautions to say.
+fn backlog(requests: u64) -> String {
+    match requests {
+        0 => String::new(),
+        1 => "1 request was still waiting when the last one arrived\n".to_owned(),
+        n => format!("{n} requests were still waiting when the last one arrived\n"),
+    }
 }
 
 fn batches(n: u64) -> String {
@@ -753,7 +747,7 @@ pub fn highest_rate(found: &HighestRate, scenario: &Scenario, promise: &Promise)
 
 /// What an answer was verified with.
 fn verified(probe: &Probe, scenario: &Scenario) -> String {
-    format!(
+    let mut text = format!(
         "verified by playing {} of {} at {} requests/s on {}, seed {}: {} met\n",
         counted(probe.requests, "request"),
         match &scenario.trace {
@@ -764,7 +758,20 @@ fn verified(probe: &Probe, scenario: &Scenario) -> String {
         counted(probe.gpus, "GPU"),
         probe.seed,
         percent(probe.attainment),
-    )
+    );
+    if !probe.keeps_up() {
+        text += &format!(
+            "caution: it serves {} requests/s while {} arrive, and {} still waiting when the last one arrived: the \
+             promise holds because the trace ends; give it more requests\n",
+            short(probe.served_per_s),
+            short(probe.rate_per_s),
+            match probe.backlog {
+                1 => "1 request was".to_owned(),
+                n => format!("{n} were"),
+            }
+        );
+    }
+    text
 }
 
 /// The table of `batchscope capacity --fewest-gpus`.
@@ -794,7 +801,15 @@ pub fn fewest(found: &Fewest, scenario: &Scenario, promise: &Promise) -> String 
         found.rate_per_s,
     );
     text += &match (found.gpus, found.gpus_with_confidence) {
+        (None, _) if found.tried.iter().any(|fleet| fleet.probe.attainment >= promise.share) => {
+            "fleets above keep the promise, and none of them serves as fast as requests arrive: the trace is too \
+             short to show that they would go on keeping it; give it more requests\n"
+                .to_owned()
+        }
         (None, _) => "no fleet that was tried keeps the promise\n".to_owned(),
+        (Some(n), None) if found.tried.iter().any(|fleet| fleet.interval.is_some()) => {
+            format!("{n}; by the lower end of the 95 % interval none that was tried\n")
+        }
         (Some(n), None) => format!("{n}\n"),
         (Some(n), Some(sure)) => {
             format!("{n}; {sure} by the lower end of the 95 % interval\n")

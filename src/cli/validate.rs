@@ -185,8 +185,7 @@ fn against_run(
             prefix.blocks.len(),
             prefix.tokens_per_block,
             worst.map_or(String::new(), |row| format!(
-                "this alone is the cause of the {:+.1} % in {} {} that follows, which earlier versions of this page \
-                 showed as the simulator's own",
+                "without the hashes the largest error is {:+.1} % ({} {})",
                 row.error() * 100.0,
                 row.metric,
                 row.statistic
@@ -245,8 +244,8 @@ fn perturbations(text: &mut String, all: &[Perturbed]) {
     blocks.dedup();
     let _ = writeln!(
         text,
-        "\nHow much hangs on small differences: the largest of the 15 errors, with other blocks (rows) and step \
-         times (columns).\n"
+        "\nHow much depends on small differences: the largest error of the 15 figures above, with other numbers \
+         of blocks (rows) and other step times (columns).\n"
     );
     let _ = write!(text, "| blocks |");
     for factor in PERTURBED_STEPS {
@@ -262,7 +261,7 @@ fn perturbations(text: &mut String, all: &[Perturbed]) {
     }
     let _ = writeln!(
         text,
-        "\nMedian of the {}: {:.1} %.",
+        "\nMedian of these {} cells: {:.1} %.",
         all.len(),
         median_worst(all) * 100.0
     );

@@ -492,7 +492,7 @@ fn judge(
             warnings,
             "software-adapter",
             format!(
-                "{} is a processor that plays a GPU: a demonstration, no measurement of any GPU",
+                "{} runs GPU programs on the processor: this is a demonstration, not a measurement of a GPU",
                 adapter.name
             ),
         );

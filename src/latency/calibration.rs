@@ -58,6 +58,14 @@ pub struct Calibration {
     pub took_s: f64,
 }
 
+impl Calibration {
+    /// A step as a server takes it, which needs the tokens of one before it begins the next: the fitted work, and
+    /// one submission and the wait for it, which the fit leaves out.
+    pub fn served_step(&self) -> Step {
+        self.fit.model.with_submission(self.launch.submission.value)
+    }
+}
+
 /// The device and what it can do, as its driver says.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -57,8 +57,11 @@ pub fn linear(points: &[Point], name: &str) -> Result<Fit, Error> {
     };
     if points.len() < 4 {
         return Err(no_fit(&format!(
-            "{} points do not determine three coefficients and their errors; at least 4 are needed",
-            points.len()
+            "three coefficients and their errors need at least 4 points, and there {}",
+            match points.len() {
+                1 => "is 1".to_owned(),
+                n => format!("are {n}"),
+            }
         )));
     }
     if let Some(p) = points.iter().find(|p| !RANGE_S.contains(&p.seconds)) {

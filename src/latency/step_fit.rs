@@ -121,9 +121,12 @@ pub fn fit(points: &[Point], name: &str) -> Result<Fit, Error> {
     let data = Data::new(fitted);
     let memory = data.memory_alone().ok_or_else(|| {
         no_fit(format!(
-            "{} fitted points do not determine the coefficients; there must be at least {}, and they \
-             must vary the number of sequences and, apart from it, the context of each",
-            data.points.len(),
+            "{} not determine the coefficients; there must be at least {}, and they must vary the number of \
+             sequences and, apart from it, the context of each",
+            match data.points.len() {
+                1 => "1 fitted point does".to_owned(),
+                n => format!("{n} fitted points do"),
+            },
             Data::FEWEST
         ))
     })?;

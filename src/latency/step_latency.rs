@@ -44,9 +44,7 @@ impl StepLatency {
         let value: Option<serde_json::Value> = serde_json::from_str(text).ok();
         if value.is_some_and(|value| value.get("kind").is_some()) {
             let calibration = Calibration::from_json(text, file)?;
-            let submission_s = calibration.launch.submission.value;
-            let step = calibration.fit.model.with_submission(submission_s);
-            return Ok(StepLatency::Linear(step));
+            return Ok(StepLatency::Linear(calibration.served_step()));
         }
         serde_json::from_str(text).map_err(|e| Error::BadScenario {
             file: file.to_owned(),

@@ -402,7 +402,10 @@ impl Span {
         let seconds = to.at_s - from.at_s;
         let (from, to) = (&from.totals, &to.totals);
         let busy_s = |totals: &Totals| totals.busy_s.iter().sum::<f64>();
-        let max = marks[1..].iter().map(|mark| mark.totals.gaps.part_max);
+        let ends = marks[1..].iter().map(|mark| mark.totals.gaps.part);
+        let ends = ends.fold([f64::INFINITY, 0.0], |[min, max], [least, most]| {
+            [least.min(min), most.max(max)]
+        });
         Span {
             seconds,
             ended: Ended {
@@ -420,7 +423,7 @@ impl Span {
             token_s: to.token_s - from.token_s,
             busy_s: busy_s(to) - busy_s(from),
             step_s: (busy_s(to) - to.at_hand_s) - (busy_s(from) - from.at_hand_s),
-            gaps: to.gaps.since(&from.gaps, max.fold(0.0, f64::max)),
+            gaps: to.gaps.since(&from.gaps, ends),
         }
     }
 
@@ -747,7 +750,10 @@ fn marks(totals: &Totals) -> Vec<Mark> {
 /// The gaps that ended from the mark of part `warm` on.
 pub(super) fn gaps_from(totals: &Totals, warm: usize) -> Gaps {
     match totals.marks.get(warm) {
-        Some(from) => totals.gaps.since(&from.totals.gaps, totals.gaps.max),
+        Some(from) => {
+            let all = &totals.gaps;
+            all.since(&from.totals.gaps, [all.min, all.max])
+        }
         None => Gaps::default(),
     }
 }
@@ -799,10 +805,25 @@ pub(super) fn in_warmup(requests: &Requests, served: &Served, warm: u64) -> Vec<
     early
 }
 
-/// Says where memory and step latency are defaults of different machines, and the memory has a say.
+/// Says where memory and step latency are defaults of different machines, and the memory has a say; and where
+/// several GPUs work together at the default step of one.
 fn two_machines(scenario: &Scenario, server: &Server) -> Option<Warning> {
+    // Data sheets put step, peaks and memory into a scenario together.
+    if server.ceiling.is_some() {
+        return None;
+    }
     let memory = &scenario.memory;
     let step = server.latency == StepLatency::default();
+    if step && server.tensor_parallel > 1 {
+        return Some(Warning {
+            code: "two-machines".to_owned(),
+            message: format!(
+                "the step latency is the default, of Llama-3.1-8B on one H100, and each replica has {} GPUs; give the \
+                 step latency of such a group, or a model and its hardware",
+                server.tensor_parallel
+            ),
+        });
+    }
     let (h100, studies) = (
         *memory == Memory::LLAMA_3_1_8B_ON_H100,
         *memory == Memory::default(),

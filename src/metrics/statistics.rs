@@ -189,7 +189,11 @@ pub(super) fn warnings(latency: &[f64], requests: u64, backlog: u64) -> Vec<Warn
         warn(
             "short-run",
             format!(
-                "{requests} requests are few for P99 and for intervals: have at least {}",
+                "{} too few for P99 and for intervals: have at least {}",
+                match requests {
+                    1 => "1 request is".to_owned(),
+                    n => format!("{n} requests are"),
+                },
                 50 * parts.max(20)
             ),
         );
@@ -216,8 +220,8 @@ pub(super) fn warnings(latency: &[f64], requests: u64, backlog: u64) -> Vec<Warn
         warn(
             "correlated",
             format!(
-                "neighbouring parts of the run are alike (correlation {}): it is short against its own \
-                 ups and downs, and the true intervals are wider",
+                "neighbouring parts of the run are alike (correlation {}): the load changes too slowly for a \
+                     run of this length, and the true intervals are wider",
                 libm::round(lag * 100.0) / 100.0
             ),
         );

@@ -296,11 +296,16 @@ fn continuous(s: &Scenario, server: &Server) -> Result<(), Error> {
     if let Some(draft) = &server.speculative {
         whole("speculative.draft_tokens", draft.draft_tokens, 1, MAX_DRAFT)?;
         let shown = format!("{:?}", draft.acceptance);
-        if draft.acceptance.is_empty() || draft.acceptance.len() > MAX_DRAFT as usize {
+        if draft.acceptance.is_empty() || draft.acceptance.len() > draft.draft_tokens as usize {
             return Err(refuse(
                 &field("speculative.acceptance"),
                 shown,
-                format!("a list of 1 to {MAX_DRAFT} numbers from 0 to 1"),
+                match draft.draft_tokens {
+                    1 => "a list of one number from 0 to 1, for the one drafted token".to_owned(),
+                    n => format!(
+                        "a list of 1 to {n} numbers from 0 to 1, one for each drafted token at most"
+                    ),
+                },
             ));
         }
         for (i, &chance) in draft.acceptance.iter().enumerate() {

@@ -519,6 +519,17 @@ mod tests {
             }),
             ..default()
         };
+        let pairs = Server {
+            tensor_parallel: 2,
+            ..default()
+        };
+        // Step and memory of one data sheet; the memory is as large as the default's.
+        let mut sheet = Scenario::default();
+        let (model, a100) = ("llama-3.1-8b", Card::preset("a100").unwrap());
+        let model = Architecture::preset(model).unwrap();
+        put_on_hardware(&mut sheet, &model, Precision::F16, &a100, 1, MEMORY_SHARE).unwrap();
+        assert_eq!(sheet.memory, Memory::LLAMA_3_1_8B_ON_H100);
+        assert!(!warnings(&sheet).contains(&"two-machines".to_owned()));
         let mut counted = own.clone();
         counted.kv.capacity = Capacity::Blocks(2588);
         let mine = Memory {
@@ -534,6 +545,7 @@ mod tests {
             (own.clone(), Memory::default(), true),
             (own, mine, false),
             (counted, h100, false),
+            (pairs, h100, true),
         ] {
             let scenario = Scenario {
                 engine: Engine::Continuous(Box::new(server.clone())),

@@ -74,9 +74,11 @@ impl Prepared {
                 return Err(Error::Contradiction {
                     what: "workload.rate_per_s".to_owned(),
                     why: format!(
-                        "all {} requests arrive at one moment, so no scale gives them a rate; \
-                         remove it",
-                        report.rows_replayed
+                        "{} at one moment, so that no time scale gives a rate",
+                        match report.rows_replayed {
+                            1 => "the one request to replay arrives".to_owned(),
+                            n => format!("all {n} requests to replay arrive"),
+                        }
                     ),
                 });
             }
@@ -209,9 +211,13 @@ fn nothing_left(
     drop_failed: bool,
 ) -> Error {
     let problem = format!(
-        "no request is left to replay ({} rows inside window and limit, {} of them failed); widen \
-         the window, or keep failed rows",
-        report.rows_taken, report.rows_failed
+        "no request is left to replay ({} inside window and limit, {} of them failed); widen the window, or \
+         keep failed rows",
+        match report.rows_taken {
+            1 => "1 row".to_owned(),
+            n => format!("{n} rows"),
+        },
+        report.rows_failed
     );
     let workload = &scenario.workload;
     let has_some = trace

@@ -3,9 +3,13 @@
 
 use serde::Serialize;
 
+#[cfg(feature = "continuous")]
+use crate::latency::StepLatency;
 use crate::latency::calibration::Calibration;
 use crate::latency::{ClosedForm, Latency, Linear, Shape};
 use crate::metrics::Summary;
+#[cfg(feature = "continuous")]
+use crate::scenario::Engine;
 use crate::scenario::Scenario;
 use crate::sched::Policy;
 use crate::study::capacity::Simulate;
@@ -49,8 +53,7 @@ pub fn put_on(
 ) -> Result<ClosedForm, Error> {
     let shape = shape(trace, scenario);
     let form = calibration
-        .fit
-        .model
+        .served_step()
         .closed_batch(shape, scenario.scheduler.largest_batch());
     scenario.latency = Latency::Linear(form.linear);
     scenario.validate()?;
@@ -111,6 +114,13 @@ pub fn error_range(
 ) -> Result<ErrorRange, Error> {
     let scaled = |by: f64| -> Result<Summary, Error> {
         let mut scenario = summary.scenario.clone();
+        #[cfg(feature = "continuous")]
+        if let Engine::Continuous(server) = &mut scenario.engine {
+            if let StepLatency::Linear(step) = &mut server.latency {
+                *step = step.scaled(by);
+            }
+            return Ok(simulate(trace, &scenario)?.summary);
+        }
         let Latency::Linear(linear) = scenario.latency;
         // A number that leaves a scenario's range by this is at its bound.
         scenario.latency = Latency::Linear(Linear {

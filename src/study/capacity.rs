@@ -66,6 +66,16 @@ pub struct Probe {
     /// Requests not yet in service when the last one arrived.
     #[cfg_attr(feature = "ts", ts(type = "number"))]
     pub backlog: u64,
+    /// Served requests over the makespan, requests/s. Well below `rate_per_s`, the fleet does not keep up, and the
+    /// promise holds because the trace ends.
+    pub served_per_s: f64,
+}
+
+impl Probe {
+    /// Whether requests were served about as fast as they arrived.
+    pub fn keeps_up(&self) -> bool {
+        self.served_per_s >= 0.9 * self.rate_per_s
+    }
 }
 
 /// A playback, and what tells whether the fleet keeps up.
@@ -312,6 +322,7 @@ impl Replication {
                 seed: self.scenario.seed,
                 utilization: honest.utilization.mean,
                 backlog: honest.backlog_at_last_arrival,
+                served_per_s: if served == 0 { 0.0 } else { served_per_s },
             },
             demanded_per_s: served as f64 / summary.workload.span_s,
             served_per_s: if served == 0 { 0.0 } else { served_per_s },
@@ -643,6 +654,7 @@ mod tests {
                 seed: 1,
                 utilization: 0.5,
                 backlog: 0,
+                served_per_s: 1.0,
             },
             keeps_up: Some(keeps_up),
         }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::interval::{self, Range};
 use crate::metrics::Summary;
-use crate::scenario::Source;
+use crate::scenario::{Sla, Source};
 use crate::study::capacity::Simulate;
 use crate::{Error, Scenario, Trace};
 
@@ -53,6 +53,9 @@ pub struct Requests {
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(rename = "PairedComparison"))]
 pub struct Comparison {
     pub requests: Requests,
+    /// Bounds that differ between the two, a sentence each: their attainments and goodputs are then of different
+    /// promises.
+    pub promises: Vec<String>,
     pub differences: Vec<Difference>,
 }
 
@@ -74,8 +77,31 @@ pub fn comparison([a, b]: [&Scenario; 2], pairs: &[Pair]) -> Comparison {
         .unzip();
     Comparison {
         requests: requests([a, b], pairs),
+        promises: promises(&a.sla, &b.sla),
         differences: differences(&of_a, &of_b),
     }
+}
+
+fn promises(a: &Sla, b: &Sla) -> Vec<String> {
+    let bound = |s: Option<f64>, unit: &str| match s {
+        Some(bound) => format!("{bound} {unit}"),
+        None => "not promised".to_owned(),
+    };
+    [
+        ("sla.token_ms", Some(a.token_ms), Some(b.token_ms), "ms"),
+        ("sla.request_s", Some(a.request_s), Some(b.request_s), "s"),
+        ("sla.ttft_s", a.ttft_s, b.ttft_s, "s"),
+    ]
+    .into_iter()
+    .filter(|(_, a, b, _)| a != b)
+    .map(|(name, a, b, unit)| {
+        format!(
+            "{name} is {} in A and {} in B",
+            bound(a, unit),
+            bound(b, unit)
+        )
+    })
+    .collect()
 }
 
 fn requests([a, b]: [&Scenario; 2], pairs: &[Pair]) -> Requests {

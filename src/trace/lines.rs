@@ -196,16 +196,18 @@ impl<R: Read> Lines<R> {
             Err(e) if gzip && e.kind() == ErrorKind::UnexpectedEof => {
                 return Err(Error::Truncated {
                     file: self.file.clone(),
-                    detail: format!("the gzip stream stops after row {}", self.row),
+                    detail: format!(
+                        "the data ends in the middle (the gzip stream stops after row {})",
+                        self.row
+                    ),
                 });
             }
             Err(e)
                 if gzip && matches!(e.kind(), ErrorKind::InvalidInput | ErrorKind::InvalidData) =>
             {
-                return Err(Error::BadRow {
+                return Err(Error::Truncated {
                     file: self.file.clone(),
-                    row: self.row + 1,
-                    problem: format!("the compressed data is damaged ({e})"),
+                    detail: format!("the gzip data is damaged ({e})"),
                 });
             }
             Err(e) => return Err(refused(&self.file, &e)),

@@ -389,7 +389,7 @@ test("on a software adapter, from the button to re-drawn charts, as a demonstrat
   await page.waitForSelector("#calibrate-results .plane .mark.measured", { timeout: 300_000 });
   await page.waitForSelector("#use-gpu", { timeout: 480_000 });
   assert.equal(await page.locator(".demonstration").innerText(), "Demonstration");
-  assert.match(await page.locator(".warnings").innerText(), /a processor that plays a GPU: a demonstration/);
+  assert.match(await page.locator(".warnings").innerText(), /runs GPU programs on the processor: this is a demonstration/);
   assert.ok((await page.locator("#calibrate-results .plane .mark.measured").count()) > 5);
   assert.ok((await page.locator("#calibrate-results .plane .mark.check").count()) > 1);
   assert.deepEqual(await software.axe(page), []);

@@ -66,7 +66,7 @@ test("opens on a finished picture, without a complaint, and asks nobody else", a
   assert.match(await page.locator("#finding").innerText(), /keeps both promises for [\d.]+\s%/);
   assert.equal(await page.locator(".promise tbody tr").count(), 12);
   assert.equal(await page.locator("#cdf canvas, #queue canvas, #batch canvas").count(), 3);
-  assert.equal(await page.locator("#gpus .strip").count(), 4);
+  assert.equal(await page.locator("#busy-shares .strip").count(), 4);
   for (const sentence of await page.locator("#page .sentence").allTextContents()) assert.ok(sentence.length > 20, sentence);
   await page.waitForLoadState("networkidle");
   assert.match(await page.locator("#version").innerText(), /^Version \d/);

@@ -20,6 +20,8 @@ const SECONDS = Number(process.env["BATCHSCOPE_WALK_SECONDS"] ?? 60);
 const LINKS = Number(process.env["BATCHSCOPE_WALK_LINKS"] ?? 500);
 /** For the page to answer, and a control to be reachable, also on a busy machine. */
 const WAIT = { timeout: 60_000 };
+/** For a control to be reached: no work of the page's comes in between. */
+const REACH = { timeout: 20_000 };
 /** The narrowest of today's telephones, a tablet, a laptop, a large screen. */
 const SIZES = [[320, 640], [390, 844], [768, 1024], [1280, 800], [1920, 1080]];
 /** Typed into boxes for numbers and lists. */
@@ -41,17 +43,23 @@ after(() => harness?.close());
  * @param {Page} page
  */
 async function wrong(page) {
-  const { views, broken, over, titles } = await page.evaluate(() => {
+  const { views, broken, over, widest, titles, twice } = await page.evaluate(() => {
     const shown = [...document.querySelectorAll("main[data-view]")].filter((view) => view instanceof HTMLElement && !view.hidden);
     // What a number that is none looks like; prose and boxes may hold the words.
     const numbers = [...document.querySelectorAll("td, output, text, .finding, #finding, [role=status]")];
     const found = numbers.map((node) => node.textContent ?? "").find((text) => /\bNaN\b|\bundefined\b|\[object |\bInfinity\b/.test(text));
     const { scrollWidth, clientWidth } = document.documentElement;
-    return { views: shown.map((view) => view.getAttribute("data-view")), broken: found, over: scrollWidth - clientWidth, titles: document.title };
+    const ids = [...document.querySelectorAll("[id]")].map(({ id }) => id);
+    const twice = ids.filter((id, i) => ids.indexOf(id) !== i);
+    const over = scrollWidth - clientWidth;
+    const beyond = over <= 1 ? [] : [...document.querySelectorAll("body *")].filter((part) => part.checkVisibility() && part.getBoundingClientRect().right > clientWidth + 1);
+    const widest = beyond.slice(-3).map((part) => `${part.tagName.toLowerCase()}#${part.id}.${part.getAttribute("class") ?? ""}`);
+    return { views: shown.map((view) => view.getAttribute("data-view")), broken: found, over, widest: `${innerWidth} pixels: ${widest.join(", ")}`, titles: document.title, twice };
   });
   if (views.length !== 1) return `the views shown are: ${views.join(", ") || "none"}`;
   if (broken !== undefined) return `drawn is: ${broken.slice(0, 200)}`;
-  if (over > 1) return `the page is ${over} pixels wider than its window`;
+  if (over > 1) return `the page is ${over} pixels wider than its window of ${widest}`;
+  if (twice.length > 0) return `two parts have the id ${twice.join(", ")}`;
   return titles === "" ? "the page has no title" : "";
 }
 
@@ -143,7 +151,7 @@ async function gesture(page, [kind, on, value]) {
     await page.evaluate((next) => {
       location.hash = next;
     }, hash);
-    return `address ${JSON.stringify(hash)}`;
+    return `address ${JSON.stringify(hash).slice(0, 200)}`;
   }
   if (dice < 15) {
     const view = pick(["#to-article", "#to-simulator", "#to-lab", "#to-studies", "#to-calibrate"], value);
@@ -168,6 +176,8 @@ async function gesture(page, [kind, on, value]) {
     options: node instanceof HTMLSelectElement ? [...node.options].filter((option) => !option.disabled).map((option) => option.value) : [],
   }));
   if (what.tag === "select") {
+    // Its choices are still being loaded.
+    if (what.options.length === 0) return `${what.name}: empty`;
     const chosen = pick(what.options, value);
     await part.selectOption(chosen, WAIT);
     return `${what.name}: ${chosen}`;
@@ -195,11 +205,11 @@ async function gesture(page, [kind, on, value]) {
     return `${what.name}: by key`;
   }
   if (value % 4 === 1) {
-    await part.hover(WAIT);
+    await part.hover(REACH);
     return `${what.name}: pointed at`;
   }
   // A part that cannot be reached is a fault: Playwright waits until nothing lies over it.
-  await part.click(WAIT);
+  await part.click(REACH);
   return `${what.name}: pressed`;
 }
 
@@ -219,7 +229,7 @@ test(`${SECONDS} s of gestures that nobody planned`, async () => {
     try {
       done.push(`${i}: ${await gesture(page, choice)}`);
     } catch (error) {
-      if (!gone(error)) throw new Error(told(), { cause: error });
+      if (!gone(error)) throw new Error(`${String(error)}\n${told()}`, { cause: error });
       done.push(`${i}: gone`);
     }
     // Back to the page that was there before the first gesture.
@@ -243,6 +253,8 @@ test(`${SECONDS} s of gestures that nobody planned`, async () => {
   });
   await page.waitForFunction(() => /1,000 generated requests/.test(document.getElementById("trace-read")?.textContent ?? ""), null, WAIT);
   await settled(page);
+  // The walk may have looked for a setting, which hides the others.
+  await page.fill("#find", "");
   await page.fill("#gpus", "3");
   await page.keyboard.press("Enter");
   await page.waitForFunction(() => /fleet\.gpus=3\b/.test(location.hash), null, WAIT);

@@ -80,4 +80,6 @@ const joined = fc.tuple(fc.constantFrom(...WRITTEN), fc.constantFrom(...WRITTEN)
 const noise = fc.string({ unit: "binary", maxLength: 200 }).map((text) => `#${text}`);
 
 /** Any address's part after the document, `#` included. */
-export const hashes = fc.oneof({ weight: 4, arbitrary: built }, { weight: 2, arbitrary: nested }, { weight: 3, arbitrary: changed }, joined, noise);
+export const hashes = fc
+  .oneof({ weight: 4, arbitrary: built }, { weight: 2, arbitrary: nested }, { weight: 3, arbitrary: changed }, joined, noise)
+  .map((hash) => (hash.startsWith("#") || hash === "" ? hash : `#${hash}`));

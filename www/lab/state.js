@@ -229,6 +229,10 @@ export function withSetting(settings, path, value) {
     next.workload.rate_per_s = null;
   } else if (path === "workload.closed_loop") {
     next.workload.time_scale = standard().workload.time_scale;
+  } else if (path === `${SERVER}.speculative.draft_tokens`) {
+    // A chance for each drafted token at most.
+    const draft = server(next)?.speculative;
+    if (draft) draft.acceptance = draft.acceptance.slice(0, draft.draft_tokens);
   } else if (path === "trace.synthetic.shape") {
     // Each is made at a rate of its own: on average 0.03, 0.14 and 1 a second.
     next.workload.time_scale = same(value, SHAPES.poisson) ? 1 : value === SHAPES["burstgpt-like"] ? standard().workload.time_scale / 5 : standard().workload.time_scale;
@@ -282,6 +286,9 @@ function leaves(settings, prefix = "") {
   return found;
 }
 
+/** What a link leaves out. */
+const USUAL = leaves(standard());
+
 /**
  * What differs between two runs, as a reader says it: names of settings with the first one's values.
  * @type {(settings: Settings, than: Settings) => {label: string, value: unknown, id: string}[]}
@@ -308,10 +315,9 @@ const ofDataSheet = (path) => path === `${SERVER}.latency` || path === `${SERVER
 
 /** One run's settings as `path=value` pairs. @param {Settings} settings */
 function toPairs(settings) {
-  const usual = leaves(standard());
   const parts = [];
   for (const [path, value] of leaves(settings)) {
-    if (!usual.has(path) || same(value, usual.get(path))) continue;
+    if (!USUAL.has(path) || same(value, USUAL.get(path))) continue;
     // A long table would fill the address bar.
     if ((settings.on !== null && ofDataSheet(path)) || (path === `${SERVER}.latency` && kindOf(value) !== "linear")) continue;
     parts.push(`${path}=${encodeURIComponent(typeof value === "string" ? value : JSON.stringify(value))}`);
@@ -362,21 +368,20 @@ export function fromHash(hash) {
 /** @type {(pairs: [string, string][], notices: string[]) => Settings} */
 function fromPairs(pairs, notices) {
   const settings = standard();
-  const usual = leaves(settings);
   for (const [path, text] of pairs.slice(0, 100)) {
-    if (!usual.has(path)) {
+    if (!USUAL.has(path)) {
       notices.push(NOTICE.unknownKey(shorten(path)));
       continue;
     }
-    const value = decode(path, text, usual.get(path));
+    const value = decode(path, text, USUAL.get(path));
     if (value === undefined) notices.push(NOTICE.badHash(path, shorten(text)));
     else setPath(settings, path, value);
   }
   if (settings.on === null) return settings;
   for (const [path, value] of leaves(settings)) {
-    if (!ofDataSheet(path) || same(value, usual.get(path))) continue;
+    if (!ofDataSheet(path) || same(value, USUAL.get(path))) continue;
     notices.push(NOTICE.ofDataSheet(path));
-    setPath(settings, path, structuredClone(usual.get(path)));
+    setPath(settings, path, structuredClone(USUAL.get(path)));
   }
   return settings;
 }

@@ -102,8 +102,9 @@ export function differencesPanel(host, figures) {
           ),
         );
         numbers.hidden = false;
-        const { same, differ } = reply.found.requests;
-        finding.textContent = `${DIFFERENCES.sentence(other, shown, rows.length)} ${same ? DIFFERENCES.same : DIFFERENCES.notSame(differ)}`;
+        const { requests: { same, differ }, promises } = reply.found;
+        const otherwise = promises.length === 0 ? "" : ` ${DIFFERENCES.otherPromises(promises)}`;
+        finding.textContent = `${DIFFERENCES.sentence(other, shown, rows.length)} ${same ? DIFFERENCES.same : DIFFERENCES.notSame(differ)}${otherwise}`;
       }
     } catch (failed) {
       said = failed instanceof Error ? failed.message : String(failed);

@@ -63,7 +63,7 @@ export function simulatorView(on) {
 
   const latencies = cdf(byId("cdf"));
   const overTime = [queue(byId("queue")), batch(byId("batch"))];
-  const figures = [attainment(byId("attainment")), latencies, ...overTime, gpus(byId("gpus"))];
+  const figures = [attainment(byId("attainment")), latencies, ...overTime, gpus(byId("busy-shares"))];
   const summaryTables = tables(byId("tables"));
   const schedulerPanel = schedulers(byId("schedulers"), (shown) => apply({ ...state, shown }, true));
   const controlPanel = controls(

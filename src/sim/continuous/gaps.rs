@@ -24,7 +24,11 @@ fn edge(bucket: usize) -> f64 {
     }
 }
 
-/// A distribution of gaps: number, sum and extremes exact, quantiles to the width of a bucket.
+/// Smallest and largest of no gap.
+const NONE: [f64; 2] = [f64::INFINITY, 0.0];
+
+/// A distribution of gaps: number, sum and extremes exact, quantiles to the width of a bucket and between the
+/// extremes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Gaps {
     /// By bucket; as many octaves as there are gaps in.
@@ -33,8 +37,10 @@ pub struct Gaps {
     /// s.
     pub sum: f64,
     pub max: f64,
-    /// The largest since [`Gaps::begin_part`].
-    pub part_max: f64,
+    /// s; infinity where there is none.
+    pub min: f64,
+    /// The smallest and the largest since [`Gaps::begin_part`].
+    pub part: [f64; 2],
     /// The bound whose keeping is counted, s.
     bound: f64,
     /// Gaps within the bound.
@@ -55,7 +61,8 @@ impl Gaps {
             count: 0,
             sum: 0.0,
             max: 0.0,
-            part_max: 0.0,
+            min: f64::INFINITY,
+            part: NONE,
             bound,
             within: 0,
         }
@@ -76,17 +83,20 @@ impl Gaps {
         self.counts[bucket] += times;
     }
 
+    /// Gaps from `least` to `most` ended in this part.
     #[inline]
-    fn largest(&mut self, gap: f64) {
-        if gap > self.part_max {
-            self.part_max = gap;
-            self.max = self.max.max(gap);
+    fn between(&mut self, least: f64, most: f64) {
+        if most > self.part[1] {
+            self.part[1] = most;
+        }
+        if least < self.part[0] {
+            self.part[0] = least;
         }
     }
 
     /// A part of the run begins.
     pub(super) fn begin_part(&mut self) {
-        self.part_max = 0.0;
+        self.part = NONE;
     }
 
     /// Counts a gap `times` times.
@@ -95,7 +105,9 @@ impl Gaps {
         self.put(bucket(gap), times);
         self.count += times;
         self.sum += gap * times as f64;
-        self.largest(gap);
+        self.max = self.max.max(gap);
+        self.min = self.min.min(gap);
+        self.between(gap, gap);
         if gap <= self.bound {
             self.within += times;
         }
@@ -110,7 +122,8 @@ impl Gaps {
         }
         let mut last = first + step * (n - 1) as f64;
         if before < n {
-            self.largest(last.max(first + step * before as f64));
+            let begun = first + step * before as f64;
+            self.between(begun.min(last), begun.max(last));
         }
         if step < 0.0 {
             // The same gaps, the shortest first.
@@ -126,6 +139,7 @@ impl Gaps {
         self.count += n * times;
         self.sum += (first + last) * 0.5 * (n * times) as f64;
         self.max = self.max.max(last);
+        self.min = self.min.min(first);
         if last <= self.bound {
             self.within += n * times;
         } else if first <= self.bound {
@@ -151,9 +165,9 @@ impl Gaps {
         }
     }
 
-    /// The gaps that were counted since `before`, a state of this very distribution; `max`: the largest of
-    /// them.
-    pub fn since(&self, before: &Gaps, max: f64) -> Gaps {
+    /// The gaps that were counted since `before`, a state of this very distribution; `min` and `max`: the
+    /// smallest and the largest of them.
+    pub fn since(&self, before: &Gaps, [min, max]: [f64; 2]) -> Gaps {
         Gaps {
             counts: self
                 .counts
@@ -164,23 +178,26 @@ impl Gaps {
             count: self.count - before.count,
             sum: self.sum - before.sum,
             max,
-            part_max: max,
+            min,
+            part: [min, max],
             bound: self.bound,
             within: self.within - before.within,
         }
     }
 
-    /// s; 0 where there is no gap. At most the maximum: the sum of many equal gaps, or the difference of two
-    /// sums, may be rounded up beyond it.
+    /// s; 0 where there is no gap. Between the extremes: the sum of many equal gaps, or the difference of two
+    /// sums, may be rounded beyond them.
     pub fn mean(&self) -> f64 {
         if self.count == 0 {
             0.0
         } else {
-            (self.sum / self.count as f64).min(self.max)
+            let mean = self.sum / self.count as f64;
+            mean.max(self.min).min(self.max)
         }
     }
 
-    /// The quantile, s, between the edges of its bucket in proportion to rank: at most 0.4 % off.
+    /// The quantile, s, between the edges of its bucket in proportion to rank: at most 0.4 % off, and never
+    /// outside the extremes. Gaps below 60 ns, as of tokens of one step, count as 0.
     pub fn quantile(&self, q: f64) -> f64 {
         let rank = q * self.count.saturating_sub(1) as f64;
         let mut below = 0u64;
@@ -188,8 +205,11 @@ impl Gaps {
             let above = below + n;
             if n > 0 && rank < above as f64 {
                 let share = (rank - below as f64 + 0.5) / n as f64;
-                let value = edge(b) + (edge(b + 1) - edge(b)) * share;
-                return value.min(self.max);
+                let value = match b {
+                    0 => 0.0,
+                    _ => edge(b) + (edge(b + 1) - edge(b)) * share,
+                };
+                return value.max(self.min).min(self.max);
             }
             below = above;
         }
@@ -210,5 +230,60 @@ impl Gaps {
             }
         }
         points
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_and_the_mean_lie_between_the_extremes() {
+        // All in one bucket, whose edges are 0.2 % apart.
+        let mut gaps = Gaps::default();
+        gaps.add_line(0.004_484, 1e-8, 49, 1, 0);
+        let (min, max) = (0.004_484, 0.004_484 + 48.0 * 1e-8);
+        assert_eq!([gaps.min, gaps.max], [min, max]);
+        for q in [0.0, 0.5, 0.99, 1.0] {
+            assert!((min..=max).contains(&gaps.quantile(q)), "{q}");
+        }
+        // Many equal gaps: neither the sum nor a difference of sums may round the mean away from them.
+        let mut gaps = Gaps::default();
+        for _ in 0..1000 {
+            gaps.add(0.1, 1);
+        }
+        let before = gaps.clone();
+        gaps.begin_part();
+        for _ in 0..7 {
+            gaps.add(0.3, 1);
+        }
+        assert_eq!(before.mean(), 0.1);
+        assert_eq!(gaps.since(&before, gaps.part).mean(), 0.3);
+        assert_eq!(gaps.part, [0.3, 0.3]);
+    }
+
+    #[test]
+    fn tokens_of_one_step_have_no_gap() {
+        let mut gaps = Gaps::default();
+        gaps.add(0.0, 3);
+        gaps.add(0.02, 2);
+        assert_eq!(gaps.quantile(0.5), 0.0);
+        assert_eq!(gaps.quantile(1.0), 0.02);
+        assert_eq!([gaps.min, gaps.max], [0.0, 0.02]);
+    }
+
+    #[test]
+    fn a_part_has_its_own_extremes() {
+        let mut gaps = Gaps::default();
+        gaps.add(0.5, 1);
+        gaps.begin_part();
+        // The first two of these ended before.
+        gaps.add_line(0.1, 0.01, 5, 1, 2);
+        let part = gaps.part.map(|gap| libm::round(gap * 1e6) as u32);
+        assert_eq!(part, [120_000, 140_000]);
+        gaps.add_line(0.2, -0.02, 3, 1, 0);
+        let part = gaps.part.map(|gap| libm::round(gap * 1e6) as u32);
+        assert_eq!(part, [120_000, 200_000]);
+        assert_eq!([gaps.min, gaps.max], [0.1, 0.5]);
     }
 }

@@ -382,8 +382,8 @@ fn answer(study: &Continuous, rows: &[Row]) -> String {
     if !helped.is_empty() && !behind.is_empty() {
         let _ = writeln!(
             text,
-            "- **closed batches**: bins change their mean latency by {}; with bins it is still {} of plain continuous \
-             batching's.",
+            "- **closed batches**: bins change their mean latency by {}; with bins it is still {} above that of plain \
+             continuous batching.",
             range(&helped),
             range(&behind)
         );

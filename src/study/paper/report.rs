@@ -393,8 +393,9 @@ fn stated() -> String {
         paragraph(&format!(
             "The gain is worked out from the two stated capacities, which are rounded to 0.1. The \
              abstract's {ABSTRACT_CAPACITY} % of capacity is {as_abstract} of the {} rows. These are \
-             runs of a continuously batching server, where requests join and leave a running batch; \
-             until there is a continuous engine here, they are not modelled.",
+             runs of a continuously batching server, where requests join and leave a running batch. This \
+             study simulates closed batches and does not model them; `batchscope run --rule vllm` simulates \
+             such a server.",
             TABLE_II.len()
         ))
     )

@@ -213,6 +213,7 @@ mod tests {
             seed: 42,
             utilization: honest.utilization.mean,
             backlog: honest.backlog_at_last_arrival,
+            served_per_s: honest.requests as f64 / honest.makespan_s,
         };
         assert_eq!(same(&probe, &scenario, &trace, promise), Ok(()));
         for faulty in [

@@ -195,7 +195,7 @@ fn entries(path: &str) -> (u64, u64) {
     match path {
         "scheduler.bins.cuts" => (0, 6),
         "engine.continuous.classes" => (0, 3),
-        "engine.continuous.speculative.acceptance" => (1, 6),
+        "engine.continuous.speculative.acceptance" => (1, 3),
         "engine.continuous.latency.table" => (3, 9),
         "engine.continuous.latency.profile.attention" => (3, 10),
         "engine.continuous.latency.profile.captured" => (0, 4),
