@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::path::Path;
+use std::process::Command;
 
 use batchscope::Scenario;
 use batchscope::latency::{StepLatency, profile};
@@ -223,4 +224,35 @@ fn a_long_run_is_compared_at_ten_thousand_moments() {
     let comparison = measured.against(&scenario, 1.0).unwrap();
     let moments = comparison.moments.len();
     assert!((9_990..=10_001).contains(&moments), "{moments}");
+}
+
+/// docs/VALIDATION.md and the figure beside it; `BATCHSCOPE_UPDATE=1` writes them anew.
+#[test]
+fn the_document_is_what_the_program_prints() {
+    let splitwise = Path::new("../shared/data/splitwise/perf_model.csv");
+    if !Path::new(RUN).exists() || !splitwise.exists() {
+        println!("skipped: the measurements are not there");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let kept = match std::env::var_os("BATCHSCOPE_UPDATE") {
+        Some(_) => Path::new("docs"),
+        None => folder.path(),
+    };
+    let done = Command::new(env!("CARGO_BIN_EXE_batchscope"))
+        .args(["validate", "--run", RUN, "--splitwise"])
+        .arg(splitwise)
+        .arg("--out")
+        .arg(kept.join("VALIDATION.md"))
+        .status()
+        .unwrap();
+    assert!(done.success());
+    for name in ["VALIDATION.md", "validation-run.svg"] {
+        let printed = fs::read_to_string(kept.join(name)).unwrap();
+        let committed = fs::read_to_string(Path::new("docs").join(name)).unwrap();
+        assert!(
+            printed == committed,
+            "docs/{name} is stale; BATCHSCOPE_UPDATE=1 writes it anew"
+        );
+    }
 }

@@ -2,8 +2,9 @@
 // crashes.
 
 import { OUT_OF_MEMORY } from "./replies.js";
+import { NOTICE } from "./words.js";
 
-/** @import { FromWorker, Policy, Scenario, ToWorker, TraceFile } from "./types.js" */
+/** @import { ErrorReport, FromWorker, Policy, Scenario, ToWorker, TraceFile } from "./types.js" */
 /** @typedef {Extract<FromWorker, {type: "trace" | "progress" | "result" | "done" | "error"}>} RunReply */
 
 /**
@@ -168,9 +169,7 @@ export class Engine extends Desk {
 
   /** Every request of a scheduler's last run. @param {Policy} policy @returns {Promise<Blob>} */
   async csv(policy) {
-    const reply = await this.ask((runId) => ({ type: "csv", runId, policy }));
-    if (reply.type !== "csv") throw new Error(reply.type === "error" ? reply.error.message : reply.type);
-    return reply.blob;
+    return expect(await this.ask((runId) => ({ type: "csv", runId, policy })), "csv").blob;
   }
 
   /** Batches and requests of a scheduler's last run; null where a newer run took its place. @param {Policy} policy */
@@ -182,9 +181,22 @@ export class Engine extends Desk {
   /** @returns {Promise<number>} */
   async seed() {
     const reply = await this.ask((runId) => ({ type: "seed", runId }));
-    if (reply.type !== "seed") throw new Error(reply.type);
-    return reply.seed;
+    // The worker was exchanged: any other has seeds too.
+    return reply.type === "cancelled" ? this.seed() : expect(reply, "seed").seed;
   }
+}
+
+/**
+ * The reply, or what went wrong as an exception whose message is for the reader.
+ * @template {{type: string}} R
+ * @template {R["type"]} T
+ * @param {R | {type: "error", error: ErrorReport} | {type: "cancelled"}} reply
+ * @param {T} type
+ */
+export function expect(reply, type) {
+  if (reply.type === type) return /** @type {Extract<R, {type: T}>} */ (reply);
+  if (reply.type === "cancelled") throw new Error(NOTICE.superseded);
+  throw new Error("error" in reply ? reply.error.message : reply.type);
 }
 
 /** A run shorter than this is not worth a second worker, which would need the trace as well, ms. */

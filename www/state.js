@@ -51,6 +51,7 @@ export const POLICIES = ["static-fifo", "dynamic", "multi-bin", "multi-bin-dynam
  * A list that is written in one line.
  * @typedef {object} ListOnly
  * @property {"list"} kind
+ * @property {unknown} item what each part of the list looks like
  * @property {(value: any[]) => string} write
  * @property {(text: string) => unknown[] | undefined} read undefined where the text is no such list
  * @property {string} allowed

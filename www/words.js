@@ -188,6 +188,7 @@ export const NOTICE = {
   noWorker:
     "This browser cannot run the simulator (module workers and WebAssembly are needed). Any current Firefox, Chrome, Edge or Safari can.",
   notLoaded: /** @param {string} why */ (why) => `This view could not be loaded (${why}). Reload the page to try again.`,
+  superseded: "A newer run has taken the place of the one that this was asked of. Ask again.",
   tooManyFiles: "One trace at a time: the first of the dropped files is read.",
   notAFile: "What was dropped is not a file.",
 };

@@ -113,8 +113,9 @@ async function thing(page, at) {
   const handle = await page.evaluateHandle((number) => {
     const usable = [...document.querySelectorAll("button, a[href], input, select, summary, [tabindex='0'], [role=slider]")].filter((part) => {
       if (!(part instanceof HTMLElement) || !part.checkVisibility({ visibilityProperty: true, opacityProperty: true })) return false;
-      const { width, height } = part.getBoundingClientRect();
-      if (width === 0 || height === 0 || part.matches(":disabled, [aria-disabled=true]")) return false;
+      const { width, height, right } = part.getBoundingClientRect();
+      // A link that is there for those who have no mouse stands beside the page.
+      if (width === 0 || height === 0 || right <= 0 || part.matches(":disabled, [aria-disabled=true]")) return false;
       // Another page, or a window of the system's.
       if (part instanceof HTMLAnchorElement && (part.target !== "" || part.origin !== location.origin || part.pathname !== location.pathname || part.search !== location.search)) return false;
       return part.id !== "calibrate-run";
@@ -209,7 +210,11 @@ async function gesture(page, [kind, on, value]) {
     return `${what.name}: pointed at`;
   }
   // A part that cannot be reached is a fault: Playwright waits until nothing lies over it.
-  await part.click(REACH);
+  try {
+    await part.click(REACH);
+  } catch (error) {
+    throw new Error(`${what.name} cannot be pressed: ${String(error)}`, { cause: error });
+  }
   return `${what.name}: pressed`;
 }
 

@@ -49,7 +49,7 @@ const WRITTEN = [
     return values.map((value) => lab.toHash(lab.withChange(lab.firstRuns(), control.path, value)));
   }),
   ...FIGURES.flatMap(({ id, controls }) =>
-    controls.flatMap((control) => (control.kind === "choice" ? Object.keys(control.options) : [control.min, control.max]).map((value) => article.toHash({ ...article.standard(), [id]: { ...article.standard()[id], [control.path]: value } }))),
+    controls.flatMap((control) => (control.kind === "choice" ? Object.keys(control.options) : control.kind === "number" ? [control.min, control.max] : []).map((value) => article.toHash({ ...article.standard(), [id]: { ...article.standard()[id], [control.path]: value } }))),
   ),
   "#v=1&study=two-step&replications=3&replays.requests=100,200",
   "#v=1&study=stress-v2&requests=500",

@@ -1,6 +1,6 @@
 // The page's side of the laboratory's worker: ../engine.js does the work.
 
-import { Desk } from "../engine.js";
+import { Desk, expect } from "../engine.js";
 
 /** @import { FromLab, LabJob, StepLatencyModel, ToLab, TraceFile } from "../types.js" */
 /** @import { Listener } from "../engine.js" */
@@ -31,17 +31,7 @@ export class Lab extends Desk {
 
   /** @returns {Promise<number>} */
   async seed() {
-    return expect(await this.ask((runId) => ({ type: "seed", runId })), "seed").seed;
+    const reply = await this.ask((runId) => ({ type: "seed", runId }));
+    return reply.type === "cancelled" ? this.seed() : expect(reply, "seed").seed;
   }
-}
-
-/**
- * The reply, or what went wrong as an exception.
- * @template {FromLab["type"]} T
- * @param {FromLab | {type: "cancelled"}} reply
- * @param {T} type
- */
-function expect(reply, type) {
-  if (reply.type === type) return /** @type {Extract<FromLab, {type: T}>} */ (reply);
-  throw new Error(reply.type === "error" ? reply.error.message : reply.type);
 }

@@ -50,8 +50,9 @@ const predicts = (settings) => {
 /** @param {Settings} settings */
 const binned = (settings) => server(settings)?.bins === true || server(settings)?.router === "bin-affinity";
 
-/** A list of numbers. @type {(low: number, high: number, most: number) => {write: (value: number[]) => string, read: (text: string) => number[] | undefined}} */
+/** A list of numbers. @type {(low: number, high: number, most: number) => {item: number, write: (value: number[]) => string, read: (text: string) => number[] | undefined}} */
 const numbers = (low, high, most) => ({
+  item: 0,
   write: (value) => value.join(", "),
   read: (text) => {
     const list = text.split(/[,;\s]+/).filter((part) => part !== "").map(toNumber);
@@ -62,6 +63,7 @@ const numbers = (low, high, most) => ({
 
 /** Classes as "label level deadline; ...", where a label may hold spaces. */
 const CLASSES = {
+  item: { label: "", level: 0, deadline_s: null },
   /** @param {RequestClass[]} classes */
   write: (classes) => classes.map(({ label, level, deadline_s }) => `${label}, ${level}${deadline_s === null ? "" : `, ${deadline_s}`}`).join("; "),
   /** @type {(text: string) => RequestClass[] | undefined} */
@@ -325,9 +327,11 @@ function toPairs(settings) {
   return parts.join("&");
 }
 
+const FIRST = JSON.stringify(firstRuns());
+
 /** The first run's settings, those of the others, the name of their trace file. @param {LabRun[]} runs */
 export function toHash(runs) {
-  if (same(runs, firstRuns())) return "#lab";
+  if (JSON.stringify(runs) === FIRST) return "#lab";
   const [now, ...pinned] = runs;
   const parts = [`lab=${VERSION}`];
   if (now !== undefined && "file" in now.settings.trace) parts.push(`file=${encodeURIComponent(now.settings.trace.file.name)}`);
@@ -414,7 +418,7 @@ function legal(control, value) {
     case "switch":
       return typeof value === "boolean";
     case "list":
-      return Array.isArray(value) && value.every((item) => item !== null) && same(control.read(control.write(value)), value);
+      return Array.isArray(value) && value.length <= 64 && value.every((item) => alike(item, control.item));
     case "choice": {
       const key = (control.of ?? keyOf(control.options))(value);
       return key !== undefined && Object.hasOwn(control.options, key) && alike(value, control.options[key]);

@@ -278,13 +278,23 @@ export function simulatorView(on) {
 
   // ---- Buttons ---------------------------------------------------------------------------------
 
+  /** @param {() => void | Promise<void>} begin */
+  async function download(begin) {
+    alerts.clear("download");
+    try {
+      await begin();
+    } catch (failed) {
+      alerts.show("download", failed instanceof Error ? failed.message : String(failed));
+    }
+  }
+
   let offered = "";
   function showDownloads() {
     const key = picture.map(({ policy }) => policy).join();
     if (key === offered) return;
     offered = key;
-    /** @type {(text: string, onclick: () => void) => HTMLElement} */
-    const button = (text, onclick) => el("button", { type: "button", class: "quiet", onclick }, text);
+    /** @type {(text: string, onclick: () => void | Promise<void>) => HTMLElement} */
+    const button = (text, onclick) => el("button", { type: "button", class: "quiet", onclick: () => void download(onclick) }, text);
     byId("downloads").replaceChildren(
       `${UI.downloads} `,
       button(UI.downloadSummaryCsv, () => save("batchscope-summary.csv", summaryCsv(picture), "text/csv")),
