@@ -226,7 +226,7 @@ fn a_long_run_is_compared_at_ten_thousand_moments() {
     assert!((9_990..=10_001).contains(&moments), "{moments}");
 }
 
-/// docs/VALIDATION.md and the figure beside it; `BATCHSCOPE_UPDATE=1` writes them anew.
+/// docs/VALIDATION.md and the figure beside it; `BATCHSCOPE_UPDATE=1` rewrites them.
 #[test]
 fn the_document_is_what_the_program_prints() {
     let splitwise = Path::new("../shared/data/splitwise/perf_model.csv");
@@ -252,7 +252,7 @@ fn the_document_is_what_the_program_prints() {
         let committed = fs::read_to_string(Path::new("docs").join(name)).unwrap();
         assert!(
             printed == committed,
-            "docs/{name} is stale; BATCHSCOPE_UPDATE=1 writes it anew"
+            "docs/{name} is out of date; BATCHSCOPE_UPDATE=1 rewrites it"
         );
     }
 }

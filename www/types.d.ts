@@ -1697,10 +1697,15 @@ utilization: number,
  */
 backlog: number, 
 /**
- * Served requests over the makespan, requests/s. Well below `rate_per_s`, the fleet does not keep up, and the
- * promise holds because the trace ends.
+ * Served requests over the makespan, requests/s.
  */
-served_per_s: number, };
+served_per_s: number, 
+/**
+ * Requests arrive faster than they are served: a promise that is kept is kept because the trace ends. So it is
+ * taken where less than 0.9 of the rate is served and more than 5 % of the requests wait when the last arrives;
+ * a short trace alone has the first, for its last requests take their time.
+ */
+overloaded: boolean, };
 
 /**
  * The attainment that is promised.

@@ -285,7 +285,7 @@ fn blocks_fit(blocks: u32, card: &Card, server: &Server, memory: &Memory) -> Res
         value: blocks.to_string(),
         allowed: format!(
             "at most {} blocks of {} tokens, which is what {} beside the weights",
-            libm::floor(free_gb / block_gb),
+            libm::floor((free_gb / block_gb).max(0.0)),
             server.kv.block_tokens,
             match server.tensor_parallel {
                 1 => format!("one GPU ({}) holds", card.hardware.name),

@@ -759,7 +759,7 @@ fn verified(probe: &Probe, scenario: &Scenario) -> String {
         probe.seed,
         percent(probe.attainment),
     );
-    if !probe.keeps_up() {
+    if probe.overloaded {
         text += &format!(
             "caution: it serves {} requests/s while {} arrive, and {} still waiting when the last one arrived: the \
              promise holds because the trace ends; give it more requests\n",

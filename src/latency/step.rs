@@ -67,22 +67,6 @@ impl Step {
         }
     }
 
-    /// The same steps, each `by` times as long.
-    #[cfg(feature = "continuous")]
-    pub fn scaled(self, by: f64) -> Step {
-        Step {
-            c0_s: self.c0_s * by,
-            c1_s_per_sequence: self.c1_s_per_sequence * by,
-            c2_s_per_context_token: self.c2_s_per_context_token * by,
-            c3_s_per_prefill_token: self.c3_s_per_prefill_token * by,
-            c4_s_per_prefill_pair: self.c4_s_per_prefill_pair * by,
-            compute: self.compute.map(|compute| Compute {
-                d0_s: compute.d0_s * by,
-                d1_s_per_token: compute.d1_s_per_token * by,
-            }),
-        }
-    }
-
     /// Time of any step, s.
     #[cfg(feature = "continuous")]
     pub fn work_s(&self, work: &StepWork<'_>) -> f64 {

@@ -3,8 +3,6 @@
 
 use serde::Serialize;
 
-#[cfg(feature = "continuous")]
-use crate::latency::StepLatency;
 use crate::latency::calibration::Calibration;
 use crate::latency::{ClosedForm, Latency, Linear, Shape};
 use crate::metrics::Summary;
@@ -116,9 +114,7 @@ pub fn error_range(
         let mut scenario = summary.scenario.clone();
         #[cfg(feature = "continuous")]
         if let Engine::Continuous(server) = &mut scenario.engine {
-            if let StepLatency::Linear(step) = &mut server.latency {
-                *step = step.scaled(by);
-            }
+            server.latency = server.latency.times(by);
             return Ok(simulate(trace, &scenario)?.summary);
         }
         let Latency::Linear(linear) = scenario.latency;

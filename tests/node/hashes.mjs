@@ -1,4 +1,4 @@
-// Addresses as nobody means them: those of real states, with their parts changed, and text without any sense.
+// Random addresses: those of real states with parts of them changed, unusual values for known keys, and noise.
 // Drawn by fast-check, so that a failure is shrunk and its line (`seed` and `path`) replays it.
 
 import fc from "fast-check";

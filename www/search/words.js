@@ -48,8 +48,8 @@ export const SEARCH = {
   shareRange: /** @type {(low: number, high: number) => string} */ (low, high) => `${percent(low)} to ${percent(high)}`,
   rate: rateOf,
   /** @type {(probe: Probe) => string} */
-  verified: ({ requests, rate_per_s, seed, served_per_s }) =>
-    `${count(requests)} requests at ${rateOf(rate_per_s)}/s, seed ${seed}${served_per_s < 0.9 * rate_per_s ? `; ${rateOf(served_per_s)}/s are served: the promise holds because the trace ends, give it more requests` : ""}`,
+  verified: ({ requests, rate_per_s, seed, served_per_s, overloaded }) =>
+    `${count(requests)} requests at ${rateOf(rate_per_s)}/s, seed ${seed}${overloaded ? `; ${rateOf(served_per_s)}/s are served: the promise holds because the trace ends, give it more requests` : ""}`,
   /** @type {(found: {name: string, gpus: number | null}[], rate: number) => string} */
   fewestSentence(found, rate) {
     const known = found.flatMap(({ name, gpus }) => (gpus === null ? [] : [{ name, gpus }])).sort((a, b) => a.gpus - b.gpus);

@@ -214,6 +214,7 @@ mod tests {
             utilization: honest.utilization.mean,
             backlog: honest.backlog_at_last_arrival,
             served_per_s: honest.requests as f64 / honest.makespan_s,
+            overloaded: false,
         };
         assert_eq!(same(&probe, &scenario, &trace, promise), Ok(()));
         for faulty in [
