@@ -34,7 +34,6 @@ const grave = (complaints) => complaints.filter((text) => !/preloaded using link
 async function open(behaviour = {}) {
   const opened = await plain.newPage(null);
   await serveDouble(opened.page, behaviour);
-  await opened.page.clock.install();
   await opened.page.goto(`${plain.url}/#calibrate`);
   return opened;
 }
@@ -180,9 +179,9 @@ test("a driver that does not answer is cut off, and can be measured again", asyn
   await ready(page);
   await page.click("#calibrate-run");
   await page.waitForSelector("#calibrate-cancel:not([hidden])", WAIT);
-  await cancel(page, 200);
+  await cancel(page, 150);
   assert.doesNotMatch(await page.locator("#calibrate-status").innerText(), /^Cancelled/);
-  await page.clock.runFor(100);
+  await page.clock.runFor(150);
   await says(page, "#calibrate-status", /^Cancelled\. The driver did not answer/);
   await page.clock.resume();
   await ready(page);
@@ -195,6 +194,7 @@ test("a driver that does not answer is cut off, and can be measured again", asyn
  * @param {number} ms
  */
 async function cancel(page, ms) {
+  await page.clock.install();
   await page.clock.pauseAt((await page.evaluate(() => Date.now())) + 1000);
   await page.click("#calibrate-cancel");
   await page.clock.runFor(ms);
@@ -333,7 +333,6 @@ test("the view fits a phone, in the dark too", async () => {
 async function openReal(line) {
   const opened = await software.newPage(null);
   if (line !== undefined) await beforeWorker(opened.page, line);
-  await opened.page.clock.install();
   await opened.page.goto(`${software.url}/#calibrate`);
   return opened;
 }
