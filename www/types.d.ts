@@ -1655,7 +1655,8 @@ eviction_s: number, };
  */
 export type PrefixFigures = { 
 /**
- * Tokens found over prompt tokens looked up, when requests join for the first time.
+ * Prompt tokens that were in the cache when their request joined, so that it did not compute them, over
+ * prompt tokens looked up.
  */
 hit_rate: number | null, looked_up_tokens: number, found_tokens: number, 
 /**

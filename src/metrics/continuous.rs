@@ -105,7 +105,8 @@ pub struct KvFigures {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct PrefixFigures {
-    /// Tokens found over prompt tokens looked up, when requests join for the first time.
+    /// Prompt tokens that were in the cache when their request joined, so that it did not compute them, over
+    /// prompt tokens looked up.
     pub hit_rate: Option<f64>,
     #[cfg_attr(feature = "ts", ts(type = "number"))]
     pub looked_up_tokens: u64,

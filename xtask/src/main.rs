@@ -7,6 +7,7 @@ mod bench;
 mod check;
 mod dependencies;
 mod documents;
+mod mutants;
 mod serve;
 mod setup;
 mod sh;
@@ -92,6 +93,18 @@ enum Command {
         )]
         args: Vec<String>,
     },
+    /// Break the engines in a sample of places, one at a time, and say which breaks no test notices
+    Mutants {
+        /// About how many places, of all that cargo-mutants finds in sim, sched and metrics
+        #[arg(long, default_value_t = 200)]
+        sample: usize,
+        /// Where the sample begins
+        #[arg(long, default_value_t = 1)]
+        seed: usize,
+        /// How many are built and judged at a time; each has a build folder of its own
+        #[arg(long, default_value_t = 1)]
+        jobs: usize,
+    },
     /// Measure, natively and in the browser; writes docs/BENCH.md
     Bench,
 }
@@ -171,6 +184,7 @@ fn run(command: Command) -> Result<bool> {
             dependencies::renew(&here.join(database))?;
         }
         Command::Swarm { args } => return swarm::swarm(&args),
+        Command::Mutants { sample, seed, jobs } => return mutants::mutants(seed, sample, jobs),
         Command::Bench => return bench::bench(),
     }
     Ok(true)

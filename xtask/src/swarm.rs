@@ -10,19 +10,23 @@ use crate::{
 
 /// Given by those who want nothing of the browser's module to be built.
 const NATIVE: &str = "--native";
+/// Given by those who replay a case whose native and browser's runs differ.
+const WASM: &str = "--wasm";
 
 /// Runs the swarm with these arguments; false where it found a fault.
 pub fn swarm(args: &[String]) -> Result<bool> {
-    // One case, or a look at the options, needs no module.
-    let alone = |arg: &String| {
-        [NATIVE, "--case", "--help", "-h"].contains(&arg.as_str()) || arg.starts_with("--case=")
+    // One case, or a look at the options, needs no module unless it is asked for.
+    let given = |names: &[&str]| {
+        let is = |arg: &String| names.contains(&arg.split('=').next().unwrap_or(arg));
+        args.iter().any(is)
     };
-    let native = args.iter().any(alone);
-    if !native {
+    let wasm = given(&[WASM]) || !given(&[NATIVE, "--case", "--help", "-h"]);
+    if wasm {
         let tools = setup::ensure(Need::Serve)?;
         site::bindings(&tools.wasm, Effort::Full)?;
     }
-    run(args.iter().filter(|arg| *arg != NATIVE), !native)
+    let own = |arg: &&String| ![NATIVE, WASM].contains(&arg.as_str());
+    run(args.iter().filter(own), wasm)
 }
 
 /// A minute of the swarm; the browser's module is there already.
@@ -45,7 +49,7 @@ fn run<S: AsRef<str>>(args: impl IntoIterator<Item = S>, wasm: bool) -> Result<b
     ]);
     step = step.args(args.into_iter().map(|arg| arg.as_ref().to_owned()));
     if wasm {
-        step = step.args(["--wasm"]);
+        step = step.args([WASM]);
     }
     Ok(step.watch()?.status.success())
 }

@@ -111,7 +111,8 @@ pub struct Totals {
     pub part_peak_tokens: u64,
     /// Integral over time of tokens in the caches of all replicas, token s.
     pub token_s: f64,
-    /// Prompt tokens that were looked up in the prefix cache, and of these found.
+    /// Prompt tokens that were looked up in the prefix cache when requests joined for the first time; and those
+    /// that nobody had to compute for their request, because they were found then or when it joined again.
     pub looked_up_tokens: u64,
     pub found_tokens: u64,
     /// Blocks with content that were taken for something else, and what that cost, s.

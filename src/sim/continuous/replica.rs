@@ -1515,7 +1515,9 @@ impl Replica {
             }
             Head::Again(request) => {
                 self.slots[at as usize].last_token_s = request.last_token_s;
+                // It may find more than it had: what others computed of the same prompt meanwhile.
                 desk.totals.recomputed_tokens += u64::from(request.processed.saturating_sub(found));
+                desk.totals.found_tokens += u64::from(found.saturating_sub(request.processed));
             }
         }
         self.takes_chunk(at, chunk, need, desk);

@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::invariants::Broken;
 use crate::shrink::shrink;
 use crate::targets::{Input, Target};
-use crate::wasm::Wasm;
+use crate::wasm::{self, NATIVE_AND_WASM, Wasm};
 
 /// What to run.
 #[derive(Debug, Clone)]
@@ -34,6 +34,28 @@ pub struct Options {
     pub wasm: bool,
     /// Where failing cases are written; `None` writes none.
     pub keep: Option<PathBuf>,
+    /// A case that takes longer than this hangs, and ends the program.
+    pub longest: Duration,
+    /// Ends at the first failure, without making it smaller: where only its being there is asked.
+    pub fail_fast: bool,
+}
+
+impl Default for Options {
+    /// Cases of every target for ever, natively, on one thread.
+    fn default() -> Options {
+        Options {
+            seed: 1,
+            from: 0,
+            seconds: u64::MAX,
+            cases: None,
+            targets: Vec::new(),
+            threads: 1,
+            wasm: false,
+            keep: None,
+            longest: LONGEST,
+            fail_fast: false,
+        }
+    }
 }
 
 /// What became of a target's inputs.
@@ -53,14 +75,18 @@ pub struct Report {
     pub elapsed: Duration,
 }
 
-/// A case that takes longer than this hangs.
-const LONGEST_S: u64 = 120;
+/// What a case may take, unless another limit is asked for.
+pub const LONGEST: Duration = Duration::from_secs(120);
+/// How often the running cases are looked at, and so the shortest time after which one hangs.
+const LOOK: Duration = Duration::from_millis(20);
 /// Failures of one kind that are shrunk and written.
 const SHOWN: u64 = 3;
+/// How long a failing input is made smaller.
+pub const SHRINKING: Duration = Duration::from_secs(20);
 /// One in so many simulated cases is compared with the browser's module.
 const WASM_EVERY: u64 = 20;
 
-/// The case at hand of each worker, one more than its number; 0 for none. And when it began, s.
+/// The case at hand of each worker, one more than its number; 0 for none. And when it began, ms.
 static AT_HAND: [(AtomicU64, AtomicU64); 64] =
     [const { (AtomicU64::new(0), AtomicU64::new(0)) }; 64];
 static SEED: AtomicU64 = AtomicU64::new(0);
@@ -70,9 +96,14 @@ thread_local! {
     static PANIC: Cell<Option<String>> = const { Cell::new(None) };
 }
 
-/// The line that replays a case on any machine.
-pub fn replay_line(seed: u64, case: u64) -> String {
-    format!("cargo xtask swarm --seed {seed} --case {case}")
+/// The line that replays a case on any machine, with the browser's module where that is what it is about.
+pub fn replay_line(seed: u64, case: u64, broke: &str) -> String {
+    let wasm = if broke == NATIVE_AND_WASM {
+        " --wasm"
+    } else {
+        ""
+    };
+    format!("cargo xtask swarm --seed {seed} --case {case}{wasm}")
 }
 
 /// Ends the program over a case that cannot be stopped in another way. Allocates nothing.
@@ -128,12 +159,12 @@ pub fn swarm(options: &Options) -> Report {
         .map(|cases| options.from.saturating_add(cases));
     let wasm = options.wasm.then(|| Mutex::new(Wasm::new()));
     let found = Mutex::new(Report::default());
-    let kinds: Mutex<BTreeMap<(Target, &str), u64>> = Mutex::default();
-    let over = AtomicBool::new(false);
+    let kinds = Kinds::default();
+    let (failed, over) = (AtomicBool::new(false), AtomicBool::new(false));
     thread::scope(|scope| {
         let workers: Vec<_> = (0..options.threads.clamp(1, 60))
             .map(|number| {
-                let (next, wasm, found, kinds) = (&next, &wasm, &found, &kinds);
+                let (next, wasm, found, kinds, failed) = (&next, &wasm, &found, &kinds, &failed);
                 scope.spawn(move || {
                     WORKER.with(|worker| worker.set(number));
                     let mut mine = Report::default();
@@ -143,6 +174,7 @@ pub fn swarm(options: &Options) -> Report {
                         for case in from..from + 64 {
                             if start.elapsed().as_secs() >= options.seconds
                                 || last.is_some_and(|last| case >= last)
+                                || options.fail_fast && failed.load(Relaxed)
                             {
                                 break 'cases;
                             }
@@ -150,10 +182,13 @@ pub fn swarm(options: &Options) -> Report {
                             if !options.targets.is_empty() && !options.targets.contains(&target) {
                                 continue;
                             }
-                            AT_HAND[number].1.store(start.elapsed().as_secs(), Relaxed);
+                            AT_HAND[number].1.store(ms(start.elapsed()), Relaxed);
                             AT_HAND[number].0.store(case + 1, Relaxed);
                             one(options, target, case, wasm.as_ref(), kinds, &mut mine);
                             AT_HAND[number].0.store(0, Relaxed);
+                            if mine.failures > 0 {
+                                failed.store(true, Relaxed);
+                            }
                         }
                     }
                     let mut found = found.lock().unwrap_or_else(|e| e.into_inner());
@@ -164,11 +199,13 @@ pub fn swarm(options: &Options) -> Report {
         // Ends the program where a case hangs.
         scope.spawn(|| {
             while !over.load(Relaxed) {
-                thread::sleep(Duration::from_millis(20));
+                thread::sleep(LOOK);
                 for (worker, (case, since)) in AT_HAND.iter().enumerate() {
-                    let long = start.elapsed().as_secs() > since.load(Relaxed) + LONGEST_S;
+                    let long = ms(start.elapsed()) > since.load(Relaxed) + ms(options.longest);
                     if case.load(Relaxed) > 0 && long {
-                        stop_over(worker, "time within its limit", "no end after 120 s");
+                        let after = options.longest.as_secs_f64();
+                        let detail = format!("no end after {after} s");
+                        stop_over(worker, "time within its limit", &detail);
                     }
                 }
             }
@@ -181,21 +218,26 @@ pub fn swarm(options: &Options) -> Report {
     let mut report = found.into_inner().unwrap_or_else(|e| e.into_inner());
     if let Some(wasm) = wasm {
         let mut wasm = wasm.into_inner().unwrap_or_else(|e| e.into_inner());
-        let differ = wasm.compare(options.seed);
-        let tally = report.by_target.entry("native and wasm").or_default();
-        *tally = wasm.tally;
-        report.failures += differ;
+        report.failures += differ(options, wasm.compare(), &kinds);
+        report.by_target.insert(NATIVE_AND_WASM, wasm.tally);
     }
     report.elapsed = start.elapsed();
     report
 }
+
+fn ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// How many failures of each kind there were.
+type Kinds = Mutex<BTreeMap<(&'static str, &'static str), u64>>;
 
 fn one(
     options: &Options,
     target: Target,
     case: u64,
     wasm: Option<&Mutex<Wasm>>,
-    kinds: &Mutex<BTreeMap<(Target, &'static str), u64>>,
+    kinds: &Kinds,
     mine: &mut Report,
 ) {
     let began = Instant::now();
@@ -213,38 +255,74 @@ fn one(
                 && case.is_multiple_of(WASM_EVERY)
             {
                 let mut wasm = wasm.lock().unwrap_or_else(|e| e.into_inner());
-                mine.failures += wasm.add(options.seed, case, input);
+                let found = wasm.add(case, input);
+                drop(wasm);
+                mine.failures += differ(options, found, kinds);
             }
         }
         Err(broken) => {
             tally.failures += 1;
             mine.failures += 1;
-            let mut kinds = kinds.lock().unwrap_or_else(|e| e.into_inner());
-            let count = kinds.entry((target, broken.name)).or_insert(0);
-            *count += 1;
-            let shown = *count <= SHOWN;
-            drop(kinds);
-            if shown {
-                report(options, target, case, input, &broken);
-            }
+            let still = |input: &Input| judge(target, input).err();
+            report(options, target.name(), case, input, &broken, kinds, &still);
         }
     }
 }
 
-/// Prints a failure with the line that replays it, shrinks it, and writes a test.
-fn report(options: &Options, target: Target, case: u64, input: Input, broken: &Broken) {
+/// Reports the cases whose native and browser's runs differ; returns how many there are.
+fn differ(options: &Options, found: Vec<(u64, Broken)>, kinds: &Kinds) -> u64 {
+    let count = found.len() as u64;
+    for (case, broken) in found {
+        let input = Target::of(options.seed, case).make(options.seed, case);
+        let still = |input: &Input| match input {
+            Input::Case(case) => wasm::differs(case),
+            Input::File(_) => None,
+        };
+        report(
+            options,
+            NATIVE_AND_WASM,
+            case,
+            input,
+            &broken,
+            kinds,
+            &still,
+        );
+    }
+    count
+}
+
+/// Prints one of the first failures of its kind with the line that replays it, shrinks it, and writes a test.
+fn report(
+    options: &Options,
+    target: &'static str,
+    case: u64,
+    input: Input,
+    broken: &Broken,
+    kinds: &Kinds,
+    still: &dyn Fn(&Input) -> Option<Broken>,
+) {
     let name = broken.name;
-    let small = shrink(input, Duration::from_secs(20), &|input| {
-        judge(target, input).is_err_and(|now| now.name == name)
-    });
-    let now = judge(target, &small)
-        .err()
-        .unwrap_or_else(|| broken.clone());
+    let mut seen = kinds.lock().unwrap_or_else(|e| e.into_inner());
+    let count = seen.entry((target, name)).or_insert(0);
+    *count += 1;
+    let shown = *count <= SHOWN;
+    drop(seen);
+    if !shown {
+        return;
+    }
+    let (small, now) = if options.fail_fast {
+        (input, broken.clone())
+    } else {
+        let small = shrink(input, SHRINKING, &|input| {
+            still(input).is_some_and(|now| now.name == name)
+        });
+        let now = still(&small).unwrap_or_else(|| broken.clone());
+        (small, now)
+    };
     let mut text = format!(
-        "FAILED {}: {name}: {}\n  {}\n",
-        target.name(),
+        "FAILED {target}: {name}: {}\n  {}\n",
         now.detail,
-        replay_line(options.seed, case)
+        replay_line(options.seed, case, name)
     );
     if let Some(folder) = &options.keep {
         match write(folder, target, case, &small, &now) {
@@ -258,14 +336,14 @@ fn report(options: &Options, target: Target, case: u64, input: Input, broken: &B
 /// Writes a case that `tests/swarm/tests` replays.
 fn write(
     folder: &Path,
-    target: Target,
+    target: &str,
     case: u64,
     input: &Input,
     broken: &Broken,
 ) -> std::io::Result<PathBuf> {
     fs::create_dir_all(folder)?;
     let mut document = input.to_json();
-    document["target"] = json!(target.name());
+    document["target"] = json!(target);
     document["broke"] = json!(broken.name);
     document["detail"] = json!(broken.detail.chars().take(300).collect::<String>());
     let words = |text: &str| {
@@ -274,7 +352,7 @@ fn write(
     };
     let path = folder.join(format!(
         "{}-{}-{case}.json",
-        words(target.name()),
+        words(target),
         words(broken.name)
     ));
     fs::write(

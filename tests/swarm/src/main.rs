@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread::available_parallelism;
+use std::time::Duration;
 
 use clap::Parser;
 use swarm::harness::{self, Options, judge, replay_line};
 use swarm::memory::Counting;
-use swarm::targets::Target;
+use swarm::targets::{Input, Target};
+use swarm::wasm::differs;
 
 #[global_allocator]
 static MEMORY: Counting = Counting;
@@ -37,9 +39,15 @@ struct Args {
     /// Threads [default: one for each core]
     #[arg(long)]
     threads: Option<usize>,
-    /// Compare one in twenty simulated cases with the browser's module (Node.js; pkg-studies must be built)
+    /// Compare one in twenty simulated cases, or that of --case, with the browser's module (Node.js; pkg-studies must be built)
     #[arg(long)]
     wasm: bool,
+    /// A case that takes longer than this has failed, s
+    #[arg(long, default_value_t = harness::LONGEST.as_secs_f64())]
+    longest: f64,
+    /// End at the first failure, without making it smaller
+    #[arg(long)]
+    fail_fast: bool,
     /// With --case: print the input first
     #[arg(long, requires = "case")]
     show: bool,
@@ -51,7 +59,7 @@ struct Args {
 fn main() -> ExitCode {
     let args = Args::parse();
     if let Some(case) = args.case {
-        return replay(args.seed, case, args.show);
+        return replay(args.seed, case, args.show, args.wasm);
     }
     let mut targets = Vec::new();
     for name in &args.target {
@@ -76,6 +84,8 @@ fn main() -> ExitCode {
             .unwrap_or_else(|| available_parallelism().map_or(1, |n| n.get())),
         wasm: args.wasm,
         keep: Some(PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/cases"))),
+        longest: Duration::from_secs_f64(args.longest.clamp(0.0, 1e9)),
+        fail_fast: args.fail_fast,
     });
     let inputs: u64 = report.by_target.values().map(|tally| tally.inputs).sum();
     if args.table {
@@ -94,14 +104,20 @@ fn main() -> ExitCode {
 }
 
 /// Says what becomes of one case.
-fn replay(seed: u64, case: u64, show: bool) -> ExitCode {
+fn replay(seed: u64, case: u64, show: bool, wasm: bool) -> ExitCode {
     let target = Target::of(seed, case);
     let input = target.make(seed, case);
-    println!("{}: {}", replay_line(seed, case), target.name());
+    println!("{}: {}", replay_line(seed, case, ""), target.name());
     if show {
         println!("{:#}", input.to_json());
     }
-    match judge(target, &input) {
+    let mut judged = judge(target, &input);
+    if let (true, Ok(true), Input::Case(case)) = (wasm, &judged, &input)
+        && let Some(broken) = differs(case)
+    {
+        judged = Err(broken);
+    }
+    match judged {
         Ok(true) => println!("accepted and sound"),
         Ok(false) => println!(
             "refused: {}",

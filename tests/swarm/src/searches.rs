@@ -66,11 +66,8 @@ pub fn capacity(case: &Case) -> Result<Result<(), Error>, Broken> {
         &trace,
         promise,
     )?;
-    if holds && probe.attainment < promise.share {
-        return broken(
-            PLAYED_BACK,
-            format!("{promise:?} is not kept by {highest:?}"),
-        );
+    if holds {
+        kept(probe, promise)?;
     }
     // More than a few GPUs beyond the answer cost time and show nothing.
     if !holds || probe.gpus > 16 {
@@ -84,17 +81,29 @@ pub fn capacity(case: &Case) -> Result<Result<(), Error>, Broken> {
         Ok(fewest) => fewest,
         Err(error) => return Ok(Err(error)),
     };
-    let by_gpus = |probe: &Probe| probe.gpus;
-    if !fewest.tried.is_sorted_by_key(|tried| by_gpus(&tried.probe)) {
-        return broken(PLAYED_BACK, "fleets are not in order".to_owned());
-    }
+    let fleets: Vec<u32> = fewest.tried.iter().map(|tried| tried.probe.gpus).collect();
+    fleets_in_order(&fleets, scenario.gpus_together())?;
     if let (Some(gpus), Some(probe)) = (fewest.gpus, &fewest.verified) {
         same(probe, &search.at(rate, gpus), &trace, promise)?;
-        if probe.attainment < promise.share || !gpus.is_multiple_of(scenario.gpus_together()) {
-            return broken(PLAYED_BACK, format!("{promise:?} is not kept by {probe:?}"));
-        }
+        kept(probe, promise)?;
     }
     Ok(Ok(()))
+}
+
+/// The fleet of an answer keeps the promise.
+fn kept(probe: &Probe, promise: Promise) -> Result<(), Broken> {
+    if probe.attainment < promise.share {
+        return broken(PLAYED_BACK, format!("{promise:?} is not kept by {probe:?}"));
+    }
+    Ok(())
+}
+
+/// The fleets that were tried grow, and each consists of whole groups of GPUs.
+fn fleets_in_order(fleets: &[u32], together: u32) -> Result<(), Broken> {
+    if !fleets.is_sorted() || fleets.iter().any(|gpus| !gpus.is_multiple_of(together)) {
+        return broken(PLAYED_BACK, format!("{fleets:?} GPUs, {together} together"));
+    }
+    Ok(())
 }
 
 /// A scenario against itself and against twice the fleet, over two seeds.
@@ -124,7 +133,7 @@ pub fn compare(case: &Case) -> Result<Result<(), Error>, Broken> {
         Err(error) => return Ok(Err(error)),
     };
     for d in comparison([&scenario, &scenario], &itself).differences {
-        if d.difference != 0.0 || d.a != d.b || d.shown() == Some(true) {
+        if !is_nothing(&d) {
             return broken(COMPARED, format!("with itself: {d:?}"));
         }
     }
@@ -142,6 +151,11 @@ pub fn compare(case: &Case) -> Result<Result<(), Error>, Broken> {
         }
     }
     Ok(Ok(()))
+}
+
+/// Whether there is no difference, and none is claimed.
+fn is_nothing(d: &Difference) -> bool {
+    d.difference == 0.0 && d.a == d.b && d.shown() != Some(true)
 }
 
 /// Whether a difference is sound, and the other one is the same turned round.
@@ -177,6 +191,21 @@ mod tests {
             ..there.clone()
         };
         assert!(fits(&there, &back));
+        assert!(!is_nothing(&there));
+        let none = Difference {
+            b: 1.0,
+            difference: 0.0,
+            low: Some(0.0),
+            high: Some(0.0),
+            ..there.clone()
+        };
+        assert!(is_nothing(&none));
+        let claimed = Difference {
+            low: Some(1e-9),
+            high: Some(1e-9),
+            ..none
+        };
+        assert!(!is_nothing(&claimed), "{claimed:?}");
         let faults: [fn(&mut Difference); 5] = [
             |d| d.low = Some(2.1),
             |d| d.high = Some(1.9),
@@ -217,6 +246,12 @@ mod tests {
             overloaded: false,
         };
         assert_eq!(same(&probe, &scenario, &trace, promise), Ok(()));
+        let asks = |share| Promise { share, ..promise };
+        assert!(kept(&probe, asks(probe.attainment)).is_ok());
+        assert!(kept(&probe, asks(probe.attainment + 1e-9)).is_err());
+        assert!(fleets_in_order(&[2, 4, 8], 2).is_ok());
+        assert!(fleets_in_order(&[2, 8, 4], 2).is_err());
+        assert!(fleets_in_order(&[2, 3], 2).is_err());
         for faulty in [
             Probe {
                 attainment: probe.attainment - 0.01,

@@ -1,8 +1,11 @@
 //! The same cases by the browser's module in Node.js: batches of cases, and the digests of both.
+//!
+//! `pkg-studies` must be built.
 
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use std::{env, fs, io, process};
 
@@ -11,7 +14,11 @@ use batchscope::simulate;
 use serde_json::{Value, json};
 
 use crate::case::Case;
-use crate::harness::{Tally, replay_line};
+use crate::harness::Tally;
+use crate::invariants::Broken;
+
+/// This comparison among the targets, and what breaks in it.
+pub const NATIVE_AND_WASM: &str = "native and wasm";
 
 /// Cases of one batch.
 const BATCH: usize = 500;
@@ -32,45 +39,46 @@ impl Wasm {
         }
     }
 
-    /// Adds a case; returns how many of a full batch differ.
-    pub fn add(&mut self, seed: u64, number: u64, case: &Case) -> u64 {
-        let Some(line) = line(number, case) else {
-            return 0;
-        };
-        self.waiting.push(line);
-        if self.waiting.len() < BATCH {
-            return 0;
+    /// Adds a case; returns those of a full batch that differ, by their numbers.
+    pub fn add(&mut self, number: u64, case: &Case) -> Vec<(u64, Broken)> {
+        if let Some(line) = line(number, case) {
+            self.waiting.push(line);
         }
-        self.compare(seed)
+        if self.waiting.len() < BATCH {
+            return Vec::new();
+        }
+        self.compare()
     }
 
-    /// Compares what waits; returns how many differ, and prints each.
-    pub fn compare(&mut self, seed: u64) -> u64 {
+    /// Compares what waits; returns those that differ, by their numbers.
+    pub fn compare(&mut self) -> Vec<(u64, Broken)> {
         if self.waiting.is_empty() {
-            return 0;
+            return Vec::new();
         }
         let began = Instant::now();
         let batch = std::mem::take(&mut self.waiting);
-        let differ = match run(&batch) {
-            Ok(differ) => differ,
-            Err(error) => {
-                eprintln!("FAILED native and wasm: {error}");
-                vec![Value::Null]
-            }
-        };
-        for one in &differ {
-            let case = one["case"].as_u64().unwrap_or(0);
-            eprintln!(
-                "FAILED native and wasm: {}\n  {}",
-                one["differs"],
-                replay_line(seed, case)
-            );
-        }
+        let differ = run(&batch).unwrap_or_else(|error| vec![(0, broken(error.to_string()))]);
         self.tally.inputs += batch.len() as u64;
         self.tally.accepted += batch.len() as u64;
         self.tally.failures += differ.len() as u64;
         self.tally.busy += began.elapsed().max(Duration::from_micros(1));
-        differ.len() as u64
+        differ
+    }
+}
+
+/// What differs between the two in this one case; a case that cannot be compared does not.
+pub fn differs(case: &Case) -> Option<Broken> {
+    let differ = run(&[line(0, case)?]);
+    let (_, broken) = differ
+        .unwrap_or_else(|error| vec![(0, broken(error.to_string()))])
+        .pop()?;
+    Some(broken)
+}
+
+fn broken(detail: String) -> Broken {
+    Broken {
+        name: NATIVE_AND_WASM,
+        detail,
     }
 }
 
@@ -99,9 +107,11 @@ fn line(number: u64, case: &Case) -> Option<String> {
 }
 
 /// Runs the script over a batch and reads the cases that differ.
-fn run(batch: &[String]) -> io::Result<Vec<Value>> {
+fn run(batch: &[String]) -> io::Result<Vec<(u64, Broken)>> {
     let folder = env::temp_dir();
-    let path = folder.join(format!("batchscope-swarm-{}.jsonl", process::id()));
+    static FILES: AtomicU64 = AtomicU64::new(0);
+    let number = FILES.fetch_add(1, Relaxed);
+    let path = folder.join(format!("batchscope-swarm-{}-{number}.jsonl", process::id()));
     let mut file = fs::File::create(&path)?;
     file.write_all(batch.join("\n").as_bytes())?;
     drop(file);
@@ -119,7 +129,10 @@ fn run(batch: &[String]) -> io::Result<Vec<Value>> {
         let value: Value = serde_json::from_str(line)?;
         match value.get("compared") {
             Some(count) => compared = count.as_u64(),
-            None => differ.push(value),
+            None => differ.push((
+                value["case"].as_u64().unwrap_or(0),
+                broken(value["differs"].to_string()),
+            )),
         }
     }
     // A script that dies has compared nothing.

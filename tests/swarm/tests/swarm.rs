@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use batchscope::sched::continuous::Server;
 use batchscope::{Outcome, Scenario};
@@ -14,6 +15,7 @@ use swarm::schema::Shape;
 use swarm::searches::{COMPARED, PLAYED_BACK};
 use swarm::targets::{Input, Target, is_a_sentence};
 use swarm::twins::TWINS;
+use swarm::wasm::{self, NATIVE_AND_WASM};
 use swarm::{Case, Rng, ways};
 
 #[global_allocator]
@@ -182,9 +184,14 @@ fn every_kept_case_passes() {
     assert!(!paths.is_empty());
     for path in paths {
         let document: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
-        let target = Target::named(document["target"].as_str().unwrap()).unwrap();
         let input = Input::from_json(&document).unwrap();
-        if let Err(broken) = judge(target, &input) {
+        let name = document["target"].as_str().unwrap();
+        let judged = match (Target::named(name), &input) {
+            (Some(target), _) => judge(target, &input).err(),
+            (None, Input::Case(case)) if name == NATIVE_AND_WASM => wasm::differs(case),
+            _ => panic!("{}: no target \"{name}\"", path.display()),
+        };
+        if let Some(broken) = judged {
             panic!("{}: {}: {}", path.display(), broken.name, broken.detail);
         }
     }
@@ -210,13 +217,47 @@ fn a_case_is_the_same_whenever_it_is_made() {
 fn some_thousand_inputs_pass() {
     let report = swarm(&Options {
         seed: 4,
-        from: 0,
-        seconds: 600,
         cases: Some(4000),
-        targets: Vec::new(),
         threads: 2,
-        wasm: false,
-        keep: None,
+        ..Options::default()
     });
     assert_eq!(report.failures, 0, "\n{}", report.table());
+}
+
+/// The negative twin of the time limit: no case is over within no time.
+#[test]
+fn a_case_without_end_is_noticed() {
+    let ran = Command::new(env!("CARGO_BIN_EXE_swarm"))
+        .args(["--target", "capacity", "--cases", "1000000"])
+        .args(["--threads", "1", "--longest", "0"])
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&ran.stderr);
+    assert_eq!(ran.status.code(), Some(1), "{text}");
+    assert!(
+        text.contains("time within its limit") && text.contains("--case "),
+        "{text}"
+    );
+}
+
+/// Judges what `cargo xtask mutants` breaks: the engines and searches alone, to the first failure.
+#[test]
+#[ignore = "a judge of mutants: cargo xtask mutants"]
+fn the_engines_pass() {
+    let part = |targets: &[&str], cases| {
+        let report = swarm(&Options {
+            seed: 5,
+            cases: Some(cases),
+            targets: targets
+                .iter()
+                .map(|name| Target::named(name).unwrap())
+                .collect(),
+            threads: 2,
+            fail_fast: true,
+            ..Options::default()
+        });
+        assert_eq!(report.failures, 0, "\n{}", report.table());
+    };
+    part(&["simulate"], 20_000);
+    part(&["capacity", "compare"], 20_000);
 }
