@@ -1,7 +1,5 @@
 //! Random traces and scenarios, small enough to replay by hand-written oracles and odd enough to
 //! reach every branch: ties, failed rows, prompts beyond the memory limit, overload and idleness.
-#![allow(dead_code, reason = "each test file uses its part")]
-
 use batchscope::Trace;
 use batchscope::latency::{Latency, Linear};
 use batchscope::scenario::{ClosedLoop, Fleet, Scenario, Sla, Ties, TokenRule, Workload};

@@ -1,6 +1,4 @@
 //! Adapters for tests.
-#![allow(dead_code, reason = "each test file uses a part")]
-
 use std::rc::Rc;
 
 use batchscope::gpu::check::{self, Effort, Part};

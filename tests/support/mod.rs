@@ -1,7 +1,10 @@
 //! Where the tests find real data. None of it is in the repository; a test without it says so.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub mod arbitrary;
 pub mod calibration;
+#[cfg(feature = "gpu")]
+pub mod gpu;
 pub mod studies;
 
 use std::fs::File;

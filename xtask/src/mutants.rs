@@ -40,11 +40,7 @@ const JUDGES: [Judge; 3] = [
         targets: &[
             "--no-default-features",
             "--features=cli",
-            "--test=golden",
-            "--test=oracle",
-            "--test=continuous_oracle",
-            "--test=closed_forms",
-            "--test=properties",
+            "--test=sim",
         ],
         tests: &[],
     },

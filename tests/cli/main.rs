@@ -1,0 +1,10 @@
+//! The command line from outside.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod adapters;
+mod commands;
+#[cfg(unix)]
+mod robust;
+mod serve;

@@ -1,0 +1,263 @@
+//! A whole calibration on a software adapter: what it leaves, and what stops it.
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use batchscope::Error;
+use batchscope::gpu::decoder::{Decoder, Row, SLOTS};
+use batchscope::gpu::{Cancel, Device, Options, Progress, adapters, calibrate, serve};
+use batchscope::latency::architecture::{Architecture, Precision};
+use batchscope::latency::calibration::{Calibration, ManyColumns};
+use batchscope::sched::joining::Load;
+
+/// The fastest adapter of those that play a GPU; `None`, with a message, where there is no driver.
+fn device() -> Option<Rc<Device>> {
+    let all = pollster::block_on(adapters());
+    let number = all
+        .iter()
+        .position(|a| a.name.contains("llvmpipe"))
+        .or(if all.is_empty() { None } else { Some(0) });
+    if number.is_none() {
+        eprintln!(
+            "skipped: no driver for Vulkan, Metal or Direct3D 12 here; Mesa's lavapipe (on Debian: \
+             mesa-vulkan-drivers) is one in software"
+        );
+    }
+    number.map(|n| Rc::new(pollster::block_on(Device::open(Some(n))).unwrap()))
+}
+
+fn options() -> Options {
+    Options {
+        architecture: Architecture {
+            layers: 6,
+            hidden: 64,
+            heads: 4,
+            kv_heads: 2,
+            head_size: 32,
+            mlp: 128,
+            vocabulary: 512,
+            ..Architecture::preset("demo").unwrap()
+        },
+        precision: Precision::Int4,
+        quick: true,
+        seed: 3,
+        most_bytes: None,
+    }
+}
+
+#[test]
+fn leaves_a_calibration_that_can_be_read_back() {
+    let Some(device) = device() else { return };
+    let mut heard: Vec<Progress> = Vec::new();
+    let found = pollster::block_on(calibrate::calibrate(
+        &device,
+        &options(),
+        &Cancel::new(),
+        &mut |progress| heard.push(progress),
+    ))
+    .unwrap();
+    assert_eq!(found.model.layers_resident, 6);
+    assert_eq!(
+        found.points.len() as u32,
+        found.fit.fitted + found.fit.held_out
+    );
+    assert!(found.fit.held_out >= 2 && !found.checks.is_empty());
+    assert!(
+        found
+            .points
+            .iter()
+            .all(|p| p.seconds > 0.0 && p.mad_s >= 0.0)
+    );
+    assert!(found.points.iter().any(|p| p.prefill > 0));
+    assert!(found.bandwidth.read.value > 1e7, "{:?}", found.bandwidth);
+    for kernel in [
+        "gemv-f32",
+        "gemv-f16",
+        "gemv-int8",
+        "gemv-int4",
+        "attention",
+    ] {
+        assert!(
+            found.kernels.iter().any(|k| k.name.starts_with(kernel)),
+            "{kernel}"
+        );
+    }
+    // Raw samples are kept: at least three rounds of two counts or more.
+    assert!(
+        found
+            .kernels
+            .iter()
+            .all(|k| k.seconds.n as usize == k.seconds.samples.len())
+    );
+    assert!(found.kernels.iter().all(|k| k.seconds.n >= 6));
+    if device.adapter().software {
+        assert!(found.demonstration);
+        assert!(found.warnings.iter().any(|w| w.code == "software-adapter"));
+    }
+
+    // What was heard on the way is what it leaves.
+    let points: Vec<_> = heard.iter().filter_map(|p| p.point).collect();
+    assert_eq!(points.len(), found.points.len());
+    assert!(
+        points
+            .iter()
+            .zip(&found.points)
+            .all(|(a, b)| a.seconds == b.seconds)
+    );
+    assert_eq!(
+        heard.iter().filter(|p| p.check.is_some()).count(),
+        found.checks.len()
+    );
+    assert!(
+        heard
+            .windows(2)
+            .all(|pair| pair[0].done <= pair[1].done + 1e-12)
+    );
+    assert!(
+        heard
+            .iter()
+            .all(|p| (0.0..=1.0).contains(&p.done) && !p.what.is_empty())
+    );
+
+    let json = found.to_json().unwrap();
+    assert_eq!(Calibration::from_json(&json, "memory").unwrap(), found);
+}
+
+/// The kernels of a step of so many sequences, each with a prompt token, and their workgroups.
+fn kernels(decoder: &mut Decoder, sequences: u32) -> Vec<(String, [u32; 3])> {
+    let row = |slot| Row {
+        slot,
+        position: 0,
+        token: Some(slot),
+        sample: true,
+    };
+    for slot in 0..sequences {
+        assert!(decoder.reserve(slot, 1));
+    }
+    let rows: Vec<Row> = (0..sequences).map(row).collect();
+    decoder.dispatches(&rows).unwrap()
+}
+
+#[test]
+fn a_new_device_runs_the_kernels_that_were_timed() {
+    let Some(calibrated) = device() else { return };
+    let options = options();
+    let found = pollster::block_on(calibrate::calibrate(
+        &calibrated,
+        &options,
+        &Cancel::new(),
+        &mut |_| {},
+    ))
+    .unwrap();
+    // The device keeps the kernels that it was calibrated with.
+    let config = calibrate::config(&options);
+    let mut timed = pollster::block_on(Decoder::new(calibrated, config)).unwrap();
+    let loads = [Load {
+        users: SLOTS,
+        ..Load::default()
+    }];
+    // Through the file, on a device that was opened for it.
+    let serving = |file: &str| {
+        let calibration = Calibration::from_json(file, "cal.json").unwrap();
+        let decoder = serve::decoder(device().unwrap(), &calibration, "cal.json", &loads);
+        pollster::block_on(decoder).unwrap()
+    };
+    let mut new = serving(&found.to_json().unwrap());
+    let sizes = [1, 2, 4, 8, 9, 16, 17, 32, 33, SLOTS];
+    for sequences in sizes {
+        let names = kernels(&mut timed, sequences);
+        assert!(names.len() > 10, "{names:?}");
+        assert_eq!(kernels(&mut new, sequences), names, "{sequences} sequences");
+    }
+    // It is the file that decides: with the other kernel named, the other one runs, at that size alone.
+    for (size, most) in [16, 32, SLOTS].into_iter().enumerate() {
+        let mut other = found.clone();
+        let choice = &mut other.many_columns.as_mut().unwrap()[size];
+        *choice = match choice {
+            ManyColumns::Tiles => ManyColumns::Eights,
+            ManyColumns::Eights => ManyColumns::Tiles,
+        };
+        let mut other = serving(&other.to_json().unwrap());
+        for sequences in sizes {
+            let same = kernels(&mut other, sequences) == kernels(&mut timed, sequences);
+            let of_that_size = sequences > most / 2 && sequences <= most;
+            assert_eq!(same, !of_that_size, "{sequences} sequences, {most} columns");
+        }
+    }
+}
+
+/// How long a calibration goes on after it is asked to stop in this stage.
+fn stops_after(device: &Rc<Device>, stage: &str) -> Duration {
+    let cancel = Cancel::new();
+    let mut asked: Option<Instant> = None;
+    let ended = pollster::block_on(calibrate::calibrate(
+        device,
+        &options(),
+        &cancel,
+        &mut |progress| {
+            if progress.stage == stage && asked.is_none() {
+                cancel.cancel();
+                asked = Some(Instant::now());
+            }
+        },
+    ));
+    assert_eq!(ended.unwrap_err(), Error::Interrupted);
+    asked.unwrap().elapsed()
+}
+
+/// A machine that is busy with other work may be late once; to three tries it is not.
+#[test]
+fn stops_within_300_ms_of_being_asked_to() {
+    let Some(device) = device() else { return };
+    // In each stage that is reached soon enough.
+    for stage in ["verify", "build", "read", "kernels"] {
+        let mut tries = Vec::new();
+        while tries.iter().all(|took| *took >= Duration::from_millis(300)) {
+            assert!(tries.len() < 3, "{stage}: {tries:?}");
+            tries.push(stops_after(&device, stage));
+        }
+    }
+    // And it can be used again.
+    assert_eq!(Cancel::new().check(), Ok(()));
+}
+
+#[test]
+fn a_device_that_is_lost_in_the_middle_is_an_error() {
+    let Some(device) = device() else { return };
+    let lost = device.clone();
+    let ended = pollster::block_on(calibrate::calibrate(
+        &device,
+        &options(),
+        &Cancel::new(),
+        &mut |progress| {
+            if progress.stage == "kernels" {
+                lost.destroy();
+            }
+        },
+    ));
+    assert!(matches!(ended, Err(Error::Gpu { .. })), "{ended:?}");
+}
+
+#[test]
+fn fewer_layers_are_extrapolated_and_said_so() {
+    let Some(device) = device() else { return };
+    let all = options();
+    let some = Options {
+        most_bytes: Some(4 * calibrate::config(&all).layer_bytes()),
+        ..all
+    };
+    let found = pollster::block_on(calibrate::calibrate(
+        &device,
+        &some,
+        &Cancel::new(),
+        &mut |_| {},
+    ))
+    .unwrap();
+    assert_eq!(found.model.layers_resident, 4);
+    assert!(found.warnings.iter().any(|w| w.code == "fewer-layers"));
+    assert!(
+        found
+            .layers
+            .is_some_and(|l| l.extrapolated && l.counts.len() == 3)
+    );
+}

@@ -1,0 +1,553 @@
+//! A calibration as a file: what is read, what is refused, and what the command line makes of it.
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use batchscope::latency::Latency;
+use batchscope::latency::calibration::Calibration;
+use batchscope::study::calibrated::{error_range, put_on, shape};
+use batchscope::{Error, Scenario, Trace, simulate};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::calibration::{TRUTH, calibration};
+
+fn run(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_batchscope"))
+        .args(args)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+fn done(args: &[&str]) -> String {
+    let output = run(args);
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), error.as_str()), (Some(0), ""));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The exit code and the sentence.
+fn refused(args: &[&str]) -> (i32, String) {
+    let output = run(args);
+    assert_eq!(output.stdout, b"");
+    let sentence = String::from_utf8(output.stderr).unwrap();
+    (output.status.code().unwrap(), sentence)
+}
+
+fn file(folder: &TempDir, text: &str) -> String {
+    let path = folder.path().join("cal.json");
+    std::fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+/// With one value changed, or taken out.
+fn with(pointer: &str, value: Option<Value>) -> Result<Calibration, Error> {
+    let mut document: Value = serde_json::from_str(&calibration().to_json().unwrap()).unwrap();
+    let (parent, name) = pointer.rsplit_once('/').unwrap();
+    let parent = document.pointer_mut(parent).unwrap();
+    match (parent, value) {
+        (Value::Object(group), Some(value)) => {
+            group.insert(name.to_owned(), value);
+        }
+        (Value::Object(group), None) => {
+            group.remove(name).unwrap();
+        }
+        (Value::Array(list), Some(value)) => list[name.parse::<usize>().unwrap()] = value,
+        (other, value) => panic!("{pointer}: {other} {value:?}"),
+    }
+    Calibration::from_json(&document.to_string(), "cal.json")
+}
+
+#[test]
+fn what_is_written_is_read_again() {
+    let written = calibration();
+    let text = written.to_json().unwrap();
+    assert_eq!(Calibration::from_json(&text, "cal.json").unwrap(), written);
+    assert_eq!(
+        Calibration::from_json(&text, "cal.json").unwrap().to_json(),
+        Ok(text)
+    );
+}
+
+#[test]
+fn another_version_or_kind_is_refused_in_words() {
+    let error = with("/version", Some(json!(3))).unwrap_err();
+    assert_eq!(error.code(), "bad-calibration");
+    assert_eq!(
+        error.to_string(),
+        "cal.json, field version: it is 3, written by batchscope 0.1.0, and this program reads 1 to 2; \
+         measure again with this program, or read it with that one"
+    );
+    // Whatever else a later version may hold.
+    let text = r#"{"kind": "batchscope-calibration", "version": 7, "program": "x", "news": [1]}"#;
+    let error = Calibration::from_json(text, "cal.json").unwrap_err();
+    assert_eq!(error.report().field.as_deref(), Some("version"));
+    for (text, words) in [
+        ("{}", "\"\" is not \"batchscope-calibration\""),
+        (r#"{"kind": "x", "version": 1}"#, "\"x\" is not"),
+    ] {
+        let error = Calibration::from_json(text, "cal.json").unwrap_err();
+        assert!(error.to_string().contains(words), "{error}");
+    }
+}
+
+#[test]
+fn version_1_predicts_but_names_no_kernels() {
+    let text = calibration().to_json().unwrap();
+    let mut document: Value = serde_json::from_str(&text).unwrap();
+    document["version"] = json!(1);
+    document.as_object_mut().unwrap().remove("many_columns");
+    let first = Calibration::from_json(&document.to_string(), "old.json").unwrap();
+    assert_eq!(first.fit, calibration().fit);
+    // It stays what it is when it is written again: a program of its time reads it.
+    let again: Value = serde_json::from_str(&first.to_json().unwrap()).unwrap();
+    assert_eq!(again, document);
+    let error = first.kernels("old.json").unwrap_err();
+    assert_eq!(error.code(), "bad-calibration");
+    let sentence = error.to_string();
+    assert!(
+        sentence.starts_with(
+            "old.json, field many_columns: it is missing, as in every file of version 1"
+        ),
+        "{sentence}"
+    );
+    // From version 2 on it is there, with three kernels that are known.
+    assert_eq!(
+        calibration().kernels("cal.json").ok(),
+        calibration().many_columns
+    );
+    for (value, words) in [
+        (None, "field many_columns: it is missing"),
+        (Some(json!(["tiles", "eights"])), "field many_columns"),
+        (
+            Some(json!(["tiles", "eights", "nines"])),
+            "field many_columns[2]",
+        ),
+    ] {
+        let error = with("/many_columns", value).unwrap_err().to_string();
+        assert!(error.contains(words), "{words}: {error}");
+    }
+}
+
+#[test]
+fn what_was_measured_on_a_processor_says_that_it_is_a_demonstration() {
+    let mut calibration = calibration();
+    calibration.adapter.software = true;
+    calibration.demonstration = false;
+    let error = calibration.to_json().unwrap_err().to_string();
+    assert!(
+        error.contains("field demonstration: it is false"),
+        "{error}"
+    );
+    calibration.demonstration = true;
+    assert!(calibration.to_json().is_ok());
+}
+
+#[test]
+fn every_refusal_names_the_field() {
+    for (pointer, value, field, words) in [
+        (
+            "/fit/model/c0_s",
+            Some(json!(-1.0)),
+            "fit.model.c0_s",
+            "-1 is not allowed; allowed is 0 to 1000",
+        ),
+        (
+            "/fit/model/c1_s_per_sequence",
+            Some(json!("x")),
+            "fit.model.c1_s_per_sequence",
+            "expected a number",
+        ),
+        (
+            "/fit/model/c2_s_per_context_token",
+            None,
+            "fit.model",
+            "missing field",
+        ),
+        (
+            "/fit/model/c9",
+            Some(json!(1)),
+            "fit.model.c9",
+            "unknown field",
+        ),
+        ("/fit/r2", Some(json!(1.5)), "fit.r2", "1.5 is not allowed"),
+        (
+            "/fit/intervals/0",
+            Some(json!([2.0, 1.0])),
+            "fit.intervals[0][1]",
+            "1 is not allowed",
+        ),
+        (
+            "/fit/held_out_median",
+            Some(json!(-0.1)),
+            "fit.held_out_median",
+            "-0.1",
+        ),
+        (
+            "/check_median_error",
+            Some(json!(-0.1)),
+            "check_median_error",
+            "-0.1",
+        ),
+        (
+            "/points/3/seconds",
+            Some(json!(0.0)),
+            "points[3].seconds",
+            "0 is not allowed",
+        ),
+        (
+            "/checks/1/measured_s",
+            Some(json!(-2.0)),
+            "checks[1].measured_s",
+            "-2",
+        ),
+        (
+            "/bandwidth/read/value",
+            Some(json!(0.0)),
+            "bandwidth.read.value",
+            "0 is not allowed",
+        ),
+        (
+            "/model/precision",
+            Some(json!("f8")),
+            "model.precision",
+            "unknown variant",
+        ),
+        (
+            "/model/layers_resident",
+            Some(json!(29)),
+            "model.layers_resident",
+            "29 is not allowed; allowed is 1 to 28",
+        ),
+        (
+            "/model/architecture/kv_heads",
+            Some(json!(7)),
+            "model.architecture.kv_heads",
+            "divides heads",
+        ),
+        (
+            "/model/architecture/layers",
+            Some(json!(0)),
+            "model.architecture.layers",
+            "0 is not allowed",
+        ),
+        (
+            "/launch/submission/value",
+            Some(json!(-0.05)),
+            "launch.submission.value",
+            "-0.05 is not allowed",
+        ),
+        (
+            "/fit/fitted",
+            Some(json!(0)),
+            "fit.fitted",
+            "0 is not allowed",
+        ),
+        (
+            "/fit/held_out_median",
+            Some(json!(50.0)),
+            "fit.held_out_median",
+            "50 is not allowed",
+        ),
+        (
+            "/adapter/name",
+            Some(json!("\u{1b}[31mred")),
+            "adapter.name",
+            "without control characters",
+        ),
+        (
+            "/took_s",
+            Some(json!(-1.0)),
+            "took_s",
+            "-1 is not allowed; allowed is 0 or more",
+        ),
+        (
+            "/adapter/software",
+            Some(json!(3)),
+            "adapter.software",
+            "expected true or false",
+        ),
+    ] {
+        let error = with(pointer, value).unwrap_err();
+        assert_eq!(error.code(), "bad-calibration", "{error}");
+        assert_eq!(error.report().field.as_deref(), Some(field), "{error}");
+        assert!(error.to_string().contains(words), "{pointer}: {error}");
+    }
+    for text in [
+        "",
+        "[1",
+        "nonsense",
+        "{\"kind\": \"batchscope-calibration\", \"version\": 1}",
+    ] {
+        let error = Calibration::from_json(text, "cal.json").unwrap_err();
+        assert_eq!(error.code(), "bad-calibration", "{error}");
+    }
+    // After the end of the document.
+    let text = calibration().to_json().unwrap() + "{}";
+    assert!(Calibration::from_json(&text, "cal.json").is_err());
+}
+
+#[test]
+fn every_number_is_checked() {
+    // JSON has no NaN; a document of 1e300 where a number stands must be refused, or be of a field
+    // that is free (a count, an identifier).
+    fn numbers(value: &Value, path: &str, found: &mut Vec<String>) {
+        match value {
+            Value::Number(_) => found.push(path.to_owned()),
+            Value::Object(group) => group
+                .iter()
+                .for_each(|(name, value)| numbers(value, &format!("{path}/{name}"), found)),
+            Value::Array(list) => list
+                .iter()
+                .enumerate()
+                .for_each(|(i, value)| numbers(value, &format!("{path}/{i}"), found)),
+            _ => {}
+        }
+    }
+    let document: Value = serde_json::from_str(&calibration().to_json().unwrap()).unwrap();
+    let mut found = Vec::new();
+    numbers(&document, "", &mut found);
+    assert!(found.len() > 200);
+    for pointer in found {
+        assert!(with(&pointer, Some(json!(1e300))).is_err(), "{pointer}");
+    }
+    let mut broken = calibration();
+    broken.took_s = f64::NAN;
+    assert_eq!(broken.to_json().unwrap_err().code(), "bad-calibration");
+}
+
+/// Requests of very different lengths, some of them failed.
+fn requests() -> Trace {
+    let mut trace = Trace::default();
+    for i in 0..400u32 {
+        trace.arrival.push(f64::from(i) * 0.02);
+        trace.prompt.push(100 + i * 37 % 900);
+        trace
+            .output
+            .push(if i % 20 == 3 { 0 } else { 20 + i * 53 % 300 });
+    }
+    trace
+}
+
+#[test]
+fn a_scenario_on_a_calibration() {
+    let calibration = calibration();
+    let trace = requests();
+    let mut scenario = Scenario::default();
+    let before = scenario.clone();
+    let form = put_on(&calibration, &trace, &mut scenario).unwrap();
+    let Latency::Linear(linear) = scenario.latency;
+    assert_eq!(linear, form.linear);
+    assert!(linear.growth > 0.0 && linear.gamma == 0.0);
+    assert_eq!(form.max_batch, before.scheduler.max_batch);
+    // Nothing else changed.
+    assert_eq!(
+        Scenario {
+            latency: before.latency.clone(),
+            ..scenario.clone()
+        },
+        before
+    );
+
+    // The lengths are those of the rows that the scenario takes, without failed requests.
+    let mean = |rows: std::ops::Range<usize>, of: &[u32]| {
+        let kept: Vec<f64> = rows
+            .filter(|&i| trace.output[i] > 0)
+            .map(|i| f64::from(of[i]))
+            .collect();
+        kept.iter().sum::<f64>() / kept.len() as f64
+    };
+    let all = shape(&trace, &before);
+    assert_eq!(all.prompt, mean(0..400, &trace.prompt));
+    assert_eq!(all.most_tokens, Some(37_333.0));
+    let mut some = before.clone();
+    some.workload.limit = Some(50);
+    assert_eq!(shape(&trace, &some).output, mean(0..50, &trace.output));
+    some.scheduler.policy = batchscope::sched::Policy::StaticFifo;
+    assert_eq!(shape(&trace, &some).most_tokens, None);
+    assert_eq!(
+        put_on(&calibration, &trace, &mut some).unwrap().max_batch,
+        8
+    );
+
+    // A batch of means takes what its steps take, within the stated error.
+    let exact = TRUTH.batch_s(8.0, all.prompt, all.output);
+    let said = linear.service_s(8, (all.prompt + all.output).round() as u32);
+    assert!((said / exact - 1.0).abs() < form.worst_error + 0.05);
+}
+
+#[test]
+fn figures_move_with_the_step_times() {
+    let trace = requests();
+    let mut scenario = Scenario::default();
+    scenario.fleet.gpus = 1;
+    put_on(&calibration(), &trace, &mut scenario).unwrap();
+    let summary = simulate(&trace, &scenario).unwrap().summary;
+    let range = error_range(&trace, &summary, 0.2, &simulate).unwrap();
+    assert_eq!(range.e2e_p95_s.at, summary.honest.e2e_s.map(|d| d.p95));
+    let p95 = range.e2e_p95_s;
+    assert!(p95.faster < p95.at && p95.at < p95.slower, "{p95:?}");
+    assert_eq!(p95.ends(), p95.faster.zip(p95.slower).map(|(a, b)| [a, b]));
+    assert!(range.joint.faster >= range.joint.slower);
+    // No error, no range.
+    let none = error_range(&trace, &summary, 0.0, &simulate).unwrap();
+    assert_eq!(none.e2e_p95_s.faster, none.e2e_p95_s.slower);
+    assert_eq!(none.joint.at, none.joint.faster);
+    // However large an error, times stay positive.
+    assert!(error_range(&trace, &summary, 50.0, &simulate).is_ok());
+}
+
+#[test]
+fn run_with_a_calibration() {
+    let folder = TempDir::new().unwrap();
+    let cal = file(&folder, &calibration().to_json().unwrap());
+    let base = ["run", "--latency", &cal, "--limit", "500", "--rate", "20"];
+    let table = done(&base);
+    for line in [
+        "latency: qwen3-1.7b in f16 on NVIDIA H100 80GB HBM3 (Vulkan), measured 2026-11-25T20:15:00Z",
+        "of whole steps (3 checks, at worst",
+        "closed-batch form: off by",
+        "memory: the scenario's, 12 GB with 4 GB for the model and 187.5 kB a token",
+        "% off",
+        "a demonstration: measured on a software adapter or with a made-up model",
+        "warning: times are by the wall clock alone [no-timestamps]",
+    ] {
+        assert!(table.contains(line), "{line}: {table}");
+    }
+    // The printed scenario is the run without the calibration.
+    let with_flag = |flag: &str| done(&[&base[..], &[flag]].concat());
+    let scenario = with_flag("--print-scenario");
+    let path = folder.path().join("scenario.json");
+    std::fs::write(&path, &scenario).unwrap();
+    let again = done(&["run", path.to_str().unwrap(), "--digest"]);
+    assert_eq!(again, with_flag("--digest"));
+    let scenario: Value = serde_json::from_str(&scenario).unwrap();
+    assert!(scenario["latency"]["linear"]["growth"].as_f64().unwrap() > 0.0);
+    // JSON: the summary with one more group.
+    let json: Value = serde_json::from_str(&with_flag("--json")).unwrap();
+    assert_eq!(json["scenario"], scenario);
+    let note = &json["calibration"];
+    assert_eq!(note["demonstration"], true);
+    assert_eq!(note["closed_form"]["linear"], scenario["latency"]["linear"]);
+    let p95 = &note["range"]["e2e_p95_s"];
+    assert_eq!(p95["at"], json["honest"]["e2e_s"]["p95"]);
+    for figure in ["faster", "slower"] {
+        assert_ne!(p95[figure], p95["at"]);
+    }
+}
+
+#[test]
+fn capacity_with_a_calibration() {
+    let folder = TempDir::new().unwrap();
+    let cal = file(&folder, &calibration().to_json().unwrap());
+    let table = done(&[
+        "capacity",
+        "--latency",
+        &cal,
+        "--limit",
+        "300",
+        "--gpus",
+        "1",
+        "--replications",
+        "2",
+    ]);
+    assert!(table.contains("latency: qwen3-1.7b in f16"), "{table}");
+}
+
+#[test]
+fn what_is_wrong_with_a_calibration_is_said() {
+    let folder = TempDir::new().unwrap();
+    let broken = file(&folder, "{\"kind\": \"batchscope-calibration\"}");
+    let (code, sentence) = refused(&["run", "--latency", &broken]);
+    assert_eq!(code, 3);
+    assert!(
+        sentence.contains("field version: it is missing"),
+        "{sentence}"
+    );
+    assert!(sentence.trim_end().ends_with("[bad-calibration]"));
+    let absent = folder.path().join("absent.json");
+    let (code, sentence) = refused(&["run", "--latency", absent.to_str().unwrap()]);
+    assert_eq!(code, 4, "{sentence}");
+    for twice in [
+        ["run", "-", "--latency", "-"],
+        ["run", "--trace=-", "--latency", "-"],
+    ] {
+        let (code, sentence) = refused(&twice);
+        assert_eq!(code, 2, "{sentence}");
+        assert!(sentence.contains("two files at once"), "{sentence}");
+    }
+    // No output takes the calibration's place.
+    let (code, sentence) = refused(&["run", "--latency", &broken, "--requests-csv", &broken]);
+    assert_eq!(code, 2);
+    assert!(
+        sentence.contains("it is the same file as --latency"),
+        "{sentence}"
+    );
+    assert!(Path::new(&broken).exists());
+}
+
+#[test]
+fn rooflines() {
+    let table = done(&["roofline", "--model", "qwen3-1.7b"]);
+    assert!(table.contains("3.441 GB of weights"), "{table}");
+    for name in ["Apple M2 Pro", "NVIDIA L4", "NVIDIA H200 SXM"] {
+        assert!(table.contains(name), "{name}: {table}");
+    }
+    let json = |args: &[&str]| -> Value {
+        serde_json::from_str(&done(&[&["roofline", "--json"], args].concat())).unwrap()
+    };
+    let own = json(&[
+        "--model",
+        "qwen3-1.7b",
+        "--bandwidth",
+        "1000",
+        "--tflops",
+        "100",
+    ]);
+    let step = &own["hardware"][0]["steps"][0];
+    // 3.441 GB and 1025 tokens of 114,688 bytes at 1000 GB/s.
+    let seconds = (own["weight_bytes"].as_f64().unwrap() + 1025.0 * 114_688.0) / 1e12;
+    assert!((step["seconds"].as_f64().unwrap() / seconds - 1.0).abs() < 1e-12);
+    assert_eq!(step["fits"], Value::Null);
+    let large = json(&[
+        "--model",
+        "llama-3.1-8b",
+        "--precision",
+        "f32",
+        "--hardware",
+        "l4",
+    ]);
+    assert_eq!(large["hardware"][0]["steps"][0]["fits"], false);
+    let table = done(&["roofline", "--model", "llama-3.1-8b", "--precision", "f32"]);
+    assert!(table.contains("* more than the memory holds"), "{table}");
+}
+
+#[test]
+fn a_calibration_beside_its_roofline() {
+    let folder = TempDir::new().unwrap();
+    let cal = file(&folder, &calibration().to_json().unwrap());
+    let json: Value =
+        serde_json::from_str(&done(&["roofline", "--latency", &cal, "--json"])).unwrap();
+    let beside = &json["calibration"];
+    // The data sheet is found by the adapter's name.
+    assert_eq!(beside["peak"]["name"], "NVIDIA H100 SXM");
+    let one = &beside["steps"][0];
+    let (mfu, mbu) = (one["mfu"].as_f64().unwrap(), one["mbu"].as_f64().unwrap());
+    assert!((0.6..0.9).contains(&mbu), "{mbu}");
+    // 2 FLOP a weight, 1.72e9 weights, about 1.45 ms, 989.4 TFLOP/s.
+    assert!((0.002..0.003).contains(&mfu), "{mfu}");
+    let table = done(&["roofline", "--latency", &cal]);
+    assert!(
+        table.contains("as calibrated on NVIDIA H100 80GB HBM3"),
+        "{table}"
+    );
+    assert!(table.contains("shares of NVIDIA H100 SXM"), "{table}");
+    let (code, sentence) = refused(&["roofline", "--latency", &cal, "--model", "qwen3-8b"]);
+    assert_eq!(code, 2);
+    assert!(
+        sentence.contains("the calibration measured qwen3-1.7b"),
+        "{sentence}"
+    );
+    let (code, sentence) = refused(&["roofline", "--latency", &cal, "--precision", "int4"]);
+    assert_eq!(code, 2, "{sentence}");
+}

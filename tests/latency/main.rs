@@ -1,0 +1,8 @@
+//! Latency models: what is read, fitted and predicted.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod calibration;
+mod measured;
+mod profile;

@@ -1,0 +1,15 @@
+//! Traces and scenarios in, outcomes out: oracles, closed forms, properties and golden figures.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod closed_forms;
+mod continuous_oracle;
+mod continuous_traces;
+mod golden;
+mod joining;
+mod oracle;
+mod properties;
+mod scenario;
+mod scenarios_doc;
+mod step_oracle;
