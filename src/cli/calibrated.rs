@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::args::ScenarioArgs;
 use super::table::{self, percent, short};
-use super::{files, run};
+use super::{files, replay};
 use crate::latency::calibration::{Calibration, Warning};
 use crate::latency::{ClosedForm, StepLatency};
 use crate::metrics::Summary;
@@ -71,7 +71,7 @@ impl Calibrated {
     /// What is known of the calibration, and how far the run's figures move within its error.
     pub fn note(&self, trace: &Trace, summary: &Summary) -> Result<Note<'_>, Error> {
         let error = calibrated::typical_error(&self.calibration);
-        let range = calibrated::error_range(trace, summary, error, &run::replay_quietly)?;
+        let range = calibrated::error_range(trace, summary, error, &replay::replay_quietly)?;
         Ok(self.about(Some(range)))
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::args::CapacityArgs;
-use super::{calibrated, files, pool, run, table};
+use super::{calibrated, files, pool, replay, run, table};
 use crate::scenario::{Source, no_effect};
 use crate::study::capacity::{
     Fewest, Highest, HighestRate, Part, Promise, Replication, Simulate, fewest_gpus,
@@ -80,7 +80,7 @@ pub fn capacity(args: CapacityArgs) -> Result<(), Error> {
         let replication = Replication::new(&trace, &scenario, promise, part)?;
         Ok((trace, replication))
     })?;
-    let simulate: Simulate<'_> = &run::replay_quietly;
+    let simulate: Simulate<'_> = &replay::replay_quietly;
     if let (true, Some(rate)) = (args.fewest_gpus, args.scenario.rate) {
         let found = fewest_gpus(&scenario, rate, promise, |gpus| {
             pool::in_order(jobs, replications.iter(), |(trace, replication)| {

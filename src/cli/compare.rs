@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::args::CompareArgs;
 use super::table::{new_table, short};
-use super::{files, pool, run};
+use super::{files, pool, replay, run};
 use crate::scenario::{Source, no_effect};
 use crate::study::compare::{self, Comparison};
 use crate::study::execution::check_replications;
@@ -73,7 +73,7 @@ pub fn compare(args: CompareArgs) -> Result<(), Error> {
     let pairs = pool::in_order(
         args.jobs.unwrap_or_else(pool::default_jobs),
         seeds.iter().copied(),
-        |seed| compare::pair([&a, &b], file.as_ref(), seed, &run::replay_quietly),
+        |seed| compare::pair([&a, &b], file.as_ref(), seed, &replay::replay_quietly),
     )?;
     let found = compare::comparison([&a, &b], &pairs);
     if let Some(path) = &args.out {

@@ -28,7 +28,7 @@ pub fn fit(args: FitArgs) -> Result<(), Error> {
 /// is 0 within the error of the measurements, and no reason to refuse.
 fn can_be_simulated(fit: &Fit, file: String) -> Result<(), Error> {
     let mut model = fit.model;
-    if within_error_of_zero(fit) {
+    if fit.gamma_may_be_zero() {
         model.gamma = 0.0;
     }
     let scenario = Scenario {
@@ -50,9 +50,4 @@ fn can_be_simulated(fit: &Fit, file: String) -> Result<(), Error> {
         }),
         other => other,
     }
-}
-
-/// Whether gamma came out below 0 although 0 lies in its interval.
-pub fn within_error_of_zero(fit: &Fit) -> bool {
-    fit.model.gamma < 0.0 && fit.gamma_interval[1] >= 0.0
 }

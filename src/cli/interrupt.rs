@@ -7,7 +7,6 @@ use std::sync::{Mutex, PoisonError, mpsc};
 use std::time::Duration;
 use std::{process, thread};
 
-use super::files;
 use crate::Error;
 
 /// What a command has to end by itself. It may wait for input that never comes, or compute without a look
@@ -27,29 +26,35 @@ struct Kept {
     runs: u64,
 }
 
-/// Listens for Ctrl-C and termination from now on.
-pub fn watch() {
+/// Listens for Ctrl-C and termination from now on. `end` puts things in order where a command does not end by
+/// itself, and calls what it is given, which ends the process.
+pub fn watch(end: impl Fn(&dyn Fn()) + Send + 'static) {
     // The handler has a thread of its own, apart from the program's.
-    let listening = ctrlc::set_handler(|| {
+    let listening = ctrlc::set_handler(move || {
         REQUESTED.store(true, Ordering::SeqCst);
         thread::sleep(GRACE);
-        // From here on no file is begun, and none that was is left.
-        let _none_begins = files::discard_unfinished();
-        if claim() {
-            let (told, wait) = mpsc::channel();
-            thread::spawn(move || {
-                super::fail(&error());
-                // The process may have ended.
-                let _ = told.send(());
-            });
-            // Whether it was said or not, the process ends.
-            let _ = wait.recv_timeout(LAST_WORDS);
-        }
-        process::exit(i32::from(super::INTERRUPTED));
+        end(&|| {
+            say_so();
+            process::exit(i32::from(super::INTERRUPTED));
+        });
     });
     if let Err(problem) = listening {
         // The default, ending at once, leaves whole files too: they are renamed into place.
         eprintln!("batchscope: cannot listen for Ctrl-C ({problem}); it will end the run at once");
+    }
+}
+
+/// Tells the person, unless that was done.
+fn say_so() {
+    if claim() {
+        let (told, wait) = mpsc::channel();
+        thread::spawn(move || {
+            super::fail(&error());
+            // The process may have ended.
+            let _ = told.send(());
+        });
+        // Whether it was said or not, the process ends.
+        let _ = wait.recv_timeout(LAST_WORDS);
     }
 }
 

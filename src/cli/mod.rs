@@ -7,6 +7,7 @@ mod args;
 mod calibrate;
 mod calibrated;
 mod capacity;
+mod commands;
 mod compare;
 mod files;
 mod fit;
@@ -15,6 +16,7 @@ mod journal;
 mod latency;
 mod manifest;
 mod pool;
+mod replay;
 mod reproduce;
 mod roofline;
 mod run;
@@ -32,7 +34,8 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use crate::Error;
-use args::{Command, TraceCommand};
+use args::TraceCommand;
+use commands::Command;
 
 /// Exit codes, part of the contract (README, "Exit codes").
 const MISMATCH: u8 = 1;
@@ -45,7 +48,11 @@ const INTERRUPTED: u8 = 130;
 
 /// Runs the command line and gives the process's exit code.
 pub fn main() -> ExitCode {
-    interrupt::watch();
+    interrupt::watch(|say| {
+        // From here on no file is begun, and none that was is left.
+        let _none_begins = files::discard_unfinished();
+        say();
+    });
     let args = match usage::parse() {
         Ok(args) => args,
         Err(help) if usage::is_help(&help) => {

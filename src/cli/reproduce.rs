@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::args::ReproduceArgs;
-use super::{files, pool, run, study, table};
+use super::{files, pool, replay, study, table};
 use crate::metrics::Summary;
 use crate::report;
 use crate::scenario::Source;
@@ -180,7 +180,7 @@ fn compare(plan: &Plan, trace: &Trace, jobs: usize) -> Result<Vec<Comparison>, E
         |i| {
             Ok((
                 i,
-                run::replay_quietly(trace, &plan.rows[i].scenario)?.summary,
+                replay::replay_quietly(trace, &plan.rows[i].scenario)?.summary,
             ))
         },
         |_, result: Result<(usize, Summary), Error>| {

@@ -8,6 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::args::{RunArgs, ScenarioArgs};
 use super::calibrated::WithNote;
+use super::replay::SLICE;
 use super::{calibrated, files, interrupt, latency, table};
 use crate::latency::roofline::Card;
 use crate::metrics::rows;
@@ -424,8 +425,6 @@ fn rows_needed(scenario: &Scenario) -> Option<u64> {
     Some(u64::from(limit.max(sampled)))
 }
 
-/// Events between two looks at the clock and at Ctrl-C.
-const SLICE: u64 = 200_000;
 /// A run shorter than this shows no bar.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -436,7 +435,7 @@ fn replay(
 ) -> Result<(Outcome, Vec<StepRow>), Error> {
     let started = Instant::now();
     let mut run = Run::new(trace, scenario)?;
-    if let (Run::Continuous(run), true) = (&mut run, steps) {
+    if steps {
         run.record_steps();
     }
     let mut bar: Option<ProgressBar> = None;
@@ -452,20 +451,8 @@ fn replay(
     if let Some(bar) = bar {
         bar.finish_and_clear();
     }
-    let steps = match &mut run {
-        Run::Continuous(run) => run.take_steps()?,
-        Run::Closed(_) => Vec::new(),
-    };
+    let steps = run.take_steps()?;
     Ok((Outcome::of(trace, run.finish()), steps))
-}
-
-/// Without a bar of its own: one of many.
-pub fn replay_quietly(trace: &Trace, scenario: &Scenario) -> Result<Outcome, Error> {
-    let mut run = Run::new(trace, scenario)?;
-    while !run.advance(trace, SLICE) {
-        interrupt::check()?;
-    }
-    Ok(Outcome::of(trace, run.finish()))
 }
 
 fn new_bar() -> ProgressBar {

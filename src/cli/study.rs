@@ -11,7 +11,7 @@ use super::journal::{self, Header, Journal};
 use super::manifest::{Last, Manifest};
 use super::studies::{Common, Print, StudyCommand};
 use super::traces::Traces;
-use super::{files, interrupt, pool, run, table};
+use super::{files, interrupt, pool, replay, table};
 use crate::metrics::{Summary, digest};
 use crate::scenario::Source;
 use crate::sim;
@@ -205,7 +205,7 @@ fn run_all(
         missing.iter().copied(),
         |i| {
             let trace = traces.get(&scenarios[i])?;
-            Ok((i, run::replay_quietly(&trace, &scenarios[i])?.summary))
+            Ok((i, replay::replay_quietly(&trace, &scenarios[i])?.summary))
         },
         |_, result: Result<(usize, Summary), Error>| {
             let (i, summary) = result?;

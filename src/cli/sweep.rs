@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::args::SweepArgs;
 use super::traces::Traces;
-use super::{files, pool, run};
+use super::{files, pool, replay};
 use crate::error::ErrorReport;
 use crate::{Error, Scenario};
 
@@ -145,7 +145,7 @@ fn answer(row: u64, line: Option<&[u8]>, traces: &Traces) -> Result<Result<Strin
     };
     let outcome = scenario(row, line).and_then(|scenario| {
         let trace = traces.get(&scenario)?;
-        run::replay_quietly(&trace, &scenario)
+        replay::replay_quietly(&trace, &scenario)
     });
     match outcome {
         Err(Error::Interrupted) => Err(Error::Interrupted),

@@ -639,7 +639,7 @@ pub fn fit(f: &Fit) -> String {
         short(f.rmse_s),
         percent(f.worst_relative_error),
     );
-    if super::fit::within_error_of_zero(f) {
+    if f.gamma_may_be_zero() {
         text += "gamma is 0 within its error; a scenario takes 0, and nothing below\n";
     }
     if !f.outside_published_bounds.is_empty() {

@@ -3,7 +3,7 @@
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, CommandFactory, FromArgMatches};
 
-use super::args::Args;
+use super::commands::Args;
 use crate::Error;
 use crate::error::printable;
 

@@ -154,6 +154,11 @@ pub fn linear(points: &[Point], name: &str) -> Result<Fit, Error> {
 }
 
 impl Fit {
+    /// Whether gamma came out below 0 although 0 lies in its interval.
+    pub fn gamma_may_be_zero(&self) -> bool {
+        self.model.gamma < 0.0 && self.gamma_interval[1] >= 0.0
+    }
+
     fn numbers(&self) -> [f64; 12] {
         let Linear {
             alpha_s,

@@ -7,6 +7,8 @@ pub mod architecture;
 pub mod calibration;
 mod closed_form;
 #[cfg(feature = "continuous")]
+mod columns;
+#[cfg(feature = "continuous")]
 mod curve;
 pub mod fit;
 mod linear;
@@ -21,15 +23,19 @@ pub mod step_fit;
 mod step_latency;
 #[cfg(feature = "continuous")]
 mod step_table;
+#[cfg(feature = "continuous")]
+mod work;
 
 use serde::{Deserialize, Serialize};
 
 pub use closed_form::{ClosedForm, Shape};
 pub use linear::{Linear, LinearTable};
 #[cfg(feature = "continuous")]
-pub use step_latency::{Chunk, Piece, StepLatency, StepModel, StepWork, Timed};
+pub use step_latency::{StepLatency, StepModel};
 #[cfg(feature = "continuous")]
 pub use step_table::StepTable;
+#[cfg(feature = "continuous")]
+pub use work::{Chunk, Piece, StepWork, Timed};
 
 /// A latency model and its coefficients.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

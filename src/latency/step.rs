@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "continuous")]
-use super::step_latency::StepWork;
+use super::work::StepWork;
 
 /// `t_step = c2 C + c4 A + max(c0 + c1 b + c3 p, compute)` for a step that decodes one token of each
 /// of `b` sequences whose contexts have `C` tokens together, and processes `p` prompt tokens, which

@@ -5,9 +5,9 @@ use std::io::Read;
 
 use serde::{Deserialize, Serialize};
 
+use super::columns::columns;
 use super::curve::{Curve, Family, beyond};
-use super::profile::table;
-use super::step_latency::{Piece, StepWork, Timed};
+use super::work::{Piece, StepWork, Timed};
 use crate::Error;
 
 /// Measured steps, a column per number.
@@ -29,8 +29,8 @@ impl StepTable {
     ///
     /// Errors: as [`super::profile::read`].
     pub fn read(input: impl Read, file: &str) -> Result<StepTable, Error> {
-        let columns = ["batch", "context", "prefill", "time_ms"];
-        let [batch, context, prefill, time_ms] = table(input, file, columns, None)?.1;
+        let names = ["batch", "context", "prefill", "time_ms"];
+        let [batch, context, prefill, time_ms] = columns(input, file, names, None)?.1;
         let counts = |column: Vec<f64>| column.into_iter().map(|x| x as u32).collect();
         let table = StepTable {
             sequences: counts(batch),

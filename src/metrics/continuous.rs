@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 use super::honest::{Attainment, Distribution, Honest, Utilization};
 use super::statistics::{self, Losses, Statistics, Warning};
 use super::tally::POINTS;
-use super::{Outcome, Summary};
 use crate::Trace;
 use crate::latency::StepLatency;
 use crate::latency::roofline::Ceiling;
@@ -14,8 +13,8 @@ use crate::scenario::{Engine, Scenario};
 use crate::sched::continuous::kv::{Capacity, Reuse};
 use crate::sched::continuous::{Server, Warmup};
 use crate::sched::memory::Memory;
-use crate::sim::continuous::{Fate, Gaps, MARKS, Mark, Record, Series, Served, Totals};
-use crate::sim::{Batches, Requests};
+use crate::sim::continuous::{Fate, Gaps, MARKS, Mark, Series, Served, Totals};
+use crate::sim::{Record, Requests};
 use crate::trace::NO_SESSION;
 
 /// What only continuous batching has; absent parts are not modelled in this scenario.
@@ -141,33 +140,6 @@ const NOT_MODELLED: [&str; 6] = [
     "cost",
 ];
 
-/// The outcome of a finished replay.
-pub(super) fn outcome(trace: &Trace, record: Record) -> Outcome {
-    let (honest, continuous) = figures(trace, &record);
-    let Record {
-        scenario,
-        workload,
-        bins,
-        requests,
-        served,
-        totals,
-        ..
-    } = record;
-    Outcome {
-        summary: Summary {
-            scenario,
-            workload,
-            bins,
-            published: None,
-            honest,
-            continuous: Some(continuous),
-        },
-        batches: Batches::default(),
-        requests,
-        served: Some(Box::new((served, totals))),
-    }
-}
-
 /// Values of requests that are done, in order of arrival, and where each part of the run ends.
 #[derive(Default)]
 struct Column {
@@ -252,12 +224,9 @@ struct Walk {
 }
 
 impl Walk {
-    fn new(trace: &Trace, record: &Record, marks: &[Mark]) -> Walk {
+    fn new(trace: &Trace, record: &Record, served: &Served, marks: &[Mark]) -> Walk {
         let Record {
-            scenario,
-            requests,
-            served,
-            ..
+            scenario, requests, ..
         } = record;
         let arrivals = requests.arrivals(trace);
         let first = requests.first_row as usize;
@@ -526,11 +495,16 @@ fn named(
     figures
 }
 
-fn figures(trace: &Trace, record: &Record) -> (Honest, Continuous) {
+/// The figures of a finished replay.
+pub(super) fn figures(
+    trace: &Trace,
+    record: &Record,
+    served: &Served,
+    totals: &Totals,
+) -> (Honest, Continuous) {
     let Record {
         scenario,
         workload: report,
-        totals,
         prediction,
         ..
     } = record;
@@ -543,7 +517,7 @@ fn figures(trace: &Trace, record: &Record) -> (Honest, Continuous) {
     let replicas = totals.busy_s.len() as f64;
     let ceiling = server.ceiling.as_ref();
     let marks = marks(totals);
-    let mut walk = Walk::new(trace, record, &marks);
+    let mut walk = Walk::new(trace, record, served, &marks);
     let warm = warm_parts(server, &walk).min(MARKS - 1);
 
     // Parts first: taking a quantile puts values into another order, and a part's stay in it.
@@ -669,7 +643,7 @@ fn figures(trace: &Trace, record: &Record) -> (Honest, Continuous) {
         },
         gpu_s_for_failed_only: 0.0,
         backlog_at_last_arrival: totals.backlog_at_last_arrival,
-        mean_in_system: span.per_s(in_system_s(trace, record, from_s)),
+        mean_in_system: span.per_s(in_system_s(trace, record, served, from_s)),
         peak_batch_tokens: peak_tokens,
         batches_over_memory: 0,
         prediction: *prediction,
@@ -718,7 +692,7 @@ fn figures(trace: &Trace, record: &Record) -> (Honest, Continuous) {
             accepted: to.accepted - from.accepted,
             accept_rate: part_of(to.accepted - from.accepted, to.proposed - from.proposed),
         }),
-        fairness: fairness(trace, record, warm_counts.offered),
+        fairness: fairness(trace, record, served, warm_counts.offered),
         statistics: Statistics {
             warmup_requests: warm_counts.offered,
             parts: (MARKS - warm) as u32,
@@ -760,12 +734,9 @@ pub(super) fn gaps_from(totals: &Totals, warm: usize) -> Gaps {
 }
 
 /// Time that requests were there, waiting or at work, from `from_s` on, summed over all, s.
-fn in_system_s(trace: &Trace, record: &Record, from_s: f64) -> f64 {
+fn in_system_s(trace: &Trace, record: &Record, served: &Served, from_s: f64) -> f64 {
     let Record {
-        scenario,
-        requests,
-        served,
-        ..
+        scenario, requests, ..
     } = record;
     let timeout_s = match &scenario.engine {
         Engine::Continuous(server) => server.admission.timeout_s,
@@ -849,8 +820,7 @@ fn two_machines(scenario: &Scenario, server: &Server) -> Option<Warning> {
 }
 
 /// How differently classes and sessions fare, without the first `warm` requests.
-fn fairness(trace: &Trace, record: &Record, warm: u64) -> Fairness {
-    let served = &record.served;
+fn fairness(trace: &Trace, record: &Record, served: &Served, warm: u64) -> Fairness {
     let first = record.requests.first_row as usize;
     let arrivals = record.requests.arrivals(trace);
     let early = in_warmup(&record.requests, served, warm);

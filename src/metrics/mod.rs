@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::scenario::Scenario;
 #[cfg(feature = "continuous")]
 use crate::sim::continuous::{Fate, Served, Totals as ServedTotals};
-use crate::sim::{Batches, ClosedRecord, Record, Requests, WorkloadReport};
+use crate::sim::{Batches, ClosedWork, Record, Requests, Work, WorkloadReport};
 use crate::trace::Trace;
 use tally::{Ledger, Totals};
 
@@ -72,10 +72,40 @@ impl Summary {
 impl Outcome {
     /// Works every figure out from the record of a finished replay of `trace`.
     pub fn of(trace: &Trace, record: Record) -> Outcome {
-        match record {
-            Record::Closed(record) => Outcome::of_closed(trace, *record),
+        let (published, honest, continuous) = match &record.work {
+            Work::Closed(work) => {
+                let (published, honest) = closed_figures(trace, &record, work);
+                (Some(published), honest, None)
+            }
             #[cfg(feature = "continuous")]
-            Record::Continuous(record) => continuous::outcome(trace, *record),
+            Work::Continuous(done) => {
+                let (honest, continuous) = continuous::figures(trace, &record, &done.0, &done.1);
+                (None, honest, Some(continuous))
+            }
+        };
+        #[cfg(not(feature = "continuous"))]
+        let batches = {
+            let Work::Closed(work) = record.work;
+            work.batches
+        };
+        #[cfg(feature = "continuous")]
+        let (batches, served) = match record.work {
+            Work::Closed(work) => (work.batches, None),
+            Work::Continuous(done) => (Batches::default(), Some(done)),
+        };
+        Outcome {
+            summary: Summary {
+                bins: record.bins,
+                scenario: record.scenario,
+                workload: record.workload,
+                published,
+                honest,
+                continuous,
+            },
+            batches,
+            requests: record.requests,
+            #[cfg(feature = "continuous")]
+            served,
         }
     }
 
@@ -88,45 +118,22 @@ impl Outcome {
         }
         self.summary.workload.rows_replayed
     }
+}
 
-    fn of_closed(trace: &Trace, record: ClosedRecord) -> Outcome {
-        let ClosedRecord {
-            scenario,
-            workload,
-            bins,
-            prediction,
-            latency,
-            batches,
-            requests,
-        } = record;
-        let ledger = Ledger {
-            trace,
-            batches: &batches,
-            requests: &requests,
-            arrivals: requests.arrivals(trace),
-            latency: &latency,
-            report: &workload,
-            sla: &scenario.sla,
-            memory: &scenario.memory,
-            gpus: scenario.fleet.gpus as usize,
-            failed: scenario.workload.failed,
-            prediction,
-        };
-        let totals = Totals::of(ledger);
-        let (published, honest) = tally::metrics(ledger, totals);
-        Outcome {
-            summary: Summary {
-                bins,
-                scenario,
-                workload,
-                published: Some(published),
-                honest,
-                continuous: None,
-            },
-            batches,
-            requests,
-            #[cfg(feature = "continuous")]
-            served: None,
-        }
-    }
+fn closed_figures(trace: &Trace, record: &Record, work: &ClosedWork) -> (Published, Honest) {
+    let scenario = &record.scenario;
+    let ledger = Ledger {
+        trace,
+        batches: &work.batches,
+        requests: &record.requests,
+        arrivals: record.requests.arrivals(trace),
+        latency: &work.latency,
+        report: &record.workload,
+        sla: &scenario.sla,
+        memory: &scenario.memory,
+        gpus: scenario.fleet.gpus as usize,
+        failed: scenario.workload.failed,
+        prediction: record.prediction,
+    };
+    tally::metrics(ledger, Totals::of(ledger))
 }

@@ -3,11 +3,22 @@
 //! How many requests each bin will get is known before the replay begins, so every bin has its
 //! place in the array; a queue is then two numbers, and a batch is a slice.
 
+use crate::Trace;
+
 /// What a scheduler reads of the requests, by trace row.
 #[derive(Debug, Clone, Copy)]
 pub struct Lengths<'a> {
     pub prompt: &'a [u32],
     pub output: &'a [u32],
+}
+
+impl<'a> Lengths<'a> {
+    pub fn of(trace: &'a Trace) -> Lengths<'a> {
+        Lengths {
+            prompt: &trace.prompt,
+            output: &trace.output,
+        }
+    }
 }
 
 /// Sums and maxima over the members of a batch.

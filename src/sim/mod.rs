@@ -2,7 +2,11 @@
 //!
 //! A [`Run`] advances in slices, so that a worker can show progress and drop a run that nobody
 //! waits for any more; at the end it leaves a [`Record`]. [`crate::simulate`] is the whole.
+//!
+//! Two servers, because they differ in more than a setting: closed batches start and leave together; with continuous
+//! batching requests join and leave at every step. Requests, their arrivals and the record are the same.
 
+mod arrivals;
 mod closed;
 #[cfg(feature = "continuous")]
 pub mod continuous;
@@ -15,63 +19,138 @@ mod workload;
 
 pub(crate) use workload::rows;
 
-pub use record::{Arrivals, BatchRow, Batches, ClosedRecord, Prediction, Requests, WorkloadReport};
+pub use record::{
+    Arrivals, BatchRow, Batches, ClosedWork, Prediction, Record, Requests, Work, WorkloadReport,
+};
 
 use crate::scenario::Engine;
 use crate::{Error, Scenario, Trace};
+use closed::ClosedServer;
+#[cfg(feature = "continuous")]
+use continuous::{ContinuousServer, StepRow};
+use workload::Workload;
 
-/// A replay that has begun, by either engine.
+/// A replay that has begun.
 #[derive(Debug, Clone)]
-pub enum Run {
-    Closed(Box<closed::Run>),
-    #[cfg(feature = "continuous")]
-    Continuous(Box<continuous::Run>),
+pub struct Run {
+    scenario: Scenario,
+    workload: Workload,
+    server: Server,
 }
 
-/// The record of a finished replay.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Record {
-    Closed(Box<ClosedRecord>),
+#[derive(Debug, Clone)]
+enum Server {
+    Closed(Box<ClosedServer>),
     #[cfg(feature = "continuous")]
-    Continuous(Box<continuous::Record>),
+    Continuous(Box<ContinuousServer>),
 }
 
 impl Run {
-    /// Checks the scenario and prepares the replay.
+    /// Checks the scenario and prepares the replay: rows, predictions, bins, queues.
     pub fn new(trace: &Trace, scenario: &Scenario) -> Result<Run, Error> {
-        Ok(match &scenario.engine {
-            Engine::Closed => Run::Closed(Box::new(closed::Run::new(trace, scenario)?)),
-            #[cfg(feature = "continuous")]
-            Engine::Continuous(_) => {
-                Run::Continuous(Box::new(continuous::Run::new(trace, scenario)?))
+        scenario.validate()?;
+        let workload = Workload::new(trace, scenario)?;
+        let server = match &scenario.engine {
+            Engine::Closed => {
+                Server::Closed(Box::new(ClosedServer::new(trace, scenario, &workload)?))
             }
+            #[cfg(feature = "continuous")]
+            Engine::Continuous(server) => Server::Continuous(Box::new(ContinuousServer::new(
+                trace, scenario, server, &workload,
+            )?)),
+        };
+        Ok(Run {
+            scenario: scenario.clone(),
+            workload,
+            server,
         })
     }
 
     /// Share of the requests that have arrived, 0 to 1.
     pub fn progress(&self) -> f64 {
-        match self {
-            Run::Closed(run) => run.progress(),
-            #[cfg(feature = "continuous")]
-            Run::Continuous(run) => run.progress(),
+        self.workload.progress()
+    }
+
+    /// Does every step by itself, instead of many like ones at once; closed batches have no steps.
+    #[cfg(feature = "continuous")]
+    pub fn step_by_step(&mut self) {
+        if let Server::Continuous(server) = &mut self.server {
+            server.step_by_step();
+        }
+    }
+
+    /// Takes every step down, for pictures of it; [`Run::take_steps`] gives them.
+    #[cfg(feature = "continuous")]
+    pub fn record_steps(&mut self) {
+        if let Server::Continuous(server) = &mut self.server {
+            server.record_steps();
+        }
+    }
+
+    /// The steps taken down so far; none of closed batches.
+    ///
+    /// Errors: more of them than are kept.
+    #[cfg(feature = "continuous")]
+    pub fn take_steps(&mut self) -> Result<Vec<StepRow>, Error> {
+        match &mut self.server {
+            Server::Closed(_) => Ok(Vec::new()),
+            Server::Continuous(server) => server.take_steps(),
         }
     }
 
     /// Handles up to about `events` events; true when the replay is over.
     pub fn advance(&mut self, trace: &Trace, events: u64) -> bool {
-        match self {
-            Run::Closed(run) => run.advance(trace, events),
+        let workload = &mut self.workload;
+        match &mut self.server {
+            Server::Closed(server) => server.advance(trace, workload, events),
             #[cfg(feature = "continuous")]
-            Run::Continuous(run) => run.advance(trace, events),
+            Server::Continuous(server) => server.advance(trace, workload, events),
         }
     }
 
     /// The record of a replay that is over.
     pub fn finish(self) -> Record {
-        match self {
-            Run::Closed(run) => Record::Closed(Box::new(run.finish())),
+        let Workload {
+            bins,
+            predicted,
+            prediction,
+            mut report,
+            arrivals,
+            ..
+        } = self.workload;
+        let (work, order) = match self.server {
+            Server::Closed(server) => {
+                let (work, order) = server.finish();
+                (Work::Closed(Box::new(work)), order)
+            }
             #[cfg(feature = "continuous")]
-            Run::Continuous(run) => Record::Continuous(Box::new(run.finish())),
+            Server::Continuous(server) => (Work::Continuous(Box::new(server.finish())), Vec::new()),
+        };
+        let bins = match self.scenario.has_bins() {
+            true => bins.intervals().to_vec(),
+            false => Vec::new(),
+        };
+        let (first_row, origin_s, time_scale) =
+            (arrivals.first_row, arrivals.origin_s, arrivals.time_scale);
+        let (sent_s, sent) = arrivals.sent();
+        if let Some(&last) = sent.last() {
+            report.span_s = sent_s[last as usize];
+        }
+        Record {
+            scenario: self.scenario,
+            workload: report,
+            bins,
+            prediction,
+            requests: Requests {
+                order,
+                predicted,
+                first_row: first_row as u32,
+                origin_s,
+                time_scale,
+                sent_s,
+                sent,
+            },
+            work,
         }
     }
 }

@@ -2,29 +2,45 @@
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "continuous")]
+use super::continuous::{Served, Totals};
 use crate::Trace;
 use crate::latency::LinearTable;
 use crate::scenario::Scenario;
 
-/// The record of a finished replay with closed batches.
+/// The record of a finished replay.
 #[derive(Debug, Clone, PartialEq)]
-pub struct ClosedRecord {
+pub struct Record {
     /// The resolved scenario.
     pub scenario: Scenario,
     pub workload: WorkloadReport,
-    /// The bins that were used, `[lower, upper)` in tokens; empty for policies without bins.
+    /// The bins that were used, `[lower, upper)` in tokens; empty where nothing asks for bins.
     pub bins: Vec<[u32; 2]>,
-    /// Absent for policies that do not predict, and where no request produced output.
+    /// Absent where nothing asks for predictions, and where no request produced output.
     pub prediction: Option<Prediction>,
+    /// When requests arrived, and with closed batches, which was in which batch.
+    pub requests: Requests,
+    pub work: Work,
+}
+
+/// What the servers did.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Work {
+    Closed(Box<ClosedWork>),
+    #[cfg(feature = "continuous")]
+    Continuous(Box<(Served, Totals)>),
+}
+
+/// The work of a fleet that serves closed batches.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClosedWork {
     pub latency: LinearTable,
     /// Every batch that was served, in order of its start.
     pub batches: Batches,
-    /// Which request was in which batch.
-    pub requests: Requests,
 }
 
 /// What the run took from the trace.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct WorkloadReport {
     pub trace: String,

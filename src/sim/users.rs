@@ -23,8 +23,6 @@ pub(super) struct Users {
     rows: Vec<u32>,
     /// By row of the window, who sends it.
     sender: Vec<u32>,
-    /// Time of the latest event, s.
-    pub now_s: f64,
     /// By trace row, when it was sent, s.
     pub arrival: Vec<f64>,
     /// Trace rows in the order in which they were sent.
@@ -54,7 +52,6 @@ impl Users {
             thinking: (0..users).map(|who| Due { at_s: 0.0, who }).collect(),
             rows,
             sender,
-            now_s: 0.0,
             arrival: vec![0.0; first_row + bin_of.len()],
             in_order: Vec::with_capacity(bin_of.len()),
         }
@@ -71,7 +68,6 @@ impl Users {
         let sent = &mut self.sent[who as usize];
         let number = who as usize + *sent as usize * self.settings.users as usize;
         *sent += 1;
-        self.now_s = at_s;
         let row = self.rows[number] as usize;
         self.arrival[first_row + row] = at_s;
         self.in_order.push((first_row + row) as u32);
@@ -80,7 +76,6 @@ impl Users {
 
     /// The senders of these trace rows have their answers.
     pub fn answer(&mut self, rows: &[u32], first_row: usize, now_s: f64) {
-        self.now_s = now_s;
         let ClosedLoop {
             think_min_s: least,
             think_max_s: most,

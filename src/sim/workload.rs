@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::arrivals::Arrivals;
 use super::record::{Prediction, WorkloadReport};
 use crate::scenario::ClosedLoop;
 use crate::sched::bins::{BinTable, DROPPED, Sample};
@@ -9,11 +10,10 @@ use crate::trace::Failed;
 use crate::trace::predict::{Kind, bin_errors};
 use crate::{Error, Scenario, Trace};
 
-/// The requests of a run, before the clock starts.
-pub(super) struct Prepared {
+/// The requests of a run: which rows of the trace, in which bins, and when they arrive.
+#[derive(Debug, Clone)]
+pub(super) struct Workload {
     pub rows: Range<usize>,
-    pub origin_s: f64,
-    pub time_scale: f64,
     /// Bin of each row in `rows`, [`DROPPED`] where it is not replayed.
     pub bin_of: Vec<u8>,
     pub bins: BinTable,
@@ -22,38 +22,17 @@ pub(super) struct Prepared {
     /// How good the predictions are, over requests that produce output.
     pub prediction: Option<Prediction>,
     pub report: WorkloadReport,
+    pub arrivals: Arrivals,
 }
 
-impl Prepared {
-    pub fn new(trace: &Trace, scenario: &Scenario) -> Result<Prepared, Error> {
+impl Workload {
+    pub fn new(trace: &Trace, scenario: &Scenario) -> Result<Workload, Error> {
         let mut rows = rows(trace, scenario);
         let drop_failed = scenario.workload.failed == Failed::Drop;
         if let Some(users) = &scenario.workload.closed_loop {
             rows.end = end_of_bodies(trace, rows.clone(), drop_failed, users)?;
         }
-        let outputs = &trace.output[rows.clone()];
-        let mut report = WorkloadReport {
-            trace: trace.name.clone(),
-            rows_in_trace: trace.len() as u64,
-            rows_taken: rows.len() as u64,
-            rows_failed: 0,
-            rows_replayed: 0,
-            time_scale: scenario.workload.time_scale,
-            span_s: 0.0,
-            offered_requests_per_s: None,
-            offered_tokens_per_s: None,
-            prompt_tokens: 0,
-            output_tokens: 0,
-        };
-        for (&prompt, &output) in trace.prompt[rows.clone()].iter().zip(outputs) {
-            let failed = output == 0;
-            report.rows_failed += u64::from(failed);
-            if !(failed && drop_failed) {
-                report.rows_replayed += 1;
-                report.prompt_tokens += u64::from(prompt);
-                report.output_tokens += u64::from(output);
-            }
-        }
+        let mut report = counts(trace, rows.clone(), drop_failed);
         let replayed = |row: &usize| !(drop_failed && trace.output[*row] == 0);
         let (Some(first), Some(last)) = (
             rows.clone().find(|row| replayed(row)),
@@ -69,65 +48,48 @@ impl Prepared {
                 trace.arrival[last] - trace.arrival[first],
             ),
         };
-        if let Some(rate) = scenario.workload.rate_per_s {
-            if recorded_span_s <= 0.0 {
-                return Err(Error::Contradiction {
-                    what: "workload.rate_per_s".to_owned(),
-                    why: format!(
-                        "{} at one moment, so that no time scale gives a rate",
-                        match report.rows_replayed {
-                            1 => "the one request to replay arrives".to_owned(),
-                            n => format!("all {n} requests to replay arrive"),
-                        }
-                    ),
-                });
-            }
-            report.time_scale = rate * recorded_span_s / report.rows_replayed as f64;
-        }
-        report.span_s = recorded_span_s / report.time_scale;
-        if report.span_s > 0.0 {
-            let tokens = report.prompt_tokens + report.output_tokens;
-            report.offered_requests_per_s = Some(report.rows_replayed as f64 / report.span_s);
-            report.offered_tokens_per_s = Some(tokens as f64 / report.span_s);
-        }
+        put_in_time(&mut report, scenario, recorded_span_s)?;
 
-        let mut prepared = Prepared {
-            time_scale: report.time_scale,
-            origin_s,
-            bin_of: Vec::new(),
+        let outputs = &trace.output[rows.clone()];
+        let mut workload = Workload {
+            bin_of: outputs
+                .iter()
+                .map(|&output| match output {
+                    0 if drop_failed => DROPPED,
+                    _ => 0,
+                })
+                .collect(),
             bins: BinTable::single(),
             predicted: Vec::new(),
             prediction: None,
+            arrivals: Arrivals::new(rows.start, origin_s, report.time_scale),
             report,
-            rows,
+            rows: rows.clone(),
         };
         if scenario.predicts() {
-            let rows = prepared.rows.clone();
-            prepared.predicted = scenario.predictor.predict(
-                &trace.prompt[rows.clone()],
-                &trace.output[rows],
-                scenario.seed,
-            );
+            workload.predicted =
+                scenario
+                    .predictor
+                    .predict(&trace.prompt[rows.clone()], outputs, scenario.seed);
         }
         if scenario.has_bins() {
-            prepared.sort_into_bins(trace, scenario, drop_failed)?;
-        } else {
-            prepared.bin_of = trace.output[prepared.rows.clone()]
-                .iter()
-                .map(|&output| {
-                    if drop_failed && output == 0 {
-                        DROPPED
-                    } else {
-                        0
-                    }
-                })
-                .collect();
+            workload.sort_into_bins(trace, scenario, drop_failed)?;
         }
         if scenario.predicts() {
-            let outputs = &trace.output[prepared.rows.clone()];
-            prepared.prediction = prepared.judge_predictions(outputs, scenario.has_bins());
+            workload.prediction = workload.judge_predictions(outputs, scenario.has_bins());
         }
-        Ok(prepared)
+        workload.arrivals.begin(trace, &workload.bin_of, scenario);
+        Ok(workload)
+    }
+
+    /// Share of the requests that have arrived, 0 to 1.
+    pub fn progress(&self) -> f64 {
+        self.arrivals.arrived as f64 / self.report.rows_replayed as f64
+    }
+
+    /// Whether every request has arrived.
+    pub fn have_all_arrived(&self) -> bool {
+        self.arrivals.arrived == self.report.rows_replayed
     }
 
     fn sort_into_bins(
@@ -201,6 +163,60 @@ impl Prepared {
             mean_abs_error_tokens: error_tokens as f64 / requests as f64,
         })
     }
+}
+
+/// Counts what is replayed of these rows.
+fn counts(trace: &Trace, rows: Range<usize>, drop_failed: bool) -> WorkloadReport {
+    let mut report = WorkloadReport {
+        trace: trace.name.clone(),
+        rows_in_trace: trace.len() as u64,
+        rows_taken: rows.len() as u64,
+        ..WorkloadReport::default()
+    };
+    let lengths = trace.prompt[rows.clone()].iter().zip(&trace.output[rows]);
+    for (&prompt, &output) in lengths {
+        let failed = output == 0;
+        report.rows_failed += u64::from(failed);
+        if !(failed && drop_failed) {
+            report.rows_replayed += 1;
+            report.prompt_tokens += u64::from(prompt);
+            report.output_tokens += u64::from(output);
+        }
+    }
+    report
+}
+
+/// Works out the time scale, the span and the rates from the span in the trace, s.
+///
+/// Errors: a rate that no scale gives.
+fn put_in_time(
+    report: &mut WorkloadReport,
+    scenario: &Scenario,
+    recorded_span_s: f64,
+) -> Result<(), Error> {
+    report.time_scale = match scenario.workload.rate_per_s {
+        None => scenario.workload.time_scale,
+        Some(rate) if recorded_span_s > 0.0 => rate * recorded_span_s / report.rows_replayed as f64,
+        Some(_) => {
+            return Err(Error::Contradiction {
+                what: "workload.rate_per_s".to_owned(),
+                why: format!(
+                    "{} at one moment, so that no time scale gives a rate",
+                    match report.rows_replayed {
+                        1 => "the one request to replay arrives".to_owned(),
+                        n => format!("all {n} requests to replay arrive"),
+                    }
+                ),
+            });
+        }
+    };
+    report.span_s = recorded_span_s / report.time_scale;
+    if report.span_s > 0.0 {
+        let tokens = report.prompt_tokens + report.output_tokens;
+        report.offered_requests_per_s = Some(report.rows_replayed as f64 / report.span_s);
+        report.offered_tokens_per_s = Some(tokens as f64 / report.span_s);
+    }
+    Ok(())
 }
 
 /// Why no row is left: the trace has none to replay, or window and limit leave it out.

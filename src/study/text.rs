@@ -74,6 +74,27 @@ pub(super) fn short(x: f64) -> String {
     format!("{x:.decimals$}")
 }
 
+/// At least four significant digits and no zeros at the end; whole numbers whole: "166.7",
+/// "0.05965", "32768".
+pub(super) fn trimmed(value: f64) -> String {
+    let mut digits = 3;
+    let mut magnitude = value.abs();
+    while magnitude >= 10.0 && digits > 0 {
+        magnitude /= 10.0;
+        digits -= 1;
+    }
+    while magnitude < 1.0 && magnitude > 0.0 && digits < 12 {
+        magnitude *= 10.0;
+        digits += 1;
+    }
+    let text = format!("{value:.digits$}");
+    if text.contains('.') {
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    } else {
+        text
+    }
+}
+
 /// "-" where there is nothing.
 pub(super) fn or_dash<T>(value: Option<T>, write: impl Fn(T) -> String) -> String {
     value.map_or_else(|| "-".to_owned(), write)
@@ -196,5 +217,22 @@ mod tests {
         assert_eq!(text.lines().map(str::len).collect::<Vec<_>>(), [79, 79]);
         assert_eq!(paragraph(""), "\n");
         assert_eq!(paragraph(" one\n two "), "one two\n");
+    }
+
+    #[test]
+    fn trimmed_numbers_do_not_lose_their_size() {
+        for (value, text) in [
+            (0.0, "0"),
+            (5.0, "5"),
+            (166.666_67, "166.7"),
+            (0.059_652_777, "0.05965"),
+            (1234.5678, "1235"),
+            (32_768.0, "32768"),
+            (0.5, "0.5"),
+            (5.555_555, "5.556"),
+            (-2.5, "-2.5"),
+        ] {
+            assert_eq!(trimmed(value), text);
+        }
     }
 }

@@ -13,7 +13,6 @@ use crate::latency::architecture::{Architecture, Precision};
 use crate::latency::roofline::Card;
 use crate::metrics::{Outcome, figures, rows};
 use crate::scenario::{Engine as Serving, Scenario, put_on_hardware};
-use crate::sim::Run;
 
 /// A model on GPUs by data sheet, as `--model`, `--hardware` and `--precision` say it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -107,7 +106,7 @@ impl Engine {
         #[wasm_bindgen(unchecked_param_type = "Scenario")] scenario: JsValue,
     ) -> Result<(), JsValue> {
         self.begin(scenario)?;
-        if let Some(Run::Continuous(run)) = &mut self.run {
+        if let Some(run) = &mut self.run {
             run.record_steps();
         }
         Ok(())
@@ -117,10 +116,7 @@ impl Engine {
     #[wasm_bindgen(js_name = finishTraced)]
     pub fn finish_traced(&mut self) -> Result<Vec<u8>, JsValue> {
         let mut run = self.run.take().ok_or_else(nothing_there)?;
-        let steps = match &mut run {
-            Run::Continuous(run) => run.take_steps().map_err(|e| failure(&e))?,
-            Run::Closed(_) => Vec::new(),
-        };
+        let steps = run.take_steps().map_err(|e| failure(&e))?;
         let outcome = Outcome::of(&self.trace, run.finish());
         let mut file = Vec::new();
         rows::chrome_trace(&self.trace, &outcome, &steps, &mut file).map_err(unwritten)?;

@@ -3,13 +3,8 @@
 
 use std::io::Read;
 
-use js_sys::Uint8Array;
 use serde::Serialize;
-use wasm_bindgen::prelude::*;
 
-use super::read;
-use super::studies::{FileErratum, StudyEngine};
-use super::{blob, failure, plain};
 use crate::error::{Error, printable};
 use crate::metrics::{Summary, digest::Hashing};
 use crate::report;
@@ -24,12 +19,32 @@ use crate::study::reproduce::{
 use crate::trace;
 
 /// A file that was read and what can be compared with it.
-pub(super) struct Reproduction {
+pub struct Reproduction {
     file: FileReport,
     plan: Plan,
     /// Whether the figures are those of a reader's rows.
     rows: bool,
     comparisons: Vec<Comparison>,
+}
+
+/// An item of docs/ERRATA.md that concerns a study or one of its files.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+pub struct FileErratum {
+    pub number: u8,
+    pub title: &'static str,
+    /// Where to read it, from the root of the repository and of the site.
+    pub link: String,
+}
+
+impl From<errata::Erratum> for FileErratum {
+    fn from(erratum: errata::Erratum) -> FileErratum {
+        FileErratum {
+            number: erratum.number,
+            title: erratum.title,
+            link: erratum.link(),
+        }
+    }
 }
 
 /// What a reader's file is and what it allows.
@@ -101,100 +116,29 @@ pub struct ReproducedFigure {
     pub errata: Vec<FileErratum>,
 }
 
-#[wasm_bindgen]
-impl StudyEngine {
-    /// Reads a file of the reader's, without ever holding the whole of it, and says what it is and
-    /// what can be compared with it: the built-in figures, or the rows of published result files in
-    /// `rows`, whose name is `rows_name`. `progress` is called with the share of its bytes that were read.
-    #[wasm_bindgen(js_name = recogniseBlob, unchecked_return_type = "RecognisedFile")]
-    pub fn recognise_blob(
-        &mut self,
-        blob: web_sys::Blob,
-        name: &str,
-        progress: Option<js_sys::Function>,
-        rows: Option<String>,
-        rows_name: Option<String>,
-    ) -> Result<JsValue, JsValue> {
-        let rows = rows.zip(rows_name);
-        self.recognise(Box::new(blob::BlobReader::new(blob, progress)?), name, rows)
-    }
-
-    /// The same of a file that is in memory already.
-    #[wasm_bindgen(js_name = recogniseBytes, unchecked_return_type = "RecognisedFile")]
-    pub fn recognise_bytes(&mut self, bytes: &[u8], name: &str) -> Result<JsValue, JsValue> {
-        self.recognise(Box::new(bytes), name, None)
-    }
-
-    /// The scenarios to run over the file. One that published figures are not about is refused
-    /// unless the reader wants it `anyway`.
-    #[wasm_bindgen(unchecked_return_type = "Scenario[]")]
-    pub fn reproduce(&self, anyway: bool) -> Result<JsValue, JsValue> {
-        let Reproduction { file, plan, .. } =
-            self.reproduction.as_ref().ok_or_else(not_recognised)?;
-        if let Some(why) = file.refusal()
-            && !anyway
-        {
-            let what = file.name.clone();
-            return Err(failure(&Error::Contradiction { what, why }));
-        }
-        let scenarios: Vec<&Scenario> = plan.rows.iter().map(|row| &row.scenario).collect();
-        plain(&scenarios)
-    }
-
-    /// Holds the summaries of all scenarios, in their order, against the published figures.
-    #[wasm_bindgen(unchecked_return_type = "Reproduced")]
-    pub fn judge(
-        &mut self,
-        #[wasm_bindgen(unchecked_param_type = "Summary[]")] outcomes: JsValue,
-    ) -> Result<JsValue, JsValue> {
-        let outcomes: Vec<Summary> = read(outcomes, "outcomes")?;
-        let found = self.reproduction.as_mut().ok_or_else(not_recognised)?;
-        if outcomes.len() != found.plan.rows.len() {
-            return Err(JsValue::from_str("a run has no outcome"));
-        }
-        let rows = found.plan.rows.iter().zip(&outcomes);
-        found.comparisons = rows
-            .flat_map(|(row, outcome)| judge(row, outcome))
-            .collect();
-        plain(&found.shown())
-    }
-
-    /// The file of `batchscope reproduce --out`, byte for byte.
-    #[wasm_bindgen(js_name = comparisonsCsv, unchecked_return_type = "Uint8Array<ArrayBuffer>")]
-    pub fn comparisons_csv(&self) -> Result<Uint8Array, JsValue> {
-        let found = self.reproduction.as_ref().ok_or_else(not_recognised)?;
-        let csv = report::csv(&reproduce::table(&found.comparisons));
-        Ok(Uint8Array::from(csv.as_bytes()))
-    }
-}
-
-impl StudyEngine {
-    fn recognise(
-        &mut self,
-        input: Box<dyn Read + '_>,
+impl Reproduction {
+    /// Reads a file, without ever holding the whole of it, and says what it is and what can be compared with it:
+    /// the built-in figures, or the rows of published result files in `rows` (their text and name).
+    pub fn recognise(
+        input: impl Read,
         name: &str,
         rows: Option<(String, String)>,
-    ) -> Result<JsValue, JsValue> {
-        self.reproduction = None;
+    ) -> Result<(Reproduction, RecognisedFile), Error> {
         let mut input = Hashing::new(input);
-        let trace = trace::read(&mut input, name, None).map_err(|e| failure(&e))?;
-        let (bytes, sha256) = input.finish().map_err(|e| {
-            failure(&Error::File {
-                action: "read",
-                path: name.to_owned(),
-                detail: printable(e.to_string().as_bytes()),
-            })
+        let trace = trace::read(&mut input, name, None)?;
+        let (bytes, sha256) = input.finish().map_err(|e| Error::File {
+            action: "read",
+            path: name.to_owned(),
+            detail: printable(e.to_string().as_bytes()),
         })?;
         let file = FileReport::of(&trace, name.to_owned(), bytes, sha256);
         let values = match &rows {
             Some((text, rows_name)) => published_rows::read(text, rows_name),
             None => published_values::built_in(),
         };
-        let values = values.map_err(|e| failure(&e))?;
-        let source = Source::file(file.name.clone());
-        let plan = plan(values, file.rows, &source);
+        let plan = plan(values?, file.rows, &Source::file(file.name.clone()));
         let limits = plan.rows.iter().map(|row| row.scenario.workload.limit);
-        let recognised = plain(&RecognisedFile {
+        let recognised = RecognisedFile {
             sentence: file.describe(),
             refusal: file.refusal(),
             runs: plan.rows.len(),
@@ -202,18 +146,46 @@ impl StudyEngine {
             figures: plan.rows.iter().map(|row| row.values.len()).sum(),
             left_out: plan.left_out.clone(),
             file: file.clone(),
-        })?;
-        self.reproduction = Some(Reproduction {
+        };
+        let reproduction = Reproduction {
             file,
             plan,
             rows: rows.is_some(),
             comparisons: Vec::new(),
-        });
-        Ok(recognised)
+        };
+        Ok((reproduction, recognised))
     }
-}
 
-impl Reproduction {
+    /// The scenarios to run over the file. One that published figures are not about is refused unless the reader
+    /// wants it `anyway`.
+    pub fn scenarios(&self, anyway: bool) -> Result<Vec<&Scenario>, Error> {
+        if let Some(why) = self.file.refusal()
+            && !anyway
+        {
+            let what = self.file.name.clone();
+            return Err(Error::Contradiction { what, why });
+        }
+        Ok(self.plan.rows.iter().map(|row| &row.scenario).collect())
+    }
+
+    /// Holds the summaries of all scenarios, in their order, against the published figures; `None` where one is
+    /// missing.
+    pub fn judge(&mut self, outcomes: &[Summary]) -> Option<Reproduced> {
+        if outcomes.len() != self.plan.rows.len() {
+            return None;
+        }
+        let rows = self.plan.rows.iter().zip(outcomes);
+        self.comparisons = rows
+            .flat_map(|(row, outcome)| judge(row, outcome))
+            .collect();
+        Some(self.shown())
+    }
+
+    /// The file of `batchscope reproduce --out`, byte for byte.
+    pub fn csv(&self) -> String {
+        report::csv(&reproduce::table(&self.comparisons))
+    }
+
     fn shown(&self) -> Reproduced {
         let studies = differing_first(&self.comparisons).into_iter().map(|found| {
             let of_all = errata::concerning(found.study, "");
@@ -255,8 +227,4 @@ impl Reproduction {
             studies: studies.collect(),
         }
     }
-}
-
-fn not_recognised() -> JsValue {
-    JsValue::from_str("no file was recognised")
 }

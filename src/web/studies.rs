@@ -6,8 +6,8 @@ use js_sys::{Array, Uint8Array};
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
 
-use super::reproduce::Reproduction;
-use super::{columns, failure, plain, read};
+use super::reproduce::{FileErratum, Reproduction};
+use super::{blob, columns, failure, plain, read};
 use crate::error::{Error, printable};
 use crate::metrics::Summary;
 use crate::report;
@@ -25,7 +25,7 @@ const PREVIEW_ROWS: usize = 50;
 pub struct StudyEngine {
     execution: Option<Execution>,
     files: Vec<File>,
-    pub(super) reproduction: Option<Reproduction>,
+    reproduction: Option<Reproduction>,
 }
 
 /// A study that can be chosen.
@@ -41,26 +41,6 @@ pub struct StudyInfo {
     pub takes_trace: bool,
     /// What is known to be wrong with all of what was published.
     pub errata: Vec<FileErratum>,
-}
-
-/// An item of docs/ERRATA.md that concerns a study or one of its files.
-#[derive(Debug, Clone, Serialize)]
-#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
-pub struct FileErratum {
-    pub number: u8,
-    pub title: &'static str,
-    /// Where to read it, from the root of the repository and of the site.
-    pub link: String,
-}
-
-impl From<errata::Erratum> for FileErratum {
-    fn from(erratum: errata::Erratum) -> FileErratum {
-        FileErratum {
-            number: erratum.number,
-            title: erratum.title,
-            link: erratum.link(),
-        }
-    }
 }
 
 #[wasm_bindgen]
@@ -179,7 +159,72 @@ impl StudyEngine {
     }
 }
 
+#[wasm_bindgen]
 impl StudyEngine {
+    /// Reads a file of the reader's and says what it is and what can be compared with it: the built-in figures, or
+    /// the rows of published result files in `rows`, whose name is `rows_name`. `progress` is called with the share
+    /// of its bytes that were read.
+    #[wasm_bindgen(js_name = recogniseBlob, unchecked_return_type = "RecognisedFile")]
+    pub fn recognise_blob(
+        &mut self,
+        blob: web_sys::Blob,
+        name: &str,
+        progress: Option<js_sys::Function>,
+        rows: Option<String>,
+        rows_name: Option<String>,
+    ) -> Result<JsValue, JsValue> {
+        let rows = rows.zip(rows_name);
+        self.recognise(blob::BlobReader::new(blob, progress)?, name, rows)
+    }
+
+    /// The same of a file that is in memory already.
+    #[wasm_bindgen(js_name = recogniseBytes, unchecked_return_type = "RecognisedFile")]
+    pub fn recognise_bytes(&mut self, bytes: &[u8], name: &str) -> Result<JsValue, JsValue> {
+        self.recognise(bytes, name, None)
+    }
+
+    /// The scenarios to run over the file. One that published figures are not about is refused
+    /// unless the reader wants it `anyway`.
+    #[wasm_bindgen(unchecked_return_type = "Scenario[]")]
+    pub fn reproduce(&self, anyway: bool) -> Result<JsValue, JsValue> {
+        let found = self.reproduction.as_ref().ok_or_else(not_recognised)?;
+        plain(&found.scenarios(anyway).map_err(|e| failure(&e))?)
+    }
+
+    /// Holds the summaries of all scenarios, in their order, against the published figures.
+    #[wasm_bindgen(unchecked_return_type = "Reproduced")]
+    pub fn judge(
+        &mut self,
+        #[wasm_bindgen(unchecked_param_type = "Summary[]")] outcomes: JsValue,
+    ) -> Result<JsValue, JsValue> {
+        let outcomes: Vec<Summary> = read(outcomes, "outcomes")?;
+        let found = self.reproduction.as_mut().ok_or_else(not_recognised)?;
+        let judged = found.judge(&outcomes);
+        plain(&judged.ok_or_else(|| JsValue::from_str("a run has no outcome"))?)
+    }
+
+    /// The file of `batchscope reproduce --out`, byte for byte.
+    #[wasm_bindgen(js_name = comparisonsCsv, unchecked_return_type = "Uint8Array<ArrayBuffer>")]
+    pub fn comparisons_csv(&self) -> Result<Uint8Array, JsValue> {
+        let found = self.reproduction.as_ref().ok_or_else(not_recognised)?;
+        Ok(Uint8Array::from(found.csv().as_bytes()))
+    }
+}
+
+impl StudyEngine {
+    fn recognise(
+        &mut self,
+        input: impl std::io::Read,
+        name: &str,
+        rows: Option<(String, String)>,
+    ) -> Result<JsValue, JsValue> {
+        self.reproduction = None;
+        let found = Reproduction::recognise(input, name, rows);
+        let (reproduction, recognised) = found.map_err(|e| failure(&e))?;
+        self.reproduction = Some(reproduction);
+        plain(&recognised)
+    }
+
     fn opened(&self) -> Result<&Execution, JsValue> {
         self.execution.as_ref().ok_or_else(not_opened)
     }
@@ -251,4 +296,8 @@ fn preview(file: &[u8]) -> Vec<Vec<String>> {
 
 fn not_opened() -> JsValue {
     JsValue::from_str("no study was opened")
+}
+
+fn not_recognised() -> JsValue {
+    JsValue::from_str("no file was recognised")
 }

@@ -4,8 +4,8 @@
 use ts_rs::TS;
 
 use super::messages::TraceFile;
-use super::reproduce::{RecognisedFile, Reproduced};
-use super::studies::{FileErratum, StudyInfo};
+use super::reproduce::{FileErratum, RecognisedFile, Reproduced};
+use super::studies::StudyInfo;
 use crate::error::ErrorReport;
 use crate::study::Study;
 

@@ -436,9 +436,7 @@ fn close(a: f64, b: f64) -> bool {
 /// Both engines' steps, side by side, for whoever has to find out why they differ.
 fn steps(case: &Case, told: &Told) -> String {
     let mut text = String::new();
-    if let Ok(batchscope::sim::Run::Continuous(mut run)) =
-        batchscope::sim::Run::new(&case.trace, &case.scenario)
-    {
+    if let Ok(mut run) = batchscope::sim::Run::new(&case.trace, &case.scenario) {
         run.record_steps();
         while !run.advance(&case.trace, u64::MAX) {}
         for s in run.take_steps().unwrap() {
@@ -456,11 +454,8 @@ fn steps(case: &Case, told: &Told) -> String {
 
 /// A replica does a step at every moment at which a request is there, waiting or at work.
 fn conserves_work(case: &Case, outcome: &Outcome) -> Result<(), TestCaseError> {
-    let Ok(batchscope::sim::Run::Continuous(mut run)) =
-        batchscope::sim::Run::new(&case.trace, &case.scenario)
-    else {
-        return Err(TestCaseError::fail("no run of the continuous engine"));
-    };
+    let mut run = batchscope::sim::Run::new(&case.trace, &case.scenario)
+        .map_err(|e| TestCaseError::fail(e.to_string()))?;
     run.record_steps();
     while !run.advance(&case.trace, u64::MAX) {}
     let mut steps = run.take_steps().unwrap();

@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 
 use crate::{
-    dependencies,
+    dependencies, imports,
     setup::{Tools, WASM, WasmToolchain},
     sh::{self, Step},
     site::{self, Effort},
@@ -86,6 +86,7 @@ pub fn check(tools: &Tools) -> Result<()> {
         Err(error) => note(Err(error)),
     }
 
+    note(imports::check(&sh::root()));
     note(dependencies::check());
 
     if failed.is_empty() {

@@ -7,6 +7,7 @@ mod bench;
 mod check;
 mod dependencies;
 mod documents;
+mod imports;
 mod mutants;
 mod serve;
 mod setup;

@@ -37,11 +37,7 @@ const JUDGES: [Judge; 3] = [
     Judge {
         name: "the tests of whole runs",
         package: "batchscope",
-        targets: &[
-            "--no-default-features",
-            "--features=cli",
-            "--test=sim",
-        ],
+        targets: &["--no-default-features", "--features=cli", "--test=sim"],
         tests: &[],
     },
 ];
@@ -80,9 +76,21 @@ pub fn mutants(seed: usize, sample: usize, jobs: usize) -> Result<bool> {
     }
     let mut judged = Vec::new();
     for judge in &JUDGES {
+        // A judge that complains of unbroken code notices nothing.
+        Step::new(format!("Unbroken before {}", judge.name), sh::cargo())
+            .args(["test", "--profile=mutants", "--package", judge.package])
+            .args(judge.targets)
+            .args(["--"])
+            .args(judge.tests)
+            .run()?;
         let mut step = Step::new(format!("Mutants before {}", judge.name), sh::cargo())
             .env("TMPDIR", &copies)
-            .args(["mutants", "--profile=mutants", "--timeout=300"])
+            .args([
+                "mutants",
+                "--profile=mutants",
+                "--timeout=300",
+                "--baseline=skip",
+            ])
             .args([
                 format!("--jobs={jobs}"),
                 format!("--output={}", folder.display()),

@@ -8,7 +8,7 @@ use super::kv::Left;
 
 /// A request's place in the order of its replica: the smallest key is the most urgent, and among equal
 /// keys the first arrival.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Place {
     pub key: f64,
     pub arrival_s: f64,

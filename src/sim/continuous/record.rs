@@ -2,26 +2,7 @@
 //! replicas did.
 
 use super::gaps::Gaps;
-use super::replica::Replica;
 use super::series::Series;
-use crate::scenario::Scenario;
-use crate::sim::{Prediction, Requests, WorkloadReport};
-
-/// The record of a finished replay.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Record {
-    /// The resolved scenario.
-    pub scenario: Scenario,
-    pub workload: WorkloadReport,
-    /// The bins that were used, `[lower, upper)` in tokens; empty where nothing asks for bins.
-    pub bins: Vec<[u32; 2]>,
-    /// Absent where nothing asks for predictions.
-    pub prediction: Option<Prediction>,
-    /// When requests arrived; `order` is empty.
-    pub requests: Requests,
-    pub served: Served,
-    pub totals: Totals,
-}
 
 /// What became of each request: a column per property, an entry per row of the window.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -38,6 +19,17 @@ pub struct Served {
 }
 
 impl Served {
+    /// So many requests of which nothing has become yet.
+    pub(super) fn nobody(rows: usize) -> Served {
+        Served {
+            joined_s: vec![f64::NAN; rows],
+            first_token_s: vec![f64::NAN; rows],
+            done_s: vec![f64::NAN; rows],
+            replica: vec![0; rows],
+            fate: vec![Fate::Dropped; rows],
+        }
+    }
+
     /// Whether a request that arrived has not joined, and is not gone.
     pub(super) fn waits(&self, row: u32) -> bool {
         self.joined_s[row as usize].is_nan() && self.fate[row as usize] == Fate::Dropped
@@ -148,21 +140,5 @@ impl Totals {
         self.marks
             .last()
             .map_or(f64::NEG_INFINITY, |mark| mark.at_s)
-    }
-
-    /// What has been done up to a moment at which no step ends that is not settled.
-    pub(super) fn mark(&mut self, at_s: f64, replicas: &[Replica]) {
-        let series = std::mem::take(&mut self.series);
-        let marks = std::mem::take(&mut self.marks);
-        let mut totals = self.clone();
-        self.series = series;
-        self.marks = marks;
-        for replica in replicas {
-            replica.so_far(at_s, self.last_mark_s(), &mut totals);
-        }
-        self.marks.push(Mark { at_s, totals });
-        self.part_peak_blocks = 0;
-        self.part_peak_tokens = 0;
-        self.gaps.begin_part();
     }
 }

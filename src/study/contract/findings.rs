@@ -1,8 +1,8 @@
 //! What the numbers of a measured report say about each other.
 
 use super::metric::{Metric, Sample};
-use super::report::number;
 use super::simulated::published_index;
+use crate::study::text::trimmed;
 
 /// Numbers that do not go together, or that no measurement gives.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,8 +71,8 @@ fn error_rate(s: &Sample) -> Option<String> {
     ((rate - counted).abs() > 1e-4).then(|| {
         format!(
             "an error rate of {} % is reported, and {failed} of {requests} requests are {} %",
-            number(rate * 100.0),
-            number(counted * 100.0)
+            trimmed(rate * 100.0),
+            trimmed(counted * 100.0)
         )
     })
 }
@@ -104,11 +104,11 @@ fn throughput(s: &Sample) -> Option<String> {
         format!(
             "a {name} of {} ms means {} tok/s for one request ({} with its TTFT), and {} tok/s are \
              reported: {} requests at work on average, where {range}",
-            number(gap),
-            number(1e3 / gap),
-            number(own),
-            number(throughput),
-            number(at_work),
+            trimmed(gap),
+            trimmed(1e3 / gap),
+            trimmed(own),
+            trimmed(throughput),
+            trimmed(at_work),
         )
     })
 }
@@ -134,8 +134,8 @@ fn percentile_order(s: &Sample) -> Option<String> {
             {
                 wrong.push(format!(
                     "{what} {name_a} of {} ms is above {name_b} of {} ms",
-                    number(a),
-                    number(b)
+                    trimmed(a),
+                    trimmed(b)
                 ));
             }
         }
@@ -168,8 +168,8 @@ fn percentile_rule(s: &Sample) -> Option<String> {
             wrong.push(format!(
                 "TTFT {name_a} of {} ms and {name_b} of {} ms differ, and sorted[int(n p)] picks \
                  {} for both with n = {}: another rule, or not from these requests",
-                number(a),
-                number(b),
+                trimmed(a),
+                trimmed(b),
                 if maximum { "the maximum" } else { "one value" },
                 sizes
                     .iter()
@@ -190,7 +190,7 @@ fn spread(s: &Sample) -> Option<String> {
         format!(
             "mean, P50, P95 and P99 of the TTFT are all {} ms: {requests} requests without any \
              spread are a constant",
-            number(mean)
+            trimmed(mean)
         )
     })
 }
@@ -222,7 +222,7 @@ fn kv_bytes(s: &Sample) -> Option<String> {
         format!(
             "{bytes} bytes for {tokens} KV tokens are {} bytes per token, less than one layer with \
              one head of 64 values takes ({LEAST_KV_BYTES})",
-            number(each)
+            trimmed(each)
         )
     })
 }
@@ -247,7 +247,7 @@ fn memory_mean(samples: &[Sample]) -> Option<String> {
     (samples.len() > 1 && samples.iter().all(|s| share(s) == Some(first))).then(|| {
         format!(
             "mean memory is exactly {} of the peak in every workload, which no measurement gives",
-            number(first)
+            trimmed(first)
         )
     })
 }

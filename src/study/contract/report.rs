@@ -13,6 +13,7 @@ use crate::scenario::Engine;
 use crate::study::document::{Cell, Content, File, Table};
 use crate::study::figure::{At, Axis, Figure, Form, Mark, Panel, Plot, Scale, Series};
 use crate::study::server::Server;
+use crate::study::text::trimmed;
 
 /// Said of a metric that the engine does not know.
 const NOT_MODELLED: &str = "not modelled";
@@ -90,9 +91,9 @@ fn describe(server: &Server) -> String {
                 Some(draft) => format!("of {} tokens", draft.draft_tokens),
                 None => "off".to_owned(),
             },
-            number(memory.capacity_gb),
-            number(memory.model_gb),
-            number(memory.kv_gb_per_token * 1e6),
+            trimmed(memory.capacity_gb),
+            trimmed(memory.model_gb),
+            trimmed(memory.kv_gb_per_token * 1e6),
         );
     }
     format!(
@@ -101,17 +102,17 @@ fn describe(server: &Server) -> String {
         server.fleet.gpus,
         if server.fleet.gpus == 1 { "" } else { "s" },
         json!(server.scheduler.policy).as_str().unwrap_or_default(),
-        number(latency.alpha_s),
-        number(latency.beta_s_per_token * 1e3),
-        number(latency.gamma),
+        trimmed(latency.alpha_s),
+        trimmed(latency.beta_s_per_token * 1e3),
+        trimmed(latency.gamma),
         if latency.growth == 0.0 {
             String::new()
         } else {
-            format!(" and growth {}", number(latency.growth))
+            format!(" and growth {}", trimmed(latency.growth))
         },
-        number(memory.capacity_gb),
-        number(memory.model_gb),
-        number(memory.kv_gb_per_token * 1e6),
+        trimmed(memory.capacity_gb),
+        trimmed(memory.model_gb),
+        trimmed(memory.kv_gb_per_token * 1e6),
     )
 }
 
@@ -152,7 +153,7 @@ fn notes(runs: &[(Workload, &Summary)]) -> Vec<String> {
                  for {}: a real server fails each of them. The engine serves them all the same, \
                  and the times are of that.",
                 workload.prompt() + workload.output(),
-                number(libm::floor(run.scenario.memory.kv_tokens())),
+                trimmed(libm::floor(run.scenario.memory.kv_tokens())),
             ));
         } else if h.batches_over_memory > 0 {
             notes.push(format!(
@@ -394,9 +395,9 @@ impl Report {
     fn short(&self, metric: Metric, value: Option<f64>) -> String {
         match (value, metric.kind()) {
             (None, _) => self.absent().to_owned(),
-            (Some(value), Kind::Share) => format!("{} %", number(value * 100.0)),
+            (Some(value), Kind::Share) => format!("{} %", trimmed(value * 100.0)),
             (Some(value), Kind::Count) => (value as u64).to_string(),
-            (Some(value), Kind::Amount) => number(value),
+            (Some(value), Kind::Amount) => trimmed(value),
         }
     }
 
@@ -532,8 +533,8 @@ fn side(limit: &Limit) -> &'static str {
 
 fn bound(limit: &Limit, value: f64) -> String {
     match limit.metric.kind() {
-        Kind::Share => format!("{} {} %", side(limit), number(value * 100.0)),
-        Kind::Count | Kind::Amount => format!("{} {}", side(limit), number(value)),
+        Kind::Share => format!("{} {} %", side(limit), trimmed(value * 100.0)),
+        Kind::Count | Kind::Amount => format!("{} {}", side(limit), trimmed(value)),
     }
 }
 
@@ -579,26 +580,6 @@ fn short_name(limit: &Limit) -> &'static str {
     }
 }
 
-/// At least four significant digits and no zeros at the end; whole numbers whole.
-pub fn number(value: f64) -> String {
-    let mut digits = 3;
-    let mut magnitude = value.abs();
-    while magnitude >= 10.0 && digits > 0 {
-        magnitude /= 10.0;
-        digits -= 1;
-    }
-    while magnitude < 1.0 && magnitude > 0.0 && digits < 12 {
-        magnitude *= 10.0;
-        digits += 1;
-    }
-    let text = format!("{value:.digits$}");
-    if text.contains('.') {
-        text.trim_end_matches('0').trim_end_matches('.').to_owned()
-    } else {
-        text
-    }
-}
-
 const DEFINITIONS: &str = "
 ## Definitions
 
@@ -620,25 +601,3 @@ thresholds that are multiples of 1,024 may mean MiB, which would be 4.9 % laxer.
 after another; stress 10 x 256 + 256 at once. The contract's text has contract-long where the \
 published program ran long.
 ";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_short_and_do_not_lose_their_size() {
-        for (value, text) in [
-            (0.0, "0"),
-            (5.0, "5"),
-            (166.666_67, "166.7"),
-            (0.059_652_777, "0.05965"),
-            (1234.5678, "1235"),
-            (32_768.0, "32768"),
-            (0.5, "0.5"),
-            (5.555_555, "5.556"),
-            (-2.5, "-2.5"),
-        ] {
-            assert_eq!(number(value), text);
-        }
-    }
-}

@@ -28,7 +28,7 @@ use crate::sched::continuous::Server;
 use crate::sched::continuous::kv::Capacity;
 use crate::sched::joining::{Limits, Load, Record, Work};
 use crate::sched::memory::Memory;
-use crate::sim::continuous::{self, Gaps, StepRow};
+use crate::sim::continuous::{Gaps, StepRow};
 use crate::{Trace, sim};
 
 /// Serves a load on the continuous engine, as `batchscope run --users` does.
@@ -45,16 +45,12 @@ pub fn predict(stack: &Stack, load: &Load) -> Result<Served, Error> {
         output: vec![load.output_tokens; rows],
         ..Trace::default()
     };
-    let mut run = continuous::Run::new(&trace, &scenario)?;
+    let mut run = sim::Run::new(&trace, &scenario)?;
     run.record_steps();
     while !run.advance(&trace, u64::MAX) {}
     let steps = run.take_steps()?;
-    let record = sim::Record::Continuous(Box::new(run.finish()));
-    Ok(Served::predicted(
-        load,
-        &Outcome::of(&trace, record),
-        &steps,
-    ))
+    let outcome = Outcome::of(&trace, run.finish());
+    Ok(Served::predicted(load, &outcome, &steps))
 }
 
 fn step_s(model: &Step, work: Work) -> Result<f64, Error> {

@@ -4,10 +4,11 @@ use std::io::Read;
 
 use batchscope::latency::calibration::Calibration;
 use batchscope::latency::{Chunk, StepLatency, StepWork, fit, measured, profile};
+use batchscope::study::document::Content;
 use batchscope::study::validation::server::{self, Meta};
-use batchscope::study::{contract, published_rows, saturation};
+use batchscope::study::{Execution, Study, contract, published_rows, saturation};
 use batchscope::trace::{Format, Reading, TimeUnit};
-use batchscope::{Error, Scenario, Trace, trace};
+use batchscope::{Error, Scenario, Trace, report, trace};
 
 use crate::case::Case;
 use crate::mutate;
@@ -517,10 +518,23 @@ fn read_report(file: &File) -> Read_ {
     match contract::measured::read(&utf8(file), "file") {
         Err(error) => Ok(Err(error)),
         Ok(found) => {
-            let text = serde_json::to_string(&found).map_err(|e| e.to_string())?;
-            sound(!found.samples.is_empty() && !text.is_empty(), || {
-                "no sample".to_owned()
-            })?;
+            sound(!found.samples.is_empty(), || "no sample".to_owned())?;
+            let study = Study::Contract(contract::Contract {
+                measured: Some(found),
+                ..contract::Contract::default()
+            });
+            let files = Execution::new(study, 1).and_then(|execution| execution.files());
+            for file in files.map_err(|e| e.to_string())? {
+                let text = match &file.content {
+                    Content::Text(text) => text.clone(),
+                    Content::Table(table) => report::csv(table),
+                    Content::Json(value) => value.to_string(),
+                    Content::Figure(_) => continue,
+                };
+                let odd = |word: &str| ["NaN", "inf", "-inf"].contains(&word);
+                let words = text.split(|c: char| !c.is_alphanumeric() && c != '-');
+                sound(!words.clone().any(odd), || format!("{}: {text}", file.name))?;
+            }
             Ok(Ok(()))
         }
     }
@@ -562,14 +576,25 @@ fn read_server_run(file: &File) -> Read_ {
         let mut run = server::Measured::read(&served, "served.jsonl")?;
         run.read_prompts(&prompts, "prompts.jsonl")?;
         let moments = server::read_levels(moments.as_bytes(), "moments.csv")?;
-        meta.serve(&Scenario::default(), StepLatency::default())
-            .validate()?;
-        Ok((run, moments))
+        // As `validate --run` does it; a small run, because it is simulated.
+        let scenario = meta.serve(&Scenario::default(), StepLatency::default());
+        let found = match run.trace.len() {
+            0..=100 => Some(run.against(&scenario, 1.0)?),
+            _ => None,
+        };
+        Ok((run, moments, found))
     };
     match read() {
         Err(error) => Ok(Err(error)),
-        Ok((run, moments)) => {
+        Ok((run, moments, found)) => {
             sound_trace(&run.trace)?;
+            let rows = found.iter().flat_map(|found| &found.rows);
+            for row in rows {
+                sound(
+                    row.measured_s.is_finite() && row.simulated_s.is_finite(),
+                    || format!("{row:?}"),
+                )?;
+            }
             sound(
                 moments
                     .iter()

@@ -4,8 +4,8 @@
 use batchscope::scenario::Engine as Serving;
 use batchscope::sched::continuous::kv::Reuse;
 use batchscope::sched::continuous::{Rule, Server, Warmup};
-use batchscope::sim::Record;
-use batchscope::sim::continuous::{Fate, Level, Record as Served};
+use batchscope::sim::continuous::{Fate, Level, Served, Totals};
+use batchscope::sim::{ClosedWork, Record, Work};
 use batchscope::{Outcome, Scenario, Trace};
 
 use crate::invariants::{SAME_BYTES, STEP_BY_STEP};
@@ -39,39 +39,32 @@ pub const TWINS: [Twin; 34] = [
     twin(
         "one fate",
         "a request is forgotten",
-        Engine(|record| match record {
-            Record::Continuous(r) => with_done(r, |r, row| r.served.fate[row] = Fate::Dropped),
-            Record::Closed(_) => false,
-        }),
+        Engine(|record| with_done(record, |s, _, row| s.fate[row] = Fate::Dropped)),
     ),
     twin(
         "one fate",
         "a request gives up and is served all the same",
-        Engine(|record| match record {
-            Record::Continuous(r) => with_done(r, |r, row| r.served.fate[row] = Fate::TimedOut),
-            Record::Closed(_) => false,
-        }),
+        Engine(|record| with_done(record, |s, _, row| s.fate[row] = Fate::TimedOut)),
     ),
     twin(
         "one fate",
         "a request is in two batches, and another in none",
-        Engine(|record| match record {
-            Record::Closed(r) if r.batches.len() > 1 => {
-                let last = r.batches.first[r.batches.len() - 1] as usize;
-                r.requests.order[last] = r.requests.order[r.batches.first[0] as usize];
+        Engine(|record| {
+            with_batches(record, |work, order| {
+                let b = &work.batches;
+                if b.len() < 2 {
+                    return false;
+                }
+                order[b.first[b.len() - 1] as usize] = order[b.first[0] as usize];
                 true
-            }
-            _ => false,
+            })
         }),
     ),
     twin(
         "counts agree",
         "a prompt token is counted twice",
         Engine(|record| {
-            match record {
-                Record::Closed(r) => r.workload.prompt_tokens += 1,
-                Record::Continuous(r) => r.workload.prompt_tokens += 1,
-            }
+            record.workload.prompt_tokens += 1;
             true
         }),
     ),
@@ -86,10 +79,7 @@ pub const TWINS: [Twin; 34] = [
     twin(
         "times in order",
         "a request starts before it arrives",
-        Engine(|record| match record {
-            Record::Continuous(r) => with_done(r, |r, row| r.served.joined_s[row] = -1.0),
-            Record::Closed(_) => false,
-        }),
+        Engine(|record| with_done(record, |s, _, row| s.joined_s[row] = -1.0)),
     ),
     twin(
         "times in order",
@@ -102,22 +92,16 @@ pub const TWINS: [Twin; 34] = [
     twin(
         "times in order",
         "the first token comes after the last",
-        Engine(|record| match record {
-            Record::Continuous(r) => with_done(r, |r, row| {
-                r.served.first_token_s[row] = r.served.done_s[row] + 1e-6
-            }),
-            Record::Closed(_) => false,
+        Engine(|record| {
+            with_done(record, |s, _, row| {
+                s.first_token_s[row] = s.done_s[row] + 1e-6
+            })
         }),
     ),
     twin(
         "times in order",
         "a request ends after the run",
-        Engine(|record| match record {
-            Record::Continuous(r) => {
-                with_done(r, |r, row| r.served.done_s[row] = r.totals.end_s + 1.0)
-            }
-            Record::Closed(_) => false,
-        }),
+        Engine(|record| with_done(record, |s, totals, row| s.done_s[row] = totals.end_s + 1.0)),
     ),
     twin(
         "one batch at a time",
@@ -134,105 +118,90 @@ pub const TWINS: [Twin; 34] = [
     twin(
         "one batch at a time",
         "a replica is busy for longer than the run",
-        Engine(|record| match record {
-            Record::Continuous(r) if r.totals.end_s > 0.0 => {
-                r.totals.busy_s[0] = r.totals.end_s * 1.001;
-                true
-            }
-            _ => false,
+        Engine(|record| {
+            with_totals(record, |t| {
+                t.busy_s[0] = t.end_s * 1.001;
+                t.end_s > 0.0
+            })
         }),
     ),
     twin(
         "tokens conserved",
         "a token comes that nobody asked for",
-        Engine(|record| match record {
-            Record::Continuous(r) => {
-                r.totals.emitted += 1;
-                true
+        Engine(|record| {
+            match &mut record.work {
+                Work::Continuous(done) => done.1.emitted += 1,
+                Work::Closed(work) => work.batches.longest_output[0] += 1,
             }
-            Record::Closed(r) => {
-                r.batches.longest_output[0] += 1;
-                true
-            }
+            true
         }),
     ),
     twin(
         "tokens conserved",
         "a gap between tokens is counted twice",
-        Engine(|record| match record {
-            Record::Continuous(r) => {
-                r.totals.gaps.count += 1;
+        Engine(|record| {
+            with_totals(record, |t| {
+                t.gaps.count += 1;
                 true
-            }
-            Record::Closed(_) => false,
+            })
         }),
     ),
     twin(
         "prefill conserved",
         "a prompt token is processed twice",
-        Engine(|record| match record {
-            Record::Continuous(r) if r.totals.preemptions == 0 => {
-                r.totals.prefilled += 1.0;
-                true
-            }
-            _ => false,
+        Engine(|record| {
+            with_totals(record, |t| {
+                t.prefilled += 1.0;
+                t.preemptions == 0
+            })
         }),
     ),
     twin(
         "prefill conserved",
         "a token is found in the cache that nobody looked up",
-        Engine(|record| match record {
-            Record::Continuous(r) => {
-                r.totals.found_tokens = r.totals.looked_up_tokens + 1;
+        Engine(|record| {
+            with_totals(record, |t| {
+                t.found_tokens = t.looked_up_tokens + 1;
                 true
-            }
-            Record::Closed(_) => false,
+            })
         }),
     ),
     twin(
         "blocks conserved",
         "blocks are never given back",
-        Engine(|record| match record {
-            Record::Continuous(r) if settled(r) => {
-                let (end, blocks) = (r.totals.end_s, 1e9);
-                r.totals.series.hold(Level::Blocks, 0.0, end, blocks);
-                true
-            }
-            _ => false,
+        Engine(|record| {
+            is_settled(record)
+                && with_totals(record, |t| {
+                    t.series.hold(Level::Blocks, 0.0, t.end_s, 1e9);
+                    true
+                })
         }),
     ),
     twin(
         "blocks conserved",
         "a request holds fewer blocks than it fills",
-        Engine(|record| match record {
-            Record::Continuous(r) => {
-                let some = r.totals.peak_blocks > 0;
-                r.totals.peak_blocks = 0;
-                some
-            }
-            Record::Closed(_) => false,
-        }),
+        Engine(|record| with_totals(record, |t| std::mem::take(&mut t.peak_blocks) > 0)),
     ),
     twin(
         "blocks conserved",
         "tokens stay in the cache",
-        Engine(|record| match record {
-            Record::Continuous(r) if settled(r) && r.totals.token_s > 0.0 => {
-                r.totals.token_s = 1e6 * r.totals.token_s + 1e6;
-                true
-            }
-            _ => false,
+        Engine(|record| {
+            is_settled(record)
+                && with_totals(record, |t| {
+                    let some = t.token_s > 0.0;
+                    t.token_s = 1e6 * t.token_s + 1e6;
+                    some
+                })
         }),
     ),
     twin(
         "cache within capacity",
         "one block more than there are",
-        Engine(|record| match record {
-            Record::Continuous(r) => r.totals.blocks.is_some_and(|blocks| {
-                r.totals.peak_blocks = blocks + 1;
-                true
-            }),
-            Record::Closed(_) => false,
+        Engine(|record| {
+            with_totals(record, |t| {
+                t.peak_blocks = t.blocks.map_or(t.peak_blocks, |blocks| blocks + 1);
+                t.blocks.is_some()
+            })
         }),
     ),
     twin(
@@ -246,12 +215,12 @@ pub const TWINS: [Twin; 34] = [
     twin(
         "utilisation",
         "a GPU is busy for less than it serves",
-        Engine(|record| match record {
-            Record::Continuous(r) if r.totals.busy_s[0] > 1e-3 * r.totals.end_s => {
-                r.totals.busy_s[0] *= 0.999;
-                true
-            }
-            _ => false,
+        Engine(|record| {
+            with_totals(record, |t| {
+                let some = t.busy_s[0] > 1e-3 * t.end_s;
+                t.busy_s[0] *= 0.999;
+                some
+            })
         }),
     ),
     twin(
@@ -299,11 +268,8 @@ pub const TWINS: [Twin; 34] = [
     twin(
         "distributions of the requests",
         "the slowest request is left out",
-        Engine(|record| match record {
-            Record::Continuous(r) if unwarmed(&r.scenario) => {
-                with_done(r, |r, row| r.served.done_s[row] = f64::NAN)
-            }
-            _ => false,
+        Engine(|record| {
+            unwarmed(&record.scenario) && with_done(record, |s, _, row| s.done_s[row] = f64::NAN)
         }),
     ),
     twin(
@@ -341,13 +307,12 @@ pub const TWINS: [Twin; 34] = [
     twin(
         "Little's law",
         "one who left is counted as waiting",
-        Engine(|record| match record {
-            Record::Continuous(r) if settled(r) && r.totals.end_s > 0.0 => {
-                let end = r.totals.end_s;
-                r.totals.series.hold(Level::Waiting, 0.0, end, 1e3);
-                true
-            }
-            _ => false,
+        Engine(|record| {
+            is_settled(record)
+                && with_totals(record, |t| {
+                    t.series.hold(Level::Waiting, 0.0, t.end_s, 1e3);
+                    true
+                })
         }),
     ),
     twin(
@@ -418,15 +383,34 @@ impl Twin {
     }
 }
 
-/// Does something to a request that was served, the one that ended last.
-fn with_done(record: &mut Served, fault: fn(&mut Served, usize)) -> bool {
-    let rows = 0..record.served.fate.len();
-    let done = rows.filter(|&row| record.served.fate[row] == Fate::Done);
-    let last = done.max_by(|&a, &b| record.served.done_s[a].total_cmp(&record.served.done_s[b]));
+/// Does something to a request that was served step by step, the one that ended last.
+fn with_done(record: &mut Record, fault: fn(&mut Served, &Totals, usize)) -> bool {
+    let Work::Continuous(done) = &mut record.work else {
+        return false;
+    };
+    let (served, totals) = done.as_mut();
+    let rows = (0..served.fate.len()).filter(|&row| served.fate[row] == Fate::Done);
+    let last = rows.max_by(|&a, &b| served.done_s[a].total_cmp(&served.done_s[b]));
     last.is_some_and(|row| {
-        fault(record, row);
+        fault(served, totals, row);
         true
     })
+}
+
+/// Does something to what replicas did; false where none did anything.
+fn with_totals(record: &mut Record, fault: fn(&mut Totals) -> bool) -> bool {
+    match &mut record.work {
+        Work::Continuous(done) => fault(&mut done.1),
+        Work::Closed(_) => false,
+    }
+}
+
+/// Does something to closed batches.
+fn with_batches(record: &mut Record, fault: fn(&mut ClosedWork, &mut [u32]) -> bool) -> bool {
+    match &mut record.work {
+        Work::Closed(work) => fault(work, &mut record.requests.order),
+        Work::Continuous(_) => false,
+    }
 }
 
 /// Whether figures are of the whole run.
@@ -447,7 +431,7 @@ fn server_of(scenario: &Scenario) -> Option<&Server> {
 
 /// Whether nothing is shared, drafted, preempted, turned away or left out as warm-up: what a run holds then
 /// follows from its requests.
-fn settled(record: &Served) -> bool {
+fn is_settled(record: &mut Record) -> bool {
     server_of(&record.scenario).is_some_and(|s| {
         s.kv.prefix.reuse == Reuse::Off
             && s.speculative.is_none()
@@ -455,7 +439,5 @@ fn settled(record: &Served) -> bool {
             && !s.async_scheduling
             && s.admission.max_waiting.is_none()
             && s.warmup == Warmup::None
-            && record.totals.preemptions == 0
-            && record.totals.end_s > 0.0
-    })
+    }) && with_totals(record, |t| t.preemptions == 0 && t.end_s > 0.0)
 }

@@ -23,9 +23,7 @@ pub fn stepped(trace: &Trace, scenario: &Scenario) -> Result<Option<Outcome>, Er
         return Ok(None);
     }
     let mut run = Run::new(trace, scenario)?;
-    if let Run::Continuous(run) = &mut run {
-        run.step_by_step();
-    }
+    run.step_by_step();
     while !run.advance(trace, u64::MAX) {}
     Ok(Some(Outcome::of(trace, run.finish())))
 }
