@@ -1,7 +1,7 @@
 //! `cargo xtask mutants`: breaks the engines in a sample of places, one at a time, and says which breaks no test
 //! notices. cargo-mutants makes the breaks; the swarm and the modules' own tests judge them.
 
-use std::{collections::BTreeSet, fmt::Write as _, fs, path::Path};
+use std::{fmt::Write as _, fs, path::Path};
 
 use anyhow::{Context, Result, bail};
 
@@ -42,7 +42,7 @@ const JUDGES: [Judge; 3] = [
     },
 ];
 
-/// What became of the breaks, by name, after one judge. cargo-mutants shows a judge what all before it missed.
+/// What became of the breaks that one judge saw, by name.
 struct Outcome {
     caught: Vec<String>,
     missed: Vec<String>,
@@ -63,28 +63,49 @@ pub fn mutants(seed: usize, sample: usize, jobs: usize) -> Result<bool> {
     let copies = folder.join("copies");
     fs::create_dir_all(&copies)?;
     traces_beside(&copies)?;
-    let all = listed(&[])?;
-    let parts = (all / sample.max(1)).max(1);
-    let shard = [
-        "--sharding=round-robin".to_owned(),
-        format!("--shard={}/{parts}", seed % parts),
-    ];
-    let drawn = listed(&shard)?;
-    let results = folder.join("mutants.out");
-    if results.exists() {
-        fs::remove_dir_all(&results)?;
-    }
+    let all = listed()?;
+    let every = (all.len() / sample.max(1)).max(1);
+    let from = seed % every;
+    let drawn: Vec<String> = all.iter().skip(from).step_by(every).cloned().collect();
+    let mut left = drawn.clone();
     let mut judged = Vec::new();
     for judge in &JUDGES {
+        if left.is_empty() {
+            break;
+        }
+        let outcome = judge.judges(&left, &folder, &copies, jobs)?;
+        left.clone_from(&outcome.missed);
+        judged.push((judge.name, outcome));
+    }
+    print!("{}", report(all.len(), drawn.len(), from, &judged));
+    Ok(true)
+}
+
+impl Judge {
+    /// Shows the judge these mutants.
+    fn judges(
+        &self,
+        mutants: &[String],
+        folder: &Path,
+        copies: &Path,
+        jobs: usize,
+    ) -> Result<Outcome> {
         // A judge that complains of unbroken code notices nothing.
-        Step::new(format!("Unbroken before {}", judge.name), sh::cargo())
-            .args(["test", "--profile=mutants", "--package", judge.package])
-            .args(judge.targets)
+        Step::new(format!("Unbroken before {}", self.name), sh::cargo())
+            .args(["test", "--profile=mutants", "--package", self.package])
+            .args(self.targets)
             .args(["--"])
-            .args(judge.tests)
+            .args(self.tests)
             .run()?;
-        let mut step = Step::new(format!("Mutants before {}", judge.name), sh::cargo())
-            .env("TMPDIR", &copies)
+        let results = folder.join("mutants.out");
+        if results.exists() {
+            fs::remove_dir_all(&results)?;
+        }
+        let names = mutants
+            .iter()
+            .map(|name| format!("--re=^{}$", escaped(name)));
+        let finished = Step::new(format!("Mutants before {}", self.name), sh::cargo())
+            .passing_env("TMPDIR", copies)
             .args([
                 "mutants",
                 "--profile=mutants",
@@ -94,28 +115,31 @@ pub fn mutants(seed: usize, sample: usize, jobs: usize) -> Result<bool> {
             .args([
                 format!("--jobs={jobs}"),
                 format!("--output={}", folder.display()),
-                format!("--test-package={}", judge.package),
+                format!("--test-package={}", self.package),
             ])
-            .args(FILES.map(|files| format!("--file={files}")))
-            .args(&shard)
-            .args(judge.targets.iter().map(|arg| format!("--cargo-arg={arg}")));
-        if !judged.is_empty() {
-            step = step.args(["--iterate"]);
-        }
-        let finished = step.args(["--", "--"]).args(judge.tests).watch()?;
+            .args(self.targets.iter().map(|arg| format!("--cargo-arg={arg}")))
+            .args(names)
+            .args(["--", "--"])
+            .args(self.tests)
+            .watch()?;
         // 2 and 3: some were missed, or ran out of time. That is the question here, not an error.
         if !matches!(finished.status.code(), Some(0 | 2 | 3)) {
             bail!("cargo-mutants ended with {}", finished.status);
         }
-        let outcome = Outcome::read(&results)?;
-        let over = outcome.missed.is_empty();
-        judged.push((judge.name, outcome));
-        if over {
-            break;
-        }
+        Outcome::read(&results)
     }
-    print!("{}", report(all, drawn, seed % parts, &judged));
-    Ok(true)
+}
+
+/// A name as a regular expression that it alone matches.
+fn escaped(name: &str) -> String {
+    let mut text = String::with_capacity(2 * name.len());
+    for c in name.chars() {
+        if r"\.+*?()|[]{}^$".contains(c) {
+            text.push('\\');
+        }
+        text.push(c);
+    }
+    text
 }
 
 /// Tests look for traces beside the checkout; cargo-mutants tests copies of it, so the traces stand beside those too.
@@ -130,17 +154,18 @@ fn traces_beside(copies: &Path) -> Result<()> {
     Ok(())
 }
 
-/// How many mutants there are.
-fn listed(shard: &[String]) -> Result<usize> {
+/// Every mutant that there is.
+fn listed() -> Result<Vec<String>> {
     let listed = Step::new("Listing the mutants", sh::cargo())
         .args(["mutants", "--list"])
         .args(FILES.map(|files| format!("--file={files}")))
-        .args(shard)
         .read()?;
-    match listed.lines().filter(|l| l.starts_with("src/")).count() {
-        0 => bail!("cargo-mutants found nothing to break"),
-        count => Ok(count),
+    let names = listed.lines().filter(|line| line.starts_with("src/"));
+    let names: Vec<String> = names.map(str::to_owned).collect();
+    if names.is_empty() {
+        bail!("cargo-mutants found nothing to break");
     }
+    Ok(names)
 }
 
 impl Outcome {
@@ -166,22 +191,19 @@ fn report(all: usize, drawn: usize, from: usize, judged: &[(&str, Outcome)]) -> 
     let mut text = format!(
         "\n{drawn} of {all} mutants, from number {from} on\n\n| judge | noticed | by their never ending |\n|---|---:|---:|\n"
     );
-    // A judge sees again what ran out of time before the one before it.
-    let mut noticed = BTreeSet::new();
+    let mut noticed = 0;
     for (name, outcome) in judged {
         let (caught, timeout) = (outcome.caught.len(), outcome.timeout.len());
         let _ = writeln!(text, "| {name} | {caught} | {timeout} |");
-        noticed.extend(outcome.caught.iter().chain(&outcome.timeout));
+        noticed += caught + timeout;
     }
     let unviable: usize = judged.iter().map(|(_, o)| o.unviable.len()).sum();
     let missed = judged.last().map_or(&[][..], |(_, o)| &o.missed);
-    let missed: Vec<_> = missed.iter().filter(|m| !noticed.contains(m)).collect();
-    let viable = noticed.len() + missed.len();
+    let viable = noticed + missed.len();
     let _ = writeln!(
         text,
-        "\n{} of {viable} noticed ({:.1} %); {unviable} do not compile. Not noticed:",
-        noticed.len(),
-        100.0 * noticed.len() as f64 / viable.max(1) as f64
+        "\n{noticed} of {viable} noticed ({:.1} %); {unviable} do not compile. Not noticed:",
+        100.0 * noticed as f64 / viable.max(1) as f64
     );
     for name in missed {
         let _ = writeln!(text, "  {name}");
@@ -204,7 +226,7 @@ mod tests {
         };
         let judged = [
             ("one", outcome("a b c d e", "f g h", "i", "j")),
-            ("two", outcome("f g", "h i", "", "")),
+            ("two", outcome("f g", "h", "", "")),
         ];
         let text = report(90, 10, 7, &judged);
         assert!(
