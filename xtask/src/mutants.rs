@@ -118,6 +118,7 @@ impl Judge {
                 format!("--test-package={}", self.package),
             ])
             .args(self.targets.iter().map(|arg| format!("--cargo-arg={arg}")))
+            .args(FILES.map(|files| format!("--file={files}")))
             .args(names)
             .args(["--", "--"])
             .args(self.tests)
@@ -126,7 +127,7 @@ impl Judge {
         if !matches!(finished.status.code(), Some(0 | 2 | 3)) {
             bail!("cargo-mutants ended with {}", finished.status);
         }
-        Outcome::read(&results)
+        Outcome::read(&results, mutants)
     }
 }
 
@@ -160,7 +161,10 @@ fn listed() -> Result<Vec<String>> {
         .args(["mutants", "--list"])
         .args(FILES.map(|files| format!("--file={files}")))
         .read()?;
-    let names = listed.lines().filter(|line| line.starts_with("src/"));
+    // Fields left out are shown to a judge whatever it is asked about, so they are no part of a sample.
+    let names = listed
+        .lines()
+        .filter(|line| line.starts_with("src/") && !line.contains(": delete field "));
     let names: Vec<String> = names.map(str::to_owned).collect();
     if names.is_empty() {
         bail!("cargo-mutants found nothing to break");
@@ -169,13 +173,14 @@ fn listed() -> Result<Vec<String>> {
 }
 
 impl Outcome {
-    /// Reads what cargo-mutants wrote.
-    fn read(folder: &Path) -> Result<Outcome> {
+    /// Reads what cargo-mutants wrote of these mutants.
+    fn read(folder: &Path, mutants: &[String]) -> Result<Outcome> {
         let names = |outcome: &str| -> Result<Vec<String>> {
             let path = folder.join(format!("{outcome}.txt"));
             let text = fs::read_to_string(&path)
                 .with_context(|| format!("cargo-mutants left no {}", path.display()))?;
-            Ok(text.lines().map(str::to_owned).collect())
+            let names = text.lines().map(str::to_owned);
+            Ok(names.filter(|name| mutants.contains(name)).collect())
         };
         Ok(Outcome {
             caught: names("caught")?,
