@@ -301,10 +301,7 @@ fn continuous(rows: &mut Vec<Value>) {
         server.max_sequences = 16;
     }
     let every_step = || {
-        let mut run = match Run::new(&trace, &seats) {
-            Ok(Run::Continuous(run)) => run,
-            _ => unreachable!("the scenario is in range and continuous"),
-        };
+        let mut run = Run::new(&trace, &seats).expect("the scenario is in range");
         run.step_by_step();
         while !run.advance(&trace, u64::MAX) {}
         run.finish()
