@@ -1655,8 +1655,7 @@ eviction_s: number, };
  */
 export type PrefixFigures = { 
 /**
- * Prompt tokens that were in the cache when their request joined, so that it did not compute them, over
- * prompt tokens looked up.
+ * Prompt tokens found in the cache over prompt tokens looked up, from 0 to 1.
  */
 hit_rate: number | null, looked_up_tokens: number, found_tokens: number, 
 /**

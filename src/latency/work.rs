@@ -7,7 +7,7 @@ pub struct StepWork<'a> {
     pub sequences: u32,
     /// The keys and values that these read, their own of this step included, tokens.
     pub context: u64,
-    /// Parts of prompts that are processed besides.
+    /// Prompt chunks in the same step.
     pub chunks: &'a [Chunk],
     /// Sequences that a next token is sampled for: all that decode, and those whose prompt ends.
     pub sampled: u32,

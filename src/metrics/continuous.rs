@@ -104,8 +104,7 @@ pub struct KvFigures {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct PrefixFigures {
-    /// Prompt tokens that were in the cache when their request joined, so that it did not compute them, over
-    /// prompt tokens looked up.
+    /// Prompt tokens found in the cache over prompt tokens looked up, from 0 to 1.
     pub hit_rate: Option<f64>,
     #[cfg_attr(feature = "ts", ts(type = "number"))]
     pub looked_up_tokens: u64,

@@ -49,7 +49,7 @@ impl Arrivals {
         self.users.is_some()
     }
 
-    /// When the next request arrives, s; infinity when none will before somebody is answered.
+    /// Returns when the next request arrives, s: infinity when none is left, or when every user waits for an answer.
     #[inline(always)]
     pub fn next_s(&self) -> f64 {
         match &self.users {

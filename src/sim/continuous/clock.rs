@@ -12,7 +12,6 @@ use super::record::{Fate, MARKS, Mark, Served, Totals};
 use super::replica::{Desk, Replica};
 use crate::Trace;
 use crate::sched::continuous::Admission;
-use crate::sched::continuous::router::Router;
 use crate::sim::arrivals::Arrivals;
 
 /// What happens next.
@@ -23,7 +22,7 @@ enum Event {
     Arrival,
     /// All replicas that are due put a step together.
     StepsBegin,
-    /// The request whose patience is over first goes.
+    /// A waiting request times out.
     GivesUp,
 }
 
@@ -33,7 +32,6 @@ pub(super) struct Clock {
     pub replicas: Vec<Replica>,
     ends: Ends,
     routing: Routing,
-    router: Router,
     keys: Keys,
     admission: Admission,
     now_s: f64,
@@ -54,7 +52,6 @@ impl Clock {
     pub fn new(
         replicas: Vec<Replica>,
         routing: Routing,
-        router: Router,
         keys: Keys,
         admission: Admission,
         requests: u64,
@@ -64,7 +61,6 @@ impl Clock {
             replicas,
             ends: Ends::new(count),
             routing,
-            router,
             keys,
             admission,
             now_s: 0.0,
@@ -77,7 +73,7 @@ impl Clock {
         }
     }
 
-    /// Handles the next event; false where there is none.
+    /// Handles the next event. Returns false when there is none.
     pub fn tick(&mut self, trace: &Trace, arrivals: &mut Arrivals, desk: &mut Desk<'_>) -> bool {
         let Some(event) = self.next(arrivals.next_s(), desk) else {
             return false;
@@ -100,7 +96,7 @@ impl Clock {
         true
     }
 
-    /// The next event; its time is `now_s` from then on.
+    /// Finds the next event and moves the clock to its time.
     #[inline]
     fn next(&mut self, arrival_s: f64, desk: &mut Desk<'_>) -> Option<Event> {
         let end_s = self.ends.first_s();
@@ -130,7 +126,7 @@ impl Clock {
         Some(event)
     }
 
-    /// When the next of those that still wait gives up, s.
+    /// Returns when the next waiting request times out, s.
     #[inline]
     fn next_to_give_up_s(&mut self, served: &Served) -> f64 {
         while let Some(&(at_s, row, _)) = self.patience.front() {
@@ -189,7 +185,7 @@ impl Clock {
             desk.answered.push(row as u32);
             return;
         }
-        if self.router == Router::PrefixAffinity {
+        if self.routing.looks_into_caches() {
             for replica in &mut self.replicas {
                 replica.catch_up(self.now_s);
             }
@@ -207,7 +203,7 @@ impl Clock {
         self.waits_at(place, row, bin, trace, desk);
     }
 
-    /// A request that has arrived waits at a replica.
+    /// Puts a request that has arrived into a replica's queue.
     fn waits_at(&mut self, place: usize, row: u32, bin: u8, trace: &Trace, desk: &mut Desk<'_>) {
         let now_s = self.now_s;
         let replica = &mut self.replicas[place];

@@ -75,7 +75,12 @@ impl Routing {
         }
     }
 
-    /// The replica for a request that has arrived.
+    /// Whether the choice depends on what the replicas' caches hold at this moment.
+    pub fn looks_into_caches(&self) -> bool {
+        self.router == Router::PrefixAffinity
+    }
+
+    /// Chooses the replica for a request that has arrived.
     pub fn choose(&mut self, replicas: &[Replica], row: u32, bin: u8, desk: &Desk<'_>) -> usize {
         let count = self.replicas;
         if count == 1 && !matches!(self.router, Router::Random | Router::PowerOfTwo) {

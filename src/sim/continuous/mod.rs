@@ -53,7 +53,7 @@ impl ContinuousServer {
         prepare::classes_are_there(trace, server)?;
         let shared = Shared::new(trace, scenario, server)?;
         let blocks = prepare::blocks(scenario, server)?;
-        let mut served = Served::nobody(workload.rows.len());
+        let mut served = Served::new(workload.rows.len());
         if let Some(blocks) = blocks {
             prepare::turn_away_too_long(trace, server, workload, blocks, &mut served)?;
         }
@@ -77,7 +77,6 @@ impl ContinuousServer {
             clock: Clock::new(
                 replicas,
                 Routing::new(server.router, scenario.seed, workload.bins.len(), count),
-                server.router,
                 Keys::new(trace, scenario, server),
                 server.admission,
                 workload.report.rows_replayed,

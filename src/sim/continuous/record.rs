@@ -19,8 +19,8 @@ pub struct Served {
 }
 
 impl Served {
-    /// So many requests of which nothing has become yet.
-    pub(super) fn nobody(rows: usize) -> Served {
+    /// Creates the columns for `rows` requests that have not arrived.
+    pub(super) fn new(rows: usize) -> Served {
         Served {
             joined_s: vec![f64::NAN; rows],
             first_token_s: vec![f64::NAN; rows],
@@ -103,8 +103,8 @@ pub struct Totals {
     pub part_peak_tokens: u64,
     /// Integral over time of tokens in the caches of all replicas, token s.
     pub token_s: f64,
-    /// Prompt tokens that were looked up in the prefix cache when requests joined for the first time; and those
-    /// that nobody had to compute for their request, because they were found then or when it joined again.
+    /// Prompt tokens looked up in the prefix cache, and of these found: all of a prompt when its request first joins;
+    /// when a preempted request joins again, those found beyond what it had processed.
     pub looked_up_tokens: u64,
     pub found_tokens: u64,
     /// Blocks with content that were taken for something else, and what that cost, s.

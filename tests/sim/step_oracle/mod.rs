@@ -1334,6 +1334,7 @@ impl Oracle<'_> {
             }
         } else {
             self.told.recomputed += u64::from(lost.saturating_sub(found));
+            self.told.looked_up += u64::from(found.saturating_sub(lost));
             self.told.found += u64::from(found.saturating_sub(lost));
         }
         *budget = budget.saturating_sub(request.chunk);

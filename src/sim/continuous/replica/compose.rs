@@ -26,7 +26,7 @@ impl Replica {
             let since_s = self.waiting_since_s;
             let preempted = self.compose(before, now_s, desk);
             if self.waiting.count() != waiting {
-                // What waited until now waited until now.
+                // Record the queue length before it changes.
                 if waiting > 0 && now_s > since_s {
                     desk.totals
                         .series
@@ -53,7 +53,7 @@ impl Replica {
         }
     }
 
-    /// Puts the next step together; whether somebody was preempted.
+    /// Composes the next step and returns whether a request was preempted.
     fn compose(&mut self, before: Copied, now_s: f64, desk: &mut Desk<'_>) -> bool {
         let rules = desk.rules;
         self.chunks.clear();
@@ -90,8 +90,8 @@ impl Replica {
         preempted
     }
 
-    /// Sequences that decode get the blocks of their next tokens, in order of joining; whether somebody was
-    /// preempted.
+    /// Takes the blocks of the next tokens of all decoding sequences, in order of joining, and returns whether a
+    /// request was preempted.
     fn decode_on(&mut self, now_s: f64, desk: &mut Desk<'_>) -> bool {
         let rules = desk.rules;
         self.drafted = 0;

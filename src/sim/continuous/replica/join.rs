@@ -112,9 +112,12 @@ impl Replica {
             }
             Head::Again(request) => {
                 self.slots[at as usize].last_token_s = request.last_token_s;
-                // It may find more than it had: what others computed of the same prompt meanwhile.
+                // The cache may hold more than it had processed: another request computed the same prompt
+                // meanwhile. Both counts grow, so that the hit rate stays within 1 in every part of the run.
+                let more = u64::from(found.saturating_sub(request.processed));
                 desk.totals.recomputed_tokens += u64::from(request.processed.saturating_sub(found));
-                desk.totals.found_tokens += u64::from(found.saturating_sub(request.processed));
+                desk.totals.looked_up_tokens += more;
+                desk.totals.found_tokens += more;
             }
         }
         self.takes_chunk(at, chunk, need, desk);
