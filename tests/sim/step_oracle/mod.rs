@@ -559,6 +559,18 @@ impl Oracle<'_> {
         } else {
             0
         };
+        // Keys of two arrivals may meet (steps of 30 ms, and deadlines 750 ms apart): the sums of times then differ by
+        // an ulp, or not, and with them the order.
+        let timed = match self.server.order {
+            Order::Fcfs | Order::Edf => true,
+            Order::Sjf | Order::Priority => ageing > 0.0,
+        };
+        let near = 1e-9 * key.abs().max(1.0);
+        self.told.near_tie |= timed
+            && (0..self.trace.len()).any(|other| {
+                let apart = (self.place[other].0 - key).abs();
+                apart < near && self.arrival_s[other] != now
+            });
         self.arrivals += 1;
         self.place[row] = (key, self.arrivals);
         self.replicas[number].waiting.push(Waiter {
