@@ -2001,52 +2001,6 @@ max_batch: number, bins: Bins, memory_bound: MemoryBound, controller: Controller
 export type SeriesColumns = { t_s: Float64Array, waiting_mean: Float64Array, waiting_max: Float64Array, batch_mean: Float64Array, batch_max: Float64Array, busy_gpus: Float64Array, };
 
 /**
- * What a step can hold, and what the KV cache can.
- */
-export type ServeLimits = { 
-/**
- * Sequences at work at once, each in a slot of its own.
- */
-sequences: number, 
-/**
- * Rows of a step: tokens that go through the decoder together.
- */
-rows: number, 
-/**
- * Blocks of the KV cache; `None` where there are enough for every slot.
- */
-kv_blocks: number | null, 
-/**
- * Tokens of a block.
- */
-block_tokens: number, };
-
-/**
- * Users who wait for each answer before they send the next request, and the server's limits.
- */
-export type ServeLoad = { users: number, requests_per_user: number, 
-/**
- * Of every request.
- */
-prompt_tokens: number, 
-/**
- * Of every request.
- */
-output_tokens: number, 
-/**
- * Shortest pause between an answer and the next request, s.
- */
-think_min_s: number, 
-/**
- * Longest, s.
- */
-think_max_s: number, 
-/**
- * Of the think times.
- */
-seed: number, limits: ServeLimits, };
-
-/**
  * How far serving is.
  */
 export type ServeProgress = { 
@@ -2099,7 +2053,7 @@ export type ServedLevel = { comparison: ServedComparison,
 /**
  * Of what was measured, else of what is predicted.
  */
-mbu: number, 
+mbu: number | null, 
 /**
  * Where the data sheet is known.
  */
@@ -2118,7 +2072,7 @@ levels: Array<ServedLevel>,
  */
 report: string, 
 /**
- * The report and the tables, as `batchscope serve --out` writes them.
+ * The report and the tables, as `batchscope run --users --out` writes them.
  */
 files: Array<ServedFile>, 
 /**
@@ -2130,7 +2084,7 @@ most: number | null, };
 /**
  * What a load got.
  */
-export type ServedLoad = { load: ServeLoad, 
+export type ServedLoad = { 
 /**
  * As the study `saturation` reads it: throughput, TTFT, latency, rate of a request.
  */
@@ -2149,7 +2103,8 @@ queueing_ms: Times,
  */
 step_ms: Times, steps: number, 
 /**
- * Time in steps, s; the rest of the level's duration nobody had anything to ask.
+ * Time in steps, s. In the rest of the level's duration nobody had anything to ask, or a device's driver put the
+ * next step together.
  */
 busy_s: number, 
 /**
@@ -2626,7 +2581,7 @@ export type Times = { avg: number | null, p50: number | null, p95: number | null
 /**
  * From the page to the worker.
  */
-export type ToGpu = { "type": "open", runId: number, } | { "type": "plan", runId: number, options: CalibrateOptions, } | { "type": "calibrate", runId: number, options: CalibrateOptions, } | { "type": "serve", runId: number, calibration: Calibration, users: Array<number>, load: Partial<ServeLoad>, measure: boolean, } | { "type": "cancel", runId: number, } | { "type": "read", runId: number, name: string, text: string, } | { "type": "describe", runId: number, calibration: Calibration, } | { "type": "derive", runId: number, calibration: Calibration, scenario: Scenario, policies: Array<Policy>, file: TraceFile | null, } | { "type": "range", runId: number, summaries: Array<Summary>, file: TraceFile | null, error: number, };
+export type ToGpu = { "type": "open", runId: number, } | { "type": "plan", runId: number, options: CalibrateOptions, } | { "type": "calibrate", runId: number, options: CalibrateOptions, } | { "type": "serve", runId: number, calibration: Calibration, users: Array<number>, scenario: object, measure: boolean, } | { "type": "cancel", runId: number, } | { "type": "read", runId: number, name: string, text: string, } | { "type": "describe", runId: number, calibration: Calibration, } | { "type": "derive", runId: number, calibration: Calibration, scenario: Scenario, policies: Array<Policy>, file: TraceFile | null, } | { "type": "range", runId: number, summaries: Array<Summary>, file: TraceFile | null, error: number, };
 
 /**
  * From the page to the worker.

@@ -175,15 +175,22 @@ pub struct ScenarioArgs {
     #[arg(long, value_name = "PER_S", value_parser = setting::<f64>(|s| s.workload.rate_per_s = Some(f64::NAN)))]
     pub rate: Option<f64>,
     /// Closed loop: N users send the requests, each one after another. Of the trace only the lengths
-    /// count; time scale, rate and order of ties go back to their defaults.
-    #[arg(long, value_name = "N", conflicts_with_all = ["rate", "time_scale"], value_parser = setting::<u32>(|s| s.workload.closed_loop = Some(NOBODY)))]
-    pub users: Option<u32>,
+    /// count; time scale, rate and order of ties go back to their defaults. `run` takes several numbers, separated by
+    /// commas: levels of load.
+    #[arg(long, value_name = "N,N,...", value_delimiter = ',', conflicts_with_all = ["rate", "time_scale"], value_parser = setting::<u32>(|s| s.workload.closed_loop = Some(NOBODY)))]
+    pub users: Vec<u32>,
     /// Requests of each user; default: 1, or the scenario's.
     #[arg(long, value_name = "R", value_parser = setting::<u32>(|s| s.workload.closed_loop = Some(NO_REQUESTS)))]
     pub requests_per_user: Option<u32>,
     /// Think time after each answer, s, uniform between the two; default: none, or the scenario's.
     #[arg(long, value_name = "MIN,MAX", num_args = 1, allow_hyphen_values = true, value_parser = think)]
     pub think: Option<[f64; 2]>,
+    /// Prompt tokens of every request of the users, instead of the trace's.
+    #[arg(long, value_name = "TOKENS", requires_all = ["users", "output"], conflicts_with = "trace", value_parser = count(1, MAX_TOKENS))]
+    pub prompt: Option<u32>,
+    /// Output tokens of every request of the users, instead of the trace's.
+    #[arg(long, value_name = "TOKENS", requires = "prompt", value_parser = count(1, MAX_TOKENS))]
+    pub output: Option<u32>,
     /// Latency of a calibrated GPU, as `calibrate` and the page write it, instead of the scenario's
     /// ("-" for standard input); memory stays the scenario's.
     #[arg(long, value_name = "CALIBRATION")]
@@ -290,6 +297,21 @@ pub struct RunArgs {
     /// Write the steps of continuous batching for a trace viewer (Perfetto, chrome://tracing).
     #[arg(long, value_name = "FILE")]
     pub chrome_trace: Option<PathBuf>,
+    /// Serve the users on the calibrated GPU as well, with a real decoder of random weights.
+    #[cfg(feature = "gpu")]
+    #[arg(long, requires_all = ["latency", "users"])]
+    pub measure: bool,
+    /// Which adapter, as `batchscope adapters` numbers them; default: the one of the calibration.
+    #[cfg(feature = "gpu")]
+    #[arg(long, value_name = "N", requires = "measure", value_parser = adapter)]
+    pub adapter: Option<usize>,
+    /// Peak of the GPU by its data sheet, FLOP/s, for MFU and ceilings; default: that of a known data sheet of the
+    /// calibrated GPU.
+    #[arg(long, value_name = "FLOPS", requires_all = ["latency", "users"], value_parser = number(1e6, 1e24))]
+    pub peak_flops: Option<f64>,
+    /// Folder for tables, reports and figures of the levels of load, those of the study saturation among them.
+    #[arg(long, value_name = "DIR", requires = "users")]
+    pub out: Option<PathBuf>,
 }
 
 #[derive(Parser)]
@@ -478,6 +500,9 @@ pub fn model(name: &str) -> Result<Architecture, String> {
 pub fn card(name: &str) -> Result<Card, String> {
     Card::preset(name).ok_or_else(|| Card::PRESETS.join(", "))
 }
+
+/// Longest prompt and output.
+const MAX_TOKENS: u32 = 100_000_000;
 
 /// Most threads of any command.
 const MAX_JOBS: usize = 1024;

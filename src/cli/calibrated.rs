@@ -17,7 +17,7 @@ use crate::{Error, Scenario, Trace};
 
 /// A calibration, and its closed-batch form for one workload where batches are closed.
 pub struct Calibrated {
-    calibration: Calibration,
+    pub calibration: Calibration,
     form: Option<ClosedForm>,
 }
 

@@ -8,7 +8,6 @@ use super::args::{
     CapacityArgs, CompareArgs, FitArgs, LatencyCommand, ReproduceArgs, RooflineArgs, RunArgs,
     SweepArgs, TraceCommand, ValidateArgs,
 };
-use super::serve::ServeArgs;
 use super::studies::StudyCommand;
 
 #[derive(Parser)]
@@ -57,8 +56,12 @@ pub enum Command {
     Calibrate(CalibrateArgs),
     /// Print the step times that data sheets allow a model at best.
     Roofline(RooflineArgs),
-    /// Users against a server with continuous joining: what they get, from a calibration.
-    Serve(Box<ServeArgs>),
+    /// Says what to type instead: `run --users`.
+    #[command(hide = true, disable_help_flag = true)]
+    Serve {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
 }
 
 #[cfg(test)]

@@ -14,13 +14,13 @@ mod fit;
 mod interrupt;
 mod journal;
 mod latency;
+mod levels;
 mod manifest;
 mod pool;
 mod replay;
 mod reproduce;
 mod roofline;
 mod run;
-mod serve;
 mod studies;
 mod study;
 mod sweep;
@@ -77,7 +77,7 @@ pub fn main() -> ExitCode {
         #[cfg(feature = "gpu")]
         Command::Calibrate(args) => calibrate::calibrate(args),
         Command::Roofline(args) => roofline::roofline(&args),
-        Command::Serve(args) => serve::serve(*args),
+        Command::Serve { words } => Err(levels::instead_of_serve(&words)),
         Command::Latency(args) => latency::latency(args),
         Command::Validate(args) => validate::validate(args),
     };

@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::args::{RunArgs, ScenarioArgs};
 use super::calibrated::WithNote;
 use super::replay::SLICE;
-use super::{calibrated, files, interrupt, latency, table};
+use super::{calibrated, files, interrupt, latency, levels, table};
 use crate::latency::roofline::Card;
 use crate::metrics::rows;
 use crate::scenario::{ClosedLoop, Engine, MEMORY_SHARE, Source, Ties, no_effect, put_on_hardware};
@@ -18,10 +18,12 @@ use crate::sched::continuous::kv::Capacity;
 use crate::sched::memory::Memory;
 use crate::sim::Run;
 use crate::sim::continuous::StepRow;
+use crate::trace::synth::Synthetic;
 use crate::{Error, Outcome, Scenario, Trace};
 
 pub fn run(args: RunArgs) -> Result<(), Error> {
-    let (mut scenario, trace_file) = resolve(&args.scenario)?;
+    levels::check(&args)?;
+    let (mut scenario, trace_file) = resolved(&args.scenario)?;
     if args.scenario.router.is_some() && scenario.replicas() == 1 {
         return Err(no_effect("--router", "one replica serves all requests"));
     }
@@ -60,6 +62,9 @@ pub fn run(args: RunArgs) -> Result<(), Error> {
     keep_apart(&args, trace_file.as_deref())?;
     let trace = load(&scenario, trace_file.as_deref())?;
     let calibrated = calibrated::put_on(&args.scenario, &trace, &mut scenario)?;
+    if levels::asked(&args) {
+        return levels::run(&args, &trace, &scenario, calibrated.as_ref());
+    }
     if args.print_scenario {
         return print(&scenario);
     }
@@ -126,6 +131,17 @@ fn keep_apart(args: &RunArgs, trace: Option<&Path>) -> Result<(), Error> {
 
 /// The scenario of file, preset and flags, in this order, and where its trace is.
 pub fn resolve(args: &ScenarioArgs) -> Result<(Scenario, Option<PathBuf>), Error> {
+    if args.users.len() > 1 {
+        return Err(Error::BadArgument {
+            argument: "--users".to_owned(),
+            problem: "several numbers are levels of load, which `run` has; name one".to_owned(),
+        });
+    }
+    resolved(args)
+}
+
+/// The same with the largest of several numbers of users.
+fn resolved(args: &ScenarioArgs) -> Result<(Scenario, Option<PathBuf>), Error> {
     calibrated::one_standard_input(args)?;
     let mut s = match &args.scenario {
         Some(path) => Scenario::from_json(&files::read_text(path)?, &path.display().to_string())?,
@@ -355,7 +371,7 @@ fn flags_without_effect(args: &ScenarioArgs, s: &Scenario) -> Result<(), Error> 
 fn users(args: &ScenarioArgs, s: &mut Scenario) -> Result<(), Error> {
     let workload = &mut s.workload;
     let closed_loop = &mut workload.closed_loop;
-    if let Some(users) = args.users {
+    if let Some(&users) = args.users.iter().max() {
         workload.time_scale = 1.0;
         workload.rate_per_s = None;
         workload.ties = Ties::Fixed;
@@ -373,6 +389,12 @@ fn users(args: &ScenarioArgs, s: &mut Scenario) -> Result<(), Error> {
             if let Some([least, most]) = args.think {
                 closed_loop.think_min_s = least;
                 closed_loop.think_max_s = most;
+            }
+            if let Some((prompt, output)) = args.prompt.zip(args.output) {
+                let requests = closed_loop
+                    .users
+                    .saturating_mul(closed_loop.requests_per_user);
+                s.trace = Source::Synthetic(Synthetic::alike(requests, prompt, output));
             }
             Ok(())
         }

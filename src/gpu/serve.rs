@@ -1,8 +1,6 @@
-//! Users against a real stack: [`sched::joining`](crate::sched::joining) decides the steps, a device
-//! takes them, the wall clock says when they ended. What happened is a [`Record`] like that of a
-//! prediction, and whoever wants figures makes them of it.
+//! Users against a real stack: the engine with continuous batching composes the steps, a device takes them, and the wall
+//! clock says when they ended ([`DeviceRun`]). What happened is a record like that of a prediction.
 
-use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -13,11 +11,10 @@ use super::decoder::{self, Decoder, MOST_ROWS, SLOTS};
 use super::device::{Device, gpu_error};
 use super::kernels::{BLOCK, Flavour, fill};
 use crate::error::Error;
-use crate::latency::calibration::{Calibration, Measured};
-use crate::sched::joining::{Joining, Load, MAX_ROWS, MAX_SEQUENCES, Next, Record, Row, Token};
-
-// What a load may ask for a decoder has.
-const _: () = assert!(MAX_SEQUENCES <= SLOTS && MAX_ROWS <= MOST_ROWS);
+use crate::latency::calibration::{self, Calibration};
+use crate::scenario::Scenario;
+use crate::sim::device::{DeviceRun, Limits, Measured, Next, Row};
+use crate::trace::Trace;
 
 /// Longest time without a look at whether the person has had enough.
 const LOOK: Duration = Duration::from_millis(50);
@@ -25,6 +22,8 @@ const LOOK: Duration = Duration::from_millis(50);
 const SEED: u32 = 42;
 /// Output tokens of the requests that warm a level up: its prompts, and a few steps of decode.
 const WARM_UP_TOKENS: u32 = 4;
+/// Requests of a warm-up where no users send them.
+const WARM_UP_REQUESTS: u32 = 4;
 
 /// How far serving is.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -49,129 +48,147 @@ pub struct Progress {
     reason = "a device belongs to one thread, in a browser to one worker"
 )]
 pub trait Steps {
-    /// Makes room for a sequence of so many tokens that begins in a free slot.
-    fn begin(&mut self, slot: u32, tokens: u32) -> Result<(), Error>;
+    /// Makes room for so many tokens of a slot, those that it has room for among them.
+    fn reserve(&mut self, slot: u32, tokens: u32) -> Result<(), Error>;
 
     /// Processes rows and returns when the tokens they ask for are read back, as a server needs them.
     /// Gives the time from submission to that moment, s.
     async fn step(&mut self, rows: &[Row]) -> Result<f64, Error>;
 
-    /// Frees a slot.
-    fn end(&mut self, slot: u32);
+    /// Frees a slot, used or not.
+    fn free(&mut self, slot: u32);
 }
 
-/// Serves the loads one after another, each after a short warm-up of its own, which is not recorded.
+/// What steps and cache of the decoder hold.
+pub const LIMITS: Limits = Limits {
+    sequences: SLOTS,
+    rows: MOST_ROWS,
+    block_tokens: BLOCK,
+};
+
+/// Serves the levels one after another, each after a short warm-up of its own, which is not recorded.
 ///
 /// `stop` is asked at least every 50 ms and after every step. `progress` is told of every step; what it
 /// takes counts as time between steps.
 ///
-/// Errors: a load out of range, [`Error::Interrupted`] once `stop` says so, and those of the device.
+/// Errors: what the decoder lacks, [`Error::Interrupted`] once `stop` says so, and those of the device.
 pub async fn serve(
     device: &mut impl Steps,
-    loads: &[Load],
+    trace: &Trace,
+    levels: &[Scenario],
     stop: &dyn Fn() -> bool,
     progress: &mut dyn FnMut(Progress),
-) -> Result<Vec<Record>, Error> {
-    for load in loads {
-        load.check()?;
-        if load.limits.block_tokens != BLOCK {
-            return Err(Error::BadField {
-                field: "load.limits.block_tokens".to_owned(),
-                value: load.limits.block_tokens.to_string(),
-                allowed: format!("{BLOCK}, as the decoder's cache has them"),
-            });
-        }
-    }
-    let mut records = Vec::with_capacity(loads.len());
-    for (level, load) in (0..).zip(loads) {
+) -> Result<Vec<Measured>, Error> {
+    let runs = levels
+        .iter()
+        .map(|scenario| DeviceRun::new(trace, scenario, LIMITS))
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut measured = Vec::with_capacity(runs.len());
+    for ((level, run), scenario) in (0..).zip(runs).zip(levels) {
+        let (_, requests) = run.answered();
         let mut told = Progress {
             level,
-            levels: loads.len() as u32,
-            users: load.users,
+            levels: levels.len() as u32,
+            users: users(scenario),
             answered: 0,
-            requests: load.requests(),
+            requests: requests as u32,
             tokens: 0,
             elapsed_s: 0.0,
         };
         progress(told);
-        let warm_up = Load {
-            requests_per_user: 1,
-            output_tokens: load.output_tokens.min(WARM_UP_TOKENS),
-            ..*load
-        };
-        one(device, &warm_up, stop, &mut |_, _| {}).await?;
-        let mut written = |tokens: &[Token], elapsed_s: f64| {
-            told.tokens += tokens.len() as u32;
-            told.answered += tokens.iter().filter(|token| token.last).count() as u32;
+        let (short, once) = warm_up(trace, scenario);
+        let warm = DeviceRun::new(&short, &once, LIMITS)?;
+        one(device, warm, stop, &mut |_, _| {}).await?;
+        let mut written = |run: &DeviceRun<'_>, elapsed_s: f64| {
+            told.tokens = run.tokens() as u32;
+            told.answered = run.answered().0 as u32;
             told.elapsed_s = elapsed_s;
             progress(told);
         };
-        records.push(one(device, load, stop, &mut written).await?);
+        measured.push(one(device, run, stop, &mut written).await?);
     }
-    Ok(records)
+    Ok(measured)
 }
 
-/// Serves one load from its first request to its last token, and leaves every slot free.
+fn users(scenario: &Scenario) -> u32 {
+    let users = scenario.workload.closed_loop.as_ref();
+    users.map_or(0, |users| users.users)
+}
+
+/// The first request of each user with a few output tokens.
+fn warm_up(trace: &Trace, scenario: &Scenario) -> (Trace, Scenario) {
+    let mut short = trace.clone();
+    for output in &mut short.output {
+        *output = (*output).min(WARM_UP_TOKENS);
+    }
+    let mut once = scenario.clone();
+    match &mut once.workload.closed_loop {
+        Some(users) => users.requests_per_user = 1,
+        None => once.workload.limit = Some(WARM_UP_REQUESTS),
+    }
+    (short, once)
+}
+
+/// Serves one level from its first request to its last token, and leaves every slot free.
 async fn one(
     device: &mut impl Steps,
-    load: &Load,
+    run: DeviceRun<'_>,
     stop: &dyn Fn() -> bool,
-    written: &mut dyn FnMut(&[Token], f64),
-) -> Result<Record, Error> {
-    let mut held = BTreeSet::new();
-    let result = run(device, load, stop, written, &mut held).await;
-    for slot in held {
-        device.end(slot);
+    written: &mut dyn FnMut(&DeviceRun<'_>, f64),
+) -> Result<Measured, Error> {
+    let result = to_the_end(device, run, stop, written).await;
+    for slot in 0..SLOTS {
+        device.free(slot);
     }
     result
 }
 
-/// `held`: the slots in use.
-async fn run(
+async fn to_the_end(
     device: &mut impl Steps,
-    load: &Load,
+    mut run: DeviceRun<'_>,
     stop: &dyn Fn() -> bool,
-    written: &mut dyn FnMut(&[Token], f64),
-    held: &mut BTreeSet<u32>,
-) -> Result<Record, Error> {
-    let mut joining = Joining::new(load)?;
+    written: &mut dyn FnMut(&DeviceRun<'_>, f64),
+) -> Result<Measured, Error> {
     let begun = Instant::now();
     let now_s = || begun.elapsed().as_secs_f64();
     loop {
         if stop() {
             return Err(Error::Interrupted);
         }
-        match joining.next(now_s()) {
-            Next::Step { rows, .. } => {
-                for row in rows.iter().filter(|row| row.position == 0) {
-                    held.insert(row.slot);
-                    device.begin(row.slot, load.positions())?;
+        match run.next(now_s()) {
+            Next::Step { vacant, rows } => {
+                for &slot in vacant {
+                    device.free(slot);
+                }
+                for row in rows {
+                    device.reserve(row.slot, row.position + 1)?;
                 }
                 let took_s = device.step(rows).await?;
                 let ended_s = now_s();
-                joining.began(ended_s - took_s);
-                let tokens = joining.ended(ended_s);
-                for token in tokens.iter().filter(|token| token.last) {
-                    held.remove(&token.slot);
-                    device.end(token.slot);
-                }
-                written(tokens, ended_s);
+                run.ended(ended_s, took_s);
+                written(&run, ended_s);
             }
             Next::Wait(until_s) => {
                 let left_s = (until_s - now_s()).clamp(0.0, LOOK.as_secs_f64());
                 pause(Duration::from_secs_f64(left_s)).await;
             }
-            Next::Done => return Ok(joining.record()),
+            Next::Done => return Ok(run.finish()),
         }
     }
 }
 
-/// Tokens of the KV cache that a decoder needs to serve these loads.
-pub fn pool_tokens(loads: &[Load]) -> u32 {
-    loads.iter().map(Load::cache_tokens).max().unwrap_or(0)
+/// Tokens of the KV cache that a decoder needs to serve these levels.
+///
+/// Errors: what the decoder lacks.
+pub fn pool_tokens(trace: &Trace, levels: &[Scenario]) -> Result<u32, Error> {
+    let mut most = 0;
+    for scenario in levels {
+        most = most.max(DeviceRun::new(trace, scenario, LIMITS)?.cache_tokens());
+    }
+    Ok(u32::try_from(most).unwrap_or(u32::MAX))
 }
 
-/// A decoder of a calibration's whole model with random weights and a cache for these loads. It runs the
+/// A decoder of a calibration's whole model with random weights and a cache of so many tokens. It runs the
 /// kernels that the calibration timed. `file` is for errors.
 ///
 /// Errors: `bad-calibration` where the calibration does not name its kernels, or its GPU has others by
@@ -180,9 +197,9 @@ pub async fn decoder(
     device: Rc<Device>,
     calibration: &Calibration,
     file: &str,
-    loads: &[Load],
+    pool_tokens: u32,
 ) -> Result<Decoder, Error> {
-    let Measured {
+    let calibration::Measured {
         architecture,
         precision,
         ..
@@ -205,7 +222,7 @@ pub async fn decoder(
     let config = decoder::Config {
         architecture: architecture.clone(),
         precision: *precision,
-        pool_tokens: pool_tokens(loads),
+        pool_tokens,
         seed: SEED,
         temperature: 1.0,
         most_bytes: None,
@@ -227,8 +244,8 @@ pub async fn decoder(
 }
 
 impl Steps for Decoder {
-    fn begin(&mut self, slot: u32, tokens: u32) -> Result<(), Error> {
-        if self.reserve(slot, tokens) {
+    fn reserve(&mut self, slot: u32, tokens: u32) -> Result<(), Error> {
+        if Decoder::reserve(self, slot, tokens) {
             return Ok(());
         }
         Err(gpu_error(
@@ -257,7 +274,7 @@ impl Steps for Decoder {
         Ok(took.wall_s)
     }
 
-    fn end(&mut self, slot: u32) {
+    fn free(&mut self, slot: u32) {
         self.release(slot);
     }
 }
@@ -277,25 +294,36 @@ async fn pause(time: Duration) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::sched::joining::Limits;
     use std::cell::Cell;
+    use std::collections::BTreeSet;
 
-    const LOAD: Load = Load {
-        users: 3,
-        requests_per_user: 2,
-        prompt_tokens: 10,
-        output_tokens: 6,
-        think_min_s: 0.0,
-        think_max_s: 0.0,
-        seed: 1,
-        limits: Limits {
-            sequences: 2,
-            rows: 8,
-            kv_blocks: None,
-            block_tokens: 16,
-        },
-    };
+    use super::*;
+    use crate::scenario::{ClosedLoop, Engine};
+    use crate::sched::continuous::Server;
+    use crate::sched::continuous::kv::Capacity;
+    use crate::trace::synth::Synthetic;
+
+    /// Users who each send two requests of 10 prompt and 6 output tokens.
+    fn level(users: u32, think_s: f64) -> Scenario {
+        let mut server = Server {
+            max_sequences: 2,
+            max_batched_tokens: 8,
+            ..Server::default()
+        };
+        server.kv.capacity = Capacity::Unlimited;
+        let mut scenario = Scenario {
+            engine: Engine::Continuous(Box::new(server)),
+            ..Scenario::default()
+        };
+        scenario.fleet.gpus = 1;
+        scenario.workload.closed_loop = Some(ClosedLoop {
+            users,
+            requests_per_user: 2,
+            think_min_s: think_s,
+            think_max_s: think_s,
+        });
+        scenario
+    }
 
     /// A device whose steps take no memory and as long as they are told to.
     struct Pretended<F> {
@@ -304,9 +332,13 @@ mod tests {
     }
 
     impl<F: FnMut(&[Row]) -> Result<f64, Error>> Steps for Pretended<F> {
-        fn begin(&mut self, slot: u32, tokens: u32) -> Result<(), Error> {
-            assert!([13, 15].contains(&tokens), "{tokens}");
-            assert!(self.slots.insert(slot), "slot {slot} is in use");
+        fn reserve(&mut self, slot: u32, tokens: u32) -> Result<(), Error> {
+            assert!(tokens <= 15, "{tokens}");
+            assert_eq!(
+                self.slots.insert(slot),
+                tokens == 1,
+                "a slot begins anew where it was free"
+            );
             Ok(())
         }
 
@@ -316,85 +348,89 @@ mod tests {
             (self.step)(rows)
         }
 
-        fn end(&mut self, slot: u32) {
-            assert!(self.slots.remove(&slot), "slot {slot} is free");
+        fn free(&mut self, slot: u32) {
+            self.slots.remove(&slot);
         }
     }
 
     /// Whatever comes of it, no slot stays in use.
     fn serve_with(
         step: impl FnMut(&[Row]) -> Result<f64, Error>,
-        loads: &[Load],
+        levels: &[Scenario],
         stop: &dyn Fn() -> bool,
         progress: &mut dyn FnMut(Progress),
-    ) -> Result<Vec<Record>, Error> {
+    ) -> Result<Vec<Measured>, Error> {
         let mut device = Pretended {
             step,
             slots: BTreeSet::new(),
         };
-        let result = pollster::block_on(serve(&mut device, loads, stop, progress));
+        let trace = Synthetic::alike(10, 10, 6).generate(1).unwrap();
+        let result = pollster::block_on(serve(&mut device, &trace, levels, stop, progress));
         assert!(device.slots.is_empty());
         result
     }
 
     #[test]
     fn a_pretended_device_serves_every_level() {
-        let loads = [LOAD, Load { users: 5, ..LOAD }];
+        let levels = [level(3, 0.0), level(5, 0.0)];
         let took = Duration::from_millis(1);
         let mut told = Vec::new();
-        let records = serve_with(
+        let measured = serve_with(
             |_| {
                 std::thread::sleep(2 * took);
                 Ok(took.as_secs_f64())
             },
-            &loads,
+            &levels,
             &|| false,
             &mut |progress| told.push(progress),
         )
         .unwrap();
-        for ((load, record), level) in loads.iter().zip(&records).zip(0..) {
-            assert_eq!(record.requests.len() as u32, load.requests());
-            let mut before_s = 0.0;
-            for step in &record.steps {
-                let step_s = step.ended_s - step.began_s;
-                assert!((step_s - took.as_secs_f64()).abs() < 1e-9, "{step_s}");
-                // What the device did before it submitted the step is time between steps.
-                assert!(step.began_s - before_s >= took.as_secs_f64());
-                before_s = step.ended_s;
-            }
-            for request in &record.requests {
-                assert_eq!(request.tokens_s.len(), 6);
-            }
-            let of_level: Vec<&Progress> = told.iter().filter(|p| p.level == level).collect();
-            assert_eq!(of_level.len(), record.steps.len() + 1);
+        for ((level, measured), number) in levels.iter().zip(&measured).zip(0..) {
+            let requests = 2 * users(level);
+            let crate::sim::Work::Continuous(work) = &measured.record.work else {
+                panic!("no closed batches")
+            };
+            let (served, totals) = &**work;
+            assert_eq!(totals.emitted, u64::from(requests) * 6);
+            assert_eq!(totals.steps, measured.steps.len() as u64);
+            assert_eq!(
+                served.done_s.iter().filter(|s| s.is_finite()).count() as u32,
+                requests
+            );
+            // What the device did before it submitted a step is in the times of requests, not of steps.
+            assert!(
+                measured
+                    .steps
+                    .iter()
+                    .all(|step| step.took_s == took.as_secs_f64())
+            );
+            assert!(totals.busy_s[0] >= 2.0 * took.as_secs_f64() * totals.steps as f64);
+            let of_level: Vec<&Progress> = told.iter().filter(|p| p.level == number).collect();
+            assert_eq!(of_level.len(), measured.steps.len() + 1);
             let last = of_level.last().unwrap();
             assert_eq!(last.answered, last.requests);
-            assert_eq!(last.tokens, load.requests() * 6);
+            assert_eq!(last.tokens, requests * 6);
             assert!(last.elapsed_s > 0.0);
         }
     }
 
     #[test]
     fn a_thinking_user_is_waited_for() {
-        let load = Load {
-            users: 1,
-            think_min_s: 0.08,
-            think_max_s: 0.08,
-            ..LOAD
-        };
         let looks = Cell::new(0);
         let stop = || {
             looks.set(looks.get() + 1);
             false
         };
-        let records = serve_with(|_| Ok(0.0), &[load], &stop, &mut |_| {}).unwrap();
-        let [first, second] = &records[0].requests[..] else {
-            panic!("{records:?}")
+        let levels = [level(1, 0.08)];
+        let measured = serve_with(|_| Ok(0.0), &levels, &stop, &mut |_| {}).unwrap();
+        let crate::sim::Work::Continuous(work) = &measured[0].record.work else {
+            panic!("no closed batches")
         };
-        assert!((second.sent_s - first.tokens_s[5] - 0.08).abs() < 1e-9);
-        assert!(second.joined_s.unwrap() >= second.sent_s);
+        let (served, sent_s) = (&work.0, &measured[0].record.requests.sent_s);
+        assert!((sent_s[1] - served.done_s[0] - 0.08).abs() < 1e-9);
+        assert!(served.joined_s[1] >= sent_s[1]);
         // The pause takes more than one look.
-        assert!(looks.get() as usize >= records[0].steps.len() + 2);
+        assert!(looks.get() as usize >= measured[0].steps.len() + 2);
     }
 
     #[test]
@@ -405,42 +441,62 @@ mod tests {
             steps.set(steps.get() + 1);
             Ok(0.0)
         };
-        let result = serve_with(step, &[LOAD], &stop, &mut |_| {});
+        let result = serve_with(step, &[level(3, 0.0)], &stop, &mut |_| {});
         assert_eq!(result, Err(Error::Interrupted));
         assert_eq!(steps.get(), 9);
 
-        let load = Load {
-            users: 1,
-            think_min_s: 1000.0,
-            think_max_s: 1000.0,
-            ..LOAD
-        };
         let begun = Instant::now();
         let stop = || begun.elapsed() > Duration::from_millis(100);
-        let result = serve_with(|_| Ok(0.0), &[load], &stop, &mut |_| {});
+        let result = serve_with(|_| Ok(0.0), &[level(1, 1000.0)], &stop, &mut |_| {});
         assert_eq!(result, Err(Error::Interrupted));
     }
 
     #[test]
     fn what_the_device_says_comes_back() {
         let lost = gpu_error("device-lost", "the GPU was lost");
-        let result = serve_with(|_| Err(lost.clone()), &[LOAD], &|| false, &mut |_| {});
+        let levels = [level(3, 0.0)];
+        let result = serve_with(|_| Err(lost.clone()), &levels, &|| false, &mut |_| {});
         assert_eq!(result, Err(lost));
-        let bad = Load { users: 0, ..LOAD };
-        let other_blocks = Limits {
-            block_tokens: 32,
-            ..LOAD.limits
+    }
+
+    #[test]
+    fn what_the_decoder_lacks_is_refused_before_a_step() {
+        let with = |change: fn(&mut Server)| {
+            let mut level = level(3, 0.0);
+            if let Engine::Continuous(server) = &mut level.engine {
+                change(server);
+            }
+            level
         };
-        for bad in [
-            bad,
-            Load {
-                limits: other_blocks,
-                ..LOAD
-            },
+        for (bad, field) in [
+            (level(0, 0.0), "workload.closed_loop.users"),
+            (
+                with(|s| s.kv.block_tokens = 32),
+                "engine.continuous.kv.block_tokens",
+            ),
+            (
+                with(|s| (s.max_sequences, s.max_batched_tokens) = (65, 128)),
+                "engine.continuous.max_sequences",
+            ),
+            (
+                with(|s| s.max_batched_tokens = 129),
+                "engine.continuous.max_batched_tokens",
+            ),
+            (
+                with(|s| s.async_scheduling = true),
+                "engine.continuous.async_scheduling",
+            ),
         ] {
-            let step = |_: &[Row]| panic!("a load out of range was served");
-            let result = serve_with(step, &[LOAD, bad], &|| false, &mut |_| {});
-            assert!(matches!(result, Err(Error::BadField { .. })));
+            let step = |_: &[Row]| panic!("{field}");
+            let levels = [level(3, 0.0), bad.clone()];
+            match serve_with(step, &levels, &|| false, &mut |_| {}) {
+                Err(
+                    Error::BadField { field: named, .. } | Error::Contradiction { what: named, .. },
+                ) => {
+                    assert_eq!(named, field);
+                }
+                other => panic!("{field}: {other:?}"),
+            }
         }
     }
 }

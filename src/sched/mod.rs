@@ -10,7 +10,6 @@ pub mod continuous;
 pub mod controller;
 mod dynamic;
 mod full_bins;
-pub mod joining;
 pub mod memory;
 mod queues;
 mod static_fifo;

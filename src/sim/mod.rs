@@ -10,6 +10,8 @@ mod arrivals;
 mod closed;
 #[cfg(feature = "continuous")]
 pub mod continuous;
+#[cfg(feature = "continuous")]
+pub mod device;
 mod due;
 mod fleet;
 mod published;
@@ -110,14 +112,6 @@ impl Run {
 
     /// The record of a replay that is over.
     pub fn finish(self) -> Record {
-        let Workload {
-            bins,
-            predicted,
-            prediction,
-            mut report,
-            arrivals,
-            ..
-        } = self.workload;
         let (work, order) = match self.server {
             Server::Closed(server) => {
                 let (work, order) = server.finish();
@@ -126,31 +120,6 @@ impl Run {
             #[cfg(feature = "continuous")]
             Server::Continuous(server) => (Work::Continuous(Box::new(server.finish())), Vec::new()),
         };
-        let bins = match self.scenario.has_bins() {
-            true => bins.intervals().to_vec(),
-            false => Vec::new(),
-        };
-        let (first_row, origin_s, time_scale) =
-            (arrivals.first_row, arrivals.origin_s, arrivals.time_scale);
-        let (sent_s, sent) = arrivals.sent();
-        if let Some(&last) = sent.last() {
-            report.span_s = sent_s[last as usize];
-        }
-        Record {
-            scenario: self.scenario,
-            workload: report,
-            bins,
-            prediction,
-            requests: Requests {
-                order,
-                predicted,
-                first_row: first_row as u32,
-                origin_s,
-                time_scale,
-                sent_s,
-                sent,
-            },
-            work,
-        }
+        self.workload.record(self.scenario, work, order)
     }
 }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::arrivals::Arrivals;
-use super::record::{Prediction, WorkloadReport};
+use super::record::{Prediction, Record, Requests, Work, WorkloadReport};
 use crate::scenario::ClosedLoop;
 use crate::sched::bins::{BinTable, DROPPED, Sample};
 use crate::trace::Failed;
@@ -85,6 +85,44 @@ impl Workload {
     /// Share of the requests that have arrived, 0 to 1.
     pub fn progress(&self) -> f64 {
         self.arrivals.arrived as f64 / self.report.rows_replayed as f64
+    }
+
+    /// The record of a replay that is over. `order`: of the trace rows in closed batches.
+    pub fn record(self, scenario: Scenario, work: Work, order: Vec<u32>) -> Record {
+        let Workload {
+            bins,
+            predicted,
+            prediction,
+            mut report,
+            arrivals,
+            ..
+        } = self;
+        let bins = match scenario.has_bins() {
+            true => bins.intervals().to_vec(),
+            false => Vec::new(),
+        };
+        let (first_row, origin_s, time_scale) =
+            (arrivals.first_row, arrivals.origin_s, arrivals.time_scale);
+        let (sent_s, sent) = arrivals.sent();
+        if let Some(&last) = sent.last() {
+            report.span_s = sent_s[last as usize];
+        }
+        Record {
+            scenario,
+            workload: report,
+            bins,
+            prediction,
+            requests: Requests {
+                order,
+                predicted,
+                first_row: first_row as u32,
+                origin_s,
+                time_scale,
+                sent_s,
+                sent,
+            },
+            work,
+        }
     }
 
     /// Whether every request has arrived.

@@ -12,7 +12,6 @@ use crate::latency::calibration::{Adapter, Calibration, Check, KernelTime, Point
 use crate::metrics::Summary;
 use crate::scenario::Scenario;
 use crate::sched::Policy;
-use crate::sched::joining::Load;
 use crate::study::calibrated::ErrorRange;
 
 /// From the page to the worker.
@@ -39,13 +38,13 @@ pub enum ToGpu {
         run_id: u32,
         options: Options,
     },
-    /// Simulated users, as many at each level as `users` says: measured, or only predicted.
+    /// A scenario with as many users at each level as `users` says: measured, or only predicted.
     Serve {
         run_id: u32,
         calibration: Calibration,
         users: Vec<u32>,
-        #[ts(type = "Partial<ServeLoad>")]
-        load: Load,
+        #[ts(type = "object")]
+        scenario: Scenario,
         measure: bool,
     },
     Cancel {

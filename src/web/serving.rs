@@ -1,24 +1,27 @@
 //! The calibrate view's side of serving users: the real decoder under a load, and the prediction
 //! beside it. With the feature `gpu` alone, as `gpu.rs`.
 
+use std::rc::Rc;
+
 use js_sys::Function;
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
 
 use super::gpu::GpuEngine;
 use super::{failure, plain, read};
-use crate::error::Error;
-use crate::gpu::{Cancel, serve};
+use crate::gpu::{Cancel, Device, serve};
+use crate::latency::StepLatency;
 use crate::latency::calibration::Calibration;
 use crate::report;
-use crate::sched::joining::{Load, Record};
+use crate::scenario::{Engine, Scenario, Source};
+use crate::sim::device::Measured;
 use crate::study::document::Content;
 use crate::study::saturation::curves::MichaelisMenten;
-use crate::study::serving::{self, Comparison, Stack};
+use crate::study::serving::{self, Comparison, Levels, Stack};
+use crate::{Error, Trace};
 
 #[wasm_bindgen(typescript_custom_section)]
-const TYPES: &str =
-    r#"import type { ServeLoad, ServeProgress, ServedLevels } from "../www/types.js";"#;
+const TYPES: &str = r#"import type { ServeProgress, ServedLevels } from "../www/types.js";"#;
 
 /// A load at several numbers of users.
 #[derive(Debug, Clone, Serialize)]
@@ -28,7 +31,7 @@ pub struct ServedLevels {
     pub levels: Vec<ServedLevel>,
     /// For people, with the maximum that the saturation study's curves find.
     pub report: String,
-    /// The report and the tables, as `batchscope serve --out` writes them.
+    /// The report and the tables, as `batchscope run --users --out` writes them.
     pub files: Vec<ServedFile>,
     /// The maximum of the curve u/(K + u) through the levels, output tokens/s, where they determine
     /// one.
@@ -41,7 +44,7 @@ pub struct ServedLevels {
 pub struct ServedLevel {
     pub comparison: Comparison,
     /// Of what was measured, else of what is predicted.
-    pub mbu: f64,
+    pub mbu: Option<f64>,
     /// Where the data sheet is known.
     pub mfu: Option<f64>,
 }
@@ -62,12 +65,11 @@ impl GpuEngine {
         &self,
         #[wasm_bindgen(unchecked_param_type = "Calibration")] calibration: JsValue,
         users: Vec<u32>,
-        #[wasm_bindgen(unchecked_param_type = "Partial<ServeLoad>")] load: JsValue,
+        #[wasm_bindgen(unchecked_param_type = "object")] scenario: JsValue,
         #[wasm_bindgen(unchecked_param_type = "(progress: ServeProgress) => void")]
         progress: Function,
     ) -> Result<JsValue, JsValue> {
-        let calibration: Calibration = read(calibration, "calibration")?;
-        let loads = levels(&users, load)?;
+        let load = Load::read(calibration, &users, scenario)?;
         let cancel = Cancel::new();
         self.cancel.replace(cancel.clone());
         let mut report = |now: serve::Progress| {
@@ -77,16 +79,11 @@ impl GpuEngine {
                 cancel.cancel();
             }
         };
-        let records = async {
-            let device = self.gpu.device().clone();
-            let mut decoder =
-                serve::decoder(device, &calibration, "the calibration", &loads).await?;
-            let stop = || cancel.check().is_err();
-            serve::serve(&mut decoder, &loads, &stop, &mut report).await
-        }
-        .await
-        .map_err(|e: Error| failure(&e))?;
-        served(&calibration, &loads, Some(&records))
+        let stop = || cancel.check().is_err();
+        let device = self.gpu.device().clone();
+        let measured = load.measure(device, &stop, &mut report).await;
+        let levels = measured.and_then(|measured| load.levels(&measured));
+        plain(&levels.map_err(|e| failure(&e))?)
     }
 
     /// The prediction alone.
@@ -94,39 +91,83 @@ impl GpuEngine {
     pub fn predict(
         #[wasm_bindgen(unchecked_param_type = "Calibration")] calibration: JsValue,
         users: Vec<u32>,
-        #[wasm_bindgen(unchecked_param_type = "Partial<ServeLoad>")] load: JsValue,
+        #[wasm_bindgen(unchecked_param_type = "object")] scenario: JsValue,
     ) -> Result<JsValue, JsValue> {
-        let calibration: Calibration = read(calibration, "calibration")?;
-        served(&calibration, &levels(&users, load)?, None)
+        let load = Load::read(calibration, &users, scenario)?;
+        plain(&load.levels(&[]).map_err(|e| failure(&e))?)
     }
 }
 
-fn levels(users: &[u32], load: JsValue) -> Result<Vec<Load>, JsValue> {
-    let load: Load = read(load, "load")?;
-    serving::levels(users, &load).map_err(|e| failure(&e))
+/// What is asked for: a calibrated GPU, and a scenario at several numbers of users.
+struct Load {
+    calibration: Calibration,
+    trace: Trace,
+    scenarios: Vec<Scenario>,
 }
 
-/// `records`: what was measured at each of the loads.
-fn served(
-    calibration: &Calibration,
-    loads: &[Load],
-    records: Option<&[Record]>,
-) -> Result<JsValue, JsValue> {
-    plain(&compare(calibration, loads, records).map_err(|e| failure(&e))?)
+impl Load {
+    fn read(calibration: JsValue, users: &[u32], scenario: JsValue) -> Result<Load, JsValue> {
+        let calibration: Calibration = read(calibration, "calibration")?;
+        let scenario: Scenario = read(scenario, "scenario")?;
+        Load::new(calibration, users, scenario).map_err(|e| failure(&e))
+    }
+
+    fn new(calibration: Calibration, users: &[u32], mut scenario: Scenario) -> Result<Load, Error> {
+        if let Engine::Continuous(server) = &mut scenario.engine {
+            server.latency = StepLatency::Linear(calibration.served_step());
+        }
+        let scenarios = serving::levels(users, &scenario)?;
+        let trace = match &scenario.trace {
+            Source::Synthetic(synthetic) => synthetic.generate(scenario.seed)?,
+            Source::File { .. } => {
+                return Err(Error::BadField {
+                    field: "trace".to_owned(),
+                    value: "a file".to_owned(),
+                    allowed: "requests that are made".to_owned(),
+                });
+            }
+        };
+        Ok(Load {
+            calibration,
+            trace,
+            scenarios,
+        })
+    }
+
+    async fn measure(
+        &self,
+        device: Rc<Device>,
+        stop: &dyn Fn() -> bool,
+        report: &mut dyn FnMut(serve::Progress),
+    ) -> Result<Vec<Measured>, Error> {
+        let (trace, scenarios) = (&self.trace, &self.scenarios);
+        let pool_tokens = serve::pool_tokens(trace, scenarios)?;
+        let calibration = &self.calibration;
+        let decoder = serve::decoder(device, calibration, "the calibration", pool_tokens);
+        serve::serve(&mut decoder.await?, trace, scenarios, stop, report).await
+    }
+
+    /// `measured`: at each of the levels; empty where nothing was.
+    fn levels(&self, measured: &[Measured]) -> Result<ServedLevels, Error> {
+        let stack = Stack::from(&self.calibration);
+        let levels = self
+            .scenarios
+            .iter()
+            .enumerate()
+            .map(|(i, scenario)| Comparison::of(&self.trace, scenario, measured.get(i)))
+            .collect::<Result<Vec<_>, _>>()?;
+        served(&Levels {
+            stack: &stack,
+            trace: &self.trace,
+            scenarios: &self.scenarios,
+            levels: &levels,
+        })
+    }
 }
 
-fn compare(
-    calibration: &Calibration,
-    loads: &[Load],
-    records: Option<&[Record]>,
-) -> Result<ServedLevels, Error> {
-    let stack = Stack::from(calibration);
-    let comparisons = loads
-        .iter()
-        .enumerate()
-        .map(|(i, load)| Comparison::of(&stack, load, records.and_then(|all| all.get(i))))
-        .collect::<Result<Vec<_>, _>>()?;
-    let files = serving::files(&stack, &comparisons)?
+fn served(all: &Levels<'_>) -> Result<ServedLevels, Error> {
+    let files = all
+        .files()?
         .into_iter()
         .filter_map(|file| {
             let text = match &file.content {
@@ -142,22 +183,19 @@ fn compare(
             })
         })
         .collect();
-    let levels: Vec<_> = comparisons
-        .iter()
-        .map(|level| level.best().level.clone())
-        .collect();
+    let best = all.levels.iter().map(|level| level.best().level.clone());
+    let curve = MichaelisMenten::fit(&best.collect::<Vec<_>>());
     Ok(ServedLevels {
-        report: serving::report(&stack, &comparisons)?,
+        report: all.report()?,
         files,
-        most: MichaelisMenten::fit(&levels)
-            .ok()
-            .map(|curve| curve.v_max.value),
-        levels: comparisons
-            .into_iter()
-            .map(|comparison| ServedLevel {
-                mbu: stack.mbu(comparison.best()),
-                mfu: stack.mfu(comparison.best()),
-                comparison,
+        most: curve.ok().map(|curve| curve.v_max.value),
+        levels: all
+            .levels
+            .iter()
+            .map(|level| ServedLevel {
+                mbu: all.stack.mbu(level.best()),
+                mfu: all.stack.mfu(level.best()),
+                comparison: level.clone(),
             })
             .collect(),
     })

@@ -1,4 +1,4 @@
-//! `batchscope serve` from outside: a calibration in, figures and files out.
+//! `batchscope run --users` at several levels from outside: a calibration or a data sheet in, figures and files out.
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -90,13 +90,34 @@ fn save(folder: &TempDir, calibration: &Calibration) -> String {
     path.display().to_string()
 }
 
-fn serve(args: &[&str]) -> Output {
+fn batchscope(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_batchscope"))
-        .arg("serve")
         .args(args)
         .stdin(Stdio::null())
         .output()
         .unwrap()
+}
+
+/// One GPU with a cache for everybody, as a decoder has it; 64 prompt and 32 output tokens where nothing else is said.
+fn serve(args: &[&str]) -> Output {
+    let has = |flag: &&str| args.contains(flag);
+    let mut all = vec!["run", "--gpus", "1"];
+    if !has(&"--model") {
+        all.extend(["--rule", "vllm", "--kv-blocks", "9999"]);
+        all.extend(["--max-sequences", "64", "--max-batched-tokens", "128"]);
+    }
+    for (flag, value) in [
+        ("--users", "1,2,4,8"),
+        ("--requests-per-user", "4"),
+        ("--prompt", "64"),
+        ("--output", "32"),
+    ] {
+        if !has(&flag) {
+            all.extend([flag, value]);
+        }
+    }
+    all.extend(args);
+    batchscope(&all)
 }
 
 fn done(output: &Output) -> String {
@@ -228,7 +249,7 @@ fn a_data_sheet_says_what_is_possible_at_best() {
     );
     // A quarter of the weights' bytes, and scales of a half byte in eight.
     let tok_s = |more: &[&str]| {
-        let all = [&args, more, &["--users", "1", "--json"]].concat();
+        let all = [&args, more, &["--users", "1,2", "--json"]].concat();
         let found: Value = serde_json::from_str(&done(&serve(&all))).unwrap();
         let at = "/levels/0/predicted/level/tok_s";
         found.pointer(at).and_then(Value::as_f64).unwrap()
@@ -237,36 +258,35 @@ fn a_data_sheet_says_what_is_possible_at_best() {
     assert!((3.4..3.6).contains(&gain), "{gain}");
 }
 
-/// One question, one answer: `run` with the same users, requests and data sheet.
+/// One question, one answer: a level among others, and the same number of users alone.
 #[test]
-fn serve_says_what_run_says() {
+fn a_level_is_the_run_with_as_many_users() {
     let folder = TempDir::new().unwrap();
-    for (users, each, prompt, output, rate) in
-        [(64, 10, 512, 128, 20_746.0), (600, 2, 100, 20, 0.0)]
-    {
-        let trace = folder.path().join("equal.csv");
-        let rows = format!("0,{prompt},{output}\n").repeat(users * each);
-        fs::write(&trace, format!("arrival_s,input,output\n{rows}")).unwrap();
+    for (users, each, prompt, output, rate) in [
+        ("64", "10", "512", "128", 20_746.0),
+        ("600", "2", "100", "20", 0.0),
+    ] {
         let json = |output: Output| -> Value { serde_json::from_str(&done(&output)).unwrap() };
-        let [users, each, prompt, output] =
-            [users, each, prompt, output].map(|n: usize| n.to_string());
-        let both = ["--hardware", "h100", "--model", "qwen3-1.7b", "--json"];
-        let load = ["--users", &users, "--requests-per-user", &each];
-        let shape = ["--prompt", &prompt, "--output", &output];
-        let serve = json(serve(&[&both[..], &load, &shape].concat()));
-        let run = Command::new(env!("CARGO_BIN_EXE_batchscope"))
-            .args([
-                "run",
-                "--gpus",
-                "1",
-                "--trace",
-                &trace.display().to_string(),
-            ])
-            .args(both)
-            .args(load)
-            .output()
-            .unwrap();
-        let run = json(run);
+        let out = folder.path().join("out");
+        let place = out.display().to_string();
+        let both = [
+            "--hardware",
+            "h100",
+            "--model",
+            "qwen3-1.7b",
+            "--requests-per-user",
+            each,
+            "--prompt",
+            prompt,
+            "--output",
+            output,
+            "--json",
+        ];
+        let two = format!("{users},7");
+        let serve = json(serve(
+            &[&both[..], &["--users", &two, "--out", &place]].concat(),
+        ));
+        let run = json(self::serve(&[&both[..], &["--users", users]].concat()));
         let of = |value: &Value, path: &str| {
             let found = value.pointer(path).and_then(Value::as_f64);
             found.unwrap_or_else(|| panic!("{path}"))
@@ -305,11 +325,6 @@ fn serve_says_what_run_says() {
             assert_eq!(served("level/tok_s").round(), rate);
         }
         // The utilisations are of one definition too.
-        let out = folder.path().join("out");
-        let place = out.display().to_string();
-        done(&self::serve(
-            &[&both[..4], &load, &shape, &["--out", &place]].concat(),
-        ));
         let levels = fs::read_to_string(out.join("serving_levels.csv")).unwrap();
         for (mine, theirs) in [
             ("mbu_pct", "/continuous/mbu"),
@@ -373,7 +388,7 @@ fn a_device_is_measured_beside_the_prediction() {
         serde_json::from_slice(&fs::read(out.join("serving.json")).unwrap()).unwrap();
     for level in found["levels"].as_array().unwrap() {
         let (measured, predicted) = (&level["measured"], &level["predicted"]);
-        assert_eq!(measured["load"], predicted["load"]);
+        assert_eq!(measured["level"]["users"], predicted["level"]["users"]);
         assert_eq!(
             measured["level"]["successful"],
             measured["level"]["requests"]
@@ -495,40 +510,56 @@ fn what_is_wrong_is_said_in_one_sentence() {
     let folder = TempDir::new().unwrap();
     let cal = saved(&folder);
     let with = |args: &[&str]| serve(&[&["--latency", &cal], args].concat());
-    refused(&serve(&[]), 2, &["--latency <CALIBRATION>: it is missing"]);
     refused(
-        &with(&["--users", "0"]),
+        &with(&["--users", "0,1"]),
         2,
-        &["load.users", "1 to 100000", "[bad-field]"],
+        &["workload.closed_loop.users", "1 to 10000000", "[bad-field]"],
+    );
+    refused(&with(&["--users", "x"]), 2, &["--users", "1 to 10000000"]);
+    refused(
+        &with(&["--users", "2,2"]),
+        2,
+        &["workload.closed_loop.users", "each number once"],
     );
     refused(
         &with(&["--hardware", "h100", "--model", "demo"]),
         2,
         &["--latency", "cannot be used with"],
     );
-    refused(&serve(&["--hardware", "h100"]), 2, &["--model", "missing"]);
+    // Closed batches, another command, and outputs of one run.
+    let levels = ["--users", "1,2", "--prompt", "64", "--output", "32"];
     refused(
-        &serve(&["--hardware", "h9", "--model", "demo"]),
+        &batchscope(&[&["run"], &levels[..]].concat()),
         2,
-        &["--hardware", "allowed is m2-pro, l4"],
-    );
-    refused(&with(&["--users", "x"]), 2, &["--users", "1 to 100000"]);
-    refused(
-        &with(&["--users", "2,2"]),
-        2,
-        &["load.users", "each number once"],
+        &["--users", "continuous batching"],
     );
     refused(
-        &with(&["--rows", "8"]),
+        &batchscope(&[&["capacity"], &levels[..]].concat()),
         2,
-        &["load.limits.rows", "64 to 16777216"],
+        &["--users", "levels of load"],
+    );
+    for flag in ["--requests-csv", "--chrome-trace"] {
+        let path = folder.path().join("rows").display().to_string();
+        refused(&with(&[flag, &path]), 2, &[flag, "name one number"]);
+        assert!(!Path::new(&path).exists());
+    }
+    refused(&with(&["--digest"]), 2, &["--digest", "one run"]);
+    refused(
+        &with(&["--peak-flops", "1e12", "--users", "1"]),
+        2,
+        &["--peak-flops", "MFU"],
+    );
+    // A trace has the lengths, or two flags have them.
+    refused(
+        &batchscope(&["run", "--rule", "vllm", "--users", "1", "--prompt", "64"]),
+        2,
+        &["--output"],
     );
     refused(
-        &with(&["--kv-blocks", "2"]),
+        &batchscope(&["run", "--rule", "vllm", "--prompt", "64", "--output", "32"]),
         2,
-        &["load.limits.kv_blocks", "6 blocks"],
+        &["--users"],
     );
-    refused(&with(&["--think", "2,1"]), 2, &["load.think_max_s"]);
     refused(
         &serve(&["--latency", "/nonexistent/cal.json"]),
         4,
@@ -550,4 +581,23 @@ fn what_is_wrong_is_said_in_one_sentence() {
     );
     fs::write(&path, "{}").unwrap();
     refused(&serve(&["--latency", &place]), 3, &["other.json"]);
+}
+
+#[test]
+fn the_old_name_prints_what_to_type() {
+    let old = batchscope(&[
+        "serve",
+        "--latency",
+        "cal.json",
+        "--rows",
+        "64",
+        "--measure",
+    ]);
+    let today = "batchscope run --gpus 1 --rule vllm --latency cal.json --max-batched-tokens 64 --measure --users \
+                 1,2,4,8 --requests-per-user 4 --prompt 64 --output 32 --max-sequences 64";
+    refused(&old, 2, &["serve", today]);
+    let words: Vec<&str> = today.split(' ').collect();
+    // What it prints is a command that is understood: the file is what is missing.
+    refused(&batchscope(&words[1..]), 4, &["cal.json", "[file]"]);
+    refused(&batchscope(&["serve"]), 2, &["batchscope run"]);
 }

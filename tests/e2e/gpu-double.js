@@ -66,11 +66,11 @@ const describe = (c) => ({
   ],
 });
 
-const served = (users, load, measured) => {
+const served = (users, measured) => {
   const times = (p50) => ({ avg: p50, p50, p95: 1.3 * p50, p99: 1.5 * p50 });
   const one = (n, factor) => {
     const tbt = 1e3 * factor * step(MODEL, n, 80 * n);
-    return { load: { ...load, users: n }, level: { users: n, tok_s: (1e3 * n) / tbt, ttft_ms: times(2 * tbt) }, tbt_ms: times(tbt), queueing_ms: times(0), step_ms: times(tbt), steps: 64, busy_s: 1, sequences: n, context: 80 * n, prefill: 0 };
+    return { level: { users: n, tok_s: (1e3 * n) / tbt, ttft_ms: times(2 * tbt) }, tbt_ms: times(tbt), queueing_ms: times(0), step_ms: times(tbt), steps: 64, busy_s: 1, sequences: n, context: 80 * n, prefill: 0 };
   };
   return {
     levels: users.map((n) => ({ comparison: { predicted: one(n, 1), measured: measured ? one(n, 1.05) : null, step_errors: measured ? { median: -0.04, median_size: 0.04, p95_size: 0.09 } : null }, mbu: 0.6, mfu: null })),
@@ -119,17 +119,17 @@ class GpuEngine {
     }
     return describe(calibration(options));
   }
-  async serve(c, users, load, progress) {
+  async serve(c, users, scenario, progress) {
     this.#cancelled = false;
     for (const [level, n] of users.entries()) {
       await pause(BEHAVIOUR.step ?? 5);
       if (this.#cancelled) throw refusal("interrupted", "interrupted");
-      progress({ level, levels: users.length, users: n, answered: 1, requests: n * load.requests_per_user, tokens: 32, elapsed_s: 0.1 });
+      progress({ level, levels: users.length, users: n, answered: 1, requests: n * scenario.workload.closed_loop.requests_per_user, tokens: 32, elapsed_s: 0.1 });
     }
-    return served(users, load, true);
+    return served(users, true);
   }
-  static predict(c, users, load) {
-    return served(users, load, false);
+  static predict(c, users) {
+    return served(users, false);
   }
   destroy() {}
   free() {}

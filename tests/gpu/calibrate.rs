@@ -8,7 +8,6 @@ use batchscope::gpu::decoder::{Decoder, Row, SLOTS};
 use batchscope::gpu::{Cancel, Device, Options, Progress, adapters, calibrate, serve};
 use batchscope::latency::architecture::{Architecture, Precision};
 use batchscope::latency::calibration::{Calibration, ManyColumns};
-use batchscope::sched::joining::Load;
 
 /// The fastest adapter of those that play a GPU; `None`, with a message, where there is no driver.
 fn device() -> Option<Rc<Device>> {
@@ -152,14 +151,12 @@ fn a_new_device_runs_the_kernels_that_were_timed() {
     // The device keeps the kernels that it was calibrated with.
     let config = calibrate::config(&options);
     let mut timed = pollster::block_on(Decoder::new(calibrated, config)).unwrap();
-    let loads = [Load {
-        users: SLOTS,
-        ..Load::default()
-    }];
+    // 64 prompt and 32 output tokens in each slot.
+    let pool_tokens = SLOTS * 96;
     // Through the file, on a device that was opened for it.
     let serving = |file: &str| {
         let calibration = Calibration::from_json(file, "cal.json").unwrap();
-        let decoder = serve::decoder(device().unwrap(), &calibration, "cal.json", &loads);
+        let decoder = serve::decoder(device().unwrap(), &calibration, "cal.json", pool_tokens);
         pollster::block_on(decoder).unwrap()
     };
     let mut new = serving(&found.to_json().unwrap());

@@ -1,18 +1,21 @@
-//! Users against a server with continuous joining: the figures against closed forms, and what is
-//! said of measured and predicted levels side by side.
+//! Users against a server with continuous batching: the figures against closed forms, and what is said of measured and
+//! predicted levels side by side.
 use crate::support::studies::{column, figure, names, table, text};
-use batchscope::Error;
 use batchscope::latency::architecture::{Architecture, Precision};
 use batchscope::latency::roofline::{Card, Hardware, Stored};
 use batchscope::latency::step::{Compute, Step};
+use batchscope::latency::{StepLatency, StepWork};
 use batchscope::report as bytes_of;
-use batchscope::sched::joining::{Joining, Limits, Load, Next, Record};
-use batchscope::study::document::Cell;
+use batchscope::scenario::{ClosedLoop, Engine, MEMORY_SHARE, put_on_hardware};
+use batchscope::sched::continuous::Server;
+use batchscope::sched::continuous::kv::Capacity;
+use batchscope::sim::device::{DeviceRun, Limits, Measured, Next, Taken};
+use batchscope::study::document::{Cell, File};
 use batchscope::study::saturation::points::Times;
 use batchscope::study::serving::{
-    Comparison, Origin, Served, Stack, StepErrors, files, levels, predict, report,
+    Comparison, Levels, Machine, Origin, Served, Stack, levels, predict,
 };
-use batchscope::{Trace, simulate};
+use batchscope::{Error, Scenario, Trace};
 
 const STEP: Step = Step {
     c0_s: 0.010,
@@ -40,29 +43,76 @@ fn nearly(a: f64, b: f64) {
     assert!((a / b - 1.0).abs() < 0.004, "{a} is not about {b}");
 }
 
-fn served(load: &Load, model: &Step) -> Served {
-    let stack = Stack {
-        model: *model,
-        ..stack()
-    };
-    predict(&stack, load).unwrap()
+/// Users with equal requests, and what the server can hold.
+#[derive(Debug, Clone, Copy)]
+struct Load {
+    users: u32,
+    requests_per_user: u32,
+    prompt_tokens: u32,
+    output_tokens: u32,
+    think_s: f64,
+    sequences: u32,
+    rows: u32,
 }
 
-/// What a decoder would leave whose steps last as long as the model says.
-fn by_decoder(load: &Load, model: &Step) -> Record {
-    let mut joining = Joining::new(load).unwrap();
-    let mut now_s = 0.0;
-    loop {
-        match joining.next(now_s) {
-            Next::Step { work, .. } => {
-                let [b, c, p] = [work.sequences, work.context, work.prefill].map(f64::from);
-                now_s += model.step_s(b, c, p);
-                joining.ended(now_s);
-            }
-            Next::Wait(until_s) => now_s = until_s,
-            Next::Done => return joining.record(),
+const LOAD: Load = Load {
+    users: 1,
+    requests_per_user: 4,
+    prompt_tokens: 64,
+    output_tokens: 32,
+    think_s: 0.0,
+    sequences: 64,
+    rows: 128,
+};
+
+impl Load {
+    fn requests(&self) -> u32 {
+        self.users * self.requests_per_user
+    }
+
+    /// Positions of the cache that a request fills.
+    fn positions(&self) -> u32 {
+        self.prompt_tokens + self.output_tokens - 1
+    }
+
+    fn trace(&self) -> Trace {
+        let rows = self.requests() as usize;
+        Trace {
+            arrival: vec![0.0; rows],
+            prompt: vec![self.prompt_tokens; rows],
+            output: vec![self.output_tokens; rows],
+            ..Trace::default()
         }
     }
+
+    fn on(&self, mut scenario: Scenario) -> Scenario {
+        scenario.fleet.gpus = 1;
+        scenario.workload.closed_loop = Some(ClosedLoop {
+            users: self.users,
+            requests_per_user: self.requests_per_user,
+            think_min_s: self.think_s,
+            think_max_s: self.think_s,
+        });
+        scenario
+    }
+
+    fn scenario(&self, model: &Step) -> Scenario {
+        let mut server = Server {
+            max_sequences: self.sequences,
+            max_batched_tokens: self.rows,
+            latency: StepLatency::Linear(*model),
+            ..Server::default()
+        };
+        server.kv.capacity = Capacity::Unlimited;
+        self.on(Scenario {
+            engine: Engine::Continuous(Box::new(server)),
+            ..Scenario::default()
+        })
+    }
+}
+
+fn served(load: &Load, model: &Step) -> Served {
+    predict(&load.trace(), &load.scenario(model)).unwrap()
 }
 
 #[test]
@@ -71,7 +121,7 @@ fn one_user_waits_for_the_chunks_of_a_prompt_and_then_a_step_a_token() {
         requests_per_user: 3,
         prompt_tokens: 200,
         output_tokens: 21,
-        ..Load::default()
+        ..LOAD
     };
     let served = served(&load, &STEP);
     // Chunks of 128 and 72 tokens; then steps at contexts of 201 to 220.
@@ -108,7 +158,7 @@ fn prompts_that_join_together_decode_at_the_saturated_rate() {
             requests_per_user: 2,
             prompt_tokens: 1,
             output_tokens: 100,
-            ..Load::default()
+            ..LOAD
         };
         let served = served(&load, &FLAT);
         let n = f64::from(users);
@@ -127,12 +177,9 @@ fn more_users_than_slots_keep_every_slot_at_work() {
         requests_per_user: 20,
         prompt_tokens: 4,
         output_tokens: 400,
-        limits: Limits {
-            sequences: 8,
-            rows: 16,
-            ..Limits::default()
-        },
-        ..Load::default()
+        sequences: 8,
+        rows: 16,
+        ..LOAD
     };
     let served = served(&load, &FLAT);
     // n/(a + b n), but for first tokens, which cost nothing with this model, and for
@@ -146,87 +193,11 @@ fn more_users_than_slots_keep_every_slot_at_work() {
     assert!((share - 0.75).abs() < 0.02, "{share}");
 }
 
-#[test]
-fn a_cache_for_so_many_requests_is_as_good_as_so_many_slots() {
-    let few = |sequences, kv_blocks| Load {
-        users: 12,
-        prompt_tokens: 20,
-        output_tokens: 13,
-        limits: Limits {
-            sequences,
-            kv_blocks,
-            ..Limits::default()
-        },
-        ..Load::default()
-    };
-    // 32 positions are two blocks of 16.
-    let by_blocks = served(&few(64, Some(11)), &STEP);
-    assert_eq!(by_blocks.level, served(&few(5, None), &STEP).level);
-    assert_ne!(by_blocks.level, served(&few(6, None), &STEP).level);
-}
-
-/// The prediction beside a measurement is of the very server that is measured: the same requests join and
-/// leave at the same steps.
-#[test]
-fn the_engine_takes_the_steps_of_the_decoder() {
-    let mut checked = 0;
-    for (sequences, rows) in [(1, 1), (3, 4), (4, 16), (8, 8), (64, 128)] {
-        for (users, requests_per_user) in [(1, 3), (5, 4), (20, 2), (70, 1)] {
-            for (prompt, output) in [(1, 1), (7, 5), (40, 3), (300, 30)] {
-                for (think, spare) in [([0.0, 0.0], None), ([0.01, 0.9], Some(9))] {
-                    let blocks = (prompt + output - 1u32).div_ceil(16);
-                    let load = Load {
-                        users,
-                        requests_per_user,
-                        prompt_tokens: prompt,
-                        output_tokens: output,
-                        think_min_s: think[0],
-                        think_max_s: think[1],
-                        seed: users + prompt,
-                        limits: Limits {
-                            sequences,
-                            rows,
-                            kv_blocks: spare.map(|spare| blocks + spare),
-                            ..Limits::default()
-                        },
-                    };
-                    checked += same_steps(&load);
-                }
-            }
-        }
-    }
-    assert!(checked > 3_000, "{checked}");
-}
-
-/// How many requests were compared.
-fn same_steps(load: &Load) -> usize {
-    let record = by_decoder(load, &STEP);
-    let rows = load.requests() as usize;
-    let trace = Trace {
-        arrival: vec![0.0; rows],
-        prompt: vec![load.prompt_tokens; rows],
-        output: vec![load.output_tokens; rows],
-        ..Trace::default()
-    };
-    let outcome = simulate(&trace, &stack().scenario(load)).unwrap();
-    let (served, totals) = *outcome.served.unwrap();
-    assert_eq!(totals.steps, record.steps.len() as u64, "{load:?}");
-    let mut sent = vec![0; load.users as usize];
-    for request in &record.requests {
-        // Request i of user u is row u + i N.
-        let user = request.user as usize;
-        let row = user + sent[user] * load.users as usize;
-        sent[user] += 1;
-        for (engine, decoder) in [
-            (served.joined_s[row], request.joined_s.unwrap()),
-            (served.first_token_s[row], request.tokens_s[0]),
-            (served.done_s[row], *request.tokens_s.last().unwrap()),
-        ] {
-            let off = (engine - decoder).abs();
-            assert!(off < 1e-9, "{load:?}, row {row}: {engine} and {decoder}");
-        }
-    }
-    rows
+/// The model on one GPU by its data sheet.
+fn on_card(model: &Architecture, precision: Precision, card: &Card) -> Result<Scenario, Error> {
+    let mut scenario = Scenario::default();
+    put_on_hardware(&mut scenario, model, precision, card, 1, MEMORY_SHARE)?;
+    Ok(scenario)
 }
 
 #[test]
@@ -234,18 +205,18 @@ fn a_data_sheet_is_served_by_the_engine_of_run() {
     // The longest prompt: 64 chunks of 2048 tokens, and every pair of its tokens.
     let model = Architecture::preset("qwen3-1.7b").unwrap();
     let card = Card::preset("h100").unwrap();
-    let stack = Stack::of_data_sheet(&card, model.clone(), Precision::F16).unwrap();
+    let stack = Stack::of_data_sheet(&card, model.clone(), Precision::F16);
+    let scenario = on_card(&model, Precision::F16, &card).unwrap();
     let step = Stored::new(&model, Precision::F16).roofline(&card.hardware);
     let load = Load {
         requests_per_user: 1,
         prompt_tokens: 131_072,
         output_tokens: 2,
-        limits: stack.limits(),
-        ..Load::default()
+        ..LOAD
     };
     let pairs = 131_072.0 * 131_073.0 / 2.0;
     let ttft_s = 64.0 * step.step_s(0.0, 0.0, 2048.0) + step.c4_s_per_prefill_pair * pairs;
-    let served = predict(&stack, &load).unwrap();
+    let served = predict(&load.trace(), &load.on(scenario.clone())).unwrap();
     near(served.level.ttft_ms.avg.unwrap(), ttft_s * 1e3);
     assert_eq!((ttft_s * 10.0).round() / 10.0, 2.4);
     // Attention is in the MFU: 2 FLOP for each weight and token, and 4 layers x heads x head size a pair.
@@ -257,27 +228,20 @@ fn a_data_sheet_is_served_by_the_engine_of_run() {
     );
 
     // With 64 tokens a step each of 2048 steps reads all weights: 2.1 s, and 2.0 s of attention.
-    let narrow = Load {
-        limits: Limits {
-            sequences: 1,
-            rows: 64,
-            ..load.limits
-        },
-        ..load
-    };
+    let mut narrow = load.on(scenario.clone());
+    if let Engine::Continuous(server) = &mut narrow.engine {
+        (server.max_sequences, server.max_batched_tokens) = (1, 64);
+    }
     let ttft_s = 2048.0 * step.step_s(0.0, 0.0, 64.0) + step.c4_s_per_prefill_pair * pairs;
-    let served = predict(&stack, &narrow).unwrap();
+    let served = predict(&load.trace(), &narrow).unwrap();
     near(served.level.ttft_ms.avg.unwrap(), ttft_s * 1e3);
     assert_eq!((ttft_s * 10.0).round() / 10.0, 4.1);
 
     // Users beyond the server's sequences wait.
-    let crowd = |users| Load {
-        users,
-        requests_per_user: 4,
-        limits: stack.limits(),
-        ..Load::default()
-    };
-    let [full, beyond] = [256, 1000].map(|users| predict(&stack, &crowd(users)).unwrap());
+    let [full, beyond] = [256, 1000].map(|users| {
+        let load = Load { users, ..LOAD };
+        predict(&load.trace(), &load.on(scenario.clone())).unwrap()
+    });
     assert!(beyond.queueing_ms.p50.unwrap() > full.level.latency_ms.p50.unwrap());
     assert!(full.queueing_ms.p50.unwrap() < 0.1 * full.level.latency_ms.p50.unwrap());
     assert_eq!(beyond.level.successful, Some(4000));
@@ -285,8 +249,9 @@ fn a_data_sheet_is_served_by_the_engine_of_run() {
     // A model that the memory does not hold is no server.
     let model = Architecture::preset("llama-3.1-8b").unwrap();
     let l4 = Card::preset("l4").unwrap();
-    let stack = Stack::of_data_sheet(&l4, model, Precision::F32).unwrap();
-    match predict(&stack, &crowd(1)) {
+    let refused = on_card(&model, Precision::F32, &l4)
+        .and_then(|scenario| predict(&LOAD.trace(), &LOAD.on(scenario)));
+    match refused {
         Err(Error::BadField { field, .. }) => assert_eq!(field, "memory.capacity_gb"),
         other => panic!("{other:?}"),
     }
@@ -305,7 +270,7 @@ fn arithmetic_bounds_a_full_step() {
         let load = Load {
             users,
             prompt_tokens: 1,
-            ..Load::default()
+            ..LOAD
         };
         served(&load, &model).tbt_ms.avg.unwrap()
     };
@@ -317,16 +282,14 @@ fn arithmetic_bounds_a_full_step() {
 fn thinking_users_are_not_at_work() {
     let load = Load {
         requests_per_user: 3,
-        think_min_s: 2.0,
-        think_max_s: 2.0,
-        ..Load::default()
+        think_s: 2.0,
+        ..LOAD
     };
     let (pausing, steady) = (
         served(&load, &STEP),
         served(
             &Load {
-                think_min_s: 0.0,
-                think_max_s: 0.0,
+                think_s: 0.0,
                 ..load
             },
             &STEP,
@@ -347,7 +310,7 @@ fn thinking_users_are_not_at_work() {
 fn outputs_of_one_token_have_no_gaps() {
     let load = Load {
         output_tokens: 1,
-        ..Load::default()
+        ..LOAD
     };
     let served = served(&load, &STEP);
     assert_eq!(served.tbt_ms, Times::default());
@@ -362,8 +325,7 @@ fn a_step_without_time_is_refused() {
             c1_s_per_sequence: 0.0,
             ..FLAT
         };
-        let stack = Stack { model, ..stack() };
-        match predict(&stack, &Load::default()) {
+        match predict(&LOAD.trace(), &LOAD.scenario(&model)) {
             Err(Error::BadField { field, .. }) => {
                 assert!(
                     field.starts_with("engine.continuous.latency.linear"),
@@ -379,48 +341,98 @@ fn a_step_without_time_is_refused() {
 
 fn stack() -> Stack {
     Stack {
-        gpu: "a GPU".to_owned(),
-        measured_on: None,
-        architecture: Architecture::preset("qwen3-0.6b").unwrap(),
-        precision: Precision::F16,
-        model: STEP,
-        submission_s: 0.0,
-        read_bytes_per_s: 1e12,
+        machine: Some(Machine {
+            gpu: "a GPU".to_owned(),
+            architecture: Architecture::preset("qwen3-0.6b").unwrap(),
+            precision: Precision::F16,
+            read_bytes_per_s: 1e12,
+            hardware: None,
+        }),
         origin: Origin::Calibration,
-        errors: None,
-        warnings: Vec::new(),
-        hardware: None,
-        memory: None,
+        ..Stack::default()
     }
 }
 
 /// A device whose every step takes so many times as long as the model says.
-fn device(load: &Load, slower: f64) -> Record {
-    let model = Step {
-        c0_s: STEP.c0_s * slower,
-        c1_s_per_sequence: STEP.c1_s_per_sequence * slower,
-        c2_s_per_context_token: STEP.c2_s_per_context_token * slower,
-        c3_s_per_prefill_token: STEP.c3_s_per_prefill_token * slower,
-        c4_s_per_prefill_pair: 0.0,
-        compute: None,
+fn device(load: &Load, slower: f64) -> Measured {
+    let (trace, scenario) = (load.trace(), load.scenario(&STEP));
+    let limits = Limits {
+        sequences: 64,
+        rows: 128,
+        block_tokens: 16,
     };
-    by_decoder(load, &model)
+    let model = StepLatency::Linear(STEP).model();
+    let mut run = DeviceRun::new(&trace, &scenario, limits).unwrap();
+    let mut now_s = 0.0;
+    loop {
+        match run.next(now_s) {
+            Next::Step { rows, .. } => {
+                let Taken {
+                    sequences,
+                    context,
+                    chunks,
+                    sampled,
+                    ..
+                } = Taken::of(rows, 0.0);
+                let work = StepWork {
+                    sequences,
+                    context,
+                    chunks: &chunks,
+                    sampled,
+                };
+                let took_s = slower * model.step(&work).seconds;
+                now_s += took_s;
+                run.ended(now_s, took_s);
+            }
+            Next::Wait(until_s) => now_s = until_s,
+            Next::Done => return run.finish(),
+        }
+    }
 }
 
-fn compared(users: &[u32], slower: Option<f64>) -> Vec<Comparison> {
-    levels(users, &Load::default())
-        .unwrap()
-        .iter()
-        .map(|load| {
-            let record = slower.map(|slower| device(load, slower));
-            Comparison::of(&stack(), load, record.as_ref()).unwrap()
-        })
-        .collect()
+/// Levels of load, served by a device too where it is said how much slower it is.
+struct Compared {
+    trace: Trace,
+    scenarios: Vec<Scenario>,
+    levels: Vec<Comparison>,
+}
+
+impl Compared {
+    fn of<'a>(&'a self, stack: &'a Stack) -> Levels<'a> {
+        Levels {
+            stack,
+            trace: &self.trace,
+            scenarios: &self.scenarios,
+            levels: &self.levels,
+        }
+    }
+
+    fn files(&self) -> Vec<File> {
+        self.of(&stack()).files().unwrap()
+    }
+}
+
+fn compared(users: &[u32], slower: Option<f64>) -> Compared {
+    let most = Load {
+        users: *users.iter().max().unwrap(),
+        ..LOAD
+    };
+    let (trace, scenario) = (most.trace(), most.scenario(&STEP));
+    let scenarios = levels(users, &scenario).unwrap();
+    let levels = users.iter().zip(&scenarios).map(|(&users, scenario)| {
+        let measured = slower.map(|slower| device(&Load { users, ..LOAD }, slower));
+        Comparison::of(&trace, scenario, measured.as_ref()).unwrap()
+    });
+    Compared {
+        levels: levels.collect(),
+        trace,
+        scenarios,
+    }
 }
 
 #[test]
 fn a_slower_device_is_off_by_as_much_in_every_figure() {
-    let all = files(&stack(), &compared(&[1, 2, 4, 8], Some(1.25))).unwrap();
+    let all = compared(&[1, 2, 4, 8], Some(1.25)).files();
     let levels = table(&all, "serving_levels.csv");
     let mut seen = 0;
     for row in &levels.rows {
@@ -457,14 +469,18 @@ fn a_slower_device_is_off_by_as_much_in_every_figure() {
     // The study's files are of the measured levels.
     let study = table(&all, "saturation_levels.csv");
     let measured = compared(&[1, 2, 4, 8], Some(1.25));
-    let throughput: Vec<f64> = measured.iter().map(|l| l.best().level.tok_s).collect();
+    let throughput: Vec<f64> = measured
+        .levels
+        .iter()
+        .map(|l| l.best().level.tok_s)
+        .collect();
     assert_eq!(column(study, "tok_s"), throughput);
     assert!(text(&all, "saturation_report.txt").contains(", measured"));
 }
 
 #[test]
 fn files_of_predictions_say_that_nothing_was_measured() {
-    let all = files(&stack(), &compared(&[1, 4, 64], None)).unwrap();
+    let all = compared(&[1, 4, 64], None).files();
     assert_eq!(
         names(&all),
         [
@@ -485,10 +501,15 @@ fn files_of_predictions_say_that_nothing_was_measured() {
         assert!(!bytes_of::bytes(file).unwrap().is_empty());
     }
     // One level cannot saturate.
-    let one = files(&stack(), &compared(&[4], None)).unwrap();
+    let one = compared(&[4], None).files();
     assert_eq!(names(&one).len(), 4);
     assert!(text(&one, "serving_report.txt").contains("One level says nothing"));
-    assert!(files(&stack(), &[]).is_err());
+    let none = Compared {
+        trace: LOAD.trace(),
+        scenarios: Vec::new(),
+        levels: Vec::new(),
+    };
+    assert!(none.of(&stack()).files().is_err());
 }
 
 #[test]
@@ -496,13 +517,13 @@ fn a_data_sheet_gives_mfu_and_ceilings() {
     let mut stack = stack();
     let levels = compared(&[1, 8], None);
     let mfu = |stack: &Stack| {
-        let all = files(stack, &levels).unwrap();
+        let all = levels.of(stack).files().unwrap();
         let rows = &table(&all, "serving_levels.csv").rows;
         let row = rows.iter().rfind(|row| row[1] == Cell::from("mfu_pct"));
         row.unwrap()[3].clone()
     };
     assert_eq!(mfu(&stack), Cell::Empty);
-    stack.hardware = Some(Hardware {
+    stack.machine.as_mut().unwrap().hardware = Some(Hardware {
         name: "the accelerator".to_owned(),
         peak_flops: 1e14,
         bandwidth_bytes_per_s: 1e12,
@@ -514,9 +535,9 @@ fn a_data_sheet_gives_mfu_and_ceilings() {
     // Every token that goes through the weights is 2 FLOP for each, prompts too; attention to a token
     // of context 4 for each value of each head in each layer. Every step reads the weights and the
     // contexts, and writes keys and values of its tokens.
-    let served = &levels[1].predicted;
-    let load = &served.load;
-    let a = &stack.architecture;
+    let served = &levels.levels[1].predicted;
+    let load = Load { users: 8, ..LOAD };
+    let a = &stack.machine.as_ref().unwrap().architecture;
     let weights = a.step_weights() as f64;
     let tokens = f64::from(load.requests() * load.positions());
     let context: u32 = (load.prompt_tokens + 1..=load.positions()).sum();
@@ -527,60 +548,67 @@ fn a_data_sheet_gives_mfu_and_ceilings() {
     near(pct, 100.0 * flops / (1e14 * served.busy_s));
     let kv_bytes = f64::from(a.layers * 2 * a.kv_heads * a.head_size * 2);
     let bytes = 2.0 * weights * f64::from(served.steps) + kv_bytes * (context + tokens);
-    near(stack.mbu(served), bytes / (1e12 * served.busy_s));
+    near(stack.mbu(served).unwrap(), bytes / (1e12 * served.busy_s));
 }
 
 #[test]
-fn every_step_pays_for_its_submission() {
-    for compute in [
-        None,
-        Some(Compute {
-            d0_s: 0.0,
-            d1_s_per_token: 0.004,
-        }),
-    ] {
-        let stack = Stack {
-            model: Step { compute, ..STEP },
-            submission_s: 0.003,
-            ..stack()
-        };
-        // Bound by memory, and by arithmetic.
-        for work in [[1.0, 100.0, 0.0], [8.0, 100.0, 60.0]] {
-            let [b, c, p] = work;
-            near(
-                stack.step().step_s(b, c, p),
-                stack.model.step_s(b, c, p) + 0.003,
-            );
-        }
-        let load = Load::default();
-        let level = Comparison::of(&stack, &load, None).unwrap();
-        assert!(
-            report(&stack, &[level])
-                .unwrap()
-                .contains("3.000 ms for its")
-        );
-    }
+fn a_submission_is_told_of() {
+    let stack = Stack {
+        submission_s: 0.003,
+        ..stack()
+    };
+    let report = compared(&[1], None).of(&stack).report().unwrap();
+    assert!(report.contains("3.000 ms for its"), "{report}");
 }
 
 #[test]
 fn nothing_is_better_than_the_data_sheet() {
     let h100 = Card::preset("h100").unwrap();
     let model = Architecture::preset("qwen3-1.7b").unwrap();
-    let stack = Stack::of_data_sheet(&h100, model, Precision::F16).unwrap();
-    for load in levels(&[1, 16, 64], &Load::default()).unwrap() {
-        let level = Comparison::of(&stack, &load, None).unwrap();
-        let (mbu, mfu) = (stack.mbu(level.best()), stack.mfu(level.best()).unwrap());
+    let scenario = on_card(&model, Precision::F16, &h100).unwrap();
+    let stack = Stack::of_data_sheet(&h100, model, Precision::F16);
+    let load = Load { users: 64, ..LOAD };
+    let trace = load.trace();
+    let scenarios = levels(&[1, 16, 64], &load.on(scenario)).unwrap();
+    for (scenario, users) in scenarios.iter().zip([1, 16, 64]) {
+        let level = Comparison::of(&trace, scenario, None).unwrap();
+        let (mbu, mfu) = (
+            stack.mbu(level.best()).unwrap(),
+            stack.mfu(level.best()).unwrap(),
+        );
         assert!(mbu <= 1.0 + 1e-12 && mfu <= 1.0, "{mbu} {mfu}");
         // Steps of one user read and do nothing else.
-        assert!(load.users > 1 || mbu > 0.999, "{mbu}");
-        let report = report(&stack, &[level]).unwrap();
+        assert!(users > 1 || mbu > 0.999, "{mbu}");
+        let all = Levels {
+            stack: &stack,
+            trace: &trace,
+            scenarios: std::slice::from_ref(scenario),
+            levels: &[level],
+        };
+        let report = all.report().unwrap();
         assert!(report.contains("roofline of the data sheet"), "{report}");
     }
 }
 
 #[test]
+fn a_server_of_a_scenario_alone_has_no_utilisation() {
+    let levels = compared(&[1, 2], None);
+    let stack = Stack::default();
+    let report = levels.of(&stack).report().unwrap();
+    assert!(
+        report.contains("SERVING USERS: the scenario's server"),
+        "{report}"
+    );
+    assert!(!report.contains("MBU"), "{report}");
+    let all = levels.of(&stack).files().unwrap();
+    let rows = &table(&all, "serving_levels.csv").rows;
+    let row = rows.iter().find(|row| row[1] == Cell::from("mbu_pct"));
+    assert_eq!(row.unwrap()[3], Cell::Empty);
+}
+
+#[test]
 fn the_figure_has_lines_predicted_and_dots_measured() {
-    let all = files(&stack(), &compared(&[1, 2, 4], Some(1.1))).unwrap();
+    let all = compared(&[1, 2, 4], Some(1.1)).files();
     let figure = figure(&all, "serving_levels");
     assert_eq!(figure.panels.len(), 4);
     assert!(
@@ -602,30 +630,36 @@ fn the_figure_has_lines_predicted_and_dots_measured() {
 
 #[test]
 fn errors_of_steps_keep_their_sign() {
-    let load = Load::default();
-    let errors = StepErrors::of(&device(&load, 0.8), &STEP).unwrap().unwrap();
+    let levels = compared(&[1], Some(0.8)).levels;
+    let errors = levels[0].step_errors.unwrap();
     near(errors.median, 0.25);
     near(errors.p95_size, 0.25);
-    assert_eq!(StepErrors::of(&Record::default(), &STEP).unwrap(), None);
+    assert_eq!(compared(&[1], None).levels[0].step_errors, None);
 }
 
 #[test]
 fn levels_are_each_there_once() {
-    let load = Load::default();
     for (users, allowed) in [
         (vec![], "at least one number"),
         (vec![1, 2, 1], "each number once"),
-        (vec![100_001], "a whole number from 1 to 100000"),
+        (vec![10_000_001], "a whole number from 1 to 10000000"),
     ] {
-        match levels(&users, &load) {
+        match levels(&users, &LOAD.scenario(&STEP)) {
             Err(Error::BadField {
                 field,
                 allowed: said,
                 ..
             }) => {
-                assert_eq!((field.as_str(), said.as_str()), ("load.users", allowed));
+                assert_eq!(
+                    (field.as_str(), said.as_str()),
+                    ("workload.closed_loop.users", allowed)
+                );
             }
             other => panic!("{users:?}: {other:?}"),
         }
+    }
+    match levels(&[1], &Scenario::default()) {
+        Err(Error::Contradiction { what, .. }) => assert_eq!(what, "--users"),
+        other => panic!("{other:?}"),
     }
 }

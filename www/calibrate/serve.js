@@ -85,7 +85,7 @@ export function serving(engine, on) {
     problem.textContent = "";
     return {
       users: levels.flatMap((n) => (n === undefined ? [] : [n])).sort((a, b) => a - b),
-      load: { requests_per_user: each, prompt_tokens: promptTokens, output_tokens: outputTokens },
+      scenario: scenario(Math.max(...levels.map((n) => n ?? 0)), each, promptTokens, outputTokens),
     };
   }
 
@@ -161,6 +161,23 @@ export function serving(engine, on) {
   };
 }
 
+/**
+ * One GPU that serves users with equal requests, as many at once as the decoder has places for, in a cache for all of them.
+ * @type {(users: number, each: number, prompt: number, output: number) => object}
+ */
+const scenario = (users, each, prompt, output) => ({
+  version: 1,
+  trace: {
+    synthetic: {
+      requests: users * each,
+      shape: { custom: { arrivals: { poisson: { rate: 1 } }, prompt: { fixed: { tokens: prompt } }, output: { fixed: { tokens: output } } } },
+    },
+  },
+  workload: { closed_loop: { users, requests_per_user: each } },
+  fleet: { gpus: 1 },
+  engine: { continuous: { max_sequences: MOST.users, max_batched_tokens: 128, kv: { capacity: "unlimited" } } },
+});
+
 /** @param {ServedLevels["levels"]} levels @returns {string[][]} */
 const rows = (levels) =>
   levels.map(({ comparison: { predicted, measured }, mbu, mfu }) => {
@@ -168,12 +185,12 @@ const rows = (levels) =>
       `${measured === null ? "–" : say(of(measured) ?? NaN)} / ${say(of(predicted) ?? NaN)}`;
     const ms = (/** @type {number} */ value) => duration(value / 1e3);
     return [
-      count(predicted.load.users),
+      count(predicted.level.users),
       both(({ level }) => level.ttft_ms.p50, ms),
       both(({ tbt_ms: times }) => times.p50, ms),
       both(({ tbt_ms: times }) => times.p95, ms),
       both(({ level }) => level.tok_s, number),
-      percent(mbu),
+      mbu === null ? "–" : percent(mbu),
       mfu === null ? "–" : percent(mfu),
     ];
   });
@@ -184,7 +201,7 @@ const rows = (levels) =>
  */
 function picture(levels, of, sentence, say) {
   const at = levels.map(({ comparison: { predicted, measured } }) => ({
-    users: predicted.load.users,
+    users: predicted.level.users,
     predicted: of(predicted) ?? NaN,
     measured: measured === null ? NaN : (of(measured) ?? NaN),
   }));

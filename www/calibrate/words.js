@@ -309,7 +309,7 @@ export const SERVE = {
     if (last === undefined) return "";
     const best = last.measured ?? last.predicted;
     const ceiling = most === null ? "" : ` The curve u/(K + u) through the levels ends at ${number(most)} tokens/s.`;
-    return `${usersAt(best.load.users)} together get ${number(best.level.tok_s)} tokens/s${last.measured === null ? ", predicted" : ""}.${ceiling}`;
+    return `${usersAt(best.level.users)} together get ${number(best.level.tok_s)} tokens/s${last.measured === null ? ", predicted" : ""}.${ceiling}`;
   },
   /** @param {ServedLevels["levels"]} levels */
   errorSentence: (levels) => {

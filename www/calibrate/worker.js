@@ -9,7 +9,7 @@
 //                                                   last one comes with it, nothing is left out
 //                                       calibrated  or: cancelled, or error
 //   serve     { runId, calibration,     serving     at most every 50 ms, where it is measured and not
-//               users, load, measure }              only predicted
+//               users, scenario, measure }          only predicted
 //                                       served      or: cancelled, or error
 //   cancel    { runId }                 cancelled, if that run was in progress
 //   read      { runId, name, text }     described   a calibration file; or: error
@@ -165,15 +165,15 @@ async function calibrate({ runId, options }) {
 }
 
 /** @param {Question<"serve">} message */
-async function serve({ runId, calibration, users, load, measure }) {
+async function serve({ runId, calibration, users, scenario, measure }) {
   if (!measure) {
-    post({ type: "served", runId, result: GpuEngine.predict(calibration, users, load) });
+    post({ type: "served", runId, result: GpuEngine.predict(calibration, users, scenario) });
     return;
   }
   const device = await begun(runId);
   if (device === null) return;
   let told = -Infinity;
-  const result = await device.serve(calibration, users, load, (/** @type {ServeProgress} */ progress) => {
+  const result = await device.serve(calibration, users, scenario, (/** @type {ServeProgress} */ progress) => {
     const now = performance.now();
     if (now - told < PROGRESS_MS) return;
     told = now;

@@ -138,6 +138,21 @@ impl Clock {
         f64::INFINITY
     }
 
+    /// When the next event comes while every replica rests, s: now where a step is to begin.
+    pub fn due_s(&self, arrival_s: f64) -> f64 {
+        if self.due.is_empty() {
+            arrival_s
+        } else {
+            self.now_s
+        }
+    }
+
+    /// The step of the first replica ends at `at_s`, as a device says.
+    pub fn step_ends_at(&mut self, at_s: f64) {
+        self.replicas[0].ends_at(at_s);
+        self.ends.set(0, at_s);
+    }
+
     fn steps_begin(&mut self, desk: &mut Desk<'_>) {
         self.due.sort_unstable();
         for &number in &self.due {

@@ -10,6 +10,7 @@ mod record;
 mod replica;
 mod series;
 
+use super::device::Row;
 use super::workload::Workload;
 use crate::latency::StepModel;
 use crate::sched::bins::BinTable;
@@ -149,6 +150,47 @@ impl ContinuousServer {
             }
         }
         false
+    }
+
+    /// Whether the first replica has no step under way.
+    pub fn rests(&self) -> bool {
+        self.clock.replicas[0].rests()
+    }
+
+    /// When the next event is due while the first replica rests, s; infinity when there is none.
+    pub fn due_s(&self, workload: &Workload) -> f64 {
+        self.clock.due_s(workload.arrivals.next_s())
+    }
+
+    /// The step of the first replica ends at `at_s`, whatever its model says.
+    pub fn step_ends_at(&mut self, at_s: f64) {
+        self.clock.step_ends_at(at_s);
+    }
+
+    /// Adds the rows of the first replica's step.
+    pub fn lay(&self, rows: &mut Vec<Row>) {
+        self.clock.replicas[0].lay(&self.rules, rows);
+    }
+
+    /// Whether a request of the first replica has this slot.
+    pub fn holds(&self, slot: u32) -> bool {
+        self.clock.replicas[0].holds(slot)
+    }
+
+    /// Blocks of a replica that requests can use; `None` without a limit.
+    pub fn blocks(&self) -> Option<u64> {
+        self.rules.blocks
+    }
+
+    /// Output tokens so far.
+    pub fn tokens(&self) -> u64 {
+        self.totals.emitted
+    }
+
+    /// Requests that wait or run.
+    pub fn requests(&self) -> u64 {
+        let replicas = self.clock.replicas.iter();
+        replicas.map(|replica| u64::from(replica.requests())).sum()
     }
 
     /// What became of the requests, and what the replicas did.

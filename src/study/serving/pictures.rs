@@ -1,7 +1,6 @@
 //! Measured and predicted levels in one figure.
 
-use super::{Comparison, Served, Stack, report};
-use crate::sched::joining::Load;
+use super::{Comparison, Levels, Served, report};
 use crate::study::figure::{Axis, Figure, Form, Panel, Plot, Scale, Series};
 
 /// Levels this far apart are shown by powers of two.
@@ -11,8 +10,9 @@ const WIDE: u32 = 8;
 type Drawn = (&'static str, fn(&Served) -> Option<f64>);
 
 /// Throughput, TTFT, TBT and latency against users: lines predicted, dots measured.
-pub(super) fn levels(stack: &Stack, load: &Load, levels: &[Comparison]) -> Figure {
-    let users = levels.iter().map(|level| level.predicted.load.users);
+pub(super) fn levels(all: &Levels<'_>) -> Figure {
+    let levels = all.levels;
+    let users = levels.iter().map(Comparison::users);
     let (least, most) = (users.clone().min().unwrap_or(1), users.max().unwrap_or(1));
     let x = || Axis {
         label: "users".to_owned(),
@@ -71,8 +71,8 @@ pub(super) fn levels(stack: &Stack, load: &Load, levels: &[Comparison]) -> Figur
         .filter(|panel| matches!(&panel.plot, Plot::Series { series, .. } if !series.is_empty()))
         .collect();
     Figure {
-        title: format!("Serving users: {}", stack.name()),
-        caption: report::caption(stack, load, levels),
+        title: format!("Serving users: {}", all.stack.name()),
+        caption: report::caption(all),
         columns: 2.min(panels.len()),
         panels,
     }
@@ -84,7 +84,7 @@ fn series(levels: &[Comparison], name: &str, of: fn(&Served) -> Option<f64>) -> 
     let points = |pick: &dyn Fn(&Comparison) -> Option<f64>| -> Vec<[f64; 2]> {
         levels
             .iter()
-            .filter_map(|level| Some([f64::from(level.predicted.load.users), pick(level)?]))
+            .filter_map(|level| Some([f64::from(level.users()), pick(level)?]))
             .collect()
     };
     let predicted = points(&|level| of(&level.predicted));

@@ -1,18 +1,22 @@
 //! The report on served loads; every sentence is made from numbers.
 
 use super::tables::{MAIN, Metric, error_pct};
-use super::{Comparison, Origin, Served, Stack, median};
-use crate::sched::joining::Load;
+use super::{Comparison, Levels, Origin, Served, Stack, median};
+use crate::scenario::ClosedLoop;
+use crate::sched::continuous::Server;
+use crate::sched::continuous::kv::Capacity;
 use crate::study::saturation::curves::MichaelisMenten;
 use crate::study::saturation::points::Level;
 use crate::study::text::{aligned, or_dash, paragraph, short};
+use crate::trace::Trace;
 
-/// The whole report.
-pub(super) fn text(stack: &Stack, load: &Load, levels: &[Comparison]) -> String {
+/// The whole report. `server` and `most`: of the level with the most users.
+pub(super) fn text(all: &Levels<'_>, server: &Server, most: &ClosedLoop) -> String {
+    let (stack, levels) = (all.stack, all.levels);
     let title = format!("SERVING USERS: {}", stack.name());
     let mut text = format!("{title}\n{}\n", "-".repeat(title.chars().count()));
     text += &match stack.origin {
-        Origin::Calibration => String::new(),
+        Origin::Calibration | Origin::Given => String::new(),
         Origin::Demonstration => paragraph(
             "A demonstration, on a software adapter or with a made-up model: it shows how this works \
              and says nothing of any GPU.",
@@ -22,16 +26,12 @@ pub(super) fn text(stack: &Stack, load: &Load, levels: &[Comparison]) -> String 
              which no program reaches.",
         ),
     };
-    text += &paragraph(&asked(load));
-    let most = levels.iter().map(|level| &level.predicted.load);
-    text += &paragraph(&limits(
-        stack,
-        most.max_by_key(|load| load.users).unwrap_or(load),
-    ));
-    if let Some(other) = &stack.measured_on {
+    text += &paragraph(&asked(all.trace, most));
+    text += &paragraph(&limits(all, server, most));
+    if let (Some(other), Some(machine)) = (&stack.measured_on, &stack.machine) {
         text += &paragraph(&format!(
             "Measured on {other}, predicted by a calibration of {}: what differs may be the GPU.",
-            stack.gpu
+            machine.gpu
         ));
     }
     if let Some([held_out, whole]) = stack.errors {
@@ -73,13 +73,13 @@ pub(super) fn text(stack: &Stack, load: &Load, levels: &[Comparison]) -> String 
 }
 
 /// "Each user sends 4 requests of 64 prompt and 32 output tokens, without a pause."
-fn asked(load: &Load) -> String {
-    let (least, most) = (load.think_min_s, load.think_max_s);
-    let requests = match load.requests_per_user {
+fn asked(trace: &Trace, users: &ClosedLoop) -> String {
+    let (least, most) = (users.think_min_s, users.think_max_s);
+    let requests = match users.requests_per_user {
         1 => "1 request".to_owned(),
         n => format!("{n} requests, one after another,"),
     };
-    let pause = if load.requests_per_user == 1 {
+    let pause = if users.requests_per_user == 1 {
         String::new()
     } else if most == 0.0 {
         ", without a pause after an answer".to_owned()
@@ -88,35 +88,45 @@ fn asked(load: &Load) -> String {
     } else {
         format!(", pausing {least} to {most} s after an answer")
     };
-    format!(
-        "Each user sends {requests} of {} prompt and {} output tokens{pause}.",
-        load.prompt_tokens, load.output_tokens
-    )
+    format!("Each user sends {requests} of {}{pause}.", tokens(trace))
 }
 
-fn limits(stack: &Stack, load: &Load) -> String {
-    let limits = &load.limits;
-    let cache = match (limits.kv_blocks, &stack.memory) {
-        (Some(blocks), _) => format!(
+/// "64 prompt and 32 output tokens".
+fn tokens(trace: &Trace) -> String {
+    let [prompt, output] = [&trace.prompt, &trace.output].map(|lengths| {
+        let (least, most) = (lengths.iter().min(), lengths.iter().max());
+        match (least, most) {
+            (Some(least), Some(most)) if least == most => least.to_string(),
+            (Some(least), Some(most)) => format!("{least} to {most}"),
+            _ => "no".to_owned(),
+        }
+    });
+    format!("{prompt} prompt and {output} output tokens")
+}
+
+fn limits(all: &Levels<'_>, server: &Server, users: &ClosedLoop) -> String {
+    let memory = all.scenarios.first().map(|scenario| scenario.memory);
+    let cache = match (server.kv.capacity, memory) {
+        (Capacity::Blocks(blocks), _) => format!(
             ", in a KV cache of {blocks} blocks of {} tokens",
-            limits.block_tokens
+            server.kv.block_tokens
         ),
-        (None, Some(memory)) => format!(
+        (Capacity::Memory, Some(memory)) => format!(
             ", in a KV cache of {} GB: what the weights leave of {} GB",
-            short(memory.capacity_gb - memory.model_gb),
-            short(memory.capacity_gb)
+            short(memory.capacity_gb - memory.margin_gb - memory.model_gb),
+            short(memory.capacity_gb - memory.margin_gb)
         ),
-        (None, None) => String::new(),
+        _ => String::new(),
     };
-    let users = if load.users > limits.sequences {
+    let beyond = if users.users > server.max_sequences {
         " Users beyond that wait."
     } else {
         ""
     };
     format!(
         "The server works on up to {} sequences at once, with up to {} tokens in a step, decoded and of \
-         prompts{cache}.{users}",
-        limits.sequences, limits.rows
+         prompts{cache}.{beyond}",
+        server.max_sequences, server.max_batched_tokens
     )
 }
 
@@ -136,7 +146,7 @@ fn predicted(levels: &[Comparison]) -> String {
         .iter()
         .map(|level| {
             let served = &level.predicted;
-            std::iter::once(served.load.users.to_string())
+            std::iter::once(served.level.users.to_string())
                 .chain(
                     MAIN.iter()
                         .map(|metric| or_dash((metric.of)(served), short)),
@@ -155,7 +165,7 @@ fn compared(metric: &Metric, levels: &[Comparison]) -> String {
             let measured = level.measured.as_ref().and_then(metric.of);
             let predicted = (metric.of)(&level.predicted);
             vec![
-                users(level.predicted.load.users),
+                users(level.users()),
                 or_dash(measured, short),
                 or_dash(predicted, short),
                 or_dash(error_pct(predicted, measured), |e| format!("{e:+.1} %")),
@@ -176,7 +186,7 @@ fn errors(levels: &[Comparison], of: fn(&Served) -> Option<f64>) -> Option<(f64,
         .filter_map(|level| {
             let measured = level.measured.as_ref().and_then(of);
             let error = error_pct(of(&level.predicted), measured)?;
-            Some((error.abs(), level.predicted.load.users))
+            Some((error.abs(), level.users()))
         })
         .collect();
     let (worst, at) = sized
@@ -220,7 +230,7 @@ fn steps(levels: &[Comparison]) -> String {
             let errors = level.step_errors?;
             let pct = |share: f64| format!("{:.1} %", share * 100.0);
             Some(vec![
-                users(level.predicted.load.users),
+                users(level.users()),
                 format!("{:+.1} %", errors.median * 100.0),
                 pct(errors.median_size),
                 pct(errors.p95_size),
@@ -241,7 +251,7 @@ fn steps(levels: &[Comparison]) -> String {
 
 /// What steps were like at the highest load, and how busy they kept the GPU.
 fn work(stack: &Stack, levels: &[Comparison]) -> String {
-    let Some(level) = levels.iter().max_by_key(|level| level.predicted.load.users) else {
+    let Some(level) = levels.iter().max_by_key(|level| level.users()) else {
         return String::new();
     };
     let served = level.best();
@@ -249,7 +259,9 @@ fn work(stack: &Stack, levels: &[Comparison]) -> String {
         Origin::DataSheet => "the data sheet's bandwidth",
         _ => "the measured read bandwidth",
     };
-    let mfu = match (stack.mfu(served), &stack.hardware) {
+    let machine = stack.machine.as_ref();
+    let hardware = machine.and_then(|machine| machine.hardware.as_ref());
+    let mfu = match (stack.mfu(served), hardware) {
         (Some(mfu), Some(hardware)) => format!(
             " MFU is {} % of the peak of {}.",
             short(mfu * 100.0),
@@ -264,13 +276,15 @@ fn work(stack: &Stack, levels: &[Comparison]) -> String {
         ),
         _ => String::new(),
     };
+    let mbu = match stack.mbu(served) {
+        Some(mbu) => format!("; MBU is {:.1} % of {whose}", mbu * 100.0),
+        None => String::new(),
+    };
     paragraph(&format!(
-        "With {} a step decodes {} sequences and processes {} prompt tokens on average; MBU is {:.1} % \
-         of {whose}.{mfu}{between}",
-        users(served.load.users),
+        "With {} a step decodes {} sequences and processes {} prompt tokens on average{mbu}.{mfu}{between}",
+        users(served.level.users),
         short(served.sequences),
         short(served.prefill),
-        stack.mbu(served) * 100.0,
     ))
 }
 
@@ -311,7 +325,8 @@ fn maxima(levels: &[Comparison]) -> String {
 }
 
 /// One sentence for the figure.
-pub(super) fn caption(stack: &Stack, load: &Load, levels: &[Comparison]) -> String {
+pub(super) fn caption(all: &Levels<'_>) -> String {
+    let (stack, levels) = (all.stack, all.levels);
     let count = match levels.len() {
         1 => "1 level".to_owned(),
         n => format!("{n} levels"),
@@ -324,12 +339,12 @@ pub(super) fn caption(stack: &Stack, load: &Load, levels: &[Comparison]) -> Stri
         None => "predicted from the step latency, nothing measured".to_owned(),
     };
     let warning = match stack.origin {
-        Origin::Calibration => "",
+        Origin::Calibration | Origin::Given => "",
         Origin::Demonstration => " A demonstration: it says nothing of any GPU.",
         Origin::DataSheet => " The step latency is the data sheet's roofline.",
     };
     format!(
-        "{count} of users with requests of {} prompt and {} output tokens; {how}.{warning}",
-        load.prompt_tokens, load.output_tokens
+        "{count} of users with requests of {}; {how}.{warning}",
+        tokens(all.trace)
     )
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Comparison, Served, Stack};
+use super::{Levels, Served};
 use crate::study::document::Table;
 
 /// A figure of a served load.
@@ -91,7 +91,7 @@ pub(super) fn error_pct(predicted: Option<f64>, measured: Option<f64>) -> Option
 }
 
 /// A row for each level and figure.
-pub(super) fn levels(stack: &Stack, levels: &[Comparison]) -> Table {
+pub(super) fn levels(all: &Levels<'_>) -> Table {
     let mut table = Table::new(["users", "metric", "measured", "predicted", "error_pct"]);
     let mut add = |users: u32, name: &str, measured: Option<f64>, predicted: Option<f64>| {
         table.rows.push(vec![
@@ -102,46 +102,38 @@ pub(super) fn levels(stack: &Stack, levels: &[Comparison]) -> Table {
             error_pct(predicted, measured).into(),
         ]);
     };
-    for level in levels {
+    for level in all.levels {
         let (predicted, measured) = (&level.predicted, level.measured.as_ref());
-        let users = predicted.load.users;
+        let users = level.users();
         for Metric { name, of, .. } in MAIN.iter().chain(&REST) {
             add(users, name, measured.and_then(of), of(predicted));
         }
-        add(
-            users,
-            "mbu_pct",
-            measured.map(|served| 100.0 * stack.mbu(served)),
-            Some(100.0 * stack.mbu(predicted)),
-        );
-        add(
-            users,
-            "mfu_pct",
-            measured
-                .and_then(|served| stack.mfu(served))
-                .map(|mfu| 100.0 * mfu),
-            stack.mfu(predicted).map(|mfu| 100.0 * mfu),
-        );
+        let pct = |share: Option<f64>| share.map(|share| 100.0 * share);
+        let mbu = |served: &Served| pct(all.stack.mbu(served));
+        let mfu = |served: &Served| pct(all.stack.mfu(served));
+        add(users, "mbu_pct", measured.and_then(mbu), mbu(predicted));
+        add(users, "mfu_pct", measured.and_then(mfu), mfu(predicted));
     }
     table
 }
 
 /// Everything, unrounded.
-pub(super) fn json(stack: &Stack, levels: &[Comparison]) -> Value {
+pub(super) fn json(all: &Levels<'_>) -> Value {
+    let stack = all.stack;
+    let machine = stack.machine.as_ref();
     json!({
-        "gpu": stack.gpu,
+        "gpu": machine.map(|machine| &machine.gpu),
         "measured_on": stack.measured_on,
-        "architecture": stack.architecture,
-        "precision": stack.precision,
+        "architecture": machine.map(|machine| &machine.architecture),
+        "precision": machine.map(|machine| machine.precision),
         "origin": stack.origin,
         "errors": stack.errors,
         "warnings": stack.warnings,
-        "step": stack.model,
         "submission_s": stack.submission_s,
-        "memory": stack.memory,
-        "read_bytes_per_s": stack.read_bytes_per_s,
-        "hardware": stack.hardware,
-        "levels": levels,
+        "read_bytes_per_s": machine.map(|machine| machine.read_bytes_per_s),
+        "hardware": machine.and_then(|machine| machine.hardware.as_ref()),
+        "scenario": all.scenarios.first(),
+        "levels": all.levels,
     })
 }
 

@@ -65,6 +65,19 @@ pub enum Shape {
 }
 
 impl Synthetic {
+    /// Requests of these lengths, one a second.
+    pub fn alike(requests: u32, prompt: u32, output: u32) -> Synthetic {
+        Synthetic {
+            requests,
+            shape: Shape::Custom {
+                arrivals: Arrivals::Poisson { rate: 1.0 },
+                prompt: Lengths::Fixed { tokens: prompt },
+                output: Lengths::Fixed { tokens: output },
+                failed_share: 0.0,
+            },
+        }
+    }
+
     /// Refuses a parameter outside its range; `field` is the path of this in the scenario, as in
     /// "trace.synthetic".
     ///

@@ -6,6 +6,7 @@ use super::{Copied, Desk, MOST_STEP_ROWS, NONE, Now, Replica, Rules, Stage, Step
 use crate::latency::{Piece, StepWork};
 use crate::sched::continuous::Rule;
 use crate::sim::continuous::series::Level;
+use crate::sim::device::Row;
 
 impl Replica {
     /// Begins the next step at `now_s`, if there is anything to do.
@@ -221,6 +222,46 @@ impl Replica {
             single: false,
             inside: piece.inside,
         }
+    }
+
+    /// The step at hand takes until `at_s`, as a device says, whatever the model does.
+    pub fn ends_at(&mut self, at_s: f64) {
+        self.now.at_s = at_s - self.now.start_s;
+        self.now.slope_s = 0.0;
+        self.now.inside = true;
+        self.end_s = at_s;
+    }
+
+    /// Adds the rows of the step at hand: those that decode, in order of joining, then prompts.
+    pub fn lay(&self, rules: &Rules, rows: &mut Vec<Row>) {
+        let mut at = self.first;
+        while at != NONE {
+            let slot = &self.slots[at as usize];
+            if slot.stage == Stage::Decoding {
+                rows.push(Row {
+                    slot: at,
+                    position: self.tokens_of(slot, rules),
+                    prompt: false,
+                    sampled: true,
+                });
+            }
+            at = slot.after;
+        }
+        for &at in &self.prefilling {
+            let slot = &self.slots[at as usize];
+            let chunk = slot.processed..slot.processed + slot.chunk;
+            rows.extend(chunk.map(|position| Row {
+                slot: at,
+                position,
+                prompt: true,
+                sampled: position + 1 == slot.target,
+            }));
+        }
+    }
+
+    /// Whether a running request has this slot.
+    pub fn holds(&self, slot: u32) -> bool {
+        self.slots[slot as usize].joined != u64::MAX
     }
 
     /// The steps at hand, for whoever wants to see every one.

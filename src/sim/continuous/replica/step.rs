@@ -61,9 +61,10 @@ impl Replica {
         if let Some(steps) = &mut desk.steps
             && let Some(step) = steps.iter_mut().rfind(|s| s.replica == self.number)
         {
-            // An arrival may have cut them short.
+            // An arrival may have cut them short, and a device take another time than the model.
             step.end_s = end_s;
             step.steps = n as u32;
+            step.first_s = now.at_s;
         }
         totals.token_s += self.token_s(n);
         let growth = f64::from(self.decoding);
