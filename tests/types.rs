@@ -135,6 +135,11 @@ fn the_laboratorys_defaults_are_current() {
     compare("www/lab/defaults.js", &text);
 }
 
+#[test]
+fn the_page_of_settings_is_current() {
+    compare("docs/SETTINGS.md", &batchscope::scenario::describe::page());
+}
+
 fn compare(file: &str, wanted: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
     if std::env::var_os("BATCHSCOPE_UPDATE").is_some() {

@@ -132,11 +132,27 @@ ttft: number | null, };
  * Attention of one layer, a column per number: a chunk of a prompt behind a context, beside sequences that
  * decode with a context each.
  */
-export type AttentionProfile = { prefill_chunk: Array<number>, kv_prefill: Array<number>, n_decode: Array<number>, 
+export type AttentionProfile = { 
 /**
- * Of each sequence.
+ * Tokens of the chunk.
  */
-kv_decode: Array<number>, time_us: Array<number>, };
+prefill_chunk: Array<number>, 
+/**
+ * Context before the chunk, tokens.
+ */
+kv_prefill: Array<number>, 
+/**
+ * Decoding sequences.
+ */
+n_decode: Array<number>, 
+/**
+ * Context of each decoding sequence, tokens.
+ */
+kv_decode: Array<number>, 
+/**
+ * Time of the kernel, µs.
+ */
+time_us: Array<number>, };
 
 /**
  * Streaming reads.
@@ -347,13 +363,21 @@ weight_bytes: number,
  */
 token_bytes: number, 
 /**
- * Arithmetic of a token outside attention, and of a pair of tokens in it, FLOP.
+ * Arithmetic of a token outside attention, FLOP.
  */
-token_flops: number, pair_flops: number, 
+token_flops: number, 
 /**
- * Peaks of a replica: FLOP/s and bytes/s.
+ * Arithmetic of a pair of tokens in attention, FLOP.
  */
-peak_flops: number, bandwidth_bytes_per_s: number, };
+pair_flops: number, 
+/**
+ * Peak arithmetic of a replica, FLOP/s.
+ */
+peak_flops: number, 
+/**
+ * Peak bandwidth of a replica, bytes/s.
+ */
+bandwidth_bytes_per_s: number, };
 
 /**
  * A whole step, measured and predicted.
@@ -415,7 +439,15 @@ step_s: number, };
  * A closed loop: a fixed number of users, each sending its requests one after another. All send
  * their first at time 0; after each answer a user thinks and sends the next.
  */
-export type ClosedLoop = { users: number, requests_per_user: number, 
+export type ClosedLoop = { 
+/**
+ * Users who each keep one request under way, apart from think times.
+ */
+users: number, 
+/**
+ * Requests of each user, one after another.
+ */
+requests_per_user: number, 
 /**
  * Shortest time from an answer to the user's next request, s.
  */
@@ -443,7 +475,7 @@ differ: Array<string>, };
  */
 export type Compute = { 
 /**
- * s.
+ * What every such step costs, s.
  */
 d0_s: number, 
 /**
@@ -894,7 +926,11 @@ fitted: number, held_out: number, };
 /**
  * The GPUs: equal, each serving one batch at a time.
  */
-export type Fleet = { gpus: number, };
+export type Fleet = { 
+/**
+ * GPUs; with continuous batching a replica has `tensor_parallel` of them.
+ */
+gpus: number, };
 
 /**
  * What must hold.
@@ -1137,7 +1173,15 @@ skew: SkewProfile | null, };
 /**
  * One kernel over one count.
  */
-export type KernelSweep = { count: Array<number>, time_us: Array<number>, };
+export type KernelSweep = { 
+/**
+ * Tokens or sequences.
+ */
+count: Array<number>, 
+/**
+ * Time of the kernel, µs.
+ */
+time_us: Array<number>, };
 
 /**
  * One kernel at one shape.
@@ -1624,9 +1668,13 @@ sigma: number,
  */
 bin_error: number, 
 /**
- * `published` and `prompt-only`: `scale * prompt^exponent`.
+ * `published` and `prompt-only` predict `scale * prompt^exponent`.
  */
-exponent: number, scale: number, 
+exponent: number, 
+/**
+ * The factor of the same.
+ */
+scale: number, 
 /**
  * Predictions are clamped to 1..=max_tokens (`published` and `prompt-only`).
  */
@@ -1971,7 +2019,11 @@ measured: MeasuredLevels | null, };
 /**
  * Everything that decides a run's outcome, besides the trace's rows themselves.
  */
-export type Scenario = { version: number, trace: Source, workload: Workload, predictor: Predictor, scheduler: Scheduler, engine: Engine, fleet: Fleet, latency: Latency, memory: Memory, sla: Sla, 
+export type Scenario = { 
+/**
+ * Of this form; 1.
+ */
+version: number, trace: Source, workload: Workload, predictor: Predictor, scheduler: Scheduler, engine: Engine, fleet: Fleet, latency: Latency, memory: Memory, sla: Sla, 
 /**
  * Seeds every random choice: the generator's, the predictor's, the users' think times.
  */
@@ -2159,17 +2211,25 @@ text: string, };
 /**
  * Attention of one layer over decoding sequences of unequal contexts, a column per number.
  */
-export type SkewProfile = { n_decode: Array<number>, 
+export type SkewProfile = { 
+/**
+ * Decoding sequences.
+ */
+n_decode: Array<number>, 
 /**
  * Prompt tokens beside them.
  */
 prefill_chunk: Array<number>, 
 /**
- * Measured with all at the mean context, and with all at the longest.
+ * Measured with all at the mean context, µs.
  */
-mean_us: Array<number>, longest_us: Array<number>, 
+mean_us: Array<number>, 
 /**
- * Measured with their own contexts.
+ * Measured with all at the longest context, µs.
+ */
+longest_us: Array<number>, 
+/**
+ * Measured with their own contexts, µs.
  */
 skewed_us: Array<number>, };
 
@@ -2203,7 +2263,11 @@ export type SlaMode = "strict" | "default" | "loose";
 /**
  * Where the requests come from.
  */
-export type Source = { "file": { name: string, 
+export type Source = { "file": { 
+/**
+ * Path of the file.
+ */
+name: string, 
 /**
  * Absent: recognised from the file.
  */
@@ -2392,7 +2456,11 @@ context: Array<number>,
 /**
  * Prompt tokens processed besides.
  */
-prefill: Array<number>, time_ms: Array<number>, };
+prefill: Array<number>, 
+/**
+ * Time of the step, ms.
+ */
+time_ms: Array<number>, };
 
 /**
  * Which steps to run.
@@ -2529,7 +2597,11 @@ continuous: Continuous | null, };
 /**
  * A generated trace.
  */
-export type Synthetic = { requests: number, shape: Shape, };
+export type Synthetic = { 
+/**
+ * Requests to make, failed ones among them.
+ */
+requests: number, shape: Shape, };
 
 /**
  * Settings of the study, with the published defaults.

@@ -86,6 +86,8 @@ pub struct CompareArgs {
     /// Write every figure as CSV.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    #[command(flatten)]
+    pub set: SetArgs,
 }
 
 #[derive(Parser)]
@@ -273,6 +275,28 @@ pub struct ScenarioArgs {
     pub bin_error: Option<f64>,
     #[arg(long, value_name = "N", value_parser = count(0, u32::MAX))]
     pub seed: Option<u32>,
+    #[command(flatten)]
+    pub set: SetArgs,
+}
+
+#[derive(Parser)]
+pub struct SetArgs {
+    /// Set any setting of the scenario, after all flags; `scenario settings` lists them. May be repeated.
+    #[arg(long = "set", value_name = "PATH=VALUE")]
+    pub assignments: Vec<String>,
+}
+
+#[derive(Subcommand)]
+pub enum ScenarioCommand {
+    /// Print the JSON schema of a scenario.
+    Schema,
+    /// Say what a setting means, its range, its default and when it has an effect.
+    Explain {
+        /// As in `engine.continuous.max_sequences`.
+        path: String,
+    },
+    /// Print every setting, as docs/SETTINGS.md has them.
+    Settings,
 }
 
 #[derive(Parser)]
@@ -396,6 +420,8 @@ pub struct SweepArgs {
     /// Threads; default: one per core.
     #[arg(long, value_name = "N", value_parser = jobs)]
     pub jobs: Option<usize>,
+    #[command(flatten)]
+    pub set: SetArgs,
 }
 
 #[derive(Parser)]

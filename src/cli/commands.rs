@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 use super::args::{AdaptersArgs, CalibrateArgs};
 use super::args::{
     CapacityArgs, CompareArgs, FitArgs, LatencyCommand, ReproduceArgs, RooflineArgs, RunArgs,
-    SweepArgs, TraceCommand, ValidateArgs,
+    ScenarioCommand, SweepArgs, TraceCommand, ValidateArgs,
 };
 use super::studies::StudyCommand;
 
@@ -41,6 +41,9 @@ pub enum Command {
     Compare(CompareArgs),
     /// Run one scenario per line of standard input; print one outcome per line, in order.
     Sweep(SweepArgs),
+    /// What a scenario's settings are: schema, meaning, list.
+    #[command(subcommand)]
+    Scenario(ScenarioCommand),
     /// Make the latency of a step out of measurements or data sheets, for `--step-latency`.
     #[command(subcommand)]
     Latency(LatencyCommand),

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::args::CompareArgs;
 use super::table::{new_table, short};
 use super::{files, pool, replay, run};
-use crate::scenario::{Source, no_effect};
+use crate::scenario::{Source, describe, no_effect};
 use crate::study::compare::{self, Comparison};
 use crate::study::execution::check_replications;
 use crate::{Error, Scenario};
@@ -105,6 +105,7 @@ fn read(path: &Path, args: &CompareArgs) -> Result<Scenario, Error> {
     if let Some(trace) = &args.trace {
         scenario.trace = Source::file(trace.display().to_string());
     }
+    describe::set_all(&mut scenario, &args.set.assignments)?;
     Ok(scenario)
 }
 

@@ -34,7 +34,8 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use crate::Error;
-use args::TraceCommand;
+use crate::scenario::describe;
+use args::{ScenarioCommand, TraceCommand};
 use commands::Command;
 
 /// Exit codes, part of the contract (README, "Exit codes").
@@ -77,6 +78,7 @@ pub fn main() -> ExitCode {
         #[cfg(feature = "gpu")]
         Command::Calibrate(args) => calibrate::calibrate(args),
         Command::Roofline(args) => roofline::roofline(&args),
+        Command::Scenario(command) => scenario(&command),
         Command::Serve { words } => Err(levels::instead_of_serve(&words)),
         Command::Latency(args) => latency::latency(args),
         Command::Validate(args) => validate::validate(args),
@@ -94,6 +96,20 @@ pub fn main() -> ExitCode {
                 fail(&interrupt::error());
             }
             ExitCode::from(INTERRUPTED)
+        }
+    }
+}
+
+/// What a scenario's settings are.
+fn scenario(command: &ScenarioCommand) -> Result<(), Error> {
+    match command {
+        ScenarioCommand::Schema => files::print_json(describe::schema()),
+        ScenarioCommand::Explain { path } => {
+            let text = describe::explain(path)?.text();
+            files::print(|output| output.write_all(text.as_bytes()))
+        }
+        ScenarioCommand::Settings => {
+            files::print(|output| output.write_all(describe::page().as_bytes()))
         }
     }
 }

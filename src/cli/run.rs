@@ -12,7 +12,9 @@ use super::replay::SLICE;
 use super::{calibrated, files, interrupt, latency, levels, table};
 use crate::latency::roofline::Card;
 use crate::metrics::rows;
-use crate::scenario::{ClosedLoop, Engine, MEMORY_SHARE, Source, Ties, no_effect, put_on_hardware};
+use crate::scenario::{
+    ClosedLoop, Engine, MEMORY_SHARE, Source, Ties, describe, no_effect, put_on_hardware,
+};
 use crate::sched::continuous::Server;
 use crate::sched::continuous::kv::Capacity;
 use crate::sched::memory::Memory;
@@ -180,6 +182,7 @@ fn resolved(args: &ScenarioArgs) -> Result<(Scenario, Option<PathBuf>), Error> {
     set(&mut s.predictor.sigma, args.sigma);
     set(&mut s.predictor.bin_error, args.bin_error);
     set(&mut s.seed, args.seed);
+    describe::set_all(&mut s, &args.set.assignments)?;
     s.validate().map_err(|e| match e {
         Error::Contradiction { what, why }
             if args.order.is_some() && what == "engine.continuous.order" =>
@@ -375,13 +378,7 @@ fn users(args: &ScenarioArgs, s: &mut Scenario) -> Result<(), Error> {
         workload.time_scale = 1.0;
         workload.rate_per_s = None;
         workload.ties = Ties::Fixed;
-        let one_each = ClosedLoop {
-            users,
-            requests_per_user: 1,
-            think_min_s: 0.0,
-            think_max_s: 0.0,
-        };
-        closed_loop.get_or_insert(one_each).users = users;
+        closed_loop.get_or_insert(ClosedLoop::default()).users = users;
     }
     match closed_loop {
         Some(closed_loop) => {

@@ -11,6 +11,7 @@ use super::args::SweepArgs;
 use super::traces::Traces;
 use super::{files, pool, replay};
 use crate::error::ErrorReport;
+use crate::scenario::describe;
 use crate::{Error, Scenario};
 
 /// The line of a scenario that could not run.
@@ -59,7 +60,7 @@ pub fn sweep(args: SweepArgs) -> Result<(), Error> {
     let ended = pool::each(
         jobs,
         numbered,
-        |(row, line)| answer(row, line.as_deref(), &traces),
+        |(row, line)| answer(row, line.as_deref(), &args.set.assignments, &traces),
         |i, line: Result<Result<String, Error>, Error>| {
             let print = || -> Result<(), Error> {
                 // An interrupted run is not an answer.
@@ -135,7 +136,12 @@ fn next_line(input: &mut impl BufRead) -> io::Result<Option<Option<Vec<u8>>>> {
 }
 
 /// The outcome line of a scenario line. The outer error ends the sweep.
-fn answer(row: u64, line: Option<&[u8]>, traces: &Traces) -> Result<Result<String, Error>, Error> {
+fn answer(
+    row: u64,
+    line: Option<&[u8]>,
+    set: &[String],
+    traces: &Traces,
+) -> Result<Result<String, Error>, Error> {
     let Some(line) = line else {
         return Ok(Err(Error::TooLarge {
             what: format!("scenario {row}"),
@@ -143,7 +149,8 @@ fn answer(row: u64, line: Option<&[u8]>, traces: &Traces) -> Result<Result<Strin
             most: format!("at most {} MiB", MOST_LINE >> 20),
         }));
     };
-    let outcome = scenario(row, line).and_then(|scenario| {
+    let outcome = scenario(row, line).and_then(|mut scenario| {
+        describe::set_all(&mut scenario, set)?;
         let trace = traces.get(&scenario)?;
         replay::replay_quietly(&trace, &scenario)
     });

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 /// "Closed-batch latency").
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct Linear {
     /// Cost of a batch whatever its length, s.

@@ -40,6 +40,7 @@ pub use work::{Chunk, Piece, StepWork, Timed};
 /// A latency model and its coefficients.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub enum Latency {
     /// `T(b, L) = alpha + beta L h(b)`: docs/MODEL.md, "Closed-batch latency".

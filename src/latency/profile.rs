@@ -14,6 +14,7 @@ use crate::Error;
 /// Times of a model's kernels on one GPU, as they were measured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(rename = "KernelProfile"))]
 pub struct Profile {
     /// Layers of the model; attention and most dense kernels run once in each.
@@ -35,15 +36,18 @@ pub struct Profile {
 /// Attention of one layer over decoding sequences of unequal contexts, a column per number.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(rename = "SkewProfile"))]
 pub struct Skew {
+    /// Decoding sequences.
     pub n_decode: Vec<u32>,
     /// Prompt tokens beside them.
     pub prefill_chunk: Vec<u32>,
-    /// Measured with all at the mean context, and with all at the longest.
+    /// Measured with all at the mean context, µs.
     pub mean_us: Vec<f64>,
+    /// Measured with all at the longest context, µs.
     pub longest_us: Vec<f64>,
-    /// Measured with their own contexts.
+    /// Measured with their own contexts, µs.
     pub skewed_us: Vec<f64>,
 }
 
@@ -51,22 +55,30 @@ pub struct Skew {
 /// decode with a context each.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(rename = "AttentionProfile"))]
 pub struct Attention {
+    /// Tokens of the chunk.
     pub prefill_chunk: Vec<u32>,
+    /// Context before the chunk, tokens.
     pub kv_prefill: Vec<u32>,
+    /// Decoding sequences.
     pub n_decode: Vec<u32>,
-    /// Of each sequence.
+    /// Context of each decoding sequence, tokens.
     pub kv_decode: Vec<u32>,
+    /// Time of the kernel, µs.
     pub time_us: Vec<f64>,
 }
 
 /// One kernel over one count.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(rename = "KernelSweep"))]
 pub struct Sweep {
+    /// Tokens or sequences.
     pub count: Vec<u32>,
+    /// Time of the kernel, µs.
     pub time_us: Vec<f64>,
 }
 

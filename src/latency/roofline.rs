@@ -234,17 +234,20 @@ pub struct Work {
 /// "Roofline").
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct Ceiling {
     /// Weights that a step reads, bytes.
     pub weight_bytes: f64,
     /// Keys and values of a token, bytes.
     pub token_bytes: f64,
-    /// Arithmetic of a token outside attention, and of a pair of tokens in it, FLOP.
+    /// Arithmetic of a token outside attention, FLOP.
     pub token_flops: f64,
+    /// Arithmetic of a pair of tokens in attention, FLOP.
     pub pair_flops: f64,
-    /// Peaks of a replica: FLOP/s and bytes/s.
+    /// Peak arithmetic of a replica, FLOP/s.
     pub peak_flops: f64,
+    /// Peak bandwidth of a replica, bytes/s.
     pub bandwidth_bytes_per_s: f64,
 }
 

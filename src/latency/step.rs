@@ -10,6 +10,7 @@ use super::work::StepWork;
 /// attend to `A` tokens together (docs/MODEL.md, "Step latency").
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(rename = "StepLatency"))]
 pub struct Step {
     /// What every step costs: the weights are read once, s.
@@ -31,9 +32,10 @@ pub struct Step {
 /// `d0 + d1 (b + p)`: the weights' part of a step once arithmetic bounds it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct Compute {
-    /// s.
+    /// What every such step costs, s.
     pub d0_s: f64,
     /// Per token of the step, decoded or of a prompt, s.
     pub d1_s_per_token: f64,

@@ -14,6 +14,7 @@ use crate::Error;
 /// A model of step times and its numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(rename = "StepLatencyModel"))]
 pub enum StepLatency {
     /// Linear in sequences, context and prompt tokens: docs/MODEL.md, "Step latency".

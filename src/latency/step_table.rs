@@ -13,6 +13,7 @@ use crate::Error;
 /// Measured steps, a column per number.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct StepTable {
     /// Decoding sequences.
@@ -21,6 +22,7 @@ pub struct StepTable {
     pub context: Vec<u32>,
     /// Prompt tokens processed besides.
     pub prefill: Vec<u32>,
+    /// Time of the step, ms.
     pub time_ms: Vec<f64>,
 }
 

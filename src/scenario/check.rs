@@ -1,19 +1,17 @@
-//! The range of every field. A refusal names the field, the value and what is allowed.
+//! What a scenario must fulfil: the ranges of [`settings`], and what concerns several settings at once. A refusal names the
+//! field, the value and what is allowed.
 
 #[cfg(feature = "continuous")]
 use super::Engine;
-use super::{ClosedLoop, Scenario, Source, Ties, VERSION, Workload};
+use super::{ClosedLoop, Scenario, Source, Ties, VERSION, Workload, settings};
 use crate::error::Error;
-use crate::latency::Latency;
 #[cfg(feature = "continuous")]
 use crate::latency::StepLatency;
 use crate::sched::bins::{Boundaries, MAX_BINS, MAX_CUT};
 #[cfg(feature = "continuous")]
-use crate::sched::continuous::kv::{Capacity, Preemption};
+use crate::sched::continuous::Server;
 #[cfg(feature = "continuous")]
-use crate::sched::continuous::speculative::MAX_DRAFT;
-#[cfg(feature = "continuous")]
-use crate::sched::continuous::{Server, Warmup};
+use crate::sched::continuous::kv::Capacity;
 #[cfg(feature = "continuous")]
 use crate::trace::Failed;
 
@@ -22,7 +20,7 @@ pub const MAX_GPUS: u32 = 4096;
 /// Largest batch of any policy.
 pub const MAX_BATCH: u32 = 4096;
 /// Most users of a closed loop, and most requests of each; as many as a generated trace can have.
-const MAX_USERS: u32 = 10_000_000;
+pub(super) const MAX_USERS: u32 = 10_000_000;
 
 pub(super) fn scenario(s: &Scenario) -> Result<(), Error> {
     if s.version != VERSION {
@@ -36,15 +34,8 @@ pub(super) fn scenario(s: &Scenario) -> Result<(), Error> {
         Source::File { .. } => s.trace.reading().check()?,
         Source::Synthetic(synthetic) => synthetic.check("trace.synthetic")?,
     }
+    settings::check_ranges(s)?;
     let w = &s.workload;
-    for (field, value) in [
-        ("workload.window_start_s", w.window_start_s),
-        ("workload.window_end_s", w.window_end_s),
-    ] {
-        if let Some(value) = value {
-            number(field, value, 0.0, 1e12)?;
-        }
-    }
     if let (Some(start), Some(end)) = (w.window_start_s, w.window_end_s)
         && end <= start
     {
@@ -54,56 +45,19 @@ pub(super) fn scenario(s: &Scenario) -> Result<(), Error> {
             format!("more than window_start_s, which is {start}"),
         ));
     }
-    if let Some(limit) = w.limit {
-        whole("workload.limit", limit, 1, u32::MAX)?;
-    }
-    number("workload.time_scale", w.time_scale, 1e-6, 1e9)?;
-    if let Some(rate) = w.rate_per_s {
-        number("workload.rate_per_s", rate, 1e-6, 1e7)?;
-    }
     if let Some(users) = &w.closed_loop {
         closed_loop(users, w)?;
     }
-    s.predictor.check("predictor")?;
-    scheduler(s)?;
-    whole("fleet.gpus", s.fleet.gpus, 1, MAX_GPUS)?;
-    let Latency::Linear(linear) = &s.latency;
-    number("latency.linear.alpha_s", linear.alpha_s, 0.0, 1e3)?;
-    number(
-        "latency.linear.beta_s_per_token",
-        linear.beta_s_per_token,
-        0.0,
-        10.0,
-    )?;
-    number("latency.linear.gamma", linear.gamma, 0.0, 1e3)?;
-    number("latency.linear.growth", linear.growth, 0.0, 10.0)?;
-    number("latency.linear.floor_s", linear.floor_s, 1e-9, 10.0)?;
+    cuts(s)?;
     memory(s)?;
     #[cfg(feature = "continuous")]
     if let Engine::Continuous(server) = &s.engine {
         continuous(s, server)?;
     }
-    if let Some(ttft) = s.sla.ttft_s {
-        number("sla.ttft_s", ttft, 1e-6, 1e7)?;
-    }
-    number("sla.token_ms", s.sla.token_ms, 1e-3, 1e7)?;
-    number("sla.request_s", s.sla.request_s, 1e-6, 1e7)
+    Ok(())
 }
 
 fn closed_loop(users: &ClosedLoop, w: &Workload) -> Result<(), Error> {
-    whole("workload.closed_loop.users", users.users, 1, MAX_USERS)?;
-    whole(
-        "workload.closed_loop.requests_per_user",
-        users.requests_per_user,
-        1,
-        MAX_USERS,
-    )?;
-    for (field, value) in [
-        ("workload.closed_loop.think_min_s", users.think_min_s),
-        ("workload.closed_loop.think_max_s", users.think_max_s),
-    ] {
-        number(field, value, 0.0, 1e6)?;
-    }
     if users.think_max_s < users.think_min_s {
         return Err(refuse(
             "workload.closed_loop.think_max_s",
@@ -152,102 +106,34 @@ fn closed_loop(users: &ClosedLoop, w: &Workload) -> Result<(), Error> {
     Ok(())
 }
 
-fn scheduler(s: &Scenario) -> Result<(), Error> {
-    let scheduler = &s.scheduler;
-    whole(
-        "scheduler.static_batch",
-        scheduler.static_batch,
-        1,
-        MAX_BATCH,
-    )?;
-    whole("scheduler.full_batch", scheduler.full_batch, 1, MAX_BATCH)?;
-    whole("scheduler.max_batch", scheduler.max_batch, 1, MAX_BATCH)?;
-
-    let bins = &scheduler.bins;
-    whole("scheduler.bins.count", bins.count, 1, MAX_BINS)?;
-    whole("scheduler.bins.sample_rows", bins.sample_rows, 1, u32::MAX)?;
-    whole("scheduler.bins.sample_size", bins.sample_size, 1, u32::MAX)?;
-    whole("scheduler.bins.last_upper", bins.last_upper, 2, MAX_CUT)?;
-    if bins.boundaries == Boundaries::Fixed {
-        let shown = format!("{:?}", bins.cuts);
-        if bins.cuts.len() >= MAX_BINS as usize {
-            return Err(refuse(
-                "scheduler.bins.cuts",
-                format!("a list of {}", bins.cuts.len()),
-                format!("at most {} cuts", MAX_BINS - 1),
-            ));
-        }
-        let increasing = bins.cuts.windows(2).all(|pair| pair[0] < pair[1]);
-        let in_range = bins.cuts.iter().all(|cut| (1..=MAX_CUT).contains(cut));
-        if !increasing || !in_range {
-            return Err(refuse(
-                "scheduler.bins.cuts",
-                shown,
-                format!("increasing whole numbers from 1 to {MAX_CUT}"),
-            ));
-        }
+/// The cuts of fixed boundaries.
+fn cuts(s: &Scenario) -> Result<(), Error> {
+    let bins = &s.scheduler.bins;
+    if bins.boundaries != Boundaries::Fixed {
+        return Ok(());
     }
-
-    let bound = &scheduler.memory_bound;
-    number("scheduler.memory_bound.reserve", bound.reserve, 0.0, 0.99)?;
-    number(
-        "scheduler.memory_bound.overflow_probability",
-        bound.overflow_probability,
-        1e-9,
-        0.5,
-    )?;
-    number(
-        "scheduler.memory_bound.smoothing",
-        bound.smoothing,
-        0.0,
-        1.0,
-    )?;
-    for (field, value) in [
-        (
-            "scheduler.memory_bound.initial_prompt_tokens",
-            bound.initial_prompt_tokens,
-        ),
-        (
-            "scheduler.memory_bound.initial_output_tokens",
-            bound.initial_output_tokens,
-        ),
-        (
-            "scheduler.memory_bound.initial_sd_tokens",
-            bound.initial_sd_tokens,
-        ),
-    ] {
-        number(field, value, 0.0, 1e7)?;
+    if bins.cuts.len() >= MAX_BINS as usize {
+        return Err(refuse(
+            "scheduler.bins.cuts",
+            format!("a list of {}", bins.cuts.len()),
+            format!("at most {} cuts", MAX_BINS - 1),
+        ));
     }
-
-    let controller = &scheduler.controller;
-    if let Some(target) = controller.target_s {
-        number("scheduler.controller.target_s", target, 1e-6, 1e6)?;
+    let increasing = bins.cuts.windows(2).all(|pair| pair[0] < pair[1]);
+    let in_range = bins.cuts.iter().all(|cut| (1..=MAX_CUT).contains(cut));
+    if !increasing || !in_range {
+        return Err(refuse(
+            "scheduler.bins.cuts",
+            format!("{:?}", bins.cuts),
+            format!("increasing whole numbers from 1 to {MAX_CUT}"),
+        ));
     }
-    number(
-        "scheduler.controller.epsilon_s",
-        controller.epsilon_s,
-        0.0,
-        1e6,
-    )?;
-    whole("scheduler.controller.alpha", controller.alpha, 0, MAX_BATCH)?;
-    whole("scheduler.controller.delta", controller.delta, 0, MAX_BATCH)?;
-    number(
-        "scheduler.controller.smoothing",
-        controller.smoothing,
-        0.0,
-        1.0,
-    )?;
-    number(
-        "scheduler.controller.initial_batch",
-        controller.initial_batch,
-        1.0,
-        f64::from(MAX_BATCH),
-    )
+    Ok(())
 }
 
 /// Most tokens of a step, and most blocks of a cache: far beyond any server, and products of two fit.
 #[cfg(feature = "continuous")]
-const MAX_STEP_TOKENS: u32 = 1 << 24;
+pub(super) const MAX_STEP_TOKENS: u32 = 1 << 24;
 #[cfg(feature = "continuous")]
 const MAX_BLOCKS: u32 = 1 << 30;
 
@@ -284,17 +170,13 @@ fn continuous(s: &Scenario, server: &Server) -> Result<(), Error> {
                 .to_owned(),
         });
     }
-    number("ageing_per_s", server.ageing_per_s, 0.0, 1e6)?;
     for (i, class) in server.classes.iter().enumerate() {
         number(&format!("classes[{i}].level"), class.level, -1e6, 1e6)?;
         if let Some(deadline) = class.deadline_s {
             number(&format!("classes[{i}].deadline_s"), deadline, 0.0, 1e7)?;
         }
     }
-    number("bin_patience_s", server.bin_patience_s, 0.0, 1e7)?;
-    whole("max_sequences", server.max_sequences, 1, MAX_BATCH)?;
     if let Some(draft) = &server.speculative {
-        whole("speculative.draft_tokens", draft.draft_tokens, 1, MAX_DRAFT)?;
         let shown = format!("{:?}", draft.acceptance);
         if draft.acceptance.is_empty() || draft.acceptance.len() > draft.draft_tokens as usize {
             return Err(refuse(
@@ -311,13 +193,6 @@ fn continuous(s: &Scenario, server: &Server) -> Result<(), Error> {
         for (i, &chance) in draft.acceptance.iter().enumerate() {
             number(&format!("speculative.acceptance[{i}]"), chance, 0.0, 1.0)?;
         }
-        number("speculative.draft_s", draft.draft_s, 0.0, 10.0)?;
-        number(
-            "speculative.draft_s_per_sequence",
-            draft.draft_s_per_sequence,
-            0.0,
-            10.0,
-        )?;
     }
     let per_sequence = 1 + server.speculative.as_ref().map_or(0, |d| d.draft_tokens);
     // Both factors are bounded above.
@@ -336,35 +211,11 @@ fn continuous(s: &Scenario, server: &Server) -> Result<(), Error> {
             ),
         ));
     }
-    whole(
-        "long_prefill_token_threshold",
-        server.long_prefill_token_threshold,
-        0,
-        MAX_STEP_TOKENS,
-    )?;
-    whole("kv.block_tokens", server.kv.block_tokens, 1, 4_096)?;
     if let Capacity::Blocks(blocks) = server.kv.capacity {
         // One for requests beside the null block.
         let least = 1 + u32::from(server.kv.null_block);
         whole("kv.capacity.blocks", blocks, least, MAX_BLOCKS)?;
     }
-    number("kv.watermark", server.kv.watermark, 0.0, 0.9)?;
-    if let Preemption::Swap { gb_per_s } = server.kv.preemption {
-        number("kv.preemption.swap.gb_per_s", gb_per_s, 1e-3, 1e6)?;
-    }
-    number(
-        "kv.prefix.eviction_s",
-        server.kv.prefix.eviction_s,
-        0.0,
-        10.0,
-    )?;
-    if let Some(most) = server.admission.max_waiting {
-        whole("admission.max_waiting", most, 0, u32::MAX)?;
-    }
-    if let Some(timeout) = server.admission.timeout_s {
-        number("admission.timeout_s", timeout, 0.0, 1e7)?;
-    }
-    whole("tensor_parallel", server.tensor_parallel, 1, 1024)?;
     if !s.fleet.gpus.is_multiple_of(server.tensor_parallel) {
         return Err(refuse(
             "fleet.gpus",
@@ -375,46 +226,8 @@ fn continuous(s: &Scenario, server: &Server) -> Result<(), Error> {
             ),
         ));
     }
-    if let Warmup::Share(share) = server.warmup {
-        number("warmup.share", share, 0.0, 0.5)?;
-    }
-    if let Some(c) = &server.ceiling {
-        for (name, value) in [
-            ("weight_bytes", c.weight_bytes),
-            ("token_bytes", c.token_bytes),
-            ("token_flops", c.token_flops),
-            ("pair_flops", c.pair_flops),
-        ] {
-            number(&format!("ceiling.{name}"), value, 0.0, 1e18)?;
-        }
-        number("ceiling.peak_flops", c.peak_flops, 1.0, 1e21)?;
-        number(
-            "ceiling.bandwidth_bytes_per_s",
-            c.bandwidth_bytes_per_s,
-            1.0,
-            1e18,
-        )?;
-    }
     match &server.latency {
         StepLatency::Linear(step) => {
-            for (name, value, most) in [
-                ("c0_s", step.c0_s, 1e3),
-                ("c1_s_per_sequence", step.c1_s_per_sequence, 10.0),
-                ("c2_s_per_context_token", step.c2_s_per_context_token, 1.0),
-                ("c3_s_per_prefill_token", step.c3_s_per_prefill_token, 1.0),
-                ("c4_s_per_prefill_pair", step.c4_s_per_prefill_pair, 1.0),
-            ] {
-                number(&format!("latency.linear.{name}"), value, 0.0, most)?;
-            }
-            if let Some(compute) = step.compute {
-                number("latency.linear.compute.d0_s", compute.d0_s, 0.0, 1e3)?;
-                number(
-                    "latency.linear.compute.d1_s_per_token",
-                    compute.d1_s_per_token,
-                    0.0,
-                    1.0,
-                )?;
-            }
             // Time must pass, or a run of many tokens would end where it began. No coefficient is negative,
             // so these are the two shortest steps that there can be.
             let decode_s = step.step_s(1.0, 1.0, 0.0);
@@ -439,10 +252,6 @@ fn memory(s: &Scenario) -> Result<(), Error> {
     let m = &s.memory;
     // GPUs that work together share the model.
     let gpus = f64::from(s.gpus_together());
-    number("memory.capacity_gb", m.capacity_gb, 1e-3, 1e6)?;
-    number("memory.model_gb", m.model_gb, 0.0, 1e6)?;
-    number("memory.kv_gb_per_token", m.kv_gb_per_token, 1e-12, 1.0)?;
-    number("memory.margin_gb", m.margin_gb, 0.0, 1e6)?;
     if m.model_gb + gpus * m.margin_gb >= gpus * m.capacity_gb {
         let allowed = match s.gpus_together() {
             1 => format!(

@@ -2,9 +2,12 @@
 //! study's grid point are all this one noun.
 
 mod check;
+#[cfg(feature = "cli")]
+pub mod describe;
 mod effect;
 mod json;
 mod preset;
+mod settings;
 
 use serde::{Deserialize, Serialize};
 
@@ -19,11 +22,11 @@ use crate::trace::synth::Synthetic;
 use crate::trace::{Failed, Format, Reading, TimeUnit};
 
 pub use check::{MAX_BATCH, MAX_GPUS};
-#[cfg(feature = "cli")]
-pub(crate) use effect::refusal as no_effect;
 #[cfg(feature = "continuous")]
 pub use preset::put_on_hardware;
 pub use preset::{MEMORY_SHARE, Preset};
+#[cfg(feature = "cli")]
+pub(crate) use settings::refusal as no_effect;
 
 /// The version of the JSON form that this code writes.
 pub const VERSION: u32 = 1;
@@ -31,8 +34,10 @@ pub const VERSION: u32 = 1;
 /// Everything that decides a run's outcome, besides the trace's rows themselves.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct Scenario {
+    /// Of this form; 1.
     pub version: u32,
     pub trace: Source,
     pub workload: Workload,
@@ -68,6 +73,7 @@ impl Default for Scenario {
 /// How a fleet serves.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub enum Engine {
     /// Closed batches: `scheduler`'s policy forms them, `latency` says how long they take.
@@ -81,10 +87,12 @@ pub enum Engine {
 /// Where the requests come from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub enum Source {
     /// A file of the reader's; the scenario names it, its rows travel apart.
     File {
+        /// Path of the file.
         name: String,
         /// Absent: recognised from the file.
         #[serde(default)]
@@ -139,6 +147,7 @@ impl Default for Source {
 /// What a run takes from the trace and how fast it arrives.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct Workload {
     /// Skip rows that arrive before this time on the trace's clock, s after its first row.
@@ -161,15 +170,30 @@ pub struct Workload {
 /// A closed loop: a fixed number of users, each sending its requests one after another. All send
 /// their first at time 0; after each answer a user thinks and sends the next.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct ClosedLoop {
+    /// Users who each keep one request under way, apart from think times.
     pub users: u32,
+    /// Requests of each user, one after another.
     pub requests_per_user: u32,
     /// Shortest time from an answer to the user's next request, s.
     pub think_min_s: f64,
     /// Longest, s; think times are uniform between the two.
     pub think_max_s: f64,
+}
+
+impl Default for ClosedLoop {
+    /// One user with one request.
+    fn default() -> Self {
+        ClosedLoop {
+            users: 1,
+            requests_per_user: 1,
+            think_min_s: 0.0,
+            think_max_s: 0.0,
+        }
+    }
 }
 
 impl ClosedLoop {
@@ -182,6 +206,7 @@ impl ClosedLoop {
 /// What comes first of events at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub enum Ties {
     /// Ends before arrivals, then the lowest GPU, then the earlier row (in a closed loop: the
@@ -214,8 +239,10 @@ impl Default for Workload {
 /// The GPUs: equal, each serving one batch at a time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct Fleet {
+    /// GPUs; with continuous batching a replica has `tensor_parallel` of them.
     pub gpus: u32,
 }
 
@@ -228,6 +255,7 @@ impl Default for Fleet {
 /// What is promised, and how the published studies counted a broken promise.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct Sla {
     /// Time per output token, ms.
@@ -255,6 +283,7 @@ impl Default for Sla {
 /// The published definitions of a token violation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub enum TokenRule {
     /// Batch service time over the batch's longest output exceeds the token SLA (stress-v2,
@@ -275,7 +304,7 @@ impl Scenario {
     pub fn from_json(text: &str, file: &str) -> Result<Scenario, Error> {
         let scenario = json::read(text, file)?;
         scenario.validate()?;
-        effect::check(&scenario)?;
+        settings::check_effects(&scenario)?;
         Ok(scenario)
     }
 
@@ -326,21 +355,24 @@ impl Scenario {
 
     /// Each field that differs from its default and has no effect, with the reason.
     pub fn without_effect(&self) -> Vec<(&'static str, String)> {
-        effect::without_effect(self).collect()
+        settings::without_effect(self).collect()
     }
 
     /// Why a field has no effect in this scenario, whatever its value; absent where it has one.
     pub fn no_effect_of(&self, field: &str) -> Option<String> {
-        effect::reason(self, field)
+        settings::reason(self, field)
     }
 
     /// Puts every field that has no effect back to its default; the outcome stays the same.
     pub fn reset_without_effect(&mut self) {
-        effect::reset(self);
+        settings::reset(self);
     }
 
     /// Paths of the fields that have no effect in some scenarios.
     pub fn fields_at_times_without_effect() -> Vec<&'static str> {
-        effect::fields().collect()
+        let idle = settings::SETTINGS
+            .iter()
+            .filter(|setting| setting.is_at_times_idle());
+        idle.map(|setting| setting.path).collect()
     }
 }

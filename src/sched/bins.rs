@@ -8,6 +8,7 @@ use crate::quantiles::quantile;
 /// How requests are sorted into bins.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct Bins {
     /// K. Ignored by boundaries `fixed`, which bring their own count.
@@ -51,6 +52,7 @@ impl Default for Bins {
 /// Where the boundaries come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub enum Boundaries {
     /// Quantiles of the true outputs of the sample (studies stress-v2 and two-step).
@@ -72,6 +74,7 @@ pub enum Boundaries {
 /// Which bin is served when a GPU is free.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub enum Served {
     /// The next bin that is not empty, from where the last turn ended.

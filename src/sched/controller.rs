@@ -7,6 +7,7 @@ use super::memory::Ended;
 /// The controller's variant and every constant.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct Controller {
     pub variant: Variant,
@@ -52,6 +53,7 @@ impl Default for Controller {
 /// Which published controller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub enum Variant {
     /// No controller: memory and `max_batch` alone bound the batch.
@@ -69,6 +71,7 @@ pub enum Variant {
 /// GPUs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub enum RunningFloor {
     /// No such floor (studies of 24 November).
@@ -84,6 +87,7 @@ pub enum RunningFloor {
 /// What a batch that ended tells the controller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub enum Feedback {
     /// Service time over the longest output (the service time if that is 0).

@@ -8,6 +8,7 @@ use crate::trace::random::normal_quantile;
 /// The batch bound by memory, estimated from the lengths of batches that ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct MemoryBound {
     pub rule: MemoryRule,
@@ -46,6 +47,7 @@ impl Default for MemoryBound {
 /// How the bound follows from the estimates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub enum MemoryRule {
     /// `floor((1 - reserve) eta / E[prompt + output])`: the published studies' shortcut.
@@ -60,6 +62,7 @@ pub enum MemoryRule {
 /// The GPU's memory as the scheduler knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct Memory {
     /// GB.

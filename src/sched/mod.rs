@@ -29,6 +29,7 @@ pub use queues::{Lengths, Queues, Shape};
 /// Which scheduler forms the batches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub enum Policy {
     /// One queue; takes up to `static_batch` requests, never waits for more.
@@ -55,6 +56,7 @@ impl Policy {
 /// switching the policy keeps the rest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct Scheduler {
     pub policy: Policy,

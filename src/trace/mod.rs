@@ -128,6 +128,7 @@ pub struct ReadReport {
 /// What to do with failed requests (0 output tokens).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub enum Failed {
     /// Leave them out of the run and count them: they never reached the model.
@@ -150,6 +151,7 @@ impl Trace {
 /// A trace file's format, as in `--format`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub enum Format {
     /// BurstGPT releases 1 to 3.
@@ -183,6 +185,7 @@ impl Format {
 /// A unit of arrival times, as in `--time-unit`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub enum TimeUnit {
     /// Seconds.

@@ -8,6 +8,7 @@ use crate::error::Error;
 /// A predictor and its parameters; those that a kind does not use are ignored by it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct Predictor {
     pub kind: Kind,
@@ -16,8 +17,9 @@ pub struct Predictor {
     /// Chance that `noisy` sorts a request one bin too low, and the same chance of one too high
     /// (the multi-bin paper's p_e).
     pub bin_error: f64,
-    /// `published` and `prompt-only`: `scale * prompt^exponent`.
+    /// `published` and `prompt-only` predict `scale * prompt^exponent`.
     pub exponent: f64,
+    /// The factor of the same.
     pub scale: f64,
     /// Predictions are clamped to 1..=max_tokens (`published` and `prompt-only`).
     pub max_tokens: u32,
@@ -39,6 +41,7 @@ impl Default for Predictor {
 /// What a prediction is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub enum Kind {
     /// The published studies' `scale * prompt^exponent * exp(N(0, sigma))`, from numpy's legacy
@@ -107,29 +110,6 @@ impl Predictor {
     #[inline]
     fn clamped(&self, tokens: f64) -> u32 {
         (tokens as u32).min(self.max_tokens).max(1)
-    }
-
-    /// Refuses a parameter outside its range; `field` is the predictor's own path in the scenario,
-    /// as in "predictor".
-    ///
-    /// # Errors
-    /// [`Error::BadField`] with the dotted path of the first such parameter.
-    pub fn check(&self, field: &str) -> Result<(), Error> {
-        let range = |name: &str, value: f64, low: f64, high: f64| {
-            in_range(&format!("{field}.{name}"), value, low, high)
-        };
-        range("sigma", self.sigma, 0.0, 5.0)?;
-        range("bin_error", self.bin_error, 0.0, 0.5)?;
-        range("exponent", self.exponent, 0.0, 4.0)?;
-        range("scale", self.scale, 1e-6, 1e6)?;
-        if self.max_tokens == 0 {
-            return Err(Error::BadField {
-                field: format!("{field}.max_tokens"),
-                value: "0".to_owned(),
-                allowed: "a whole number from 1 to 4294967295".to_owned(),
-            });
-        }
-        Ok(())
     }
 }
 

@@ -8,3 +8,4 @@ mod commands;
 #[cfg(unix)]
 mod robust;
 mod serve;
+mod settings;

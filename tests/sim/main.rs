@@ -12,4 +12,5 @@ mod oracle;
 mod properties;
 mod scenario;
 mod scenarios_doc;
+mod settings;
 mod step_oracle;

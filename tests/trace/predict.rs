@@ -1,5 +1,6 @@
 //! Predictors against numpy and against their own definitions.
 
+use batchscope::Scenario;
 use batchscope::trace::predict::{Kind, Predictor, bin_errors};
 
 fn predictor(kind: Kind, sigma: f64) -> Predictor {
@@ -122,7 +123,6 @@ fn bin_errors_have_their_probability() {
 
 #[test]
 fn parameters_out_of_range_are_named() {
-    assert_eq!(Predictor::default().check("predictor"), Ok(()));
     type Spoil = fn(&mut Predictor);
     let faults: [(&str, Spoil); 9] = [
         ("sigma", |p| p.sigma = -0.1),
@@ -138,7 +138,11 @@ fn parameters_out_of_range_are_named() {
     for (name, spoil) in faults {
         let mut p = Predictor::default();
         spoil(&mut p);
-        let e = p.check("predictor").expect_err("out of range").to_string();
+        let scenario = Scenario {
+            predictor: p,
+            ..Scenario::default()
+        };
+        let e = scenario.validate().expect_err("out of range").to_string();
         assert!(e.starts_with(&format!("predictor.{name}: ")), "{e}");
     }
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 /// Settings of the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(rename = "KvCache"))]
 pub struct Kv {
     /// Tokens of a block.
@@ -38,6 +39,7 @@ impl Default for Kv {
 /// How many blocks a replica has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(rename = "KvCapacity"))]
 pub enum Capacity {
     /// As many as `memory` leaves beside model and margin.
@@ -53,6 +55,7 @@ pub enum Capacity {
 /// What becomes of a request whose blocks are taken away.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub enum Preemption {
     /// Its tokens are computed again.
@@ -68,6 +71,7 @@ pub enum Preemption {
 /// Which blocks are kept for prompts that begin alike.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct PrefixCache {
     pub reuse: Reuse,
@@ -79,6 +83,7 @@ pub struct PrefixCache {
 /// What two requests can share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(rename = "PrefixReuse"))]
 pub enum Reuse {
     /// Nothing; a preempted request finds nothing of its own either.
@@ -95,6 +100,7 @@ pub enum Reuse {
 /// Which of the blocks that nobody uses goes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub enum Eviction {
     /// The least recently used.

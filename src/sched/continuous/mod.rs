@@ -22,6 +22,7 @@ use speculative::Speculative;
 /// A server with continuous batching, and how its replicas share the requests.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(rename = "ContinuousServer"))]
 pub struct Server {
     /// What a step does with prompts, and who may join.
@@ -65,6 +66,7 @@ pub struct Server {
 /// Requests at the beginning before the window that the figures are of, in twentieths of all.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub enum Warmup {
     /// None: the trace is what happened, from its first request on.
@@ -119,6 +121,7 @@ impl Server {
 /// How a step is put together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(rename = "StepRule"))]
 pub enum Rule {
     /// Prompts first and whole; the running requests decode beside them. The token limit is for
@@ -140,6 +143,7 @@ pub enum Rule {
 /// its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(rename = "QueueOrder"))]
 pub enum Order {
     /// In order of arrival.
@@ -163,6 +167,7 @@ impl Order {
 /// A class of requests.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(rename = "RequestClass"))]
 pub struct Class {
     /// The trace's log type.
@@ -178,6 +183,7 @@ pub struct Class {
 /// Who is turned away, and who goes.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct Admission {
     /// A request joins only if the blocks of its whole prompt are free, also where it takes no more

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 /// How arriving requests are spread over the replicas.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub enum Router {
     /// One after the other.

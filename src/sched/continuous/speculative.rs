@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 /// How a draft proposes and how often it is right.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct Speculative {
     /// Tokens that are proposed for each sequence in each step.

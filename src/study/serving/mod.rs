@@ -290,12 +290,10 @@ pub fn levels(users: &[u32], scenario: &Scenario) -> Result<Vec<Scenario>, Error
     }
     let at = |&users: &u32| {
         let mut level = scenario.clone();
-        let closed_loop = level.workload.closed_loop.get_or_insert(ClosedLoop {
-            users,
-            requests_per_user: 1,
-            think_min_s: 0.0,
-            think_max_s: 0.0,
-        });
+        let closed_loop = level
+            .workload
+            .closed_loop
+            .get_or_insert(ClosedLoop::default());
         closed_loop.users = users;
         level
     };

@@ -9,6 +9,7 @@ use crate::trace::random::{Purpose, Stream};
 /// How requests arrive; rates are requests/s, the first arrival is one gap after time 0.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub enum Arrivals {
     /// Independent exponential gaps.

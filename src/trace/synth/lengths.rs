@@ -16,6 +16,7 @@ const MAX_VALUES: usize = 100_000;
 /// How long prompts or outputs are, tokens.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub enum Lengths {
     /// `median * exp(N(0, sigma))`.

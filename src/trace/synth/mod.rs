@@ -26,8 +26,10 @@ pub const MAX_REQUESTS: u32 = 10_000_000;
 /// A generated trace.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct Synthetic {
+    /// Requests to make, failed ones among them.
     pub requests: u32,
     pub shape: Shape,
 }
@@ -44,6 +46,7 @@ impl Default for Synthetic {
 /// What the generated requests look like.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub enum Shape {
     /// Bursts, hours of the day, lengths, failures and labels after the published aggregates of

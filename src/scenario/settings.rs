@@ -1,0 +1,585 @@
+//! Every setting of a scenario, once: its path, its range, and why it has no effect in some scenarios.
+//!
+//! From [`SETTINGS`] come the check of ranges ([`Scenario::validate`](super::Scenario::validate)), the refusal of settings
+//! without effect ([`Scenario::from_json`](super::Scenario::from_json)), the JSON schema, `scenario explain` and
+//! docs/SETTINGS.md. What a setting means says the comment of its field, which the schema carries along.
+//!
+//! A complete scenario has every field, those of other policies too. A field that has its default may therefore
+//! stand anywhere; one that differs from it and has no effect is refused, because its author expects one. The page's
+//! forms keep the settings of policies that are not chosen, and a study's points have a common base, so `validate` does
+//! not make that check.
+
+#[cfg(feature = "continuous")]
+use super::Engine;
+#[cfg(feature = "continuous")]
+use super::check::MAX_STEP_TOKENS;
+use super::check::{MAX_BATCH, MAX_GPUS, MAX_USERS, number, whole};
+use super::effect::*;
+use super::{ClosedLoop, Scenario, Source};
+use crate::error::Error;
+#[cfg(feature = "continuous")]
+use crate::latency::StepLatency;
+#[cfg(feature = "continuous")]
+use crate::latency::step::Step;
+use crate::latency::{Latency, Linear};
+use crate::sched::bins::{MAX_BINS, MAX_CUT};
+#[cfg(feature = "continuous")]
+use crate::sched::continuous::kv::Preemption;
+#[cfg(feature = "continuous")]
+use crate::sched::continuous::speculative::MAX_DRAFT;
+#[cfg(feature = "continuous")]
+use crate::sched::continuous::{Server, Warmup};
+
+/// A setting of a scenario.
+pub(super) struct Setting {
+    /// Where it stands in the JSON form.
+    pub path: &'static str,
+    pub range: Range,
+    /// Why it has no effect in a scenario, whatever its value; absent where it always has one, or one that only the trace's
+    /// rows can tell.
+    why: Option<fn(&Scenario) -> Option<String>>,
+    is_default: fn(&Scenario) -> bool,
+    reset: fn(&mut Scenario),
+}
+
+impl Setting {
+    /// Why it has no effect in this scenario.
+    fn idle(&self, s: &Scenario) -> Option<String> {
+        self.why.and_then(|why| why(s))
+    }
+
+    /// Whether it has no effect in some scenarios.
+    pub fn is_at_times_idle(&self) -> bool {
+        self.why.is_some()
+    }
+}
+
+/// Which values a setting can have; `of` gives its value, where the scenario has one.
+pub(super) enum Range {
+    Number {
+        low: f64,
+        high: f64,
+        of: fn(&Scenario) -> Option<f64>,
+    },
+    Whole {
+        low: u32,
+        high: u32,
+        of: fn(&Scenario) -> Option<u32>,
+    },
+    /// A choice, a list, or a number whose range depends on other settings: [`check`](super::check) has it.
+    Elsewhere,
+}
+
+/// Refuses the first setting whose value is outside its range.
+pub(super) fn check_ranges(s: &Scenario) -> Result<(), Error> {
+    for setting in SETTINGS {
+        match setting.range {
+            Range::Number { low, high, of } => {
+                of(s).map_or(Ok(()), |value| number(setting.path, value, low, high))?;
+            }
+            Range::Whole { low, high, of } => {
+                of(s).map_or(Ok(()), |value| whole(setting.path, value, low, high))?;
+            }
+            Range::Elsewhere => {}
+        }
+    }
+    Ok(())
+}
+
+/// Refuses the first setting that differs from its default and has no effect.
+pub(super) fn check_effects(s: &Scenario) -> Result<(), Error> {
+    match without_effect(s).next() {
+        Some((path, why)) => Err(refusal(path, &why)),
+        None => Ok(()),
+    }
+}
+
+/// A refusal of a setting, by its path or its flag.
+pub(crate) fn refusal(what: &str, why: &str) -> Error {
+    Error::Contradiction {
+        what: what.to_owned(),
+        why: format!("it would have no effect: {why}; leave it out"),
+    }
+}
+
+/// Every setting that differs from its default and has no effect, with the reason.
+pub(super) fn without_effect(s: &Scenario) -> impl Iterator<Item = (&'static str, String)> {
+    SETTINGS
+        .iter()
+        .filter(|setting| !(setting.is_default)(s))
+        .filter_map(|setting| Some((setting.path, setting.idle(s)?)))
+}
+
+/// Why a setting has no effect, whatever its value.
+pub(super) fn reason(s: &Scenario, path: &str) -> Option<String> {
+    let setting = SETTINGS.iter().find(|setting| setting.path == path)?;
+    setting.idle(s)
+}
+
+/// Puts every setting that has no effect back to its default.
+pub(super) fn reset(s: &mut Scenario) {
+    // A reset can take another setting's effect away: ageing goes with the order.
+    while let Some(setting) = SETTINGS
+        .iter()
+        .find(|setting| !(setting.is_default)(s) && setting.idle(s).is_some())
+    {
+        (setting.reset)(s);
+    }
+}
+
+/// The range of a setting with the function that finds its value: `number(low, high)` and `whole(low, high)`, with `some_`
+/// for one that may be absent, or `elsewhere`.
+macro_rules! range {
+    ($of:expr, elsewhere()) => {
+        Range::Elsewhere
+    };
+    ($of:expr, number($low:expr, $high:expr)) => {
+        Range::Number {
+            low: $low,
+            high: $high,
+            of: |s| {
+                let of: fn(&Scenario) -> Option<&f64> = $of;
+                of(s).copied()
+            },
+        }
+    };
+    ($of:expr, some_number($low:expr, $high:expr)) => {
+        Range::Number {
+            low: $low,
+            high: $high,
+            of: |s| {
+                let of: fn(&Scenario) -> Option<&Option<f64>> = $of;
+                of(s).copied().flatten()
+            },
+        }
+    };
+    ($of:expr, whole($low:expr, $high:expr)) => {
+        Range::Whole {
+            low: $low,
+            high: $high,
+            of: |s| {
+                let of: fn(&Scenario) -> Option<&u32> = $of;
+                of(s).copied()
+            },
+        }
+    };
+    ($of:expr, some_whole($low:expr, $high:expr)) => {
+        Range::Whole {
+            low: $low,
+            high: $high,
+            of: |s| {
+                let of: fn(&Scenario) -> Option<&Option<u32>> = $of;
+                of(s).copied().flatten()
+            },
+        }
+    };
+}
+
+/// A reason, or none.
+macro_rules! why {
+    () => {
+        None
+    };
+    ($why:expr) => {
+        Some($why)
+    };
+}
+
+/// A setting by its path in [`Scenario`].
+macro_rules! setting {
+    ($first:ident $(. $rest:ident)*, $kind:ident $range:tt $(, $why:expr)?) => {
+        Setting {
+            path: concat!(stringify!($first) $(, ".", stringify!($rest))*),
+            range: range!(|s| Some(&s.$first$(.$rest)*), $kind $range),
+            why: why!($($why)?),
+            is_default: |s| s.$first$(.$rest)* == Scenario::default().$first$(.$rest)*,
+            reset: |s| s.$first$(.$rest)* = Scenario::default().$first$(.$rest)*,
+        }
+    };
+}
+
+/// A setting of the users of a closed loop.
+macro_rules! users {
+    ($name:ident, $kind:ident $range:tt $(, $why:expr)?) => {
+        Setting {
+            path: concat!("workload.closed_loop.", stringify!($name)),
+            range: range!(|s| s.workload.closed_loop.as_ref().map(|users| &users.$name), $kind $range),
+            why: why!($($why)?),
+            is_default: |s| s.workload.closed_loop.is_none_or(|users| users.$name == ClosedLoop::default().$name),
+            reset: |s| {
+                if let Some(users) = &mut s.workload.closed_loop {
+                    users.$name = ClosedLoop::default().$name;
+                }
+            },
+        }
+    };
+}
+
+/// A coefficient of the closed-batch latency.
+macro_rules! linear {
+    ($name:ident, $kind:ident $range:tt) => {
+        Setting {
+            path: concat!("latency.linear.", stringify!($name)),
+            range: range!(
+                |s| {
+                    let Latency::Linear(linear) = &s.latency;
+                    Some(&linear.$name)
+                },
+                $kind $range
+            ),
+            why: Some(of_closed_batches),
+            is_default: |s| {
+                let Latency::Linear(linear) = &s.latency;
+                linear.$name == Linear::default().$name
+            },
+            reset: |s| {
+                let Latency::Linear(linear) = &mut s.latency;
+                linear.$name = Linear::default().$name;
+            },
+        }
+    };
+}
+
+/// A setting of `memory`, whose default is that of the engine.
+macro_rules! memory {
+    ($name:ident, $kind:ident $range:tt $(, $why:expr)?) => {
+        Setting {
+            path: concat!("memory.", stringify!($name)),
+            range: range!(|s| Some(&s.memory.$name), $kind $range),
+            why: why!($($why)?),
+            is_default: |s| s.memory.$name == default_memory(s).$name,
+            reset: |s| s.memory.$name = default_memory(s).$name,
+        }
+    };
+}
+
+/// A setting of `engine.continuous`; the reason takes the scenario and the server.
+#[cfg(feature = "continuous")]
+macro_rules! server {
+    ($first:ident $(. $rest:ident)*, $kind:ident $range:tt $(, $why:expr)?) => {
+        Setting {
+            path: concat!("engine.continuous.", stringify!($first) $(, ".", stringify!($rest))*),
+            range: range!(|s| server(s).map(|server| &server.$first$(.$rest)*), $kind $range),
+            why: why!($(|s: &Scenario| {
+                let why: fn(&Scenario, &Server) -> Option<String> = $why;
+                why(s, server(s)?)
+            })?),
+            is_default: |s| {
+                server(s).is_none_or(|x| x.$first$(.$rest)* == Server::default().$first$(.$rest)*)
+            },
+            reset: |s| {
+                if let Engine::Continuous(server) = &mut s.engine {
+                    server.$first$(.$rest)* = Server::default().$first$(.$rest)*;
+                }
+            },
+        }
+    };
+}
+
+/// A setting of a part of the server that may be absent, or is one of several.
+#[cfg(feature = "continuous")]
+macro_rules! part {
+    ($path:literal, $kind:ident $range:tt, $part:pat = $of:ident $(. $rest:ident)* => $value:expr) => {
+        Setting {
+            path: concat!("engine.continuous.", $path),
+            range: range!(
+                |s| match &server(s)?.$of$(.$rest)* {
+                    $part => Some($value),
+                    _ => None,
+                },
+                $kind $range
+            ),
+            why: None,
+            // Whoever names the part expects it as it is.
+            is_default: |_| true,
+            reset: |_| {},
+        }
+    };
+}
+
+/// In the order of the JSON form. `trace.synthetic` and the step latencies have ranges of their own, which depend on what was
+/// chosen.
+pub(super) static SETTINGS: &[Setting] = &[
+    // Where requests come from.
+    Setting {
+        path: "trace.file.hash_tokens",
+        range: Range::Elsewhere,
+        why: Some(no_hashes),
+        is_default: |s| s.trace.reading().hash_tokens.is_none(),
+        reset: |s| {
+            if let Source::File { hash_tokens, .. } = &mut s.trace {
+                *hash_tokens = None;
+            }
+        },
+    },
+    setting!(workload.window_start_s, some_number(0.0, 1e12)),
+    setting!(workload.window_end_s, some_number(0.0, 1e12)),
+    setting!(workload.limit, some_whole(1, u32::MAX)),
+    setting!(workload.time_scale, number(1e-6, 1e9), rate_given),
+    setting!(workload.rate_per_s, some_number(1e-6, 1e7)),
+    setting!(workload.failed, elsewhere(), none_failed),
+    setting!(workload.ties, elsewhere()),
+    users!(users, whole(1, MAX_USERS)),
+    users!(requests_per_user, whole(1, MAX_USERS)),
+    users!(think_min_s, number(0.0, 1e6), one_request_each),
+    users!(think_max_s, number(0.0, 1e6), one_request_each),
+    // What a scheduler believes.
+    setting!(predictor.kind, elsewhere(), no_prediction),
+    setting!(predictor.sigma, number(0.0, 5.0), no_noise),
+    setting!(predictor.bin_error, number(0.0, 0.5), no_bin_error),
+    setting!(predictor.exponent, number(0.0, 4.0), not_from_prompts),
+    setting!(predictor.scale, number(1e-6, 1e6), not_from_prompts),
+    setting!(predictor.max_tokens, whole(1, u32::MAX), not_from_prompts),
+    // Closed batches.
+    setting!(scheduler.policy, elsewhere(), of_closed_batches),
+    setting!(scheduler.static_batch, whole(1, MAX_BATCH), not_static_fifo),
+    setting!(scheduler.full_batch, whole(1, MAX_BATCH), no_full_batch),
+    setting!(scheduler.max_batch, whole(1, MAX_BATCH), not_dynamic),
+    setting!(scheduler.bins.count, whole(1, MAX_BINS), no_count),
+    setting!(scheduler.bins.boundaries, elsewhere(), no_bins),
+    setting!(scheduler.bins.served, elsewhere(), no_turns),
+    setting!(
+        scheduler.bins.sample_rows,
+        whole(1, u32::MAX),
+        no_outputs_sampled
+    ),
+    setting!(scheduler.bins.sample_size, whole(1, u32::MAX), no_sample),
+    setting!(scheduler.bins.cuts, elsewhere(), no_cuts),
+    setting!(scheduler.bins.last_upper, whole(2, MAX_CUT), no_bins),
+    setting!(
+        scheduler.bins.below_range_to_last,
+        elsewhere(),
+        none_below_range
+    ),
+    setting!(scheduler.bins.batch_caps, elsewhere(), no_caps),
+    setting!(scheduler.memory_bound.rule, elsewhere(), not_dynamic),
+    setting!(
+        scheduler.memory_bound.reserve,
+        number(0.0, 0.99),
+        not_published_bound
+    ),
+    setting!(
+        scheduler.memory_bound.overflow_probability,
+        number(1e-9, 0.5),
+        not_exact_bound
+    ),
+    setting!(
+        scheduler.memory_bound.smoothing,
+        number(0.0, 1.0),
+        no_memory_bound
+    ),
+    setting!(
+        scheduler.memory_bound.initial_prompt_tokens,
+        number(0.0, 1e7),
+        no_memory_bound
+    ),
+    setting!(
+        scheduler.memory_bound.initial_output_tokens,
+        number(0.0, 1e7),
+        no_memory_bound
+    ),
+    setting!(
+        scheduler.memory_bound.initial_sd_tokens,
+        number(0.0, 1e7),
+        not_exact_bound
+    ),
+    setting!(
+        scheduler.memory_bound.at_least_running,
+        elsewhere(),
+        bound_alone
+    ),
+    setting!(scheduler.controller.variant, elsewhere(), not_dynamic),
+    setting!(scheduler.controller.feedback, elsewhere(), no_controller),
+    setting!(
+        scheduler.controller.target_s,
+        some_number(1e-6, 1e6),
+        no_controller
+    ),
+    setting!(
+        scheduler.controller.epsilon_s,
+        number(0.0, 1e6),
+        no_controller
+    ),
+    setting!(
+        scheduler.controller.alpha,
+        whole(0, MAX_BATCH),
+        not_by_alpha
+    ),
+    setting!(
+        scheduler.controller.delta,
+        whole(0, MAX_BATCH),
+        not_by_alpha
+    ),
+    setting!(
+        scheduler.controller.smoothing,
+        number(0.0, 1.0),
+        no_controller
+    ),
+    setting!(
+        scheduler.controller.initial_batch,
+        number(1.0, MAX_BATCH as f64),
+        no_controller
+    ),
+    setting!(
+        scheduler.controller.warmup_batches,
+        whole(0, u32::MAX),
+        no_controller
+    ),
+    setting!(
+        scheduler.controller.running_floor,
+        elsewhere(),
+        controller_alone
+    ),
+    setting!(
+        scheduler.controller.band_from_delta,
+        elsewhere(),
+        not_by_alpha
+    ),
+    linear!(alpha_s, number(0.0, 1e3)),
+    linear!(beta_s_per_token, number(0.0, 10.0)),
+    linear!(gamma, number(0.0, 1e3)),
+    linear!(growth, number(0.0, 10.0)),
+    linear!(floor_s, number(1e-9, 10.0)),
+    // The machine, and what is promised.
+    setting!(fleet.gpus, whole(1, MAX_GPUS)),
+    memory!(capacity_gb, number(1e-3, 1e6), blocks_given),
+    memory!(model_gb, number(0.0, 1e6), blocks_given),
+    memory!(kv_gb_per_token, number(1e-12, 1.0)),
+    memory!(margin_gb, number(0.0, 1e6), blocks_given),
+    setting!(sla.token_ms, number(1e-3, 1e7)),
+    setting!(sla.request_s, number(1e-6, 1e7)),
+    setting!(sla.ttft_s, some_number(1e-6, 1e7)),
+    setting!(sla.published_token_rule, elsewhere(), of_closed_batches),
+    setting!(seed, elsewhere(), nothing_random),
+    // Continuous batching.
+    #[cfg(feature = "continuous")]
+    server!(rule, elsewhere()),
+    #[cfg(feature = "continuous")]
+    server!(order, elsewhere()),
+    #[cfg(feature = "continuous")]
+    server!(ageing_per_s, number(0.0, 1e6), does_not_age),
+    #[cfg(feature = "continuous")]
+    server!(classes, elsewhere(), no_classes),
+    #[cfg(feature = "continuous")]
+    Setting {
+        path: "engine.continuous.classes.level",
+        range: Range::Elsewhere,
+        why: Some(|s| no_level(server(s)?)),
+        is_default: |s| server(s).is_none_or(|x| x.classes.iter().all(|c| c.level == 0.0)),
+        reset: |s| {
+            if let Engine::Continuous(server) = &mut s.engine {
+                server.classes.iter_mut().for_each(|c| c.level = 0.0);
+            }
+        },
+    },
+    #[cfg(feature = "continuous")]
+    Setting {
+        path: "engine.continuous.classes.deadline_s",
+        range: Range::Elsewhere,
+        why: Some(|s| no_deadline(server(s)?)),
+        is_default: |s| server(s).is_none_or(|x| x.classes.iter().all(|c| c.deadline_s.is_none())),
+        reset: |s| {
+            if let Engine::Continuous(server) = &mut s.engine {
+                server.classes.iter_mut().for_each(|c| c.deadline_s = None);
+            }
+        },
+    },
+    #[cfg(feature = "continuous")]
+    server!(bins, elsewhere()),
+    #[cfg(feature = "continuous")]
+    server!(bin_patience_s, number(0.0, 1e7), bins_are_mixed),
+    #[cfg(feature = "continuous")]
+    server!(max_sequences, whole(1, MAX_BATCH)),
+    #[cfg(feature = "continuous")]
+    server!(max_batched_tokens, elsewhere()),
+    #[cfg(feature = "continuous")]
+    server!(
+        long_prefill_token_threshold,
+        whole(0, MAX_STEP_TOKENS),
+        chunks_are_short
+    ),
+    #[cfg(feature = "continuous")]
+    server!(async_scheduling, elsewhere(), nobody_joins),
+    #[cfg(feature = "continuous")]
+    server!(kv.block_tokens, whole(1, 4_096)),
+    #[cfg(feature = "continuous")]
+    server!(kv.capacity, elsewhere()),
+    #[cfg(feature = "continuous")]
+    server!(kv.null_block, elsewhere(), unlimited),
+    #[cfg(feature = "continuous")]
+    server!(kv.watermark, number(0.0, 0.9), unlimited),
+    #[cfg(feature = "continuous")]
+    server!(kv.preemption, elsewhere(), unlimited),
+    #[cfg(feature = "continuous")]
+    part!("kv.preemption.swap.gb_per_s", number(1e-3, 1e6), Preemption::Swap { gb_per_s } = kv.preemption => gb_per_s),
+    #[cfg(feature = "continuous")]
+    server!(kv.prefix.reuse, elsewhere()),
+    #[cfg(feature = "continuous")]
+    server!(kv.prefix.eviction, elsewhere(), nothing_evicted),
+    #[cfg(feature = "continuous")]
+    server!(kv.prefix.eviction_s, number(0.0, 10.0), nothing_evicted),
+    #[cfg(feature = "continuous")]
+    part!("speculative.draft_tokens", whole(1, MAX_DRAFT), Some(draft) = speculative => &draft.draft_tokens),
+    #[cfg(feature = "continuous")]
+    part!("speculative.acceptance", elsewhere(), Some(draft) = speculative => &draft.acceptance),
+    #[cfg(feature = "continuous")]
+    part!("speculative.draft_s", number(0.0, 10.0), Some(draft) = speculative => &draft.draft_s),
+    #[cfg(feature = "continuous")]
+    part!(
+        "speculative.draft_s_per_sequence",
+        number(0.0, 10.0),
+        Some(draft) = speculative => &draft.draft_s_per_sequence
+    ),
+    #[cfg(feature = "continuous")]
+    server!(admission.whole_prompt_fits, elsewhere(), whole_anyway),
+    #[cfg(feature = "continuous")]
+    server!(admission.max_waiting, some_whole(0, u32::MAX)),
+    #[cfg(feature = "continuous")]
+    server!(admission.timeout_s, some_number(0.0, 1e7)),
+    #[cfg(feature = "continuous")]
+    server!(admission.reject_too_long, elsewhere(), unlimited),
+    #[cfg(feature = "continuous")]
+    server!(router, elsewhere(), one_replica),
+    #[cfg(feature = "continuous")]
+    server!(tensor_parallel, whole(1, 1024)),
+    #[cfg(feature = "continuous")]
+    part!("warmup.share", number(0.0, 0.5), Warmup::Share(share) = warmup => share),
+    #[cfg(feature = "continuous")]
+    part!("ceiling.weight_bytes", number(0.0, 1e18), Some(c) = ceiling => &c.weight_bytes),
+    #[cfg(feature = "continuous")]
+    part!("ceiling.token_bytes", number(0.0, 1e18), Some(c) = ceiling => &c.token_bytes),
+    #[cfg(feature = "continuous")]
+    part!("ceiling.token_flops", number(0.0, 1e18), Some(c) = ceiling => &c.token_flops),
+    #[cfg(feature = "continuous")]
+    part!("ceiling.pair_flops", number(0.0, 1e18), Some(c) = ceiling => &c.pair_flops),
+    #[cfg(feature = "continuous")]
+    part!("ceiling.peak_flops", number(1.0, 1e21), Some(c) = ceiling => &c.peak_flops),
+    #[cfg(feature = "continuous")]
+    part!(
+        "ceiling.bandwidth_bytes_per_s",
+        number(1.0, 1e18),
+        Some(c) = ceiling => &c.bandwidth_bytes_per_s
+    ),
+    #[cfg(feature = "continuous")]
+    part!("latency.linear.c0_s", number(0.0, 1e3), StepLatency::Linear(step) = latency => &step.c0_s),
+    #[cfg(feature = "continuous")]
+    part!("latency.linear.c1_s_per_sequence", number(0.0, 10.0), StepLatency::Linear(step) = latency => &step.c1_s_per_sequence),
+    #[cfg(feature = "continuous")]
+    part!("latency.linear.c2_s_per_context_token", number(0.0, 1.0), StepLatency::Linear(step) = latency => &step.c2_s_per_context_token),
+    #[cfg(feature = "continuous")]
+    part!("latency.linear.c3_s_per_prefill_token", number(0.0, 1.0), StepLatency::Linear(step) = latency => &step.c3_s_per_prefill_token),
+    #[cfg(feature = "continuous")]
+    part!("latency.linear.c4_s_per_prefill_pair", number(0.0, 1.0), StepLatency::Linear(step) = latency => &step.c4_s_per_prefill_pair),
+    #[cfg(feature = "continuous")]
+    part!(
+        "latency.linear.compute.d0_s",
+        number(0.0, 1e3),
+        StepLatency::Linear(Step { compute: Some(compute), .. }) = latency => &compute.d0_s
+    ),
+    #[cfg(feature = "continuous")]
+    part!(
+        "latency.linear.compute.d1_s_per_token",
+        number(0.0, 1.0),
+        StepLatency::Linear(Step { compute: Some(compute), .. }) = latency => &compute.d1_s_per_token
+    ),
+];

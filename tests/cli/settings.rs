@@ -1,0 +1,142 @@
+//! `--set` and `batchscope scenario` from outside.
+use std::fs;
+use std::io::Write as _;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+fn batchscope(args: &[&str], input: &str) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_batchscope"))
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A command that reads nothing has closed its end.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+fn done(args: &[&str], input: &str) -> String {
+    let output = batchscope(args, input);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{args:?}: {said}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn a_flag_and_its_path_are_one_setting() {
+    let limit = ["run", "--limit", "300", "--digest"];
+    for (flags, paths) in [
+        (
+            &["--max-batch", "16"][..],
+            &["--set", "scheduler.max_batch=16"][..],
+        ),
+        (
+            &["--scheduler", "static-fifo", "--batch", "4"],
+            &[
+                "--set",
+                "scheduler.policy=static-fifo",
+                "--set",
+                "scheduler.static_batch=4",
+            ],
+        ),
+        (
+            &["--rule", "sarathi", "--kv-blocks", "9000"],
+            &[
+                "--set",
+                "engine.continuous.rule=sarathi",
+                "--set",
+                "engine.continuous.kv.capacity.blocks=9000",
+            ],
+        ),
+    ] {
+        let [a, b] = [flags, paths].map(|more| done(&[&limit, more].concat(), ""));
+        assert_eq!(a, b, "{flags:?}");
+    }
+    // It comes after every flag.
+    let text = done(
+        &[
+            "run",
+            "--gpus",
+            "3",
+            "--set",
+            "fleet.gpus=5",
+            "--print-scenario",
+        ],
+        "",
+    );
+    let printed: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(printed["fleet"]["gpus"], 5);
+}
+
+#[test]
+fn other_commands_set_settings_too() {
+    let set = ["--set", "fleet.gpus=2"];
+    let scenario = r#"{"workload": {"limit": 200}}"#;
+    let text = done(&[&["sweep"][..], &set].concat(), scenario);
+    let outcome: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(outcome["scenario"]["fleet"]["gpus"], 2);
+
+    let folder = TempDir::new().unwrap();
+    let path = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let a = path("a.json", scenario);
+    let b = path(
+        "b.json",
+        r#"{"workload": {"limit": 200}, "fleet": {"gpus": 7}}"#,
+    );
+    let text = done(
+        &[
+            &["compare", &a, &b, "--replications", "1", "--json"][..],
+            &set,
+        ]
+        .concat(),
+        "",
+    );
+    // Both have two GPUs now, so nothing differs.
+    let found: Value = serde_json::from_str(&text).unwrap();
+    let figures = found.to_string();
+    assert!(!figures.contains("\"gpus\":7"), "{figures}");
+}
+
+#[test]
+fn what_cannot_be_set_is_one_sentence() {
+    for (assignment, words) in [
+        (
+            "fleet.gpus=0",
+            "fleet.gpus: 0 is not allowed; allowed is a whole number from 1 to 4096",
+        ),
+        ("fleet.gpu=1", "allowed is a part of fleet: gpus"),
+        (
+            "scheduler.static_batch=4",
+            "--set scheduler.static_batch: it would have no effect",
+        ),
+        ("fleet.gpus", "it has no \"=\""),
+    ] {
+        let output = batchscope(&["run", "--set", assignment], "");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(said.contains(words), "{assignment}: {said}");
+    }
+}
+
+#[test]
+fn settings_are_described() {
+    let schema: Value = serde_json::from_str(&done(&["scenario", "schema"], "")).unwrap();
+    assert_eq!(schema["title"], "Scenario");
+    assert_eq!(
+        done(&["scenario", "settings"], ""),
+        fs::read_to_string("docs/SETTINGS.md").unwrap()
+    );
+    let text = done(&["scenario", "explain", "sla.token_ms"], "");
+    assert!(text.contains("from 0.001 to 10000000 (ms)"), "{text}");
+    let output = batchscope(&["scenario", "explain", "sla.tokens"], "");
+    assert_eq!(output.status.code(), Some(2));
+}
