@@ -136,6 +136,18 @@ fn the_laboratorys_defaults_are_current() {
 }
 
 #[test]
+fn ranges_are_current() {
+    let mut text = format!(
+        "{MARK}\n/** By path in a scenario. @type {{Record<string, {{min: number, max: number, whole: boolean}}>}} */\n\
+         export const RANGES = {{\n"
+    );
+    for (path, min, max, whole) in batchscope::scenario::describe::ranges() {
+        text += &format!("  \"{path}\": {{ min: {min}, max: {max}, whole: {whole} }},\n");
+    }
+    compare("www/ranges.js", &format!("{text}}};\n"));
+}
+
+#[test]
 fn the_page_of_settings_is_current() {
     compare("docs/SETTINGS.md", &batchscope::scenario::describe::page());
 }

@@ -5,6 +5,7 @@
 // trusted: a value of the wrong type or outside its range falls back to the default, with a notice.
 
 import { DEFAULT_SCENARIO as CORE_DEFAULT, PRESETS } from "./defaults.js";
+import { RANGES } from "./ranges.js";
 import { CHOICE, CONTROL, NOTICE, UI } from "./words.js";
 
 /** @import { Policy, Scenario } from "./types.js" */
@@ -60,6 +61,16 @@ export const POLICIES = ["static-fifo", "dynamic", "multi-bin", "multi-bin-dynam
 
 /** @typedef {NumberControl | ChoiceControl | SwitchControl | ListControl} Control */
 
+/**
+ * The range of a setting, as the core has it.
+ * @param {string} path
+ */
+export function range(path) {
+  const found = RANGES[path];
+  if (found === undefined) throw new Error(`${path} has no range of its own`);
+  return found;
+}
+
 /** @type {(a: number, b: number) => number[]} */
 const steps = (a, b) => Array.from({ length: b - a + 1 }, (_, i) => a + i);
 
@@ -79,19 +90,19 @@ const FLEETS = [...steps(1, 8), 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 64, 80, 
 
 /** @type {readonly (NumberControl | ChoiceControl)[]} */
 export const CONTROLS = [
-  { kind: "number", id: "gpus", path: "fleet.gpus", group: "fleet", unit: UI.unit.gpus, min: 1, max: 1024, whole: true, stops: FLEETS },
-  { kind: "number", id: "timeScale", path: "workload.time_scale", group: "fleet", unit: UI.unit.times, min: 1e-3, max: 1e6, whole: false, stops: decades(0.1, 20_000) },
+  { kind: "number", id: "gpus", path: "fleet.gpus", group: "fleet", unit: UI.unit.gpus, ...range("fleet.gpus"), stops: FLEETS },
+  { kind: "number", id: "timeScale", path: "workload.time_scale", group: "fleet", unit: UI.unit.times, ...range("workload.time_scale"), stops: decades(0.1, 20_000) },
   { kind: "number", id: "requests", path: "trace.synthetic.requests", group: "fleet", unit: UI.unit.requests, min: 1, max: 2_000_000, whole: true, stops: [1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000] },
   { kind: "choice", id: "shape", path: "trace.synthetic.shape", group: "fleet", options: keys("shape") },
-  { kind: "number", id: "tokenSla", path: "sla.token_ms", group: "promises", unit: UI.unit.ms, min: 0.1, max: 100_000, whole: false, stops: [5, 10, 15, 20, 25, 30, 35, 40, 45, 50, 60, 70, 80, 90, 100, 120, 150, 200] },
-  { kind: "number", id: "requestSla", path: "sla.request_s", group: "promises", unit: UI.unit.s, min: 0.01, max: 100_000, whole: false, stops: [1, 2, 3, 5, 7, 10, 12, 15, 20, 25, 30, 40, 50, 60, 90, 120, 300, 600] },
-  { kind: "number", id: "bins", path: "scheduler.bins.count", group: "batches", unit: UI.unit.bins, min: 1, max: 128, whole: true, stops: [...steps(1, 12), 14, 16, 20, 24, 28, 32] },
-  { kind: "number", id: "maxBatch", path: "scheduler.max_batch", group: "batches", unit: UI.unit.requests, min: 1, max: 1024, whole: true, stops: [1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256] },
-  { kind: "number", id: "staticBatch", path: "scheduler.static_batch", group: "batches", unit: UI.unit.requests, min: 1, max: 1024, whole: true, stops: [1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128] },
-  { kind: "number", id: "fullBatch", path: "scheduler.full_batch", group: "batches", unit: UI.unit.requests, min: 1, max: 1024, whole: true, stops: [1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128] },
+  { kind: "number", id: "tokenSla", path: "sla.token_ms", group: "promises", unit: UI.unit.ms, ...range("sla.token_ms"), stops: [5, 10, 15, 20, 25, 30, 35, 40, 45, 50, 60, 70, 80, 90, 100, 120, 150, 200] },
+  { kind: "number", id: "requestSla", path: "sla.request_s", group: "promises", unit: UI.unit.s, ...range("sla.request_s"), stops: [1, 2, 3, 5, 7, 10, 12, 15, 20, 25, 30, 40, 50, 60, 90, 120, 300, 600] },
+  { kind: "number", id: "bins", path: "scheduler.bins.count", group: "batches", unit: UI.unit.bins, ...range("scheduler.bins.count"), stops: [...steps(1, 12), 14, 16, 20, 24, 28, 32] },
+  { kind: "number", id: "maxBatch", path: "scheduler.max_batch", group: "batches", unit: UI.unit.requests, ...range("scheduler.max_batch"), stops: [1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256] },
+  { kind: "number", id: "staticBatch", path: "scheduler.static_batch", group: "batches", unit: UI.unit.requests, ...range("scheduler.static_batch"), stops: [1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128] },
+  { kind: "number", id: "fullBatch", path: "scheduler.full_batch", group: "batches", unit: UI.unit.requests, ...range("scheduler.full_batch"), stops: [1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128] },
   { kind: "choice", id: "predictor", path: "predictor.kind", group: "prediction", options: keys("predictor") },
-  { kind: "number", id: "sigma", path: "predictor.sigma", group: "prediction", unit: UI.unit.none, min: 0, max: 5, whole: false, stops: [0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 1, 1.5, 2] },
-  { kind: "number", id: "binError", path: "predictor.bin_error", group: "prediction", unit: UI.unit.none, min: 0, max: 0.5, whole: false, stops: [0, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5] },
+  { kind: "number", id: "sigma", path: "predictor.sigma", group: "prediction", unit: UI.unit.none, ...range("predictor.sigma"), stops: [0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 1, 1.5, 2] },
+  { kind: "number", id: "binError", path: "predictor.bin_error", group: "prediction", unit: UI.unit.none, ...range("predictor.bin_error"), stops: [0, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5] },
   { kind: "choice", id: "failed", path: "workload.failed", group: "model", options: keys("failed") },
   {
     kind: "choice",
@@ -100,7 +111,7 @@ export const CONTROLS = [
     group: "model",
     options: Object.fromEntries(Object.entries(PRESETS).map(([name, scenario]) => [name, scenario.latency])),
   },
-  { kind: "number", id: "seed", path: "seed", group: "model", unit: UI.unit.none, min: 0, max: 4_294_967_295, whole: true, stops: [] },
+  { kind: "number", id: "seed", path: "seed", group: "model", unit: UI.unit.none, ...range("seed"), stops: [] },
 ];
 
 /** The choices of a plain enum stand for themselves. @param {string} id */

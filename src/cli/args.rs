@@ -3,12 +3,15 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand, ValueEnum};
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
 
 use crate::Error;
 use crate::latency::architecture::{Architecture, Precision};
 use crate::latency::roofline::Card;
-use crate::scenario::{ClosedLoop, MAX_BATCH, Preset, Scenario, Source};
+use crate::scenario::{ClosedLoop, MAX_BATCH, Preset, Scenario, Source, describe};
 use crate::sched::continuous::kv::Reuse;
 use crate::sched::continuous::router::Router;
 use crate::sched::continuous::{Order, Rule};
@@ -125,11 +128,11 @@ pub enum TraceCommand {
 #[derive(clap::Args)]
 pub struct ReadingArgs {
     /// Format of the trace file; default: recognised from its content.
-    #[arg(long, value_name = "F")]
-    pub format: Option<FormatArg>,
+    #[arg(long, value_name = "F", value_parser = choice::<Format>())]
+    pub format: Option<Format>,
     /// Unit of its arrival times; default: the format's, or that of the column's name.
-    #[arg(long, value_name = "UNIT")]
-    pub time_unit: Option<TimeUnitArg>,
+    #[arg(long, value_name = "UNIT", value_parser = choice::<TimeUnit>())]
+    pub time_unit: Option<TimeUnit>,
     /// Tokens that each of a prompt's hash_ids stands for; default: the format's, or what the rows say.
     #[arg(long, value_name = "N", value_parser = setting::<u32>(|s| s.trace = NO_TOKENS))]
     pub hash_tokens: Option<u32>,
@@ -138,8 +141,8 @@ pub struct ReadingArgs {
 impl ReadingArgs {
     pub fn reading(&self) -> Reading {
         Reading {
-            format: self.format.map(|f| f.0),
-            time_unit: self.time_unit.map(|u| u.0),
+            format: self.format,
+            time_unit: self.time_unit,
             hash_tokens: self.hash_tokens,
             most_rows: None,
         }
@@ -198,14 +201,14 @@ pub struct ScenarioArgs {
     #[arg(long, value_name = "CALIBRATION")]
     pub latency: Option<PathBuf>,
     /// Continuous batching instead of closed batches, with this rule for a step.
-    #[arg(long, value_name = "RULE")]
-    pub rule: Option<RuleArg>,
+    #[arg(long, value_name = "RULE", value_parser = choice::<Rule>())]
+    pub rule: Option<Rule>,
     /// Who of those that wait comes first, with continuous batching.
-    #[arg(long, value_name = "ORDER")]
-    pub order: Option<OrderArg>,
+    #[arg(long, value_name = "ORDER", value_parser = choice::<Order>())]
+    pub order: Option<Order>,
     /// How requests are spread over replicas, with continuous batching.
-    #[arg(long, value_name = "ROUTER")]
-    pub router: Option<RouterArg>,
+    #[arg(long, value_name = "ROUTER", value_parser = choice::<Router>())]
+    pub router: Option<Router>,
     /// Only requests of one bin share a replica at a time, with continuous batching.
     #[arg(long)]
     pub share_bins: bool,
@@ -219,8 +222,8 @@ pub struct ScenarioArgs {
     #[arg(long, value_name = "N", value_parser = count(1, 1 << 30))]
     pub kv_blocks: Option<u32>,
     /// What a request can find in the prefix cache, with continuous batching.
-    #[arg(long, value_name = "WHAT")]
-    pub reuse: Option<ReuseArg>,
+    #[arg(long, value_name = "WHAT", value_parser = choice::<Reuse>())]
+    pub reuse: Option<Reuse>,
     /// Continuous batching with this latency of a step, as `batchscope latency` writes it.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["latency", "model"])]
     pub step_latency: Option<PathBuf>,
@@ -231,26 +234,26 @@ pub struct ScenarioArgs {
     #[arg(long, value_name = "NAME", requires = "model", value_parser = card)]
     pub hardware: Option<Card>,
     /// How the weights of --model are stored [default: f16].
-    #[arg(long, value_name = "P", requires = "model")]
-    pub precision: Option<PrecisionArg>,
+    #[arg(long, value_name = "P", requires = "model", value_parser = choice::<Precision>())]
+    pub precision: Option<Precision>,
     /// GPUs that share --model as one replica [default: 1].
     #[arg(long, value_name = "N", requires = "model", value_parser = count(1, 1024))]
     pub tensor_parallel: Option<u32>,
     /// Failed requests (0 output tokens): leave out, or serve as the published studies did.
-    #[arg(long, value_name = "WHAT")]
-    pub failed: Option<FailedArg>,
+    #[arg(long, value_name = "WHAT", value_parser = choice::<Failed>())]
+    pub failed: Option<Failed>,
     /// The settings of a published study, instead of the scenario file's. The file's trace, window, limit,
     /// GPUs, scheduler, number of bins and TTFT SLA stay; other flags override it.
     #[arg(long, value_name = "STUDY")]
     pub preset: Option<PresetArg>,
-    #[arg(long, value_name = "POLICY")]
-    pub scheduler: Option<PolicyArg>,
+    #[arg(long, value_name = "POLICY", value_parser = choice::<Policy>())]
+    pub scheduler: Option<Policy>,
     /// Number of bins, K.
     #[arg(long, value_name = "K", value_parser = setting::<u32>(|s| s.scheduler.bins.count = 0))]
     pub bins: Option<u32>,
     /// Where the bin boundaries come from.
-    #[arg(long, value_name = "RULE")]
-    pub boundaries: Option<BoundariesArg>,
+    #[arg(long, value_name = "RULE", value_parser = choice::<Boundaries>())]
+    pub boundaries: Option<Boundaries>,
     #[arg(long, value_name = "G", value_parser = setting::<u32>(|s| s.fleet.gpus = 0))]
     pub gpus: Option<u32>,
     /// Largest batch of the dynamic schedulers.
@@ -265,8 +268,8 @@ pub struct ScenarioArgs {
     /// Promised time from arrival to the end, s.
     #[arg(long, value_name = "S", value_parser = setting::<f64>(|s| s.sla.request_s = f64::NAN))]
     pub request_sla: Option<f64>,
-    #[arg(long, value_name = "P")]
-    pub predictor: Option<PredictorArg>,
+    #[arg(long, value_name = "P", value_parser = choice::<predict::Kind>())]
+    pub predictor: Option<predict::Kind>,
     /// Standard deviation of the predictor's logarithmic error.
     #[arg(long, value_name = "SD", value_parser = setting::<f64>(|s| s.predictor.sigma = f64::NAN))]
     pub sigma: Option<f64>,
@@ -369,8 +372,8 @@ pub struct CapacityArgs {
     #[arg(long, value_name = "SHARE", default_value_t = 0.95, value_parser = share)]
     pub attainment: f64,
     /// Which SLA: time per output token, latency, or all that are set.
-    #[arg(long, value_name = "SLA", default_value = "joint")]
-    pub of: WhichArg,
+    #[arg(long, value_name = "SLA", default_value = "joint", value_parser = choice::<Which>())]
+    pub of: Which,
     /// The fewest GPUs for --rate, instead of the highest rate for --gpus.
     #[arg(long, requires = "rate")]
     pub fewest_gpus: bool,
@@ -391,8 +394,8 @@ pub struct ReproduceArgs {
     #[arg(long, value_name = "FILE")]
     pub trace: PathBuf,
     /// Format of the trace file; default: recognised from its content.
-    #[arg(long, value_name = "F")]
-    pub format: Option<FormatArg>,
+    #[arg(long, value_name = "F", value_parser = choice::<Format>())]
+    pub format: Option<Format>,
     /// Compare with this table of published values instead of the built-in one (docs/MODEL.md,
     /// "Reproduction", lists its columns).
     #[arg(long, value_name = "FILE")]
@@ -459,8 +462,8 @@ pub struct CalibrateArgs {
     #[arg(long, value_name = "MODEL", default_value = "qwen3-1.7b", value_parser = model)]
     pub model: Architecture,
     /// How the weights are stored.
-    #[arg(long, value_name = "P", default_value = "f16")]
-    pub precision: PrecisionArg,
+    #[arg(long, value_name = "P", default_value = "f16", value_parser = choice::<Precision>())]
+    pub precision: Precision,
     /// Fewer sizes and shorter repetitions: about 10 s on a GPU.
     #[arg(long)]
     pub quick: bool,
@@ -493,8 +496,8 @@ pub struct RooflineArgs {
     #[arg(long, value_name = "MODEL", required_unless_present = "latency", value_parser = model)]
     pub model: Option<Architecture>,
     /// How weights are stored; default: f16, or as in the calibration.
-    #[arg(long, value_name = "P")]
-    pub precision: Option<PrecisionArg>,
+    #[arg(long, value_name = "P", value_parser = choice::<Precision>())]
+    pub precision: Option<Precision>,
     /// One data sheet; default: all, or that of the calibrated GPU where it is known.
     #[arg(long, value_name = "NAME", value_parser = card, conflicts_with_all = ["bandwidth", "tflops"])]
     pub hardware: Option<Card>,
@@ -623,25 +626,17 @@ pub fn think(text: &str) -> Result<[f64; 2], String> {
     }
 }
 
-/// A clap choice whose names are those of the JSON form, so that neither can drift.
-macro_rules! choice {
-    ($arg:ident, $of:ty, [$($value:expr => $name:literal, $help:literal;)+]) => {
-        #[derive(Clone, Copy)]
-        pub struct $arg(pub $of);
-
-        impl ValueEnum for $arg {
-            fn value_variants<'a>() -> &'a [Self] {
-                &[$($arg($value)),+]
-            }
-
-            fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
-                $(if self.0 == $value {
-                    return Some(clap::builder::PossibleValue::new($name).help($help));
-                })+
-                None
-            }
-        }
-    };
+/// A choice by its name in JSON; names and sentences are those of its type.
+pub fn choice<T>() -> impl TypedValueParser<Value = T>
+where
+    T: JsonSchema + DeserializeOwned + Clone + Send + Sync + 'static,
+{
+    let words = describe::choices::<T>();
+    let words = words
+        .into_iter()
+        .map(|(word, about)| PossibleValue::new(word).help(about));
+    PossibleValuesParser::new(words)
+        .try_map(|word| serde_json::from_value::<T>(serde_json::Value::String(word)))
 }
 
 #[derive(Clone, Copy)]
@@ -666,110 +661,39 @@ impl ValueEnum for PresetArg {
     }
 }
 
-choice!(FormatArg, Format, [
-    Format::Burstgpt => "burstgpt", "BurstGPT releases 1 to 3";
-    Format::Azure => "azure", "Azure LLM inference traces 2023 and 2024";
-    Format::Bailian => "bailian", "Qwen-Bailian's JSON lines";
-    Format::Mooncake => "mooncake", "Mooncake's JSON lines";
-    Format::Csv => "csv", "CSV with named columns";
-    Format::Jsonl => "jsonl", "JSON lines with named fields";
-]);
-choice!(TimeUnitArg, TimeUnit, [
-    TimeUnit::S => "s", "seconds";
-    TimeUnit::Ms => "ms", "milliseconds";
-    TimeUnit::Us => "us", "microseconds";
-    TimeUnit::Ns => "ns", "nanoseconds";
-]);
-choice!(FailedArg, Failed, [
-    Failed::Drop => "drop", "leave them out and count them";
-    Failed::Keep => "keep", "serve them, as the published studies did";
-]);
-choice!(PrecisionArg, Precision, [
-    Precision::F32 => "f32", "4 bytes";
-    Precision::F16 => "f16", "2 bytes";
-    Precision::Int8 => "int8", "8 bits in blocks of 32 with an f16 scale";
-    Precision::Int4 => "int4", "4 bits in blocks of 32 with an f16 scale";
-]);
-choice!(WhichArg, Which, [
-    Which::Token => "token", "time per output token";
-    Which::Request => "request", "latency";
-    Which::Joint => "joint", "all that are set";
-]);
-choice!(PolicyArg, Policy, [
-    Policy::StaticFifo => "static-fifo", "up to a fixed number, never waits";
-    Policy::Dynamic => "dynamic", "batch size from memory and SLA";
-    Policy::MultiBin => "multi-bin", "the paper: bins that wait for a full batch";
-    Policy::MultiBinDynamic => "multi-bin-dynamic", "bins, each with its own batch size";
-]);
-choice!(RuleArg, Rule, [
-    Rule::Orca => "orca", "prompts first and whole, decoding beside them";
-    Rule::Vllm => "vllm", "vLLM v1: running requests first, prompts in chunks";
-    Rule::Sarathi => "sarathi", "the same, and a prompt has its blocks before it begins";
-    Rule::Closed => "closed", "closed batches on the same clock: nobody joins before all have left";
-]);
-choice!(OrderArg, Order, [
-    Order::Fcfs => "fcfs", "in order of arrival";
-    Order::Sjf => "sjf", "the shortest predicted output";
-    Order::Edf => "edf", "the earliest deadline";
-    Order::Priority => "priority", "the lowest level of its class";
-]);
-choice!(RouterArg, Router, [
-    Router::RoundRobin => "round-robin", "one after the other";
-    Router::Random => "random", "any";
-    Router::LeastRequests => "least-requests", "the fewest requests";
-    Router::LeastWork => "least-work", "the fewest prompt and predicted tokens";
-    Router::PowerOfTwo => "power-of-two", "of two at random the one with fewer requests";
-    Router::BinAffinity => "bin-affinity", "each bin has replicas of its own";
-    Router::PrefixAffinity => "prefix-affinity", "the one with most of the prompt in its cache";
-    Router::SessionSticky => "session-sticky", "a session stays where it is";
-]);
-choice!(ReuseArg, Reuse, [
-    Reuse::Off => "off", "nothing";
-    Reuse::Own => "own", "a preempted request what it had";
-    Reuse::Hashes => "hashes", "and prompts the blocks whose hashes the trace gives";
-    Reuse::Sessions => "sessions", "and a request what the one before it in its session left";
-]);
-choice!(BoundariesArg, Boundaries, [
-    Boundaries::EqualMassOutputs => "equal-mass-outputs", "quantiles of the true outputs";
-    Boundaries::EqualMassPredictions => "equal-mass-predictions", "quantiles of the predictions";
-    Boundaries::EqualWidth => "equal-width", "equal steps of predicted length";
-    Boundaries::Fixed => "fixed", "the scenario's list";
-    Boundaries::ExponentialOptimal => "exponential-optimal", "the paper's appendix A.4";
-]);
-choice!(PredictorArg, predict::Kind, [
-    predict::Kind::Published => "published", "from the prompt, with the studies' noise";
-    predict::Kind::Oracle => "oracle", "the true output";
-    predict::Kind::Noisy => "noisy", "the true output with an error";
-    predict::Kind::PromptOnly => "prompt-only", "from the prompt, without noise";
-]);
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn choices_are_named_as_in_json() {
-        fn check<A: ValueEnum + 'static, T: serde::Serialize>(of: fn(&A) -> T) {
-            for arg in A::value_variants() {
-                let name = arg.to_possible_value().unwrap().get_name().to_owned();
-                assert_eq!(serde_json::to_value(of(arg)).unwrap(), name);
-            }
-        }
-        check(|a: &FormatArg| a.0);
-        check(|a: &TimeUnitArg| a.0);
-        check(|a: &FailedArg| a.0);
-        check(|a: &PolicyArg| a.0);
-        check(|a: &WhichArg| a.0);
-        check(|a: &RuleArg| a.0);
-        check(|a: &OrderArg| a.0);
-        check(|a: &RouterArg| a.0);
-        check(|a: &ReuseArg| a.0);
-        check(|a: &BoundariesArg| a.0);
-        check(|a: &PredictorArg| a.0);
-        check(|a: &PrecisionArg| a.0);
+    fn presets_have_their_names() {
         for preset in PresetArg::value_variants() {
             let name = preset.to_possible_value().unwrap().get_name().to_owned();
             assert_eq!(preset.0.name(), name);
         }
+    }
+
+    #[test]
+    fn every_choice_has_a_sentence() {
+        fn check<T: JsonSchema>(count: usize) {
+            let choices = describe::choices::<T>();
+            assert_eq!(choices.len(), count, "{choices:?}");
+            assert!(
+                choices.iter().all(|(_, about)| !about.is_empty()),
+                "{choices:?}"
+            );
+        }
+        check::<Format>(6);
+        check::<TimeUnit>(4);
+        check::<Failed>(2);
+        check::<Policy>(4);
+        check::<Which>(3);
+        check::<Rule>(4);
+        check::<Order>(4);
+        check::<Router>(8);
+        check::<Reuse>(4);
+        check::<Boundaries>(5);
+        check::<predict::Kind>(4);
+        check::<Precision>(4);
     }
 }

@@ -15,7 +15,7 @@ use crate::latency::roofline::Stored;
 pub fn calibrate(args: CalibrateArgs) -> Result<(), Error> {
     let options = Options {
         architecture: args.model,
-        precision: args.precision.0,
+        precision: args.precision,
         quick: args.quick,
         seed: args.seed,
         most_bytes: args.memory.map(|gb| (gb * 1e9) as u64),

@@ -18,7 +18,7 @@ use crate::{Error, Scenario, sim};
 pub fn capacity(args: CapacityArgs) -> Result<(), Error> {
     let (mut scenario, file) = run::resolve(&args.scenario)?;
     let promise = Promise {
-        which: args.of.0,
+        which: args.of,
         share: args.attainment,
     };
     if let Some(replications) = args.replications {

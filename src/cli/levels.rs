@@ -102,7 +102,7 @@ fn stack(args: &RunArgs, calibrated: Option<&Calibrated>) -> Stack {
     let mut stack = match (calibrated, &flags.model, &flags.hardware) {
         (Some(calibrated), _, _) => Stack::from(&calibrated.calibration),
         (None, Some(model), Some(card)) => {
-            let precision = flags.precision.map(|p| p.0).unwrap_or_default();
+            let precision = flags.precision.unwrap_or_default();
             Stack::of_data_sheet(card, model.clone(), precision)
         }
         _ => Stack::default(),

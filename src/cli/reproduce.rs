@@ -41,7 +41,7 @@ struct Rows {
 /// Errors: [`Error::Mismatch`] after everything is printed, where a figure differs.
 pub fn reproduce(args: ReproduceArgs) -> Result<(), Error> {
     check_files(&args)?;
-    let format = args.format.map(|f| f.0);
+    let format = args.format;
     let (trace, bytes, sha256) = files::read_hashed(&args.trace, format)?;
     let file = FileReport::of(&trace, args.trace.display().to_string(), bytes, sha256);
     let values = match (&args.published, &args.rows) {

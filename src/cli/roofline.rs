@@ -155,7 +155,7 @@ fn subject(
             ),
         })
     };
-    let asked = args.precision.map(|p| p.0);
+    let asked = args.precision;
     match calibration.map(|c| &c.model) {
         None => match &args.model {
             Some(model) => Ok((model.clone(), asked.unwrap_or_default())),

@@ -164,21 +164,18 @@ fn resolved(args: &ScenarioArgs) -> Result<(Scenario, Option<PathBuf>), Error> {
         s.workload.rate_per_s = Some(rate);
     }
     users(args, &mut s)?;
-    set(&mut s.workload.failed, args.failed.map(|a| a.0));
-    set(&mut s.scheduler.policy, args.scheduler.map(|a| a.0));
+    set(&mut s.workload.failed, args.failed);
+    set(&mut s.scheduler.policy, args.scheduler);
     engine(args, &mut s)?;
     set(&mut s.scheduler.bins.count, args.bins);
-    set(
-        &mut s.scheduler.bins.boundaries,
-        args.boundaries.map(|a| a.0),
-    );
+    set(&mut s.scheduler.bins.boundaries, args.boundaries);
     set(&mut s.scheduler.max_batch, args.max_batch);
     set(&mut s.scheduler.static_batch, args.batch);
     set(&mut s.scheduler.full_batch, args.batch);
     set(&mut s.fleet.gpus, args.gpus);
     set(&mut s.sla.token_ms, args.token_sla);
     set(&mut s.sla.request_s, args.request_sla);
-    set(&mut s.predictor.kind, args.predictor.map(|a| a.0));
+    set(&mut s.predictor.kind, args.predictor);
     set(&mut s.predictor.sigma, args.sigma);
     set(&mut s.predictor.bin_error, args.bin_error);
     set(&mut s.seed, args.seed);
@@ -238,7 +235,7 @@ fn source(args: &ScenarioArgs, s: &mut Scenario) -> Result<(), Error> {
 /// Continuous batching, where a flag asks for it.
 fn engine(args: &ScenarioArgs, s: &mut Scenario) -> Result<(), Error> {
     if let (Some(model), Some(card)) = (&args.model, &args.hardware) {
-        let precision = args.precision.map(|p| p.0).unwrap_or_default();
+        let precision = args.precision.unwrap_or_default();
         let gpus = args.tensor_parallel.unwrap_or(1);
         put_on_hardware(s, model, precision, card, gpus, MEMORY_SHARE)?;
     }
@@ -274,10 +271,10 @@ fn engine(args: &ScenarioArgs, s: &mut Scenario) -> Result<(), Error> {
     if let Some(path) = &args.step_latency {
         server.latency = latency::read(path)?;
     }
-    set(&mut server.rule, args.rule.map(|a| a.0));
-    set(&mut server.order, args.order.map(|a| a.0));
-    set(&mut server.router, args.router.map(|a| a.0));
-    set(&mut server.kv.prefix.reuse, args.reuse.map(|a| a.0));
+    set(&mut server.rule, args.rule);
+    set(&mut server.order, args.order);
+    set(&mut server.router, args.router);
+    set(&mut server.kv.prefix.reuse, args.reuse);
     set(&mut server.max_sequences, args.max_sequences);
     set(&mut server.max_batched_tokens, args.max_batched_tokens);
     set(

@@ -143,9 +143,12 @@ impl Architecture {
 /// How weights are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub enum Precision {
+    /// 4 bytes.
     F32,
+    /// 2 bytes.
     #[default]
     F16,
     /// 8-bit integers in blocks of 32 with an f16 scale each.

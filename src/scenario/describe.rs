@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 use std::sync::OnceLock;
 
+use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
@@ -37,6 +38,32 @@ fn with_ranges() -> Value {
         }
     }
     schema
+}
+
+/// The words of a choice in JSON, each with its sentence.
+pub fn choices<T: JsonSchema>() -> Vec<(String, String)> {
+    let generator = SchemaSettings::draft2020_12().into_generator();
+    let schema = generator.into_root_schema_for::<T>().to_value();
+    let choices = Schema::new(&schema).choices();
+    let plain = |about: &str| about.replace('\n', " ").trim_end_matches('.').to_owned();
+    choices
+        .into_iter()
+        .map(|(word, about)| (word, plain(about)))
+        .collect()
+}
+
+/// The range of every number that has one of its own, by path: least, most, and whether it is whole.
+pub fn ranges() -> Vec<(&'static str, f64, f64, bool)> {
+    SETTINGS
+        .iter()
+        .filter_map(|setting| match setting.range {
+            Range::Number { low, high, .. } => Some((setting.path, low, high, false)),
+            Range::Whole { low, high, .. } => {
+                Some((setting.path, f64::from(low), f64::from(high), true))
+            }
+            Range::Elsewhere => None,
+        })
+        .collect()
 }
 
 /// A schema and a place in it.

@@ -450,7 +450,7 @@ pub(super) static SETTINGS: &[Setting] = &[
     setting!(sla.request_s, number(1e-6, 1e7)),
     setting!(sla.ttft_s, some_number(1e-6, 1e7)),
     setting!(sla.published_token_rule, elsewhere(), of_closed_batches),
-    setting!(seed, elsewhere(), nothing_random),
+    setting!(seed, whole(0, u32::MAX), nothing_random),
     // Continuous batching.
     #[cfg(feature = "continuous")]
     server!(rule, elsewhere()),

@@ -28,13 +28,14 @@ pub struct Promise {
 /// The attainment that is promised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(rename = "PromiseKind"))]
 pub enum Which {
     /// Time per output token.
     Token,
     /// Latency.
     Request,
-    /// Both.
+    /// All that are set.
     Joint,
 }
 

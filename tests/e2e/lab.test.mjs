@@ -239,7 +239,7 @@ test("what the core refuses is told, and the settings are those of the picture",
   // Beside the box, before anything is run.
   await page.fill("#lab-gpus", "-3");
   await page.keyboard.press("Enter");
-  assert.match(await page.locator("#lab-gpus-problem").innerText(), /Allowed is 1 to 1,024 GPUs/);
+  assert.match(await page.locator("#lab-gpus-problem").innerText(), /Allowed is 1 to 4,096 GPUs/);
   assert.deepEqual(grave(complaints), []);
   await page.close();
 });

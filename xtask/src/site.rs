@@ -124,12 +124,13 @@ pub fn bindings(toolchain: &WasmToolchain, effort: Effort) -> Result<()> {
 }
 
 /// What the figures of the article are made of: folders and files of `www/`.
-const FIGURE_PARTS: [&str; 12] = [
+const FIGURE_PARTS: [&str; 13] = [
     "article",
     "charts/figure.js",
     "charts/palette.js",
     "panels/controls.js",
     "defaults.js",
+    "ranges.js",
     "dom.js",
     "format.js",
     "replies.js",
