@@ -176,6 +176,19 @@ struct Counts {
 }
 
 impl Counts {
+    fn sum(parts: &[Counts]) -> Counts {
+        let mut all = Counts::default();
+        for part in parts {
+            all.add(part);
+        }
+        all
+    }
+
+    /// Of the requests that were offered, the share that these are.
+    fn share(&self, n: u64) -> Option<f64> {
+        (self.offered > 0).then(|| n as f64 / self.offered as f64)
+    }
+
     fn add(&mut self, other: &Counts) {
         self.requests += other.requests;
         self.offered_tokens += other.offered_tokens;
@@ -187,9 +200,7 @@ impl Counts {
             *mine += its;
         }
     }
-}
 
-impl Counts {
     fn losses(&self) -> Losses {
         let of = |fate: Fate| self.fates[fate as usize];
         Losses {
@@ -224,12 +235,8 @@ struct Walk {
 
 impl Walk {
     fn new(trace: &Trace, record: &Record, served: &Served, marks: &[Mark]) -> Walk {
-        let Record {
-            scenario, requests, ..
-        } = record;
-        let arrivals = requests.arrivals(trace);
+        let requests = &record.requests;
         let first = requests.first_row as usize;
-        let sla = &scenario.sla;
         let closed_loop = !requests.sent.is_empty();
         let parts = MARKS;
         let mut walk = Walk {
@@ -241,8 +248,6 @@ impl Walk {
             counts: vec![Counts::default(); parts],
             ended: vec![Ended::default(); parts],
         };
-        // Steps that end at the moment of a mark come before it.
-        let part_at = |at_s: f64| marks[1..parts].partition_point(|mark| mark.at_s < at_s);
         // In the order of arrival: users do not send in the order of the rows.
         let recorded = if closed_loop { 0 } else { served.fate.len() };
         let rows = (0..recorded)
@@ -256,47 +261,7 @@ impl Walk {
                 walk.end_part();
                 part += 1;
             }
-            let counts = &mut walk.counts[part];
-            let fate = served.fate[row];
-            counts.fates[fate as usize] += 1;
-            let (prompt, output) = (trace.prompt[first + row], trace.output[first + row]);
-            let tokens = u64::from(prompt) + u64::from(output);
-            counts.offered += 1;
-            counts.offered_tokens += tokens;
-            if fate != Fate::Done {
-                continue;
-            }
-            let arrival = arrivals.of(first + row);
-            let e2e = served.done_s[row] - arrival;
-            let ttft = served.first_token_s[row] - arrival;
-            walk.queueing.values.push(served.joined_s[row] - arrival);
-            walk.ttft.values.push(ttft);
-            walk.e2e.values.push(e2e);
-            let in_token = if output > 1 {
-                let tpot_ms = (e2e - ttft) / (f64::from(output) - 1.0) * 1e3;
-                walk.tpot_ms.values.push(tpot_ms);
-                tpot_ms <= sla.token_ms
-            } else {
-                true
-            };
-            if closed_loop {
-                walk.rate.values.push(f64::from(output) / e2e);
-            }
-            let in_time = e2e <= sla.request_s;
-            let in_first = sla.ttft_s.is_none_or(|bound| ttft <= bound);
-            let joint = in_token && in_time && in_first;
-            counts.requests += 1;
-            walk.ended[part_at(served.first_token_s[row])].prompt_tokens += u64::from(prompt);
-            let ended = &mut walk.ended[part_at(served.done_s[row])];
-            ended.requests += 1;
-            ended.joint += u64::from(joint);
-            for (met, is) in counts
-                .met
-                .iter_mut()
-                .zip([in_token, in_time, in_first, joint])
-            {
-                *met += u64::from(is);
-            }
+            walk.request(trace, record, served, marks, part, row);
         }
         while part < parts {
             walk.end_part();
@@ -305,10 +270,82 @@ impl Walk {
         walk
     }
 
+    /// Takes a request of a part down.
+    #[inline]
+    fn request(
+        &mut self,
+        trace: &Trace,
+        record: &Record,
+        served: &Served,
+        marks: &[Mark],
+        part: usize,
+        row: usize,
+    ) {
+        let requests = &record.requests;
+        let trace_row = requests.first_row as usize + row;
+        let (prompt, output) = (trace.prompt[trace_row], trace.output[trace_row]);
+        let counts = &mut self.counts[part];
+        let fate = served.fate[row];
+        counts.fates[fate as usize] += 1;
+        counts.offered += 1;
+        counts.offered_tokens += u64::from(prompt) + u64::from(output);
+        if fate != Fate::Done {
+            return;
+        }
+        let sla = &record.scenario.sla;
+        let arrival = requests.arrivals(trace).of(trace_row);
+        let e2e = served.done_s[row] - arrival;
+        let ttft = served.first_token_s[row] - arrival;
+        self.queueing.values.push(served.joined_s[row] - arrival);
+        self.ttft.values.push(ttft);
+        self.e2e.values.push(e2e);
+        let in_token = if output > 1 {
+            let tpot_ms = (e2e - ttft) / (f64::from(output) - 1.0) * 1e3;
+            self.tpot_ms.values.push(tpot_ms);
+            tpot_ms <= sla.token_ms
+        } else {
+            true
+        };
+        if !requests.sent.is_empty() {
+            self.rate.values.push(f64::from(output) / e2e);
+        }
+        let in_time = e2e <= sla.request_s;
+        let in_first = sla.ttft_s.is_none_or(|bound| ttft <= bound);
+        let joint = in_token && in_time && in_first;
+        counts.requests += 1;
+        let kept = [in_token, in_time, in_first, joint];
+        for (met, is) in counts.met.iter_mut().zip(kept) {
+            *met += u64::from(is);
+        }
+        // Steps that end at the moment of a mark come before it.
+        let part_at = |at_s: f64| marks[1..MARKS].partition_point(|mark| mark.at_s < at_s);
+        self.ended[part_at(served.first_token_s[row])].prompt_tokens += u64::from(prompt);
+        let ended = &mut self.ended[part_at(served.done_s[row])];
+        ended.requests += 1;
+        ended.joint += u64::from(joint);
+    }
+
     fn end_part(&mut self) {
         for column in self.columns() {
             column.ends.push(column.values.len());
         }
+    }
+
+    /// Distributions of a part, or from a part on, as in [`DISTRIBUTIONS`].
+    fn distributions(
+        &mut self,
+        values: fn(&mut Column, usize) -> &mut [f64],
+        part: usize,
+        tbt: Option<Distribution>,
+    ) -> [Option<Distribution>; 5] {
+        let of = |column: &mut Column| distribution(values(column, part));
+        [
+            of(&mut self.queueing),
+            of(&mut self.ttft),
+            of(&mut self.tpot_ms),
+            of(&mut self.e2e),
+            tbt,
+        ]
     }
 
     fn columns(&mut self) -> [&mut Column; 5] {
@@ -433,65 +470,97 @@ impl Span {
     }
 }
 
-/// Figures of a part of the run, or of all of it: names and values.
-fn named(
-    distributions: &[(&'static str, Option<Distribution>)],
-    counts: &Counts,
-    span: &Span,
-    sla_ttft: bool,
-    replicas: f64,
-    ceiling: Option<&Ceiling>,
-) -> Vec<(String, Option<f64>)> {
-    let mut figures = Vec::new();
-    for (name, distribution) in distributions {
-        // A quantile of fewer values than it has ranks is the maximum under another name.
-        let enough = |least: u64| distribution.filter(|d| d.count >= least);
-        for (figure, value) in [
-            ("mean", distribution.map(|d| d.mean)),
-            ("p50", enough(2).map(|d| d.p50)),
-            ("p90", enough(10).map(|d| d.p90)),
-            ("p95", enough(20).map(|d| d.p95)),
-            ("p99", enough(100).map(|d| d.p99)),
-            ("p999", enough(1000).map(|d| d.p999)),
-        ] {
-            figures.push((format!("{name}.{figure}"), value));
+/// Distributions with an interval, in their order.
+const DISTRIBUTIONS: [&str; 5] = [
+    "honest.queueing_s",
+    "honest.ttft_s",
+    "honest.tpot_ms",
+    "honest.e2e_s",
+    "continuous.tbt_ms",
+];
+
+/// What is known of a part of the run, or of all of it.
+struct Part {
+    distributions: [Option<Distribution>; 5],
+    counts: Counts,
+    span: Span,
+}
+
+impl Part {
+    /// Its figures that have an interval: names and values.
+    fn named(
+        &self,
+        sla_ttft: bool,
+        replicas: f64,
+        shares: Option<[f64; 2]>,
+    ) -> Vec<(String, Option<f64>)> {
+        let mut figures = Vec::new();
+        for (name, distribution) in DISTRIBUTIONS.iter().zip(&self.distributions) {
+            // A quantile of fewer values than it has ranks is the maximum under another name.
+            let enough = |least: u64| distribution.filter(|d| d.count >= least);
+            for (figure, value) in [
+                ("mean", distribution.map(|d| d.mean)),
+                ("p50", enough(2).map(|d| d.p50)),
+                ("p90", enough(10).map(|d| d.p90)),
+                ("p95", enough(20).map(|d| d.p95)),
+                ("p99", enough(100).map(|d| d.p99)),
+                ("p999", enough(1000).map(|d| d.p999)),
+            ] {
+                figures.push((format!("{name}.{figure}"), value));
+            }
         }
+        let Part { counts, span, .. } = self;
+        let [token, request, ttft, joint] = counts.met.map(|met| counts.share(met));
+        let ended = &span.ended;
+        for (name, value) in [
+            ("honest.sla.token", token),
+            ("honest.sla.request", request),
+            ("honest.sla.ttft", ttft.filter(|_| sla_ttft)),
+            ("honest.sla.joint", joint),
+            (
+                "honest.goodput_requests_per_s",
+                span.rate(ended.joint as f64),
+            ),
+            (
+                "honest.served_requests_per_s",
+                span.rate(ended.requests as f64),
+            ),
+            ("honest.output_tokens_per_s", span.rate(span.emitted)),
+            ("honest.utilization.mean", span.rate(span.busy_s / replicas)),
+            (
+                "continuous.tbt_within_sla",
+                part_of(span.gaps.within, span.gaps.count),
+            ),
+            ("continuous.mean_batch", Some(span.per_step(span.decoded))),
+            (
+                "continuous.mean_prompt_tokens",
+                Some(span.per_step(span.prefilled - span.proposed)),
+            ),
+            ("continuous.kv.mean_tokens", span.rate(span.token_s)),
+            ("continuous.mfu", shares.map(|s| s[0])),
+            ("continuous.mbu", shares.map(|s| s[1])),
+        ] {
+            figures.push((name.to_owned(), value));
+        }
+        figures
     }
-    let share = |n: u64| (counts.offered > 0).then(|| n as f64 / counts.offered as f64);
-    let [token, request, ttft, joint] = counts.met;
-    let gaps = &span.gaps;
-    for (name, value) in [
-        ("honest.sla.token", share(token)),
-        ("honest.sla.request", share(request)),
-        ("honest.sla.ttft", share(ttft).filter(|_| sla_ttft)),
-        ("honest.sla.joint", share(joint)),
-        (
-            "honest.goodput_requests_per_s",
-            span.rate(span.ended.joint as f64),
-        ),
-        (
-            "honest.served_requests_per_s",
-            span.rate(span.ended.requests as f64),
-        ),
-        ("honest.output_tokens_per_s", span.rate(span.emitted)),
-        ("honest.utilization.mean", span.rate(span.busy_s / replicas)),
-        (
-            "continuous.tbt_within_sla",
-            (gaps.count > 0).then(|| gaps.within as f64 / gaps.count as f64),
-        ),
-        ("continuous.mean_batch", Some(span.per_step(span.decoded))),
-        (
-            "continuous.mean_prompt_tokens",
-            Some(span.per_step(span.prefilled - span.proposed)),
-        ),
-        ("continuous.kv.mean_tokens", span.rate(span.token_s)),
-    ] {
-        figures.push((name.to_owned(), value));
-    }
-    let shares = ceiling.and_then(|ceiling| span.mfu_mbu(ceiling));
-    figures.push(("continuous.mfu".to_owned(), shares.map(|s| s[0])));
-    figures.push(("continuous.mbu".to_owned(), shares.map(|s| s[1])));
-    figures
+}
+
+fn part_of(part: u64, all: u64) -> Option<f64> {
+    (all > 0).then(|| part as f64 / all as f64)
+}
+
+/// A finished replay and what its requests told.
+struct Told<'a> {
+    trace: &'a Trace,
+    record: &'a Record,
+    served: &'a Served,
+    totals: &'a Totals,
+    server: &'a Server,
+    marks: Vec<Mark>,
+    /// Parts that the warm-up takes, and what was offered in them.
+    warm: usize,
+    warm_counts: Counts,
 }
 
 /// The figures of a finished replay.
@@ -501,205 +570,242 @@ pub(super) fn figures(
     served: &Served,
     totals: &Totals,
 ) -> (Honest, Continuous) {
-    let Record {
-        scenario,
-        workload: report,
-        prediction,
-        ..
-    } = record;
-    let server = match &scenario.engine {
+    let none = Server::default();
+    let server = match &record.scenario.engine {
         Engine::Continuous(server) => server.as_ref(),
         // The record is of this engine.
-        Engine::Closed => &Server::default(),
+        Engine::Closed => &none,
     };
-    let sla = &scenario.sla;
-    let replicas = totals.busy_s.len() as f64;
-    let ceiling = server.ceiling.as_ref();
     let marks = marks(totals);
     let mut walk = Walk::new(trace, record, served, &marks);
     let warm = warm_parts(server, &walk).min(MARKS - 1);
 
     // Parts first: taking a quantile puts values into another order, and a part's stay in it.
-    let mut latency = Vec::new();
-    let mut parts = Vec::new();
-    for part in warm..MARKS {
-        let span = Span::of(&marks[part..part + 2], &walk.ended[part..=part]);
-        let distributions = [
-            ("honest.queueing_s", distribution(walk.queueing.part(part))),
-            ("honest.ttft_s", distribution(walk.ttft.part(part))),
-            ("honest.tpot_ms", distribution(walk.tpot_ms.part(part))),
-            ("honest.e2e_s", distribution(walk.e2e.part(part))),
-            ("continuous.tbt_ms", gaps(&span.gaps)),
-        ];
-        if let Some(e2e) = &distributions[3].1 {
-            latency.push(e2e.mean);
-        }
-        parts.push(named(
-            &distributions,
-            &walk.counts[part],
-            &span,
-            sla.ttft_s.is_some(),
-            replicas,
-            ceiling,
-        ));
-    }
-    let mut counts = Counts::default();
-    for part in &walk.counts[warm..] {
-        counts.add(part);
-    }
-    let mut warm_counts = Counts::default();
-    for part in &walk.counts[..warm] {
-        warm_counts.add(part);
-    }
+    let parts: Vec<Part> = (warm..MARKS)
+        .map(|part| {
+            let span = Span::of(&marks[part..part + 2], &walk.ended[part..=part]);
+            Part {
+                distributions: walk.distributions(Column::part, part, gaps(&span.gaps)),
+                counts: walk.counts[part],
+                span,
+            }
+        })
+        .collect();
     let span = Span::of(&marks[warm..], &walk.ended[warm..]);
-    let (from, to) = (&marks[warm].totals, totals);
-    let from_s = marks[warm].at_s;
-    let queueing_s = distribution(walk.queueing.rest(warm));
-    let ttft_s = distribution(walk.ttft.rest(warm));
-    let tpot_ms = distribution(walk.tpot_ms.rest(warm));
-    let e2e_s = distribution(walk.e2e.rest(warm));
-    let tbt_ms = gaps(&span.gaps);
-    let whole = named(
-        &[
-            ("honest.queueing_s", queueing_s),
-            ("honest.ttft_s", ttft_s),
-            ("honest.tpot_ms", tpot_ms),
-            ("honest.e2e_s", e2e_s),
-            ("continuous.tbt_ms", tbt_ms),
-        ],
-        &counts,
-        &span,
-        sla.ttft_s.is_some(),
-        replicas,
-        ceiling,
-    );
-    let mut intervals = Vec::new();
-    for (i, (name, value)) in whole.iter().enumerate() {
-        let of_parts: Vec<Option<f64>> = parts.iter().map(|part| part[i].1).collect();
-        intervals.extend(statistics::interval(
-            name,
-            *value,
-            &of_parts,
-            counts.offered,
-        ));
-    }
-    let mut warnings =
-        statistics::warnings(&latency, counts.requests, totals.backlog_at_last_arrival);
-    let losses: Vec<Losses> = walk.counts[warm..].iter().map(Counts::losses).collect();
-    warnings.extend(statistics::loss_warnings(&losses, &warnings));
-    warnings.extend(two_machines(scenario, server));
-    let steps_outside = to.steps_outside - from.steps_outside;
-    if steps_outside > 0 {
-        warnings.push(Warning {
-            code: "outside-measurements".to_owned(),
-            message: format!(
-                "{steps_outside} of {} steps lie beyond what the latency model was measured for",
-                span.steps
-            ),
-        });
+    let whole = Part {
+        distributions: walk.distributions(Column::rest, warm, gaps(&span.gaps)),
+        counts: Counts::sum(&walk.counts[warm..]),
+        span,
+    };
+    let told = Told {
+        trace,
+        record,
+        served,
+        totals,
+        server,
+        marks,
+        warm,
+        warm_counts: Counts::sum(&walk.counts[..warm]),
+    };
+    let statistics = told.statistics(&parts, &whole);
+    let rate = distribution(walk.rate.rest(warm));
+    (
+        told.honest(&whole, rate),
+        told.continuous(&whole, statistics),
+    )
+}
+
+impl Told<'_> {
+    /// What had been done when the warm-up was over.
+    fn from(&self) -> &Totals {
+        &self.marks[self.warm].totals
     }
 
-    // A request that was turned away or gave up met no SLA.
-    let share = |n: u64| (counts.offered > 0).then(|| n as f64 / counts.offered as f64);
-    let arrivals_s = report.span_s - from_s;
-    let offered = report.offered_requests_per_s.filter(|_| arrivals_s > 0.0);
-    let per_span = |n: f64| offered.map(|_| n / arrivals_s);
-    let busy = to.busy_s.iter().zip(&from.busy_s);
-    let per_gpu: Vec<f64> = busy.map(|(to, from)| span.per_s(to - from)).collect();
-    let parts_done = &marks[warm + 1..];
-    let peak = |of: fn(&Totals) -> u64| parts_done.iter().map(|mark| of(&mark.totals)).max();
-    let peak_tokens = peak(|totals| totals.part_peak_tokens).unwrap_or(0);
-    let peak_blocks = peak(|totals| totals.part_peak_blocks).unwrap_or(0);
-    let [token, request, ttft, joint] = counts.met;
-    let honest = Honest {
-        requests: counts.requests,
-        failed_replayed: 0,
-        failed_dropped: report.rows_taken - report.rows_replayed,
-        queueing_s,
-        ttft_s,
-        tpot_ms,
-        e2e_s,
-        request_tokens_per_s: distribution(walk.rate.rest(warm)),
-        sla: Attainment {
-            token: share(token),
-            request: share(request),
-            joint: share(joint),
-            ttft: sla.ttft_s.and_then(|_| share(ttft)),
-        },
-        makespan_s: totals.end_s,
-        goodput_requests_per_s: span.per_s(span.ended.joint as f64),
-        offered_requests_per_s: per_span(counts.offered as f64),
-        served_requests_per_s: span.per_s(span.ended.requests as f64),
-        offered_tokens_per_s: per_span(counts.offered_tokens as f64),
-        served_tokens_per_s: span.per_s(span.tokens()),
-        output_tokens_per_s: span.per_s(span.emitted),
-        padding_waste: None,
-        utilization: Utilization {
-            mean: span.per_s(span.busy_s) / replicas,
+    /// Shares of the peaks of arithmetic and of bandwidth.
+    fn mfu_mbu(&self, span: &Span) -> Option<[f64; 2]> {
+        let ceiling = self.server.ceiling.as_ref()?;
+        span.mfu_mbu(ceiling)
+    }
+
+    /// The greatest number that any part behind the warm-up has.
+    fn peak(&self, of: fn(&Totals) -> u64) -> u64 {
+        let done = &self.marks[self.warm + 1..];
+        done.iter().map(|mark| of(&mark.totals)).max().unwrap_or(0)
+    }
+
+    /// Steps beyond what the latency model was measured for.
+    fn steps_outside(&self) -> u64 {
+        self.totals.steps_outside - self.from().steps_outside
+    }
+
+    /// Intervals by batch means, and what a reader must know.
+    fn statistics(&self, parts: &[Part], whole: &Part) -> Statistics {
+        let scenario = &self.record.scenario;
+        let replicas = self.totals.busy_s.len() as f64;
+        let named = |part: &Part| {
+            let shares = self.mfu_mbu(&part.span);
+            part.named(scenario.sla.ttft_s.is_some(), replicas, shares)
+        };
+        let of_parts: Vec<_> = parts.iter().map(named).collect();
+        let mut intervals = Vec::new();
+        for (i, (name, value)) in named(whole).iter().enumerate() {
+            let values: Vec<Option<f64>> = of_parts.iter().map(|part| part[i].1).collect();
+            let offered = whole.counts.offered;
+            intervals.extend(statistics::interval(name, *value, &values, offered));
+        }
+        let latency = parts.iter().filter_map(|part| part.distributions[3]);
+        let latency: Vec<f64> = latency.map(|e2e| e2e.mean).collect();
+        let backlog = self.totals.backlog_at_last_arrival;
+        let mut warnings = statistics::warnings(&latency, whole.counts.requests, backlog);
+        let losses: Vec<Losses> = parts.iter().map(|part| part.counts.losses()).collect();
+        warnings.extend(statistics::loss_warnings(&losses, &warnings));
+        warnings.extend(two_machines(scenario, self.server));
+        let outside = self.steps_outside();
+        if outside > 0 {
+            warnings.push(Warning {
+                code: "outside-measurements".to_owned(),
+                message: format!(
+                    "{outside} of {} steps lie beyond what the latency model was measured for",
+                    whole.span.steps
+                ),
+            });
+        }
+        Statistics {
+            warmup_requests: self.warm_counts.offered,
+            parts: (MARKS - self.warm) as u32,
+            intervals,
+            warnings,
+        }
+    }
+
+    fn honest(&self, whole: &Part, request_tokens_per_s: Option<Distribution>) -> Honest {
+        let Record {
+            scenario,
+            workload: report,
+            prediction,
+            ..
+        } = self.record;
+        let Part { counts, span, .. } = whole;
+        let [queueing_s, ttft_s, tpot_ms, e2e_s, _] = whole.distributions;
+        let from_s = self.marks[self.warm].at_s;
+        let arrivals_s = report.span_s - from_s;
+        let offered = report.offered_requests_per_s.filter(|_| arrivals_s > 0.0);
+        let per_span = |n: f64| offered.map(|_| n / arrivals_s);
+        // A request that was turned away or gave up met no SLA.
+        let [token, request, ttft, joint] = counts.met.map(|met| counts.share(met));
+        let (trace, record, served) = (self.trace, self.record, self.served);
+        Honest {
+            requests: counts.requests,
+            failed_replayed: 0,
+            failed_dropped: report.rows_taken - report.rows_replayed,
+            queueing_s,
+            ttft_s,
+            tpot_ms,
+            e2e_s,
+            request_tokens_per_s,
+            sla: Attainment {
+                token,
+                request,
+                joint,
+                ttft: scenario.sla.ttft_s.and(ttft),
+            },
+            makespan_s: self.totals.end_s,
+            goodput_requests_per_s: span.per_s(span.ended.joint as f64),
+            offered_requests_per_s: per_span(counts.offered as f64),
+            served_requests_per_s: span.per_s(span.ended.requests as f64),
+            offered_tokens_per_s: per_span(counts.offered_tokens as f64),
+            served_tokens_per_s: span.per_s(span.tokens()),
+            output_tokens_per_s: span.per_s(span.emitted),
+            padding_waste: None,
+            utilization: self.utilization(span),
+            gpu_s_for_failed_only: 0.0,
+            backlog_at_last_arrival: self.totals.backlog_at_last_arrival,
+            mean_in_system: span.per_s(in_system_s(trace, record, served, from_s)),
+            peak_batch_tokens: self.peak(|totals| totals.part_peak_tokens),
+            batches_over_memory: 0,
+            prediction: *prediction,
+            not_modelled: NOT_MODELLED.map(str::to_owned).to_vec(),
+        }
+    }
+
+    /// Of the replicas.
+    fn utilization(&self, span: &Span) -> Utilization {
+        let busy = self.totals.busy_s.iter().zip(&self.from().busy_s);
+        let per_gpu: Vec<f64> = busy.map(|(to, from)| span.per_s(to - from)).collect();
+        Utilization {
+            mean: span.per_s(span.busy_s) / per_gpu.len() as f64,
             min: per_gpu.iter().copied().fold(f64::INFINITY, f64::min),
             max: per_gpu.iter().copied().fold(0.0, f64::max),
             per_gpu,
-        },
-        gpu_s_for_failed_only: 0.0,
-        backlog_at_last_arrival: totals.backlog_at_last_arrival,
-        mean_in_system: span.per_s(in_system_s(trace, record, served, from_s)),
-        peak_batch_tokens: peak_tokens,
-        batches_over_memory: 0,
-        prediction: *prediction,
-        not_modelled: NOT_MODELLED.map(str::to_owned).to_vec(),
-    };
-    let token_bytes = scenario.memory.kv_gb_per_token * 1e9;
-    let mean_tokens = span.per_s(span.token_s);
-    let part_of = |part: u64, all: u64| (all > 0).then(|| part as f64 / all as f64);
-    let shares = ceiling.and_then(|ceiling| span.mfu_mbu(ceiling));
-    let continuous = Continuous {
-        tbt_ms,
-        tbt_within_sla: part_of(span.gaps.within, span.gaps.count),
-        rejected: counts.fates[Fate::Rejected as usize],
-        too_long: counts.fates[Fate::TooLong as usize],
-        timed_out: counts.fates[Fate::TimedOut as usize],
-        steps: to.steps - from.steps,
-        mean_batch: span.per_step(span.decoded),
-        mean_prompt_tokens: span.per_step(span.prefilled - span.proposed),
-        steps_outside,
-        mfu: shares.map(|s| s[0]),
-        mbu: shares.map(|s| s[1]),
-        kv: KvFigures {
-            blocks: totals.blocks,
-            peak_blocks,
+        }
+    }
+
+    fn continuous(&self, whole: &Part, statistics: Statistics) -> Continuous {
+        let Part { counts, span, .. } = whole;
+        let (from, to) = (self.from(), self.totals);
+        let shares = self.mfu_mbu(span);
+        let (trace, record, served) = (self.trace, self.record, self.served);
+        Continuous {
+            tbt_ms: whole.distributions[4],
+            tbt_within_sla: part_of(span.gaps.within, span.gaps.count),
+            rejected: counts.fates[Fate::Rejected as usize],
+            too_long: counts.fates[Fate::TooLong as usize],
+            timed_out: counts.fates[Fate::TimedOut as usize],
+            steps: to.steps - from.steps,
+            mean_batch: span.per_step(span.decoded),
+            mean_prompt_tokens: span.per_step(span.prefilled - span.proposed),
+            steps_outside: self.steps_outside(),
+            mfu: shares.map(|s| s[0]),
+            mbu: shares.map(|s| s[1]),
+            kv: self.kv(span),
+            preemptions: to.preemptions - from.preemptions,
+            recomputed_tokens: to.recomputed_tokens - from.recomputed_tokens,
+            swapped_blocks: to.swapped_blocks - from.swapped_blocks,
+            swap_s: to.swap_s - from.swap_s,
+            prefix: self.prefix(),
+            speculative: self
+                .server
+                .speculative
+                .as_ref()
+                .map(|_| SpeculativeFigures {
+                    proposed: to.proposed - from.proposed,
+                    accepted: to.accepted - from.accepted,
+                    accept_rate: part_of(to.accepted - from.accepted, to.proposed - from.proposed),
+                }),
+            fairness: fairness(trace, record, served, self.warm_counts.offered),
+            statistics,
+        }
+    }
+
+    fn kv(&self, span: &Span) -> KvFigures {
+        let token_bytes = self.record.scenario.memory.kv_gb_per_token * 1e9;
+        let mean_tokens = span.per_s(span.token_s);
+        let peak_tokens = self.peak(|totals| totals.part_peak_tokens);
+        KvFigures {
+            blocks: self.totals.blocks,
+            peak_blocks: self.peak(|totals| totals.part_peak_blocks),
             peak_tokens,
             mean_tokens,
             peak_bytes: peak_tokens as f64 * token_bytes,
             mean_bytes: mean_tokens * token_bytes,
-        },
-        preemptions: to.preemptions - from.preemptions,
-        recomputed_tokens: to.recomputed_tokens - from.recomputed_tokens,
-        swapped_blocks: to.swapped_blocks - from.swapped_blocks,
-        swap_s: to.swap_s - from.swap_s,
-        prefix: (server.kv.prefix.reuse != Reuse::Off).then(|| PrefixFigures {
-            hit_rate: part_of(
-                to.found_tokens - from.found_tokens,
-                to.looked_up_tokens - from.looked_up_tokens,
-            ),
-            looked_up_tokens: to.looked_up_tokens - from.looked_up_tokens,
-            found_tokens: to.found_tokens - from.found_tokens,
+        }
+    }
+
+    /// Of the prefix cache, where there is one.
+    fn prefix(&self) -> Option<PrefixFigures> {
+        let (from, to) = (self.from(), self.totals);
+        let (found, looked_up) = (
+            to.found_tokens - from.found_tokens,
+            to.looked_up_tokens - from.looked_up_tokens,
+        );
+        (self.server.kv.prefix.reuse != Reuse::Off).then(|| PrefixFigures {
+            hit_rate: part_of(found, looked_up),
+            looked_up_tokens: looked_up,
+            found_tokens: found,
             evictions: to.evictions - from.evictions,
             eviction_s: to.eviction_s - from.eviction_s,
-        }),
-        speculative: server.speculative.as_ref().map(|_| SpeculativeFigures {
-            proposed: to.proposed - from.proposed,
-            accepted: to.accepted - from.accepted,
-            accept_rate: part_of(to.accepted - from.accepted, to.proposed - from.proposed),
-        }),
-        fairness: fairness(trace, record, served, warm_counts.offered),
-        statistics: Statistics {
-            warmup_requests: warm_counts.offered,
-            parts: (MARKS - warm) as u32,
-            intervals,
-            warnings,
-        },
-    };
-    (honest, continuous)
+        })
+    }
 }
 
 /// The marks at which the parts of the run begin, and its end. A request that arrives after the last step

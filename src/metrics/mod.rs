@@ -1,5 +1,8 @@
 //! What happened: the [`Outcome`] of a run, as a summary, as columns and as down-sampled figures.
 
+// Functions of one idea: 60 lines at most (clippy.toml).
+#![cfg_attr(not(test), warn(clippy::too_many_lines))]
+
 #[cfg(feature = "continuous")]
 pub mod continuous;
 pub mod digest;

@@ -48,36 +48,47 @@ pub fn requests_csv(trace: &Trace, outcome: &Outcome, output: &mut dyn Write) ->
         if index == u32::MAX {
             continue;
         }
-        let index = index as usize;
-        let batch = ledger.batch(index);
-        let request = ledger.request(batch, (first_row + i) as u32);
-        let failed = request.output == 0;
-        write!(
-            output,
-            "{},{},{},{},",
-            first_row + i + 1,
-            request.arrival,
-            request.prompt,
-            request.output
-        )?;
-        cell(output, outcome.requests.predicted.get(i))?;
-        write!(
-            output,
-            "{},{},{},{},{},{},{},",
-            outcome.batches.bin[index],
-            outcome.batches.gpu[index],
-            index,
-            batch.size,
-            batch.start,
-            batch.end,
-            request.queueing(&batch),
-        )?;
-        let first_token = request.ttft(&batch);
-        cell(output, (!failed).then_some(first_token).as_ref())?;
-        cell(output, request.tpot_ms(first_token).as_ref())?;
-        writeln!(output, "{},{}", request.latency, u8::from(failed))?;
+        closed_row(&ledger, outcome, index as usize, first_row + i, output)?;
     }
     Ok(())
+}
+
+/// The row of a request of a closed batch.
+fn closed_row(
+    ledger: &Ledger<'_>,
+    outcome: &Outcome,
+    index: usize,
+    row: usize,
+    output: &mut dyn Write,
+) -> io::Result<()> {
+    let i = row - outcome.requests.first_row as usize;
+    let batch = ledger.batch(index);
+    let request = ledger.request(batch, row as u32);
+    let failed = request.output == 0;
+    write!(
+        output,
+        "{},{},{},{},",
+        row + 1,
+        request.arrival,
+        request.prompt,
+        request.output
+    )?;
+    cell(output, outcome.requests.predicted.get(i))?;
+    write!(
+        output,
+        "{},{},{},{},{},{},{},",
+        outcome.batches.bin[index],
+        outcome.batches.gpu[index],
+        index,
+        batch.size,
+        batch.start,
+        batch.end,
+        request.queueing(&batch),
+    )?;
+    let first_token = request.ttft(&batch);
+    cell(output, (!failed).then_some(first_token).as_ref())?;
+    cell(output, request.tpot_ms(first_token).as_ref())?;
+    writeln!(output, "{},{}", request.latency, u8::from(failed))
 }
 
 /// With continuous batching.
@@ -131,6 +142,10 @@ fn served_csv(
     Ok(())
 }
 
+/// Microseconds of a second, the unit of trace events.
+#[cfg(feature = "continuous")]
+const US: f64 = 1e6;
+
 /// The steps of continuous batching as trace events, which Perfetto and chrome://tracing open: a thread per
 /// replica, a slice per step (or steps with the same requests), counters of waiting requests and tokens in
 /// the cache, and a slice per request from its first step to its last.
@@ -141,7 +156,6 @@ pub fn chrome_trace(
     steps: &[StepRow],
     output: &mut dyn Write,
 ) -> io::Result<()> {
-    let us = 1e6;
     write!(output, "{{\"displayTimeUnit\":\"ms\",\"traceEvents\":[")?;
     write!(
         output,
@@ -149,58 +163,75 @@ pub fn chrome_trace(
          {{\"name\":\"process_name\",\"ph\":\"M\",\"pid\":1,\"args\":{{\"name\":\"requests\"}}}}"
     )?;
     for step in steps {
-        let name = match (step.sequences, step.prompt_tokens) {
-            (n, 0) => format!("decode {n}"),
-            (0, p) => format!("prompt {p}"),
-            (n, p) => format!("decode {n}, prompt {p}"),
-        };
-        let (start, length) = (step.start_s * us, (step.end_s - step.start_s) * us);
-        let replica = step.replica;
-        write!(
-            output,
-            ",\n{{\"name\":\"{name}\",\"ph\":\"X\",\"pid\":0,\"tid\":{replica},\"ts\":{start:.3},\
-             \"dur\":{length:.3},\"args\":{{\"steps\":{},\"waiting\":{},\"tokens\":{}}}}}",
-            step.steps, step.waiting, step.tokens
-        )?;
-        write!(
-            output,
-            ",\n{{\"name\":\"replica {replica}\",\"ph\":\"C\",\"pid\":0,\"ts\":{start:.3},\
-             \"args\":{{\"waiting\":{},\"tokens\":{}}}}}",
-            step.waiting, step.tokens
-        )?;
+        step_events(step, output)?;
     }
     if let Some(served) = &outcome.served {
-        let served = &served.0;
         let first_row = outcome.requests.first_row as usize;
-        for (i, &fate) in served.fate.iter().enumerate() {
-            if fate != Fate::Done {
-                continue;
+        for i in 0..served.0.fate.len() {
+            if served.0.fate[i] == Fate::Done {
+                request_events(trace, &served.0, i, first_row + i, output)?;
             }
-            let row = first_row + i;
-            let (joined, done) = (served.joined_s[i], served.done_s[i]);
-            let (start, length) = (joined * us, (done - joined) * us);
-            let ids = format!(
-                "\"cat\":\"request\",\"id\":{row},\"pid\":1,\"tid\":{}",
-                served.replica[i]
-            );
-            write!(
-                output,
-                ",\n{{\"name\":\"request {}\",\"ph\":\"b\",{ids},\"ts\":{start:.3},\"args\":\
-                 {{\"prompt\":{},\"output\":{},\"first_token_s\":{}}}}}",
-                row + 1,
-                trace.prompt[row],
-                trace.output[row],
-                served.first_token_s[i]
-            )?;
-            write!(
-                output,
-                ",\n{{\"name\":\"request {}\",\"ph\":\"e\",{ids},\"ts\":{:.3}}}",
-                row + 1,
-                start + length
-            )?;
         }
     }
     writeln!(output, "]}}")
+}
+
+/// A slice of a step, and counters at its beginning.
+#[cfg(feature = "continuous")]
+fn step_events(step: &StepRow, output: &mut dyn Write) -> io::Result<()> {
+    let name = match (step.sequences, step.prompt_tokens) {
+        (n, 0) => format!("decode {n}"),
+        (0, p) => format!("prompt {p}"),
+        (n, p) => format!("decode {n}, prompt {p}"),
+    };
+    let (start, length) = (step.start_s * US, (step.end_s - step.start_s) * US);
+    let replica = step.replica;
+    write!(
+        output,
+        ",\n{{\"name\":\"{name}\",\"ph\":\"X\",\"pid\":0,\"tid\":{replica},\"ts\":{start:.3},\
+         \"dur\":{length:.3},\"args\":{{\"steps\":{},\"waiting\":{},\"tokens\":{}}}}}",
+        step.steps, step.waiting, step.tokens
+    )?;
+    write!(
+        output,
+        ",\n{{\"name\":\"replica {replica}\",\"ph\":\"C\",\"pid\":0,\"ts\":{start:.3},\
+         \"args\":{{\"waiting\":{},\"tokens\":{}}}}}",
+        step.waiting, step.tokens
+    )?;
+    Ok(())
+}
+
+/// The slice of a request, from its first step to its last.
+#[cfg(feature = "continuous")]
+fn request_events(
+    trace: &Trace,
+    served: &Served,
+    i: usize,
+    row: usize,
+    output: &mut dyn Write,
+) -> io::Result<()> {
+    let (joined, done) = (served.joined_s[i], served.done_s[i]);
+    let (start, length) = (joined * US, (done - joined) * US);
+    let ids = format!(
+        "\"cat\":\"request\",\"id\":{row},\"pid\":1,\"tid\":{}",
+        served.replica[i]
+    );
+    write!(
+        output,
+        ",\n{{\"name\":\"request {}\",\"ph\":\"b\",{ids},\"ts\":{start:.3},\"args\":\
+         {{\"prompt\":{},\"output\":{},\"first_token_s\":{}}}}}",
+        row + 1,
+        trace.prompt[row],
+        trace.output[row],
+        served.first_token_s[i]
+    )?;
+    write!(
+        output,
+        ",\n{{\"name\":\"request {}\",\"ph\":\"e\",{ids},\"ts\":{:.3}}}",
+        row + 1,
+        start + length
+    )?;
+    Ok(())
 }
 
 /// A row per batch, in order of its start.

@@ -1,10 +1,11 @@
 //! What the SLA controller did in a run: its interval, what it measured, and the batch that came of it.
 
 use super::Outcome;
-use crate::latency::Latency;
+use crate::latency::{Latency, LinearTable};
 use crate::sched::controller::ControllerState;
 use crate::sched::memory::Ended;
 use crate::sched::{Policy, Shape};
+use crate::sim::Batches;
 
 /// Every batch that one controller had a say in, in order of its start.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -63,16 +64,7 @@ pub fn steering(outcome: &Outcome, bin: u8) -> Steering {
         }) {
             running -= batches.size[over];
             if batches.bin[over] == bin {
-                let ended = Ended {
-                    shape: Shape {
-                        size: batches.size[over],
-                        longest_total: batches.longest_total[over],
-                        longest_output: batches.longest_output[over],
-                        ..Shape::default()
-                    },
-                    service_s: batches.clocked_service(over),
-                    decode_step_s: table.decode_step_s(batches.size[over]),
-                };
+                let ended = ended_of(batches, over, &table);
                 state.ended(&ended, running);
             }
         }
@@ -89,6 +81,20 @@ pub fn steering(outcome: &Outcome, bin: u8) -> Steering {
         running += batches.size[i];
     }
     steering
+}
+
+/// What a controller is told of a batch that ended.
+fn ended_of(batches: &Batches, over: usize, table: &LinearTable) -> Ended {
+    Ended {
+        shape: Shape {
+            size: batches.size[over],
+            longest_total: batches.longest_total[over],
+            longest_output: batches.longest_output[over],
+            ..Shape::default()
+        },
+        service_s: batches.clocked_service(over),
+        decode_step_s: table.decode_step_s(batches.size[over]),
+    }
 }
 
 #[cfg(test)]

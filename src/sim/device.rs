@@ -246,6 +246,13 @@ impl Limits {
         let Engine::Continuous(server) = &scenario.engine else {
             return Err(lacks("engine", "a device serves with continuous batching"));
         };
+        self.can(scenario, server)?;
+        self.holds(server)?;
+        Ok(server)
+    }
+
+    /// Refuses what a decoder cannot do at all.
+    fn can(self, scenario: &Scenario, server: &Server) -> Result<(), Error> {
         let kv = &server.kv;
         for (has, field, why) in [
             (scenario.replicas() == 1, "fleet.gpus", "one device serves"),
@@ -284,34 +291,32 @@ impl Limits {
                 return Err(lacks(field, why));
             }
         }
+        Ok(())
+    }
+
+    /// Refuses what the device's steps and its cache do not hold.
+    fn holds(self, server: &Server) -> Result<(), Error> {
+        let refuse = |field: &str, value: u32, allowed: String| {
+            Err(Error::BadField {
+                field: format!("engine.continuous.{field}"),
+                value: value.to_string(),
+                allowed,
+            })
+        };
         for (field, value, most) in [
-            (
-                "engine.continuous.max_sequences",
-                server.max_sequences,
-                self.sequences,
-            ),
-            (
-                "engine.continuous.max_batched_tokens",
-                server.max_batched_tokens,
-                self.rows,
-            ),
+            ("max_sequences", server.max_sequences, self.sequences),
+            ("max_batched_tokens", server.max_batched_tokens, self.rows),
         ] {
             if value > most {
-                return Err(Error::BadField {
-                    field: field.to_owned(),
-                    value: value.to_string(),
-                    allowed: format!("at most {most} on this device"),
-                });
+                return refuse(field, value, format!("at most {most} on this device"));
             }
         }
-        if kv.block_tokens != self.block_tokens {
-            return Err(Error::BadField {
-                field: "engine.continuous.kv.block_tokens".to_owned(),
-                value: kv.block_tokens.to_string(),
-                allowed: format!("{}, as the decoder's cache has them", self.block_tokens),
-            });
+        let tokens = server.kv.block_tokens;
+        if tokens != self.block_tokens {
+            let allowed = format!("{}, as the decoder's cache has them", self.block_tokens);
+            return refuse("kv.block_tokens", tokens, allowed);
         }
-        Ok(server)
+        Ok(())
     }
 }
 

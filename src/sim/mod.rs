@@ -6,6 +6,9 @@
 //! Two servers, because they differ in more than a setting: closed batches start and leave together; with continuous
 //! batching requests join and leave at every step. Requests, their arrivals and the record are the same.
 
+// Functions of one idea: 60 lines at most (clippy.toml).
+#![cfg_attr(not(test), warn(clippy::too_many_lines))]
+
 mod arrivals;
 mod closed;
 #[cfg(feature = "continuous")]

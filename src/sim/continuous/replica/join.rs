@@ -225,16 +225,7 @@ impl Replica {
         let prompt = desk.rows.prompt(request.row);
         let output = desk.rows.output[request.row as usize];
         let decodes = request.emitted > 0;
-        let drafted = match &rules.draft {
-            Some(draft) if decodes => draft.draft_tokens.min(output - request.emitted - 1),
-            _ => 0,
-        };
-        let left = prompt.saturating_sub(request.swapped);
-        let tokens = match rules.rule {
-            _ if decodes => 1 + drafted,
-            Rule::Orca => left,
-            _ => left.min(rules.longest_chunk).min(*budget),
-        };
+        let (drafted, tokens) = self.tokens_again(request, prompt, output, *budget, rules);
         if rules.rule != Rule::Orca && decodes && tokens > *budget {
             return false;
         }
@@ -275,6 +266,30 @@ impl Replica {
         }
         *budget = budget.saturating_sub(tokens);
         true
+    }
+
+    /// Of a request that comes back: proposed tokens, and all tokens in the step at hand.
+    fn tokens_again(
+        &self,
+        request: &Preempted,
+        prompt: u32,
+        output: u32,
+        budget: u32,
+        rules: &Rules,
+    ) -> (u32, u32) {
+        if request.emitted > 0 {
+            let left = output - request.emitted - 1;
+            let drafted = rules
+                .draft
+                .as_ref()
+                .map_or(0, |draft| draft.draft_tokens.min(left));
+            return (drafted, 1 + drafted);
+        }
+        let left = prompt.saturating_sub(request.swapped);
+        match rules.rule {
+            Rule::Orca => (0, left),
+            _ => (0, left.min(rules.longest_chunk).min(budget)),
+        }
     }
 
     /// A request that came back decodes in the step at hand; it has `need` blocks.
