@@ -164,6 +164,49 @@ fn at_field(field: &str) -> String {
 }
 
 impl Error {
+    /// A setting outside its range, by its path or flag.
+    pub(crate) fn bad_field(
+        field: impl Into<String>,
+        value: impl ToString,
+        allowed: impl Into<String>,
+    ) -> Error {
+        Error::BadField {
+            field: field.into(),
+            value: value.to_string(),
+            allowed: allowed.into(),
+        }
+    }
+
+    /// A setting that contradicts another, or has no effect beside it.
+    pub(crate) fn contradiction(what: impl Into<String>, why: impl Into<String>) -> Error {
+        Error::Contradiction {
+            what: what.into(),
+            why: why.into(),
+        }
+    }
+
+    /// More than fits.
+    pub(crate) fn too_large(
+        what: impl Into<String>,
+        found: impl Into<String>,
+        most: impl Into<String>,
+    ) -> Error {
+        Error::TooLarge {
+            what: what.into(),
+            found: found.into(),
+            most: most.into(),
+        }
+    }
+
+    /// An argument that cannot be read.
+    #[cfg(feature = "cli")]
+    pub(crate) fn bad_argument(argument: impl Into<String>, problem: impl Into<String>) -> Error {
+        Error::BadArgument {
+            argument: argument.into(),
+            problem: problem.into(),
+        }
+    }
+
     /// Stable identifier for programs and tests; never reworded.
     pub fn code(&self) -> &'static str {
         match self {
@@ -290,6 +333,25 @@ pub fn printable(text: &[u8]) -> String {
         short.push('…');
     }
     short
+}
+
+/// Refuses a number outside a range; NaN and infinities are in none.
+pub(crate) fn number(field: &str, value: f64, low: f64, high: f64) -> Result<(), Error> {
+    match (low..=high).contains(&value) {
+        true => Ok(()),
+        false => Err(Error::bad_field(field, value, format!("{low} to {high}"))),
+    }
+}
+
+/// Refuses a whole number outside a range.
+pub(crate) fn whole(field: &str, value: u32, low: u32, high: u32) -> Result<(), Error> {
+    match (low..=high).contains(&value) {
+        true => Ok(()),
+        false => {
+            let allowed = format!("a whole number from {low} to {high}");
+            Err(Error::bad_field(field, value, allowed))
+        }
+    }
 }
 
 #[cfg(test)]

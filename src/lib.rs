@@ -34,6 +34,7 @@
 //! | shares, attainment, utilisation | fraction of 1 |
 
 pub mod error;
+pub mod experiment;
 #[cfg(feature = "gpu")]
 pub mod gpu;
 pub mod interval;

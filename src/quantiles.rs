@@ -7,6 +7,21 @@
 //! ([`Histogram::watching`]), so that one walk suffices; where the guess was wrong a second walk
 //! collects them ([`Selection`]). The guess decides how long it takes, never the result.
 
+/// The middle of some values, between the two middle ones of an even number; `None` where there are none. Sorts them.
+pub fn median(values: &mut [f64]) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    middle(values)
+}
+
+/// The same of values that are sorted.
+pub fn middle(sorted: &[f64]) -> Option<f64> {
+    let (low, high) = (
+        sorted.get(sorted.len().wrapping_sub(1) / 2)?,
+        sorted.get(sorted.len() / 2)?,
+    );
+    Some((low + high) / 2.0)
+}
+
 /// Buckets per octave, as a power of two: 64 buckets, each 1.1 % wide.
 const MANTISSA_BITS: u32 = 6;
 const OCTAVES: usize = 64;

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
 use crate::Error;
+use crate::experiment::capacity::Which;
 use crate::latency::architecture::{Architecture, Precision};
 use crate::latency::roofline::Card;
 use crate::scenario::{ClosedLoop, MAX_BATCH, Preset, Scenario, Source, describe};
@@ -16,7 +17,6 @@ use crate::sched::continuous::kv::Reuse;
 use crate::sched::continuous::router::Router;
 use crate::sched::continuous::{Order, Rule};
 use crate::sched::{Boundaries, Policy};
-use crate::study::capacity::Which;
 use crate::study::execution::MAX_REPLICATIONS;
 use crate::trace::{Failed, Format, Reading, TimeUnit, predict};
 

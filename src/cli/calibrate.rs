@@ -21,11 +21,7 @@ pub fn calibrate(args: CalibrateArgs) -> Result<(), Error> {
         most_bytes: args.memory.map(|gb| (gb * 1e9) as u64),
     };
     if let Some(gb) = args.memory.filter(|gb| !(1e-6..=1e6).contains(gb)) {
-        return Err(Error::BadField {
-            field: "memory".to_owned(),
-            value: gb.to_string(),
-            allowed: "1e-6 to 1e6 GB".to_owned(),
-        });
+        return Err(Error::bad_field("memory", gb, "1e-6 to 1e6 GB"));
     }
     // What cannot be written is known before anything is measured.
     if let Some(out) = &args.out {

@@ -7,12 +7,12 @@ use serde::Serialize;
 use super::args::ScenarioArgs;
 use super::table::{self, percent, short};
 use super::{files, replay};
+use crate::experiment::calibrated::{self, ErrorRange, Moved};
 use crate::latency::calibration::{Calibration, Warning};
 use crate::latency::{ClosedForm, StepLatency};
 use crate::metrics::Summary;
 use crate::scenario::Engine;
 use crate::sched::continuous::kv::Capacity;
-use crate::study::calibrated::{self, ErrorRange, Moved};
 use crate::{Error, Scenario, Trace};
 
 /// A calibration, and its closed-batch form for one workload where batches are closed.
@@ -36,10 +36,10 @@ pub fn one_standard_input(args: &ScenarioArgs) -> Result<(), Error> {
     let input = Some(Path::new("-"));
     let others = [args.scenario.as_deref(), args.trace.as_deref()];
     if args.latency.as_deref() == input && others.contains(&input) {
-        return Err(Error::Contradiction {
-            what: "--latency".to_owned(),
-            why: "standard input cannot be two files at once; name one of them".to_owned(),
-        });
+        return Err(Error::contradiction(
+            "--latency",
+            "standard input cannot be two files at once; name one of them",
+        ));
     }
     Ok(())
 }

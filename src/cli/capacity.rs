@@ -6,10 +6,10 @@ use serde::Serialize;
 
 use super::args::CapacityArgs;
 use super::{calibrated, files, pool, replay, run, table};
-use crate::scenario::{Source, no_effect};
-use crate::study::capacity::{
+use crate::experiment::capacity::{
     Fewest, Highest, HighestRate, Part, Promise, Replication, Simulate, fewest_gpus,
 };
+use crate::scenario::{Source, no_effect};
 use crate::study::execution::check_replications;
 use crate::trace::Trace;
 use crate::{Error, Scenario, sim};
@@ -25,16 +25,16 @@ pub fn capacity(args: CapacityArgs) -> Result<(), Error> {
         check_replications(replications)?;
     }
     if args.scenario.rate.is_some() && !args.fewest_gpus {
-        return Err(Error::Contradiction {
-            what: "--rate".to_owned(),
-            why: "the rate is what is searched; add --fewest-gpus, or leave it out".to_owned(),
-        });
+        return Err(Error::contradiction(
+            "--rate",
+            "the rate is what is searched; add --fewest-gpus, or leave it out",
+        ));
     }
     if args.scenario.gpus.is_some() && args.fewest_gpus {
-        return Err(Error::Contradiction {
-            what: "--gpus".to_owned(),
-            why: "the fleet is what --fewest-gpus searches; leave one of them out".to_owned(),
-        });
+        return Err(Error::contradiction(
+            "--gpus",
+            "the fleet is what --fewest-gpus searches; leave one of them out",
+        ));
     }
     if args.scenario.time_scale.is_some() {
         return Err(no_effect("--time-scale", "the search sets the rate itself"));
@@ -118,11 +118,11 @@ fn few_enough(requests: u32, replications: u32) -> Result<(), Error> {
     if all <= MOST {
         return Ok(());
     }
-    Err(Error::TooLarge {
-        what: "replications".to_owned(),
-        found: format!("{replications} of {requests} requests each are {all} requests"),
-        most: format!("{MOST} in all; ask for fewer replications or requests"),
-    })
+    Err(Error::too_large(
+        "replications",
+        format!("{replications} of {requests} requests each are {all} requests"),
+        format!("{MOST} in all; ask for fewer replications or requests"),
+    ))
 }
 
 fn show<T: Serialize>(json: bool, found: &T, text: impl Fn(&T) -> String) -> Result<(), Error> {

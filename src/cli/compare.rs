@@ -6,8 +6,8 @@ use std::path::Path;
 use super::args::CompareArgs;
 use super::table::{new_table, short};
 use super::{files, pool, replay, run};
+use crate::experiment::compare::{self, Comparison};
 use crate::scenario::{Source, describe, no_effect};
-use crate::study::compare::{self, Comparison};
 use crate::study::execution::check_replications;
 use crate::{Error, Scenario};
 
@@ -45,10 +45,10 @@ const PRINTED: [(&str, &str); 28] = [
 
 pub fn compare(args: CompareArgs) -> Result<(), Error> {
     if args.a == Path::new("-") && args.b == Path::new("-") {
-        return Err(Error::Contradiction {
-            what: "A and B".to_owned(),
-            why: "standard input cannot be two files at once; name one of them".to_owned(),
-        });
+        return Err(Error::contradiction(
+            "A and B",
+            "standard input cannot be two files at once; name one of them",
+        ));
     }
     check_replications(args.replications)?;
     if let Some(path) = &args.out {

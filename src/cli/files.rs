@@ -99,11 +99,11 @@ fn whole(path: &Path, most: u64) -> Result<Vec<u8>, Error> {
         .read_to_end(&mut bytes)
         .map_err(|e| problem("read", path, &e))?;
     if bytes.len() as u64 > most {
-        return Err(Error::TooLarge {
-            what: name,
-            found: format!("it goes on after {} MiB", most >> 20),
-            most: format!("at most {} MiB, for a file of this kind", most >> 20),
-        });
+        return Err(Error::too_large(
+            name,
+            format!("it goes on after {} MiB", most >> 20),
+            format!("at most {} MiB, for a file of this kind", most >> 20),
+        ));
     }
     Ok(bytes)
 }

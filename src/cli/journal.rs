@@ -74,10 +74,10 @@ impl Journal {
         if file.metadata().map_err(failed("read"))?.len() > 0 {
             read = Read::of(&file, &begin).map_err(failed("read"))?;
             if let Some(other) = &read.other {
-                return Err(Error::Contradiction {
-                    what: path.display().to_string(),
-                    why: other.clone(),
-                });
+                return Err(Error::contradiction(
+                    path.display().to_string(),
+                    other.clone(),
+                ));
             }
         }
         // Whatever follows the last whole line was never an outcome.

@@ -11,12 +11,12 @@ use super::manifest::Manifest;
 #[cfg(feature = "gpu")]
 use super::study;
 use super::{files, interrupt, table};
+use crate::experiment::serving::{self, Comparison, Levels, Stack};
 #[cfg(feature = "gpu")]
 use crate::gpu::{Device, adapters, serve as on_device};
 use crate::latency::roofline::Hardware;
 use crate::sim::device::Measured;
 use crate::study::document::{Content, File};
-use crate::study::serving::{self, Comparison, Levels, Stack};
 use crate::{Error, Scenario, Trace};
 
 /// As in the list of a folder's files.
@@ -45,20 +45,18 @@ pub fn check(args: &RunArgs) -> Result<(), Error> {
         ("--print-scenario", args.print_scenario),
     ] {
         if given && asked(args) {
-            return Err(Error::Contradiction {
-                what: flag.to_owned(),
-                why: "it is about one run, and --out, --measure and several numbers in --users are about levels of \
-                      load; name one number"
-                    .to_owned(),
-            });
+            return Err(Error::contradiction(
+                flag,
+                "it is about one run, and --out, --measure and several numbers in --users are about levels of \
+                      load; name one number",
+            ));
         }
     }
     if args.peak_flops.is_some() && !asked(args) {
-        return Err(Error::Contradiction {
-            what: "--peak-flops".to_owned(),
-            why: "only the report on levels of load has an MFU; name several numbers in --users"
-                .to_owned(),
-        });
+        return Err(Error::contradiction(
+            "--peak-flops",
+            "only the report on levels of load has an MFU; name several numbers in --users",
+        ));
     }
     Ok(())
 }
@@ -188,17 +186,14 @@ fn adapter_of(gpu: &str) -> Result<usize, Error> {
     let found = adapters.iter().position(|a| a.name == gpu);
     found.ok_or_else(|| {
         let here: Vec<&str> = adapters.iter().map(|a| a.name.as_str()).collect();
-        Error::Contradiction {
-            what: "--measure".to_owned(),
-            why: format!(
+        Error::contradiction("--measure", format!(
                 "the calibration is of {gpu}, and here is {}; --adapter N serves on another all the same",
                 if here.is_empty() {
                     "no adapter".to_owned()
                 } else {
                     here.join(", ")
                 }
-            ),
-        }
+            ))
     })
 }
 
@@ -273,8 +268,8 @@ pub fn instead_of_serve(words: &[String]) -> Error {
             }
         }
     }
-    Error::BadArgument {
-        argument: "serve".to_owned(),
-        problem: format!("it is a part of `run` now; type: {}", today.join(" ")),
-    }
+    Error::bad_argument(
+        "serve",
+        format!("it is a part of `run` now; type: {}", today.join(" ")),
+    )
 }

@@ -31,9 +31,11 @@ impl Manifest {
     /// Errors: it is another study's, or no such list at all.
     pub fn read(folder: &Path, study: &str) -> Result<Manifest, Error> {
         let path = folder.join(NAME);
-        let refused = |why: String| Error::Contradiction {
-            what: path.display().to_string(),
-            why: format!("{why}; name another folder with --out"),
+        let refused = |why: String| {
+            Error::contradiction(
+                path.display().to_string(),
+                format!("{why}; name another folder with --out"),
+            )
         };
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,

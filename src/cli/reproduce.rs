@@ -55,13 +55,13 @@ pub fn reproduce(args: ReproduceArgs) -> Result<(), Error> {
         && args.published.is_none()
         && !args.anyway
     {
-        return Err(Error::Contradiction {
-            what: "--trace".to_owned(),
-            why: format!(
+        return Err(Error::contradiction(
+            "--trace",
+            format!(
                 "{refusal}; --anyway compares all the same, --published FILE compares with figures \
                  of your own"
             ),
-        });
+        ));
     }
     let source = Source::File {
         name: file.name.clone(),
@@ -119,10 +119,10 @@ fn check_files(args: &ReproduceArgs) -> Result<(), Error> {
         if let (Some(out), Some(input)) = (&args.out, input)
             && files::same_file(out, input)
         {
-            return Err(Error::Contradiction {
-                what: "--out".to_owned(),
-                why: format!("it is the same file as {what}; give it another name"),
-            });
+            return Err(Error::contradiction(
+                "--out",
+                format!("it is the same file as {what}; give it another name"),
+            ));
         }
     }
     Ok(())

@@ -135,11 +135,7 @@ pub fn roofline(args: &RooflineArgs) -> Result<(), Error> {
 }
 
 fn out_of_range(field: &str, value: impl ToString, allowed: String) -> Error {
-    Error::BadField {
-        field: field.to_owned(),
-        value: value.to_string(),
-        allowed,
-    }
+    Error::bad_field(field, value, allowed)
 }
 
 /// The model and how it is stored: the flags', which must be the calibration's where there is one.
@@ -148,21 +144,21 @@ fn subject(
     calibration: Option<&Calibration>,
 ) -> Result<(Architecture, Precision), Error> {
     let differs = |what: &str, asked: &str, measured: &str| {
-        Err(Error::Contradiction {
-            what: what.to_owned(),
-            why: format!(
+        Err(Error::contradiction(
+            what,
+            format!(
                 "the calibration measured {measured}, and {asked} has other step times; leave the flag out"
             ),
-        })
+        ))
     };
     let asked = args.precision;
     match calibration.map(|c| &c.model) {
         None => match &args.model {
             Some(model) => Ok((model.clone(), asked.unwrap_or_default())),
-            None => Err(Error::BadArgument {
-                argument: "--model".to_owned(),
-                problem: "it is missing; --help says what it is".to_owned(),
-            }),
+            None => Err(Error::bad_argument(
+                "--model",
+                "it is missing; --help says what it is",
+            )),
         },
         Some(measured) => match (&args.model, asked) {
             (Some(model), _) if *model != measured.architecture => {

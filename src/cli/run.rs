@@ -30,30 +30,26 @@ pub fn run(args: RunArgs) -> Result<(), Error> {
         return Err(no_effect("--router", "one replica serves all requests"));
     }
     if args.batches_csv.is_some() && scenario.engine != Engine::Closed {
-        return Err(Error::Contradiction {
-            what: "--batches-csv".to_owned(),
-            why: "continuous batching has no closed batches; --chrome-trace writes its steps, --requests-csv \
-                  its requests"
-                .to_owned(),
-        });
+        return Err(Error::contradiction(
+            "--batches-csv",
+            "continuous batching has no closed batches; --chrome-trace writes its steps, --requests-csv \
+                  its requests",
+        ));
     }
     if args.chrome_trace.is_some() && scenario.engine == Engine::Closed {
-        return Err(Error::Contradiction {
-            what: "--chrome-trace".to_owned(),
-            why: "it shows the steps of continuous batching; add --rule, or see --batches-csv"
-                .to_owned(),
-        });
+        return Err(Error::contradiction(
+            "--chrome-trace",
+            "it shows the steps of continuous batching; add --rule, or see --batches-csv",
+        ));
     }
     let print = |scenario: &Scenario| {
         if let Some(path) = &args.scenario.trace
             && path.to_str().is_none()
         {
-            return Err(Error::BadArgument {
-                argument: "--trace".to_owned(),
-                problem:
-                    "a scenario cannot hold this name, which is not UTF-8 text; rename the file"
-                        .to_owned(),
-            });
+            return Err(Error::bad_argument(
+                "--trace",
+                "a scenario cannot hold this name, which is not UTF-8 text; rename the file",
+            ));
         }
         let json = scenario.to_json();
         files::print(|output| writeln!(output, "{json}"))
@@ -121,10 +117,10 @@ fn keep_apart(args: &RunArgs, trace: Option<&Path>) -> Result<(), Error> {
             if let (Some(a), Some(b)) = (a, b)
                 && files::same_file(a, b)
             {
-                return Err(Error::Contradiction {
-                    what: (*output).to_owned(),
-                    why: format!("it is the same file as {other}; give it another name"),
-                });
+                return Err(Error::contradiction(
+                    *output,
+                    format!("it is the same file as {other}; give it another name"),
+                ));
             }
         }
     }
@@ -134,10 +130,10 @@ fn keep_apart(args: &RunArgs, trace: Option<&Path>) -> Result<(), Error> {
 /// The scenario of file, preset and flags, in this order, and where its trace is.
 pub fn resolve(args: &ScenarioArgs) -> Result<(Scenario, Option<PathBuf>), Error> {
     if args.users.len() > 1 {
-        return Err(Error::BadArgument {
-            argument: "--users".to_owned(),
-            problem: "several numbers are levels of load, which `run` has; name one".to_owned(),
-        });
+        return Err(Error::bad_argument(
+            "--users",
+            "several numbers are levels of load, which `run` has; name one",
+        ));
     }
     resolved(args)
 }
@@ -184,10 +180,7 @@ fn resolved(args: &ScenarioArgs) -> Result<(Scenario, Option<PathBuf>), Error> {
         Error::Contradiction { what, why }
             if args.order.is_some() && what == "engine.continuous.order" =>
         {
-            Error::Contradiction {
-                what: "--order".to_owned(),
-                why,
-            }
+            Error::contradiction("--order", why)
         }
         other => other,
     })?;
@@ -224,10 +217,10 @@ fn source(args: &ScenarioArgs, s: &mut Scenario) -> Result<(), Error> {
             *hash_tokens = asked.hash_tokens.or(*hash_tokens);
             Ok(())
         }
-        (Source::Synthetic(_), Some(flag)) => Err(Error::Contradiction {
-            what: flag.to_owned(),
-            why: "the scenario's trace is generated, not read; name a file with --trace".to_owned(),
-        }),
+        (Source::Synthetic(_), Some(flag)) => Err(Error::contradiction(
+            flag,
+            "the scenario's trace is generated, not read; name a file with --trace",
+        )),
         (Source::Synthetic(_), None) => Ok(()),
     }
 }
@@ -258,12 +251,11 @@ fn engine(args: &ScenarioArgs, s: &mut Scenario) -> Result<(), Error> {
             ("--reuse", args.reuse.is_some()),
         ] {
             if given {
-                return Err(Error::Contradiction {
-                    what: flag.to_owned(),
-                    why: "it is about continuous batching, and this run is of closed batches; add \
-                          --rule or --model, or remove it"
-                        .to_owned(),
-                });
+                return Err(Error::contradiction(
+                    flag,
+                    "it is about continuous batching, and this run is of closed batches; add \
+                          --rule or --model, or remove it",
+                ));
             }
         }
         return Ok(());
@@ -297,10 +289,10 @@ fn blocks_fit(blocks: u32, card: &Card, server: &Server, memory: &Memory) -> Res
     if f64::from(blocks) * block_gb <= free_gb {
         return Ok(());
     }
-    Err(Error::BadField {
-        field: "--kv-blocks".to_owned(),
-        value: blocks.to_string(),
-        allowed: format!(
+    Err(Error::bad_field(
+        "--kv-blocks",
+        blocks,
+        format!(
             "at most {} blocks of {} tokens, which is what {} beside the weights",
             libm::floor((free_gb / block_gb).max(0.0)),
             server.kv.block_tokens,
@@ -309,7 +301,7 @@ fn blocks_fit(blocks: u32, card: &Card, server: &Server, memory: &Memory) -> Res
                 n => format!("{n} GPUs ({}) hold", card.hardware.name),
             }
         ),
-    })
+    ))
 }
 
 /// Refuses a flag whose field has no effect in the resolved scenario, whatever the flag says.
@@ -393,14 +385,14 @@ fn users(args: &ScenarioArgs, s: &mut Scenario) -> Result<(), Error> {
             Ok(())
         }
         None if args.requests_per_user.is_some() || args.think.is_some() => {
-            Err(Error::Contradiction {
-                what: if args.think.is_some() {
+            Err(Error::contradiction(
+                if args.think.is_some() {
                     "--think".to_owned()
                 } else {
                     "--requests-per-user".to_owned()
                 },
-                why: "the scenario has no users; say how many with --users".to_owned(),
-            })
+                "the scenario has no users; say how many with --users",
+            ))
         }
         None => Ok(()),
     }

@@ -52,29 +52,28 @@ fn prepare(study: &mut Study, common: &Common, traces: &Traces) -> Result<String
         match study.seed_mut() {
             Some(seed) => *seed = n,
             None => {
-                return Err(Error::Contradiction {
-                    what: "--seed".to_owned(),
-                    why: format!("nothing in the study {name} is random; leave it out"),
-                });
+                return Err(Error::contradiction(
+                    "--seed",
+                    format!("nothing in the study {name} is random; leave it out"),
+                ));
             }
         }
     }
     let Some((source, _)) = study.trace_mut() else {
         return match common.trace {
-            Some(_) => Err(Error::Contradiction {
-                what: "--trace".to_owned(),
-                why: format!("the study {name} makes its own requests; leave it out"),
-            }),
+            Some(_) => Err(Error::contradiction(
+                "--trace",
+                format!("the study {name} makes its own requests; leave it out"),
+            )),
             None => Ok(String::new()),
         };
     };
     let Some(path) = &common.trace else {
         return match common.reading.given() {
-            Some(flag) => Err(Error::Contradiction {
-                what: flag.to_owned(),
-                why: "the study's trace is generated, not read; name a file with --trace"
-                    .to_owned(),
-            }),
+            Some(flag) => Err(Error::contradiction(
+                flag,
+                "the study's trace is generated, not read; name a file with --trace",
+            )),
             None => Ok(String::new()),
         };
     };
@@ -289,14 +288,14 @@ fn from_outcomes(
         } else if partly {
             return Ok(());
         } else {
-            return Err(Error::Contradiction {
-                what: name,
-                why: format!(
+            return Err(Error::contradiction(
+                name,
+                format!(
                     "{} of {all} scenarios have no outcome there; --emit-scenarios with the same \
                      flags prints what must run",
                     all - outcomes.len()
                 ),
-            });
+            ));
         }
     }
     Ok(())

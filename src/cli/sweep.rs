@@ -143,11 +143,11 @@ fn answer(
     traces: &Traces,
 ) -> Result<Result<String, Error>, Error> {
     let Some(line) = line else {
-        return Ok(Err(Error::TooLarge {
-            what: format!("scenario {row}"),
-            found: format!("the line is longer than {} MiB", MOST_LINE >> 20),
-            most: format!("at most {} MiB", MOST_LINE >> 20),
-        }));
+        return Ok(Err(Error::too_large(
+            format!("scenario {row}"),
+            format!("the line is longer than {} MiB", MOST_LINE >> 20),
+            format!("at most {} MiB", MOST_LINE >> 20),
+        )));
     };
     let outcome = scenario(row, line).and_then(|mut scenario| {
         describe::set_all(&mut scenario, set)?;

@@ -2,6 +2,7 @@
 
 use comfy_table::{CellAlignment, LineStyle, Table, presets};
 
+use crate::experiment::capacity::{Estimate, Fewest, Highest, HighestRate, Probe, Promise, Which};
 #[cfg(feature = "gpu")]
 use crate::gpu::check::Checked;
 #[cfg(feature = "gpu")]
@@ -11,7 +12,6 @@ use crate::metrics::honest::Distribution;
 use crate::metrics::{Continuous, Summary};
 use crate::scenario::{ClosedLoop, Engine, Source};
 use crate::sched::continuous::Order;
-use crate::study::capacity::{Estimate, Fewest, Highest, HighestRate, Probe, Promise, Which};
 use crate::study::document::{self, Cell};
 use crate::trace::{LengthStats, ReadReport, Stats};
 use crate::{Scenario, Trace};

@@ -25,10 +25,10 @@ pub fn generate(args: GenerateArgs) -> Result<(), Error> {
         None => Scenario::default(),
     };
     let Source::Synthetic(synthetic) = &mut scenario.trace else {
-        return Err(Error::Contradiction {
-            what: "trace".to_owned(),
-            why: "the scenario reads a file; only \"synthetic\" can be generated".to_owned(),
-        });
+        return Err(Error::contradiction(
+            "trace",
+            "the scenario reads a file; only \"synthetic\" can be generated",
+        ));
     };
     if let Some(requests) = args.requests {
         synthetic.requests = requests;

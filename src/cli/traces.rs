@@ -64,11 +64,11 @@ impl Traces {
 
     fn load(&self, source: &Source, seed: u32) -> Result<Trace, Error> {
         match source {
-            Source::File { name, .. } if name == "-" => Err(Error::BadField {
-                field: "trace.file.name".to_owned(),
-                value: "-".to_owned(),
-                allowed: "the name of a file; standard input is read once, by one run".to_owned(),
-            }),
+            Source::File { name, .. } if name == "-" => Err(Error::bad_field(
+                "trace.file.name",
+                "-",
+                "the name of a file; standard input is read once, by one run",
+            )),
             Source::File { name, .. } => {
                 let file = self.file.as_deref();
                 let path = file.filter(|file| file.display().to_string() == *name);

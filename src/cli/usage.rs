@@ -89,19 +89,16 @@ pub fn refusal(e: &clap::Error) -> Error {
         }
         (ErrorKind::MissingRequiredArgument, Some(_)) => {
             let missing = said(ContextKind::InvalidArg);
-            return Error::BadArgument {
-                argument: missing.join(", "),
-                problem: "it is missing; --help says what it is".to_owned(),
-            };
+            return Error::bad_argument(
+                missing.join(", "),
+                "it is missing; --help says what it is",
+            );
         }
         _ => None,
     };
     match (argument, problem) {
         (Some(argument), Some(problem)) => Error::BadArgument { argument, problem },
-        _ => Error::BadArgument {
-            argument: "arguments".to_owned(),
-            problem: first_paragraph(&e.render().to_string()),
-        },
+        _ => Error::bad_argument("arguments", first_paragraph(&e.render().to_string())),
     }
 }
 

@@ -7,6 +7,10 @@ use super::args::ValidateArgs;
 use super::table::short;
 use super::{files, latency};
 use crate::Error;
+use crate::experiment::validation::server::{
+    Comparison, Measured, Meta, PERTURBED_STEPS, Perturbed, median_worst, read_levels,
+};
+use crate::experiment::validation::{splitwise, theory};
 use crate::latency::StepLatency;
 use crate::latency::architecture::Precision;
 use crate::report;
@@ -14,10 +18,6 @@ use crate::scenario::{Engine, MEMORY_SHARE, Scenario, put_on_hardware};
 use crate::sched::continuous::kv::Reuse;
 use crate::study::document::{Content, File};
 use crate::study::figure::{Axis, Figure, Form, Panel, Plot, Scale, Series};
-use crate::study::validation::server::{
-    Comparison, Measured, Meta, PERTURBED_STEPS, Perturbed, median_worst, read_levels,
-};
-use crate::study::validation::{splitwise, theory};
 
 /// Beyond this an error is shown in bold.
 const BAR: f64 = 0.01;
@@ -339,7 +339,7 @@ fn figure(comparison: &Comparison, measured: &[Vec<f64>; 4]) -> Figure {
             marks: Vec::new(),
         },
     };
-    let curve = |of: &dyn Fn(&crate::study::validation::server::Moment) -> f64| {
+    let curve = |of: &dyn Fn(&crate::experiment::validation::server::Moment) -> f64| {
         comparison.moments.iter().map(|m| [m.at_s, of(m)]).collect()
     };
     Figure {

@@ -10,7 +10,7 @@ use super::Cancel;
 use super::check::{self, Effort};
 use super::decoder::{Config, Decoder, MOST_ROWS, Product, Row, SLOTS};
 use super::device::{Device, Dispatch, gpu_error};
-use super::estimator::{Budget, Timing, median};
+use super::estimator::{Budget, Timing};
 use super::kernels::gemv::{TILES, Wide};
 use super::kernels::{BLOCK, fill, read, spread};
 use super::measure::{Job, Measure, Timed};
@@ -21,6 +21,7 @@ use crate::latency::calibration::{
     Point, VERSION, Warning,
 };
 use crate::latency::step_fit;
+use crate::quantiles::median;
 
 /// What to calibrate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -10,6 +10,7 @@
 
 use crate::latency::calibration::Estimate;
 use crate::least_squares::Weighted;
+use crate::quantiles::median;
 
 /// One submission: repetitions within it, and its time, s.
 pub type Sample = [f64; 2];
@@ -181,17 +182,6 @@ fn line(round: &[Sample]) -> Option<[f64; 2]> {
         let slope = shared / spread;
         [y - slope * x, slope]
     })
-}
-
-/// The middle; between the two middle ones of an even number.
-pub fn median(values: &mut [f64]) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    let n = values.len();
-    match n {
-        0 => None,
-        _ if n % 2 == 1 => Some(values[n / 2]),
-        _ => Some((values[n / 2 - 1] + values[n / 2]) / 2.0),
-    }
 }
 
 /// A slope as it is kept, its samples with it.

@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::Linear;
 use super::step::Step;
-use super::step_fit::median;
 use crate::least_squares::Weighted;
+use crate::quantiles::middle;
 
 /// What a workload asks of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -113,7 +113,7 @@ impl Step {
         errors.sort_by(f64::total_cmp);
         ClosedForm {
             linear,
-            median_error: median(&errors),
+            median_error: middle(&errors).unwrap_or(0.0),
             worst_error: errors.last().copied().unwrap_or_default(),
             max_batch,
             lengths: [LENGTHS[0] * mean, LENGTHS[LENGTHS.len() - 1] * mean],

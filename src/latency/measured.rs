@@ -10,8 +10,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::calibration::Point;
-use super::step_fit::median;
 use super::step_table::StepTable;
+use crate::quantiles::middle;
 use crate::{Error, json};
 
 /// A measured step, and where it was found.
@@ -270,12 +270,18 @@ impl Benchmark {
         // Prompts of one length are one measurement, repeated.
         for alike in single.chunk_by(|a, b| a.0 == b.0).take(MOST_ALONE) {
             let times: Vec<f64> = alike.iter().map(|&(_, ttft_s)| ttft_s).collect();
-            let middle = median(&times);
-            let mut apart: Vec<f64> = times.iter().map(|t| (t - middle).abs()).collect();
+            let usual = middle(&times).unwrap_or(0.0);
+            let mut apart: Vec<f64> = times.iter().map(|t| (t - usual).abs()).collect();
             apart.sort_by(f64::total_cmp);
             let prompt = alike.first().map_or(0.0, |&(prompt, _)| prompt);
             let what = format!("first tokens of {}, prompts of {prompt}", self.what);
-            push(what, None, [0.0, 0.0, prompt], middle, median(&apart));
+            push(
+                what,
+                None,
+                [0.0, 0.0, prompt],
+                usual,
+                middle(&apart).unwrap_or(0.0),
+            );
         }
     }
 }

@@ -108,11 +108,7 @@ impl Profile {
     /// Errors: names the first thing wrong, by its path under `at`.
     pub fn check(&self, at: &str) -> Result<(), Error> {
         let refuse = |field: String, value: String, allowed: &str| {
-            Err(Error::BadField {
-                field: format!("{at}.{field}"),
-                value,
-                allowed: allowed.to_owned(),
-            })
+            Err(Error::bad_field(format!("{at}.{field}"), value, allowed))
         };
         if !(1..=1024).contains(&self.layers) {
             let value = self.layers.to_string();

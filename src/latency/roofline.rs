@@ -287,11 +287,8 @@ impl<'a> Stored<'a> {
             kv_heads,
             ..
         } = self.architecture;
-        let refuse = |allowed: String| Error::BadField {
-            field: "engine.continuous.tensor_parallel".to_owned(),
-            value: gpus.to_string(),
-            allowed,
-        };
+        let refuse =
+            |allowed: String| Error::bad_field("engine.continuous.tensor_parallel", gpus, allowed);
         if gpus == 0 || !heads.is_multiple_of(gpus) {
             return Err(refuse(format!(
                 "a number of GPUs that divides the {heads} query heads of {name}"

@@ -8,6 +8,7 @@ use super::calibration::{Fit, Point};
 use super::step::{Compute, Step};
 use crate::error::Error;
 use crate::least_squares::{Weighted, student_t_975};
+use crate::quantiles::middle;
 
 /// Error of a step time that is there however often it is repeated, in proportion: clocks, other
 /// programs, kernels that change with the shape. Without it points that happened to repeat well
@@ -156,7 +157,7 @@ pub fn fit(points: &[Point], name: &str) -> Result<Fit, Error> {
         model,
         intervals: data.intervals(&found),
         r2: 1.0 - weighted(&|p| square(p.seconds - seconds(p))) / total,
-        held_out_median: median(&errors),
+        held_out_median: middle(&errors).unwrap_or(0.0),
         held_out_worst: errors.last().copied().unwrap_or_default(),
         fitted: data.points.len() as u32,
         held_out: held_out.len() as u32,
@@ -180,17 +181,6 @@ fn predict(model: &Step, p: &Point) -> f64 {
         f64::from(p.context),
         f64::from(p.prefill),
     )
-}
-
-/// Of sorted values; 0 of none.
-pub(super) fn median(sorted: &[f64]) -> f64 {
-    match (
-        sorted.get(sorted.len().wrapping_sub(1) / 2),
-        sorted.get(sorted.len() / 2),
-    ) {
-        (Some(low), Some(high)) => (low + high) / 2.0,
-        _ => 0.0,
-    }
 }
 
 /// d1 = 0 stands for no branch: arithmetic that costs nothing bounds nothing.
@@ -369,7 +359,7 @@ impl Data {
         sizes.sort_by(f64::total_cmp);
         let small_sample = libm::sqrt(n as f64 / (n - coefficients) as f64);
         // Exact data leave residuals of rounding alone, and those are no measure.
-        Some((MAD_TO_SD * median(&sizes) * small_sample).max(1e-9))
+        Some((MAD_TO_SD * middle(&sizes).unwrap_or(0.0) * small_sample).max(1e-9))
     }
 
     fn residuals<'a>(&'a self, at: &'a Coefficients) -> impl Iterator<Item = f64> + 'a {

@@ -47,11 +47,7 @@ impl StepTable {
     /// Errors: names what is wrong, by its path under `at`.
     pub fn check(&self, at: &str) -> Result<(), Error> {
         let refuse = |field: &str, value: String, allowed: &str| {
-            Err(Error::BadField {
-                field: format!("{at}.{field}"),
-                value,
-                allowed: allowed.to_owned(),
-            })
+            Err(Error::bad_field(format!("{at}.{field}"), value, allowed))
         };
         let rows = self.time_ms.len();
         let columns = [&self.sequences, &self.context, &self.prefill];

@@ -52,11 +52,11 @@ pub fn svg(figure: &Figure) -> Result<String, Error> {
 pub fn png(figure: &Figure, scale: u32) -> Result<Vec<u8>, Error> {
     const MOST: u64 = 100_000_000;
     if !(1..=4).contains(&scale) {
-        return Err(Error::BadField {
-            field: "scale".to_owned(),
-            value: scale.to_string(),
-            allowed: "a whole number from 1 to 4".to_owned(),
-        });
+        return Err(Error::bad_field(
+            "scale",
+            scale,
+            "a whole number from 1 to 4",
+        ));
     }
     let font = Font::new()?;
     let plan = Plan::of(figure, &font)?;
@@ -64,13 +64,13 @@ pub fn png(figure: &Figure, scale: u32) -> Result<Vec<u8>, Error> {
     let dots =
         u64::from(width) * u64::from(height) * u64::from(scale * scale) / (UNIT * UNIT) as u64;
     if dots > MOST {
-        return Err(Error::Contradiction {
-            what: format!("figure \"{}\"", figure.title),
-            why: format!(
+        return Err(Error::contradiction(
+            format!("figure \"{}\"", figure.title),
+            format!(
                 "its picture would have {dots} dots, more than {MOST}; draw fewer panels or at a \
                  smaller scale"
             ),
-        });
+        ));
     }
     let mut paper = Paper::pixels(&font, plan.size(), scale)?;
     plan.draw(&mut paper)?;

@@ -138,10 +138,7 @@ pub struct Colours {
 impl<'f> Plan<'f> {
     pub fn of(figure: &'f Figure, font: &'f Font) -> Result<Plan<'f>, Error> {
         const MOST_PANELS: usize = 1000;
-        let wrong = |why: String| Error::Contradiction {
-            what: format!("figure \"{}\"", figure.title),
-            why,
-        };
+        let wrong = |why: String| Error::contradiction(format!("figure \"{}\"", figure.title), why);
         let count = figure.panels.len();
         if figure.columns == 0 || count == 0 || count > MOST_PANELS {
             return Err(wrong(format!(

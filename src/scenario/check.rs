@@ -6,6 +6,8 @@ use super::Engine;
 use super::{ClosedLoop, Scenario, Source, Ties, VERSION, Workload, settings};
 use crate::error::Error;
 #[cfg(feature = "continuous")]
+use crate::error::{number, whole};
+#[cfg(feature = "continuous")]
 use crate::latency::StepLatency;
 use crate::sched::bins::{Boundaries, MAX_BINS, MAX_CUT};
 #[cfg(feature = "continuous")]
@@ -24,7 +26,7 @@ pub(super) const MAX_USERS: u32 = 10_000_000;
 
 pub(super) fn scenario(s: &Scenario) -> Result<(), Error> {
     if s.version != VERSION {
-        return Err(refuse(
+        return Err(Error::bad_field(
             "version",
             s.version,
             format!("{VERSION}, the only version so far"),
@@ -39,7 +41,7 @@ pub(super) fn scenario(s: &Scenario) -> Result<(), Error> {
     if let (Some(start), Some(end)) = (w.window_start_s, w.window_end_s)
         && end <= start
     {
-        return Err(refuse(
+        return Err(Error::bad_field(
             "workload.window_end_s",
             end,
             format!("more than window_start_s, which is {start}"),
@@ -59,7 +61,7 @@ pub(super) fn scenario(s: &Scenario) -> Result<(), Error> {
 
 fn closed_loop(users: &ClosedLoop, w: &Workload) -> Result<(), Error> {
     if users.think_max_s < users.think_min_s {
-        return Err(refuse(
+        return Err(Error::bad_field(
             "workload.closed_loop.think_max_s",
             users.think_max_s,
             format!("at least think_min_s, which is {}", users.think_min_s),
@@ -94,13 +96,13 @@ fn closed_loop(users: &ClosedLoop, w: &Workload) -> Result<(), Error> {
         ),
     ] {
         if contradicts {
-            return Err(Error::Contradiction {
-                what: field.to_owned(),
-                why: format!(
+            return Err(Error::contradiction(
+                field,
+                format!(
                     "it is about the trace's arrival times, and in a closed loop users send when \
                      they have their answer (workload.closed_loop); {remedy}"
                 ),
-            });
+            ));
         }
     }
     Ok(())
@@ -113,7 +115,7 @@ fn cuts(s: &Scenario) -> Result<(), Error> {
         return Ok(());
     }
     if bins.cuts.len() >= MAX_BINS as usize {
-        return Err(refuse(
+        return Err(Error::bad_field(
             "scheduler.bins.cuts",
             format!("a list of {}", bins.cuts.len()),
             format!("at most {} cuts", MAX_BINS - 1),
@@ -122,7 +124,7 @@ fn cuts(s: &Scenario) -> Result<(), Error> {
     let increasing = bins.cuts.windows(2).all(|pair| pair[0] < pair[1]);
     let in_range = bins.cuts.iter().all(|cut| (1..=MAX_CUT).contains(cut));
     if !increasing || !in_range {
-        return Err(refuse(
+        return Err(Error::bad_field(
             "scheduler.bins.cuts",
             format!("{:?}", bins.cuts),
             format!("increasing whole numbers from 1 to {MAX_CUT}"),
@@ -156,19 +158,18 @@ fn continuous(s: &Scenario, server: &Server) -> Result<(), Error> {
         ),
     ] {
         if contradicts {
-            return Err(Error::Contradiction {
-                what: what.to_owned(),
-                why: format!("engine.continuous serves token by token, and {why}"),
-            });
+            return Err(Error::contradiction(
+                what,
+                format!("engine.continuous serves token by token, and {why}"),
+            ));
         }
     }
     if server.order.has_classes() && server.classes.is_empty() {
-        return Err(Error::Contradiction {
-            what: field("order"),
-            why: "priority and edf order requests by their classes, and engine.continuous.classes is empty; give \
-                  classes, or use fcfs"
-                .to_owned(),
-        });
+        return Err(Error::contradiction(
+            field("order"),
+            "priority and edf order requests by their classes, and engine.continuous.classes is empty; give \
+                  classes, or use fcfs",
+        ));
     }
     for (i, class) in server.classes.iter().enumerate() {
         number(&format!("classes[{i}].level"), class.level, -1e6, 1e6)?;
@@ -179,8 +180,8 @@ fn continuous(s: &Scenario, server: &Server) -> Result<(), Error> {
     if let Some(draft) = &server.speculative {
         let shown = format!("{:?}", draft.acceptance);
         if draft.acceptance.is_empty() || draft.acceptance.len() > draft.draft_tokens as usize {
-            return Err(refuse(
-                &field("speculative.acceptance"),
+            return Err(Error::bad_field(
+                field("speculative.acceptance"),
                 shown,
                 match draft.draft_tokens {
                     1 => "a list of one number from 0 to 1, for the one drafted token".to_owned(),
@@ -198,8 +199,8 @@ fn continuous(s: &Scenario, server: &Server) -> Result<(), Error> {
     // Both factors are bounded above.
     let decoded = server.max_sequences * per_sequence;
     if !(decoded..=MAX_STEP_TOKENS).contains(&server.max_batched_tokens) {
-        return Err(refuse(
-            &field("max_batched_tokens"),
+        return Err(Error::bad_field(
+            field("max_batched_tokens"),
             server.max_batched_tokens,
             format!(
                 "a whole number from {decoded} to {MAX_STEP_TOKENS}, so that {} sequences can decode in one step{}",
@@ -217,7 +218,7 @@ fn continuous(s: &Scenario, server: &Server) -> Result<(), Error> {
         whole("kv.capacity.blocks", blocks, least, MAX_BLOCKS)?;
     }
     if !s.fleet.gpus.is_multiple_of(server.tensor_parallel) {
-        return Err(refuse(
+        return Err(Error::bad_field(
             "fleet.gpus",
             s.fleet.gpus,
             format!(
@@ -234,8 +235,8 @@ fn continuous(s: &Scenario, server: &Server) -> Result<(), Error> {
             let prompt_s = step.step_s(0.0, 0.0, 1.0) + step.c4_s_per_prefill_pair;
             for (what, least_s) in [("one sequence", decode_s), ("one prompt token", prompt_s)] {
                 if least_s < 1e-9 {
-                    return Err(refuse(
-                        &field("latency.linear"),
+                    return Err(Error::bad_field(
+                        field("latency.linear"),
                         format!("a step of {least_s} s for {what}"),
                         "coefficients that make every step last at least 1e-9 s".to_owned(),
                     ));
@@ -263,36 +264,11 @@ fn memory(s: &Scenario) -> Result<(), Error> {
                 m.model_gb, m.margin_gb
             ),
         };
-        return Err(refuse("memory.capacity_gb", m.capacity_gb, allowed));
+        return Err(Error::bad_field(
+            "memory.capacity_gb",
+            m.capacity_gb,
+            allowed,
+        ));
     }
     Ok(())
-}
-
-fn refuse(field: &str, value: impl ToString, allowed: String) -> Error {
-    Error::BadField {
-        field: field.to_owned(),
-        value: value.to_string(),
-        allowed,
-    }
-}
-
-/// Refuses NaN and infinities too: no range contains them.
-pub(crate) fn number(field: &str, value: f64, low: f64, high: f64) -> Result<(), Error> {
-    if (low..=high).contains(&value) {
-        Ok(())
-    } else {
-        Err(refuse(field, value, format!("{low} to {high}")))
-    }
-}
-
-pub(crate) fn whole(field: &str, value: u32, low: u32, high: u32) -> Result<(), Error> {
-    if (low..=high).contains(&value) {
-        Ok(())
-    } else {
-        Err(refuse(
-            field,
-            value,
-            format!("a whole number from {low} to {high}"),
-        ))
-    }
 }

@@ -229,15 +229,15 @@ fn find<'a>(root: &Schema<'a>, path: &str) -> Result<Schema<'a>, Error> {
     for name in path.split('.') {
         node = node.field(name).ok_or_else(|| {
             let names: Vec<&str> = node.fields().into_iter().map(|(name, _)| name).collect();
-            Error::BadField {
-                field: path.to_owned(),
-                value: name.to_owned(),
-                allowed: match (group.as_str(), names.is_empty()) {
+            Error::bad_field(
+                path,
+                name,
+                match (group.as_str(), names.is_empty()) {
                     ("", _) => names.join(", "),
                     (group, true) => format!("{group} alone, which has no parts"),
                     (group, false) => format!("a part of {group}: {}", names.join(", ")),
                 },
-            }
+            )
         })?;
         if !group.is_empty() {
             group.push('.');
@@ -429,10 +429,7 @@ fn acts(path: &str) -> Option<Vec<&'static str>> {
 ///
 /// Errors: a path that no scenario has, or a value of another kind. Ranges and effects are checked apart.
 pub fn set(scenario: &mut Scenario, assignment: &str) -> Result<(), Error> {
-    let refused = |problem: String| Error::BadArgument {
-        argument: format!("--set {assignment}"),
-        problem,
-    };
+    let refused = |problem: String| Error::bad_argument(format!("--set {assignment}"), problem);
     let Some((path, text)) = assignment.split_once('=') else {
         return Err(refused("it has no \"=\"; give PATH=VALUE".to_owned()));
     };

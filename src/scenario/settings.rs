@@ -13,10 +13,10 @@
 use super::Engine;
 #[cfg(feature = "continuous")]
 use super::check::MAX_STEP_TOKENS;
-use super::check::{MAX_BATCH, MAX_GPUS, MAX_USERS, number, whole};
+use super::check::{MAX_BATCH, MAX_GPUS, MAX_USERS};
 use super::effect::*;
 use super::{ClosedLoop, Scenario, Source};
-use crate::error::Error;
+use crate::error::{Error, number, whole};
 #[cfg(feature = "continuous")]
 use crate::latency::StepLatency;
 #[cfg(feature = "continuous")]
@@ -96,10 +96,10 @@ pub(super) fn check_effects(s: &Scenario) -> Result<(), Error> {
 
 /// A refusal of a setting, by its path or its flag.
 pub(crate) fn refusal(what: &str, why: &str) -> Error {
-    Error::Contradiction {
-        what: what.to_owned(),
-        why: format!("it would have no effect: {why}; leave it out"),
-    }
+    Error::contradiction(
+        what,
+        format!("it would have no effect: {why}; leave it out"),
+    )
 }
 
 /// Every setting that differs from its default and has no effect, with the reason.

@@ -194,11 +194,12 @@ impl Bins {
                 exponential_optimal(sample.predictions, count, full_batch)
             }
         };
-        let edges = edges.ok_or_else(|| Error::Contradiction {
-            what: "scheduler.bins.boundaries".to_owned(),
-            why: "the boundaries are fitted to a sample of the trace, and the sample has no \
-                  request that did not fail; use \"fixed\" or another part of the trace"
-                .to_owned(),
+        let edges = edges.ok_or_else(|| {
+            Error::contradiction(
+                "scheduler.bins.boundaries",
+                "the boundaries are fitted to a sample of the trace, and the sample has no \
+                  request that did not fail; use \"fixed\" or another part of the trace",
+            )
         })?;
         let intervals = (0..edges.len())
             .map(|i| {

@@ -330,13 +330,13 @@ fn published_order(
     idle: IdleSet,
 ) -> Result<Box<PublishedOrder>, Error> {
     if workload.bin_of.len() > PythonHeap::MAX_ROWS {
-        return Err(Error::Contradiction {
-            what: "workload.ties".to_owned(),
-            why: format!(
+        return Err(Error::contradiction(
+            "workload.ties",
+            format!(
                 "the published event queue numbers at most {} rows; set workload.limit",
                 PythonHeap::MAX_ROWS
             ),
-        });
+        ));
     }
     let arrivals = (0u32..)
         .zip(&workload.bin_of)

@@ -297,11 +297,11 @@ impl Limits {
     /// Refuses what the device's steps and its cache do not hold.
     fn holds(self, server: &Server) -> Result<(), Error> {
         let refuse = |field: &str, value: u32, allowed: String| {
-            Err(Error::BadField {
-                field: format!("engine.continuous.{field}"),
-                value: value.to_string(),
+            Err(Error::bad_field(
+                format!("engine.continuous.{field}"),
+                value,
                 allowed,
-            })
+            ))
         };
         for (field, value, most) in [
             ("max_sequences", server.max_sequences, self.sequences),
@@ -321,8 +321,5 @@ impl Limits {
 }
 
 fn lacks(what: &str, why: &str) -> Error {
-    Error::Contradiction {
-        what: what.to_owned(),
-        why: format!("it cannot be measured: {why}"),
-    }
+    Error::contradiction(what, format!("it cannot be measured: {why}"))
 }

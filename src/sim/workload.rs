@@ -236,16 +236,16 @@ fn put_in_time(
         None => scenario.workload.time_scale,
         Some(rate) if recorded_span_s > 0.0 => rate * recorded_span_s / report.rows_replayed as f64,
         Some(_) => {
-            return Err(Error::Contradiction {
-                what: "workload.rate_per_s".to_owned(),
-                why: format!(
+            return Err(Error::contradiction(
+                "workload.rate_per_s",
+                format!(
                     "{} at one moment, so that no time scale gives a rate",
                     match report.rows_replayed {
                         1 => "the one request to replay arrives".to_owned(),
                         n => format!("all {n} requests to replay arrive"),
                     }
                 ),
-            });
+            ));
         }
     };
     report.span_s = recorded_span_s / report.time_scale;
@@ -288,10 +288,7 @@ fn nothing_left(
         workload.limit.map(|_| "workload.limit")
     };
     match setting {
-        Some(field) => Error::Contradiction {
-            what: field.to_owned(),
-            why: format!("of {} {problem}", trace.name),
-        },
+        Some(field) => Error::contradiction(field, format!("of {} {problem}", trace.name)),
         None => Error::EmptyTrace {
             file: trace.name.clone(),
             problem,
@@ -327,9 +324,9 @@ fn end_of_bodies(
         // Nothing to replay at all, which is another error.
         return Ok(rows.end);
     }
-    Err(Error::Contradiction {
-        what: "workload.closed_loop".to_owned(),
-        why: format!(
+    Err(Error::contradiction(
+        "workload.closed_loop",
+        format!(
             "{} users with {} requests each need {} rows, and {} has {found} to replay ({} inside \
              the limit, {} of them failed and left out); ask for fewer requests, or take a longer \
              trace",
@@ -340,7 +337,7 @@ fn end_of_bodies(
             rows.len(),
             rows.len() as u64 - found,
         ),
-    })
+    ))
 }
 
 /// The rows inside window and limit: arrivals are sorted, so they are one range.

@@ -15,11 +15,11 @@ pub fn check_replications(replications: u32) -> Result<(), Error> {
     if (1..=MAX_REPLICATIONS).contains(&replications) {
         return Ok(());
     }
-    Err(Error::BadField {
-        field: "replications".to_owned(),
-        value: replications.to_string(),
-        allowed: format!("a whole number from 1 to {MAX_REPLICATIONS}"),
-    })
+    Err(Error::bad_field(
+        "replications",
+        replications,
+        format!("a whole number from 1 to {MAX_REPLICATIONS}"),
+    ))
 }
 
 /// A study between its first scenario and its files.
@@ -75,14 +75,14 @@ impl Execution {
     /// Errors: a number of outcomes that is not that of the scenarios.
     pub fn take(&mut self, outcomes: Vec<Summary>) -> Result<(), Error> {
         if outcomes.len() != self.pending.len() {
-            return Err(Error::Contradiction {
-                what: "outcomes".to_owned(),
-                why: format!(
+            return Err(Error::contradiction(
+                "outcomes",
+                format!(
                     "there are {} for {} scenarios",
                     outcomes.len(),
                     self.pending.len()
                 ),
-            });
+            ));
         }
         self.keep(&outcomes);
         self.find_pending()
@@ -148,10 +148,10 @@ impl Execution {
     /// Errors: outcomes are missing.
     pub fn files(&self) -> Result<Vec<File>, Error> {
         if !self.pending.is_empty() {
-            return Err(Error::Contradiction {
-                what: "outcomes".to_owned(),
-                why: format!("{} scenarios have not run yet", self.pending.len()),
-            });
+            return Err(Error::contradiction(
+                "outcomes",
+                format!("{} scenarios have not run yet", self.pending.len()),
+            ));
         }
         let mut replications = Vec::new();
         for outcomes in &self.outcomes {

@@ -1,14 +1,11 @@
-//! Many runs: the published studies, sweeps and searches. Each study is a plain list of scenarios
+//! The published studies, and their reports for a server of one's own. Each study is a plain list of scenarios
 //! plus a way to tabulate and draw their outcomes; none has an engine of its own.
 //!
 //! A [`Study`] is data: its settings. [`Execution`] says which scenarios must run next and, once
 //! their outcomes are in, gives the files. Who runs the scenarios is another's business: threads,
 //! a pool of workers, other machines.
 
-pub mod calibrated;
-pub mod capacity;
-mod check;
-pub mod compare;
+pub(crate) mod check;
 #[cfg(feature = "continuous")]
 pub mod continuous;
 pub mod contract;
@@ -25,14 +22,10 @@ pub mod published_values;
 pub mod reproduce;
 pub mod saturation;
 pub mod server;
-#[cfg(feature = "continuous")]
-pub mod serving;
 pub mod stress_v2;
-mod text;
+pub(crate) mod text;
 pub mod three_step;
 pub mod two_step;
-#[cfg(feature = "continuous")]
-pub mod validation;
 
 use serde::{Deserialize, Serialize};
 

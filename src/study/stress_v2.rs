@@ -101,8 +101,8 @@ impl StressV2 {
             (None, None) => Ok(None),
             (gpus, _) => {
                 let missing = if gpus.is_some() { "bins" } else { "gpus" };
-                Err(check::refuse(
-                    &format!("stress-v2.optimal_{missing}"),
+                Err(Error::bad_field(
+                    format!("stress-v2.optimal_{missing}"),
                     "nothing",
                     "a number where the other of optimal_gpus and optimal_bins has one".to_owned(),
                 ))
@@ -224,7 +224,13 @@ impl Plan for StressV2 {
         let points = match self.step {
             1 => self.grid()?,
             2 => self.comparison()?,
-            other => return Err(check::refuse("stress-v2.step", other, "1 or 2".to_owned())),
+            other => {
+                return Err(Error::bad_field(
+                    "stress-v2.step",
+                    other,
+                    "1 or 2".to_owned(),
+                ));
+            }
         };
         Ok(if done.is_empty() { points } else { Vec::new() })
     }

@@ -6,7 +6,7 @@ use crate::metrics::Summary;
 use crate::sched::Policy;
 
 /// "1,000".
-pub(super) fn thousands(n: u64) -> String {
+pub(crate) fn thousands(n: u64) -> String {
     let digits = n.to_string();
     let mut text = String::new();
     for (i, digit) in digits.chars().enumerate() {
@@ -19,7 +19,7 @@ pub(super) fn thousands(n: u64) -> String {
 }
 
 /// "74.3%"; "<0.1%" and ">99.9%" where one decimal would say none or all of some.
-pub(super) fn percent(share: f64) -> String {
+pub(crate) fn percent(share: f64) -> String {
     match share {
         s if s > 0.0 && s < 0.0005 => "<0.1%".to_owned(),
         s if (0.9995..1.0).contains(&s) => ">99.9%".to_owned(),
@@ -28,12 +28,12 @@ pub(super) fn percent(share: f64) -> String {
 }
 
 /// "1 GPU", "32 GPUs".
-pub(super) fn gpus(n: u32) -> String {
+pub(crate) fn gpus(n: u32) -> String {
     format!("{n} GPU{}", if n == 1 { "" } else { "s" })
 }
 
 /// "Static FIFO", "Multi-Bin K=8".
-pub(super) fn scheduler(s: &Summary) -> String {
+pub(crate) fn scheduler(s: &Summary) -> String {
     let bins = s.scenario.scheduler.bins.count;
     match s.scenario.scheduler.policy {
         Policy::StaticFifo => "Static FIFO".to_owned(),
@@ -44,22 +44,22 @@ pub(super) fn scheduler(s: &Summary) -> String {
 }
 
 /// "Static FIFO (1 GPU)", as in the published reports.
-pub(super) fn method(s: &Summary) -> String {
+pub(crate) fn method(s: &Summary) -> String {
     format!("{} ({})", scheduler(s), gpus(s.scenario.fleet.gpus))
 }
 
 /// The share that kept the token SLA, as published.
-pub(super) fn token_pass(s: &Summary) -> f64 {
+pub(crate) fn token_pass(s: &Summary) -> f64 {
     1.0 - token_violation_rate(s)
 }
 
 /// The share that kept the request SLA, as published.
-pub(super) fn request_pass(s: &Summary) -> f64 {
+pub(crate) fn request_pass(s: &Summary) -> f64 {
     1.0 - request_violation_rate(s)
 }
 
 /// Up to four significant digits and at least two, never an exponent: "0.1661", "15,537", "0.000046".
-pub(super) fn short(x: f64) -> String {
+pub(crate) fn short(x: f64) -> String {
     let decimals = match x.abs() {
         a if a >= 999.95 && x.is_finite() => {
             let sign = if x < 0.0 { "-" } else { "" };
@@ -76,7 +76,7 @@ pub(super) fn short(x: f64) -> String {
 
 /// At least four significant digits and no zeros at the end; whole numbers whole: "166.7",
 /// "0.05965", "32768".
-pub(super) fn trimmed(value: f64) -> String {
+pub(crate) fn trimmed(value: f64) -> String {
     let mut digits = 3;
     let mut magnitude = value.abs();
     while magnitude >= 10.0 && digits > 0 {
@@ -96,17 +96,17 @@ pub(super) fn trimmed(value: f64) -> String {
 }
 
 /// "-" where there is nothing.
-pub(super) fn or_dash<T>(value: Option<T>, write: impl Fn(T) -> String) -> String {
+pub(crate) fn or_dash<T>(value: Option<T>, write: impl Fn(T) -> String) -> String {
     value.map_or_else(|| "-".to_owned(), write)
 }
 
 /// A line of 80 signs.
-pub(super) fn rule(sign: char) -> String {
+pub(crate) fn rule(sign: char) -> String {
     std::iter::repeat_n(sign, 80).collect::<String>() + "\n"
 }
 
 /// A paragraph in lines of at most 80 characters; the last ends with a line feed too.
-pub(super) fn paragraph(words: &str) -> String {
+pub(crate) fn paragraph(words: &str) -> String {
     let mut text = String::new();
     let mut column = 0;
     for word in words.split_whitespace() {
@@ -126,7 +126,7 @@ pub(super) fn paragraph(words: &str) -> String {
 }
 
 /// A Markdown table; cells hold no markup.
-pub(super) fn pipes(header: &[&str], rows: &[Vec<String>]) -> String {
+pub(crate) fn pipes(header: &[&str], rows: &[Vec<String>]) -> String {
     let mut text = format!(
         "| {} |\n|{}\n",
         header.join(" | "),
@@ -139,7 +139,7 @@ pub(super) fn pipes(header: &[&str], rows: &[Vec<String>]) -> String {
 }
 
 /// Columns under a header, two spaces apart: the first to the left, the others to the right.
-pub(super) fn aligned(header: &[&str], rows: &[Vec<String>]) -> String {
+pub(crate) fn aligned(header: &[&str], rows: &[Vec<String>]) -> String {
     let header = header.iter().map(|&name| name.to_owned()).collect();
     let lines: Vec<&Vec<String>> = std::iter::once(&header).chain(rows).collect();
     let width = |at: usize| {
@@ -164,7 +164,7 @@ pub(super) fn aligned(header: &[&str], rows: &[Vec<String>]) -> String {
 }
 
 /// The latency model that a run used, in lines for a report.
-pub(super) fn latency_model(s: &Summary) -> String {
+pub(crate) fn latency_model(s: &Summary) -> String {
     let Latency::Linear(model) = &s.scenario.latency;
     // The published models do not have it, and their reports do not speak of it.
     let (term, value) = if model.growth == 0.0 {
@@ -186,7 +186,7 @@ pub(super) fn latency_model(s: &Summary) -> String {
 }
 
 /// The run with the largest value, the earlier of equals.
-pub(super) fn best_by<'a>(
+pub(crate) fn best_by<'a>(
     runs: impl IntoIterator<Item = &'a Summary>,
     value: impl Fn(&Summary) -> f64,
 ) -> Option<&'a Summary> {

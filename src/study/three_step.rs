@@ -103,8 +103,8 @@ impl ThreeStep {
     fn check(&self) -> Result<(), Error> {
         check::count("three-step.max_requests", self.max_requests, u32::MAX)?;
         check::count("three-step.max_gpus", self.max_gpus, MAX_GPUS)?;
-        check::number("three-step.rps_scaling", self.rps_scaling, 1e-6, 1e9)?;
-        check::number("three-step.d_sla_s", self.d_sla_s, 1e-6, 1e4)?;
+        crate::error::number("three-step.rps_scaling", self.rps_scaling, 1e-6, 1e9)?;
+        crate::error::number("three-step.d_sla_s", self.d_sla_s, 1e-6, 1e4)?;
         match self.best_gpu_count {
             Some(gpus) => check::count("three-step.best_gpu_count", gpus, MAX_GPUS),
             None => Ok(()),

@@ -295,13 +295,11 @@ impl Columns {
             return Err(self.bad_cell(row, column, cell, allowed));
         };
         if prefixes.blocks.len() > MOST_HASHES {
-            return Err(Error::TooLarge {
-                what: self.file.clone(),
-                found: format!("more than {MOST_HASHES} hashes of prompt blocks up to row {row}"),
-                most: format!(
-                    "{MOST_HASHES} in all; cut the file, or leave the column {column} out"
-                ),
-            });
+            return Err(Error::too_large(
+                self.file.clone(),
+                format!("more than {MOST_HASHES} hashes of prompt blocks up to row {row}"),
+                format!("{MOST_HASHES} in all; cut the file, or leave the column {column} out"),
+            ));
         }
         let tokens = self.trace.prompt.last().copied().unwrap_or_default();
         match self.hash_tokens.or(self.format_hash_tokens) {
@@ -396,10 +394,10 @@ impl Columns {
             });
         }
         if self.prefixes.is_none() && self.reading.hash_tokens.is_some() {
-            return Err(Error::Contradiction {
-                what: "trace.file.hash_tokens".to_owned(),
-                why: format!("{} has no hash_ids; leave --hash-tokens out", self.file),
-            });
+            return Err(Error::contradiction(
+                "trace.file.hash_tokens",
+                format!("{} has no hash_ids; leave --hash-tokens out", self.file),
+            ));
         }
         if let Some(first) = self.ticks.iter().min().copied() {
             trace.arrival = self.ticks.drain(..).map(|t| seconds(t - first)).collect();

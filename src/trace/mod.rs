@@ -244,11 +244,11 @@ impl Reading {
     /// Refuses a size of hash blocks outside its range.
     pub(crate) fn check(&self) -> Result<(), Error> {
         match self.hash_tokens {
-            Some(tokens) if !(1..=MAX_HASH_TOKENS).contains(&tokens) => Err(Error::BadField {
-                field: "trace.file.hash_tokens".to_owned(),
-                value: tokens.to_string(),
-                allowed: format!("a whole number from 1 to {MAX_HASH_TOKENS}"),
-            }),
+            Some(tokens) if !(1..=MAX_HASH_TOKENS).contains(&tokens) => Err(Error::bad_field(
+                "trace.file.hash_tokens",
+                tokens,
+                format!("a whole number from 1 to {MAX_HASH_TOKENS}"),
+            )),
             _ => Ok(()),
         }
     }

@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 
 use super::random::{NumpyLegacy, Purpose, Stream, normal_quantile};
-use crate::error::Error;
 
 /// A predictor and its parameters; those that a kind does not use are ignored by it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -111,18 +110,6 @@ impl Predictor {
     fn clamped(&self, tokens: f64) -> u32 {
         (tokens as u32).min(self.max_tokens).max(1)
     }
-}
-
-/// Refuses what is not a finite number from `low` to `high`.
-pub(super) fn in_range(field: &str, value: f64, low: f64, high: f64) -> Result<(), Error> {
-    if (low..=high).contains(&value) {
-        return Ok(());
-    }
-    Err(Error::BadField {
-        field: field.to_owned(),
-        value: value.to_string(),
-        allowed: format!("a number from {low} to {high}"),
-    })
 }
 
 /// Whether each of `n` requests is sorted one bin too low (-1), into its own (0) or one too high (1),

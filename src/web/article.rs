@@ -46,11 +46,7 @@ pub fn step_costs(
     sequences: &[f64],
 ) -> Result<Object, JsValue> {
     let unknown = |field: &str, value: &str, allowed: String| {
-        failure(&Error::BadField {
-            field: field.to_owned(),
-            value: value.to_owned(),
-            allowed,
-        })
+        failure(&Error::bad_field(field, value, allowed))
     };
     let architecture = Architecture::preset(model)
         .ok_or_else(|| unknown("model", model, Architecture::PRESETS.join(", ")))?;

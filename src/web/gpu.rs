@@ -9,6 +9,7 @@ use wasm_bindgen::prelude::*;
 
 use super::{Engine, failure, plain, read, read_scenario};
 use crate::error::Error;
+use crate::experiment::calibrated;
 use crate::gpu::check::Effort;
 use crate::gpu::{Cancel, Gpu, Options, Progress};
 use crate::latency::architecture::Architecture;
@@ -18,7 +19,6 @@ use crate::latency::step::Step;
 use crate::latency::{ClosedForm, Latency};
 use crate::metrics::Summary;
 use crate::sched::Policy;
-use crate::study::calibrated;
 
 #[wasm_bindgen(typescript_custom_section)]
 const TYPES: &str = r#"import type { Adapter, Calibration, Checked, Derived, Described, ErrorRange, ErrorReport, CalibrateProgress, GpuModel, CalibrateOptions, CalibratePlan, Policy } from "../www/types.js";"#;

@@ -7,12 +7,12 @@ use super::gpu::{Derived, Described, GpuModel};
 use super::messages::TraceFile;
 use super::serving::ServedLevels;
 use crate::error::ErrorReport;
+use crate::experiment::calibrated::ErrorRange;
 use crate::gpu::{Options, Plan, serve};
 use crate::latency::calibration::{Adapter, Calibration, Check, KernelTime, Point};
 use crate::metrics::Summary;
 use crate::scenario::Scenario;
 use crate::sched::Policy;
-use crate::study::calibrated::ErrorRange;
 
 /// From the page to the worker.
 #[derive(TS)]

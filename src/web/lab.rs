@@ -30,10 +30,8 @@ impl Placement {
     /// The scenario with its latency, memory and peaks; how many GPUs work together is the scenario's
     /// to say.
     pub(super) fn place(&self, scenario: &mut Scenario) -> Result<(), Error> {
-        let known = |field: &str, value: &str, allowed: &[&str]| Error::BadField {
-            field: field.to_owned(),
-            value: value.to_owned(),
-            allowed: allowed.join(", "),
+        let known = |field: &str, value: &str, allowed: &[&str]| {
+            Error::bad_field(field, value, allowed.join(", "))
         };
         let model = Architecture::preset(&self.model)
             .ok_or_else(|| known("on.model", &self.model, &Architecture::PRESETS))?;

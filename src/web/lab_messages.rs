@@ -7,11 +7,11 @@ use super::TraceInfo;
 use super::lab::Placement;
 use super::messages::{Stage, TraceFile};
 use crate::error::ErrorReport;
+use crate::experiment::capacity::{Fewest, HighestRate, Promise};
+use crate::experiment::compare::Comparison;
 use crate::latency::StepLatency;
 use crate::metrics::Summary;
 use crate::scenario::Scenario;
-use crate::study::capacity::{Fewest, HighestRate, Promise};
-use crate::study::compare::Comparison;
 
 /// From the page to the worker.
 #[derive(TS)]

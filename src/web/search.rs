@@ -8,10 +8,10 @@ use wasm_bindgen::prelude::*;
 use super::lab::Placement;
 use super::{Engine, failure, plain, read, read_scenario};
 use crate::error::Error;
+use crate::experiment::capacity::{HighestRate, Part, Promise, Replication, fewest_gpus};
+use crate::experiment::compare;
 use crate::scenario::{Scenario, Source};
 use crate::simulate;
-use crate::study::capacity::{HighestRate, Part, Promise, Replication, fewest_gpus};
-use crate::study::compare;
 use crate::study::execution::check_replications;
 use crate::trace::Trace;
 

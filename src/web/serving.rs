@@ -9,6 +9,7 @@ use wasm_bindgen::prelude::*;
 
 use super::gpu::GpuEngine;
 use super::{failure, plain, read};
+use crate::experiment::serving::{self, Comparison, Levels, Stack};
 use crate::gpu::{Cancel, Device, serve};
 use crate::latency::StepLatency;
 use crate::latency::calibration::Calibration;
@@ -17,7 +18,6 @@ use crate::scenario::{Engine, Scenario, Source};
 use crate::sim::device::Measured;
 use crate::study::document::Content;
 use crate::study::saturation::curves::MichaelisMenten;
-use crate::study::serving::{self, Comparison, Levels, Stack};
 use crate::{Error, Trace};
 
 #[wasm_bindgen(typescript_custom_section)]
@@ -120,11 +120,11 @@ impl Load {
         let trace = match &scenario.trace {
             Source::Synthetic(synthetic) => synthetic.generate(scenario.seed)?,
             Source::File { .. } => {
-                return Err(Error::BadField {
-                    field: "trace".to_owned(),
-                    value: "a file".to_owned(),
-                    allowed: "requests that are made".to_owned(),
-                });
+                return Err(Error::bad_field(
+                    "trace",
+                    "a file",
+                    "requests that are made",
+                ));
             }
         };
         Ok(Load {

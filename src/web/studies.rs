@@ -120,10 +120,10 @@ impl StudyEngine {
     pub fn file(&self, number: u32) -> Result<Array, JsValue> {
         let Some(file) = self.files.get(number as usize) else {
             let outcomes = self.outcomes().map_err(|e| {
-                failure(&Error::Contradiction {
-                    what: "outcomes".to_owned(),
-                    why: printable(e.to_string().as_bytes()),
-                })
+                failure(&Error::contradiction(
+                    "outcomes",
+                    printable(e.to_string().as_bytes()),
+                ))
             })?;
             let shown = Shown::new("outcomes", "outcomes.jsonl", &outcomes);
             return Ok(Array::of1(&shown.object()?));

@@ -4,13 +4,13 @@
 use std::rc::Rc;
 
 use crate::support::gpu::devices;
+use batchscope::experiment::serving::Served;
 use batchscope::gpu::decoder::{Config, Decoder};
 use batchscope::gpu::serve::{self as gpu_serve, pool_tokens, serve};
 use batchscope::latency::architecture::{Architecture, Precision};
 use batchscope::scenario::{ClosedLoop, Engine};
 use batchscope::sched::continuous::Server;
 use batchscope::sched::continuous::kv::Capacity;
-use batchscope::study::serving::Served;
 use batchscope::trace::synth::Synthetic;
 use batchscope::{Error, Outcome, Scenario};
 

@@ -2,9 +2,9 @@
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use batchscope::experiment::calibrated::{error_range, put_on, shape};
 use batchscope::latency::Latency;
 use batchscope::latency::calibration::Calibration;
-use batchscope::study::calibrated::{error_range, put_on, shape};
 use batchscope::{Error, Scenario, Trace, simulate};
 use serde_json::{Value, json};
 use tempfile::TempDir;

@@ -1,6 +1,9 @@
 //! Users against a server with continuous batching: the figures against closed forms, and what is said of measured and
 //! predicted levels side by side.
 use crate::support::studies::{column, figure, names, table, text};
+use batchscope::experiment::serving::{
+    Comparison, Levels, Machine, Origin, Served, Stack, levels, predict,
+};
 use batchscope::latency::architecture::{Architecture, Precision};
 use batchscope::latency::roofline::{Card, Hardware, Stored};
 use batchscope::latency::step::{Compute, Step};
@@ -12,9 +15,6 @@ use batchscope::sched::continuous::kv::Capacity;
 use batchscope::sim::device::{DeviceRun, Limits, Measured, Next, Taken};
 use batchscope::study::document::{Cell, File};
 use batchscope::study::saturation::points::Times;
-use batchscope::study::serving::{
-    Comparison, Levels, Machine, Origin, Served, Stack, levels, predict,
-};
 use batchscope::{Error, Scenario, Trace};
 
 const STEP: Step = Step {

@@ -5,11 +5,11 @@ use std::path::Path;
 use std::process::Command;
 
 use batchscope::Scenario;
+use batchscope::experiment::validation::server::{Measured, Meta, median_worst};
 use batchscope::latency::{StepLatency, profile};
 use batchscope::scenario::Engine;
 use batchscope::sched::continuous::Server;
 use batchscope::sched::continuous::kv::{Capacity, Reuse};
-use batchscope::study::validation::server::{Measured, Meta, median_worst};
 
 const RUN: &str = "../shared/data/vllm_rtx4090";
 
@@ -154,7 +154,7 @@ fn a_broken_log_is_refused_by_its_line() {
 
 #[test]
 fn fits_to_splitwise_are_judged_on_what_they_have_not_seen() {
-    use batchscope::study::validation::splitwise::held_out;
+    use batchscope::experiment::validation::splitwise::held_out;
     let path = Path::new("../shared/data/splitwise/perf_model.csv");
     let Ok(input) = File::open(path) else {
         println!("skipped: {} is not there", path.display());

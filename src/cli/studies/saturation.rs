@@ -139,10 +139,10 @@ impl SaturationArgs {
                 bytes_per_param,
             })),
             (None, None) => Ok(None),
-            (None, Some(_)) => Err(Error::Contradiction {
-                what: "--bytes-per-param".to_owned(),
-                why: "without --params it says nothing of a model; give both".to_owned(),
-            }),
+            (None, Some(_)) => Err(Error::contradiction(
+                "--bytes-per-param",
+                "without --params it says nothing of a model; give both",
+            )),
         }
     }
 

@@ -57,11 +57,13 @@ fn step(text: &str) -> Result<u32, String> {
 
 impl StressV2Args {
     pub fn study(self) -> Result<(Study, Common), Error> {
-        let other_step = |flag: &str, step: u32| Error::Contradiction {
-            what: flag.to_owned(),
-            why: format!(
-                "it would have no effect: it is about step {step} (--step {step}); leave it out"
-            ),
+        let other_step = |flag: &str, step: u32| {
+            Error::contradiction(
+                flag,
+                format!(
+                    "it would have no effect: it is about step {step} (--step {step}); leave it out"
+                ),
+            )
         };
         for (flag, given, step) in [
             ("--gpu-counts", self.gpu_counts.is_some(), 1),

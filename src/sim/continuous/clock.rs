@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use super::fleet::{Ends, Routing};
 use super::keys::Keys;
 use super::record::{Fate, MARKS, Mark, Served, Totals};
-use super::replica::{Desk, Replica};
+use super::replica::{Context, Replica};
 use crate::Trace;
 use crate::sched::continuous::Admission;
 use crate::sim::arrivals::Arrivals;
@@ -74,33 +74,33 @@ impl Clock {
     }
 
     /// Handles the next event. Returns false when there is none.
-    pub fn tick(&mut self, trace: &Trace, arrivals: &mut Arrivals, desk: &mut Desk<'_>) -> bool {
-        let Some(event) = self.next(arrivals.next_s(), desk) else {
+    pub fn tick(&mut self, trace: &Trace, arrivals: &mut Arrivals, cx: &mut Context<'_>) -> bool {
+        let Some(event) = self.next(arrivals.next_s(), cx) else {
             return false;
         };
         match event {
-            Event::StepsBegin => self.steps_begin(desk),
-            Event::StepEnds => self.step_ends(desk),
-            Event::GivesUp => self.gives_up(desk),
-            Event::Arrival => self.arrival(trace, arrivals, desk),
+            Event::StepsBegin => self.steps_begin(cx),
+            Event::StepEnds => self.step_ends(cx),
+            Event::GivesUp => self.gives_up(cx),
+            Event::Arrival => self.arrival(trace, arrivals, cx),
         }
-        if !desk.answered.is_empty() {
+        if !cx.answered.is_empty() {
             if arrivals.by_users() {
-                for row in desk.answered.iter_mut() {
+                for row in cx.answered.iter_mut() {
                     *row += arrivals.first_row as u32;
                 }
-                arrivals.answered(desk.answered, self.now_s);
+                arrivals.answered(cx.answered, self.now_s);
             }
-            desk.answered.clear();
+            cx.answered.clear();
         }
         true
     }
 
     /// Finds the next event and moves the clock to its time.
     #[inline]
-    fn next(&mut self, arrival_s: f64, desk: &mut Desk<'_>) -> Option<Event> {
+    fn next(&mut self, arrival_s: f64, cx: &mut Context<'_>) -> Option<Event> {
         let end_s = self.ends.first_s();
-        let gone_s = self.next_to_give_up_s(desk.served);
+        let gone_s = self.next_to_give_up_s(cx.served);
         let next_s = end_s.min(arrival_s);
         if next_s > self.now_s {
             if !self.due.is_empty() {
@@ -109,7 +109,7 @@ impl Clock {
             if self.last_arrives {
                 self.last_arrives = false;
                 let waiting = self.replicas.iter().map(|replica| replica.waiting.count());
-                desk.totals.backlog_at_last_arrival = waiting.map(u64::from).sum();
+                cx.totals.backlog_at_last_arrival = waiting.map(u64::from).sum();
             }
         }
         let (at_s, event) = if end_s <= arrival_s && end_s <= gone_s {
@@ -153,51 +153,51 @@ impl Clock {
         self.ends.set(0, at_s);
     }
 
-    fn steps_begin(&mut self, desk: &mut Desk<'_>) {
+    fn steps_begin(&mut self, cx: &mut Context<'_>) {
         self.due.sort_unstable();
         for &number in &self.due {
             let place = usize::from(number);
             self.is_due[place] = false;
             let replica = &mut self.replicas[place];
-            replica.begin(self.now_s, desk);
+            replica.begin(self.now_s, cx);
             if let Some(most) = self.admission.max_waiting {
-                replica.turn_away(most, self.now_s, desk);
+                replica.turn_away(most, self.now_s, cx);
             }
             self.ends.set(place, replica.end_s);
         }
         self.due.clear();
     }
 
-    fn step_ends(&mut self, desk: &mut Desk<'_>) {
+    fn step_ends(&mut self, cx: &mut Context<'_>) {
         let place = self.ends.first();
-        self.replicas[place].settle(desk);
+        self.replicas[place].settle(cx);
         self.ends.set(place, f64::INFINITY);
         self.due.push(place as u16);
         self.is_due[place] = true;
     }
 
-    fn gives_up(&mut self, desk: &mut Desk<'_>) {
+    fn gives_up(&mut self, cx: &mut Context<'_>) {
         let Some((gone_s, row, number)) = self.patience.pop_front() else {
             return;
         };
         let place = usize::from(number);
         let replica = &mut self.replicas[place];
-        replica.is_gone(row, Fate::TimedOut, gone_s, desk);
+        replica.is_gone(row, Fate::TimedOut, gone_s, cx);
         self.ends.set(place, replica.end_s);
     }
 
-    fn arrival(&mut self, trace: &Trace, arrivals: &mut Arrivals, desk: &mut Desk<'_>) {
-        while arrivals.arrived >= self.next_mark && desk.totals.marks.len() < MARKS {
-            mark(desk.totals, self.now_s, &self.replicas);
-            let part = desk.totals.marks.len() as u64 * self.requests;
+    fn arrival(&mut self, trace: &Trace, arrivals: &mut Arrivals, cx: &mut Context<'_>) {
+        while arrivals.arrived >= self.next_mark && cx.totals.marks.len() < MARKS {
+            mark(cx.totals, self.now_s, &self.replicas);
+            let part = cx.totals.marks.len() as u64 * self.requests;
             self.next_mark = part.div_ceil(MARKS as u64);
         }
-        let Some(row) = arrivals.take(trace, desk.rows.bin_of) else {
+        let Some(row) = arrivals.take(trace, cx.rows.bin_of) else {
             return;
         };
         self.last_arrives = arrivals.arrived == self.requests;
-        if desk.served.fate[row] == Fate::TooLong {
-            desk.answered.push(row as u32);
+        if cx.served.fate[row] == Fate::TooLong {
+            cx.answered.push(row as u32);
             return;
         }
         if self.routing.looks_into_caches() {
@@ -205,30 +205,30 @@ impl Clock {
                 replica.catch_up(self.now_s);
             }
         }
-        let bin = desk.rows.bin_of[row];
+        let bin = cx.rows.bin_of[row];
         let row = row as u32;
-        let place = self.routing.choose(&self.replicas, row, bin, desk);
-        desk.served.replica[row as usize] = place as u16;
+        let place = self.routing.choose(&self.replicas, row, bin, cx);
+        cx.served.replica[row as usize] = place as u16;
         let most = self.admission.max_waiting;
         if most.is_some_and(|most| !self.replicas[place].admits(row, most)) {
-            desk.served.fate[row as usize] = Fate::Rejected;
-            desk.answered.push(row);
+            cx.served.fate[row as usize] = Fate::Rejected;
+            cx.answered.push(row);
             return;
         }
-        self.waits_at(place, row, bin, trace, desk);
+        self.waits_at(place, row, bin, trace, cx);
     }
 
     /// Puts a request that has arrived into a replica's queue.
-    fn waits_at(&mut self, place: usize, row: u32, bin: u8, trace: &Trace, desk: &mut Desk<'_>) {
+    fn waits_at(&mut self, place: usize, row: u32, bin: u8, trace: &Trace, cx: &mut Context<'_>) {
         let now_s = self.now_s;
         let replica = &mut self.replicas[place];
-        let queue = if desk.rules.bins { bin } else { 0 };
-        let trace_row = desk.rows.first + row as usize;
+        let queue = if cx.rules.bins { bin } else { 0 };
+        let trace_row = cx.rows.first + row as usize;
         let key = self
             .keys
-            .of(trace, trace_row, desk.rows.predicted(row), now_s);
-        replica.arrives(row, queue, key, now_s, desk);
-        replica.work += desk.rows.work(row);
+            .of(trace, trace_row, cx.rows.predicted(row), now_s);
+        replica.arrives(row, queue, key, now_s, cx);
+        replica.work += cx.rows.work(row);
         if let Some(timeout_s) = self.admission.timeout_s {
             self.patience
                 .push_back((now_s + timeout_s, row, place as u16));

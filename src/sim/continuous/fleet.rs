@@ -1,6 +1,6 @@
 //! The replicas together: who ends first, and where a request goes.
 
-use super::replica::{Desk, Replica};
+use super::replica::{Context, Replica};
 use crate::sched::continuous::router::Router;
 use crate::trace::random::{Purpose, Stream};
 
@@ -81,7 +81,7 @@ impl Routing {
     }
 
     /// Chooses the replica for a request that has arrived.
-    pub fn choose(&mut self, replicas: &[Replica], row: u32, bin: u8, desk: &Desk<'_>) -> usize {
+    pub fn choose(&mut self, replicas: &[Replica], row: u32, bin: u8, cx: &Context<'_>) -> usize {
         let count = self.replicas;
         if count == 1 && !matches!(self.router, Router::Random | Router::PowerOfTwo) {
             return 0;
@@ -116,14 +116,14 @@ impl Routing {
                 fewest(replicas, from..to)
             }
             Router::PrefixAffinity => {
-                let units = desk.rows.units(row, desk.rules.unit);
-                let found = |at: usize| replicas[at].found_units(units, desk.rules);
+                let units = cx.rows.units(row, cx.rules.unit);
+                let found = |at: usize| replicas[at].found_units(units, cx.rules);
                 let most = (0..count).map(found).max().unwrap_or(0);
                 let best = (0..count).filter(|&at| found(at) == most);
                 best.min_by_key(|&at| (replicas[at].requests(), at))
                     .unwrap_or(0)
             }
-            Router::SessionSticky => match desk.rows.session(row) {
+            Router::SessionSticky => match cx.rows.session(row) {
                 Some(session) => session as usize % count,
                 None => self.in_turn(),
             },

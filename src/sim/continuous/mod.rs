@@ -22,7 +22,7 @@ use clock::Clock;
 use fleet::Routing;
 use keys::Keys;
 use prepare::Shared;
-use replica::{Desk, MOST_STEP_ROWS, Replica, Rows, Rules};
+use replica::{Context, MOST_STEP_ROWS, Replica, Rows, Rules};
 
 pub use gaps::Gaps;
 pub use record::{Fate, MARKS, Mark, Served, Totals};
@@ -113,11 +113,11 @@ impl ContinuousServer {
     pub fn take_steps(&mut self) -> Result<Vec<StepRow>, Error> {
         let steps = self.steps.take().unwrap_or_default();
         if steps.len() > MOST_STEP_ROWS {
-            return Err(Error::TooLarge {
-                what: "steps of the run".to_owned(),
-                found: format!("there are more than {MOST_STEP_ROWS}"),
-                most: format!("at most {MOST_STEP_ROWS}; take fewer requests"),
-            });
+            return Err(Error::too_large(
+                "steps of the run",
+                format!("there are more than {MOST_STEP_ROWS}"),
+                format!("at most {MOST_STEP_ROWS}; take fewer requests"),
+            ));
         }
         Ok(steps)
     }
@@ -126,7 +126,7 @@ impl ContinuousServer {
     pub fn advance(&mut self, trace: &Trace, workload: &mut Workload, events: u64) -> bool {
         let window = workload.rows.clone();
         let sessions = trace.session.as_ref();
-        let mut desk = Desk {
+        let mut cx = Context {
             rules: &self.rules,
             model: &self.model,
             rows: Rows {
@@ -145,7 +145,7 @@ impl ContinuousServer {
             steps: self.steps.as_mut(),
         };
         for _ in 0..events {
-            if !self.clock.tick(trace, &mut workload.arrivals, &mut desk) {
+            if !self.clock.tick(trace, &mut workload.arrivals, &mut cx) {
                 return true;
             }
         }

@@ -40,15 +40,15 @@ impl Shared {
         // Each replica knows of each hash unit and session whether it has it.
         let known = (units + sessions) as u64 * u64::from(scenario.replicas());
         if known > MOST_KNOWN {
-            return Err(Error::Contradiction {
-                what: "fleet.gpus".to_owned(),
-                why: format!(
+            return Err(Error::contradiction(
+                "fleet.gpus",
+                format!(
                     "{} replicas with a prefix cache over {} hash units and sessions each are {known} entries, and \
                      {MOST_KNOWN} are the most; use fewer replicas, or set kv.prefix.reuse to own",
                     scenario.replicas(),
                     units + sessions
                 ),
-            });
+            ));
         }
         Ok(Shared {
             unit_tokens,
@@ -70,11 +70,11 @@ pub(super) fn enough_for_bins(
     let bins = &scenario.scheduler.bins;
     if server.has_bins() && bins.boundaries != Boundaries::Fixed && u64::from(bins.count) > requests
     {
-        return Err(Error::BadField {
-            field: "scheduler.bins.count".to_owned(),
-            value: bins.count.to_string(),
-            allowed: format!("at most the number of requests to serve, which is {requests}"),
-        });
+        return Err(Error::bad_field(
+            "scheduler.bins.count",
+            bins.count,
+            format!("at most the number of requests to serve, which is {requests}"),
+        ));
     }
     Ok(())
 }
@@ -96,13 +96,13 @@ pub(super) fn classes_are_there(trace: &Trace, server: &Server) -> Result<(), Er
         [] => "the trace has no log types".to_owned(),
         _ => format!("its log types are {}", names.join(", ")),
     };
-    Err(Error::Contradiction {
-        what: format!("engine.continuous.classes[{i}].label"),
-        why: format!(
+    Err(Error::contradiction(
+        format!("engine.continuous.classes[{i}].label"),
+        format!(
             "no request of {} is of the class \"{}\": {there}",
             trace.name, class.label
         ),
-    })
+    ))
 }
 
 /// By row of the window, the row of the next request of its session; [`NO_SESSION`] where there is none.
@@ -122,10 +122,10 @@ pub(super) fn next_turns(sessions: &[u32]) -> Vec<u32> {
 /// Tokens of a hash unit, 0 where nothing is shared by hashes; refuses what the trace cannot give.
 fn shared_units(trace: &Trace, server: &Server) -> Result<u32, Error> {
     let contradiction = |what: &str, why: String| {
-        Err(Error::Contradiction {
-            what: format!("engine.continuous.{what}"),
+        Err(Error::contradiction(
+            format!("engine.continuous.{what}"),
             why,
-        })
+        ))
     };
     let by_prefix = server.router == Router::PrefixAffinity;
     if by_prefix && server.kv.prefix.reuse != Reuse::Hashes {
@@ -180,15 +180,15 @@ pub(super) fn blocks(scenario: &Scenario, server: &Server) -> Result<Option<u64>
             let block_gb = memory.kv_gb_per_token * f64::from(server.kv.block_tokens);
             let blocks = libm::floor(free_gb / block_gb);
             if blocks < 1.0 + null as f64 {
-                return Err(Error::BadField {
-                    field: "memory.capacity_gb".to_owned(),
-                    value: memory.capacity_gb.to_string(),
-                    allowed: format!(
+                return Err(Error::bad_field(
+                    "memory.capacity_gb",
+                    memory.capacity_gb,
+                    format!(
                         "enough for one block of {} tokens, which is {block_gb} GB, beside the \
                          model's {} GB and a margin of {} GB",
                         server.kv.block_tokens, memory.model_gb, memory.margin_gb
                     ),
-                });
+                ));
             }
             Ok(Some(blocks as u64 - null))
         }
@@ -225,13 +225,13 @@ pub(super) fn turn_away_too_long(
                 Capacity::Blocks(_) => "engine.continuous.kv.capacity.blocks",
                 _ => "memory.capacity_gb",
             };
-            Err(Error::BadField {
-                field: field.to_owned(),
-                value: format!(
+            Err(Error::bad_field(
+                field,
+                format!(
                     "a cache of {} blocks of {block} tokens",
                     blocks + u64::from(server.kv.null_block)
                 ),
-                allowed: format!(
+                format!(
                     "at least {} blocks, which request {} of {} needs ({} prompt and {} output \
                      tokens); or set engine.continuous.admission.reject_too_long",
                     need + u64::from(server.kv.null_block),
@@ -240,7 +240,7 @@ pub(super) fn turn_away_too_long(
                     trace.prompt[row],
                     trace.output[row]
                 ),
-            })
+            ))
         }
         _ => Ok(()),
     }

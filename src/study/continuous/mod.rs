@@ -5,8 +5,8 @@ mod report;
 
 use serde::{Deserialize, Serialize};
 
+use super::Plan;
 use super::document::File;
-use super::{Plan, check};
 use crate::Error;
 use crate::latency::architecture::{Architecture, Precision};
 use crate::latency::roofline::Card;
@@ -217,7 +217,7 @@ impl Continuous {
 
     fn scenario(&self, place: &Place, seed: u32) -> Result<Scenario, Error> {
         let unknown = |field: &str, value: &str, allowed: String| {
-            check::refuse(&format!("continuous.{field}"), value.to_owned(), allowed)
+            Error::bad_field(format!("continuous.{field}"), value.to_owned(), allowed)
         };
         let model = Architecture::preset(&self.model)
             .ok_or_else(|| unknown("model", &self.model, Architecture::PRESETS.join(", ")))?;
@@ -273,8 +273,8 @@ impl Continuous {
 
     fn check(&self) -> Result<(), Error> {
         let refuse = |field: &str, value: String, allowed: &str| {
-            Err(check::refuse(
-                &format!("continuous.{field}"),
+            Err(Error::bad_field(
+                format!("continuous.{field}"),
                 value,
                 allowed.to_owned(),
             ))
@@ -353,15 +353,15 @@ impl Plan for Continuous {
     fn files(&self, outcomes: &[Summary]) -> Result<Vec<File>, Error> {
         let places = self.places();
         if outcomes.len() != places.len() * self.seeds as usize {
-            return Err(Error::Contradiction {
-                what: "outcomes".to_owned(),
-                why: format!(
+            return Err(Error::contradiction(
+                "outcomes",
+                format!(
                     "there are {} for {} places and {} seeds",
                     outcomes.len(),
                     places.len(),
                     self.seeds
                 ),
-            });
+            ));
         }
         Ok(report::files(self, &places, outcomes))
     }

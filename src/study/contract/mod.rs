@@ -13,9 +13,9 @@ mod verdict;
 
 use serde::{Deserialize, Serialize};
 
+use super::Plan;
 use super::document::File;
 use super::server::Server;
-use super::{Plan, check};
 use crate::Error;
 use crate::metrics::Summary;
 use crate::scenario::{ClosedLoop, Scenario, Source};
@@ -214,7 +214,7 @@ impl Contract {
 
     fn check(&self) -> Result<(), Error> {
         let refuse = |field: String, value: String, allowed: &str| {
-            check::refuse(&format!("contract.{field}"), value, allowed.to_owned())
+            Error::bad_field(format!("contract.{field}"), value, allowed.to_owned())
         };
         let Some(measured) = &self.measured else {
             let twice = |(i, w): (usize, &Workload)| self.workloads[..i].contains(w);
@@ -278,14 +278,14 @@ impl Plan for Contract {
             return Ok(report::measured(measured));
         }
         if outcomes.len() != self.workloads.len() {
-            return Err(Error::Contradiction {
-                what: "outcomes".to_owned(),
-                why: format!(
+            return Err(Error::contradiction(
+                "outcomes",
+                format!(
                     "there are {} for {} workloads",
                     outcomes.len(),
                     self.workloads.len()
                 ),
-            });
+            ));
         }
         let runs: Vec<_> = self.workloads.iter().copied().zip(outcomes).collect();
         Ok(report::simulated(&self.server, &runs))

@@ -251,10 +251,10 @@ impl Paper {
         let points = self.points();
         let needed = points.len() + self.exponential_bin_counts.len();
         if outcomes.len() != needed {
-            return Err(Error::Contradiction {
-                what: "outcomes".to_owned(),
-                why: format!("there are {} for {needed} scenarios", outcomes.len()),
-            });
+            return Err(Error::contradiction(
+                "outcomes",
+                format!("there are {} for {needed} scenarios", outcomes.len()),
+            ));
         }
         let (uniform, exponential) = outcomes.split_at(points.len());
         let rows = points.into_iter().zip(uniform).map(|(point, outcome)| Row {
@@ -292,7 +292,7 @@ impl Plan for Paper {
             MAX_BINS,
         )?;
         if self.bin_errors.is_empty() {
-            return Err(check::refuse(
+            return Err(Error::bad_field(
                 "paper.bin_errors",
                 "an empty list",
                 "at least one number".to_owned(),
@@ -304,7 +304,7 @@ impl Plan for Paper {
             ("paper.longest_s", self.longest_s),
         ] {
             if !seconds.contains(&value) {
-                return Err(check::refuse(
+                return Err(Error::bad_field(
                     field,
                     value,
                     format!("{} to {}", seconds.start(), seconds.end()),
@@ -312,7 +312,7 @@ impl Plan for Paper {
             }
         }
         if self.longest_s <= self.shortest_s {
-            return Err(check::refuse(
+            return Err(Error::bad_field(
                 "paper.longest_s",
                 self.longest_s,
                 format!("more than shortest_s, which is {}", self.shortest_s),
@@ -320,7 +320,7 @@ impl Plan for Paper {
         }
         let least = self.least_requests();
         if u64::from(self.requests) < least {
-            return Err(check::refuse(
+            return Err(Error::bad_field(
                 "paper.requests",
                 self.requests,
                 format!(

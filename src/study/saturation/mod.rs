@@ -99,11 +99,11 @@ impl Settings {
             ("think_time_s", self.think_time_s, 0.0, 1e9),
         ] {
             if let Some(value) = value.filter(|v| !(least..=most).contains(v)) {
-                return Err(Error::BadField {
-                    field: field.to_owned(),
-                    value: value.to_string(),
-                    allowed: format!("a number from {least:e} to {most:e}"),
-                });
+                return Err(Error::bad_field(
+                    field,
+                    value,
+                    format!("a number from {least:e} to {most:e}"),
+                ));
             }
         }
         Ok(())

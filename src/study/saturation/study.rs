@@ -192,7 +192,7 @@ impl Plan for Saturation {
         }
         check::counts("saturation.users", &self.users, 1_000_000)?;
         if let [only] = self.users[..] {
-            return Err(check::refuse(
+            return Err(Error::bad_field(
                 "saturation.users",
                 only,
                 "at least two levels of users".to_owned(),

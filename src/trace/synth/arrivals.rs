@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
-use crate::trace::predict::in_range;
+use crate::error::number;
 use crate::trace::random::{Purpose, Stream};
 
 /// How requests arrive; rates are requests/s, the first arrival is one gap after time 0.
@@ -52,7 +52,7 @@ impl Arrivals {
     pub(super) fn check(&self, field: &str) -> Result<(), Error> {
         let field = format!("{field}.{}", self.name());
         let range = |name: &str, value: f64, (low, high): (f64, f64)| {
-            in_range(&format!("{field}.{name}"), value, low, high)
+            number(&format!("{field}.{name}"), value, low, high)
         };
         match *self {
             Arrivals::Poisson { rate } => range("rate", rate, RATE),
@@ -74,13 +74,12 @@ impl Arrivals {
                 let cycle = mean_on_s + mean_off_s;
                 let per_cycle = on_rate * mean_on_s + off_rate * mean_off_s;
                 if per_cycle < 0.01 || per_cycle < RATE.0 * cycle {
-                    return Err(Error::BadField {
-                        field: format!("{field}.on_rate"),
-                        value: on_rate.to_string(),
-                        allowed: "one that makes at least one request in 100 turns of on and off, \
-                                  and one in 100,000 s"
-                            .to_owned(),
-                    });
+                    return Err(Error::bad_field(
+                        format!("{field}.on_rate"),
+                        on_rate,
+                        "one that makes at least one request in 100 turns of on and off, \
+                                  and one in 100,000 s",
+                    ));
                 }
                 Ok(())
             }

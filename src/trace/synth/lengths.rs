@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
-use crate::trace::predict::in_range;
+use crate::error::number;
 use crate::trace::random::Stream;
 
 /// The longest length generated, tokens; every draw is rounded to a whole number and clamped to
@@ -53,7 +53,7 @@ impl Lengths {
     pub(super) fn check(&self, field: &str) -> Result<(), Error> {
         let field = format!("{field}.{}", self.name());
         let range = |name: &str, value: f64, low: f64, high: f64| {
-            in_range(&format!("{field}.{name}"), value, low, high)
+            number(&format!("{field}.{name}"), value, low, high)
         };
         let top = f64::from(MAX_TOKENS);
         match self {

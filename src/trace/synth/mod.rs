@@ -15,10 +15,10 @@ use serde::{Deserialize, Serialize};
 pub use arrivals::Arrivals;
 pub use lengths::{Lengths, MAX_TOKENS};
 
-use super::predict::in_range;
 use super::random::{Purpose, Stream};
 use super::{Labels, ReadReport, Trace};
 use crate::error::Error;
+use crate::error::number;
 
 /// The most requests that are generated: their columns are 180 MB, which a browser tab still holds.
 pub const MAX_REQUESTS: u32 = 10_000_000;
@@ -88,11 +88,11 @@ impl Synthetic {
     /// [`Error::BadField`] with the dotted path of the first such parameter.
     pub fn check(&self, field: &str) -> Result<(), Error> {
         if !(1..=MAX_REQUESTS).contains(&self.requests) {
-            return Err(Error::BadField {
-                field: format!("{field}.requests"),
-                value: self.requests.to_string(),
-                allowed: format!("a whole number from 1 to {MAX_REQUESTS}"),
-            });
+            return Err(Error::bad_field(
+                format!("{field}.requests"),
+                self.requests,
+                format!("a whole number from 1 to {MAX_REQUESTS}"),
+            ));
         }
         match &self.shape {
             Shape::BurstgptLike | Shape::BurstgptWeek1 => Ok(()),
@@ -105,7 +105,7 @@ impl Synthetic {
                 arrivals.check(&format!("{field}.shape.custom.arrivals"))?;
                 prompt.check(&format!("{field}.shape.custom.prompt"))?;
                 output.check(&format!("{field}.shape.custom.output"))?;
-                in_range(
+                number(
                     &format!("{field}.shape.custom.failed_share"),
                     *failed_share,
                     0.0,

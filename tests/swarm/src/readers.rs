@@ -2,10 +2,10 @@
 
 use std::io::Read;
 
+use batchscope::experiment::validation::server::{self, Meta};
 use batchscope::latency::calibration::Calibration;
 use batchscope::latency::{Chunk, StepLatency, StepWork, fit, measured, profile};
 use batchscope::study::document::Content;
-use batchscope::study::validation::server::{self, Meta};
 use batchscope::study::{Execution, Study, contract, published_rows, saturation};
 use batchscope::trace::{Format, Reading, TimeUnit};
 use batchscope::{Error, Scenario, Trace, report, trace};

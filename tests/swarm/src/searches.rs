@@ -1,7 +1,9 @@
 //! Searches, and their answers played back.
 
-use batchscope::study::capacity::{Highest, Part, Probe, Promise, Replication, Which, fewest_gpus};
-use batchscope::study::compare::{Difference, comparison, pair};
+use batchscope::experiment::capacity::{
+    Highest, Part, Probe, Promise, Replication, Which, fewest_gpus,
+};
+use batchscope::experiment::compare::{Difference, comparison, pair};
 use batchscope::{Error, Scenario, Trace, simulate};
 
 use crate::case::Case;

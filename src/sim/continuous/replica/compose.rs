@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use super::{Copied, Desk, MOST_STEP_ROWS, NONE, Now, Replica, Rules, Stage, StepRow};
+use super::{Context, Copied, MOST_STEP_ROWS, NONE, Now, Replica, Rules, Stage, StepRow};
 use crate::latency::{Piece, StepWork};
 use crate::sched::continuous::Rule;
 use crate::sim::continuous::series::Level;
@@ -10,13 +10,13 @@ use crate::sim::device::Row;
 
 impl Replica {
     /// Begins the next step at `now_s`, if there is anything to do.
-    pub fn begin(&mut self, now_s: f64, desk: &mut Desk<'_>) {
+    pub fn begin(&mut self, now_s: f64, cx: &mut Context<'_>) {
         // What is copied and evicted while the step is put together, in however many tries, is in its time.
         let before = Copied {
             evictions: self.pool.evictions,
-            swapped_blocks: desk.totals.swapped_blocks,
+            swapped_blocks: cx.totals.swapped_blocks,
         };
-        if desk.rules.ahead {
+        if cx.rules.ahead {
             // The step was put together when the last one began; after a rest, now.
             let (start_s, end_s) = self.last_step_s;
             self.waiting
@@ -25,11 +25,11 @@ impl Replica {
         loop {
             let waiting = self.waiting.count();
             let since_s = self.waiting_since_s;
-            let preempted = self.compose(before, now_s, desk);
+            let preempted = self.compose(before, now_s, cx);
             if self.waiting.count() != waiting {
                 // Record the queue length before it changes.
                 if waiting > 0 && now_s > since_s {
-                    desk.totals
+                    cx.totals
                         .series
                         .hold(Level::Waiting, since_s, now_s, f64::from(waiting));
                 }
@@ -40,7 +40,7 @@ impl Replica {
             }
             if !self.leaving.is_empty() || self.waiting.has_unseen() {
                 // No step is under way: the scheduler knows everything now.
-                self.let_go(desk);
+                self.let_go(cx);
                 self.waiting.see(now_s);
                 continue;
             }
@@ -49,21 +49,21 @@ impl Replica {
             }
             // All that could have gone on was preempted: who waits may join at once.
             if self.done > 0 {
-                self.all_leave(now_s, desk);
+                self.all_leave(now_s, cx);
             }
         }
     }
 
     /// Composes the next step and returns whether a request was preempted.
-    fn compose(&mut self, before: Copied, now_s: f64, desk: &mut Desk<'_>) -> bool {
-        let rules = desk.rules;
+    fn compose(&mut self, before: Copied, now_s: f64, cx: &mut Context<'_>) -> bool {
+        let rules = cx.rules;
         self.chunks.clear();
-        let mut preempted = self.decode_on(now_s, desk);
+        let mut preempted = self.decode_on(now_s, cx);
         let mut budget = match rules.rule {
             Rule::Orca => rules.budget,
             _ => rules.budget.saturating_sub(self.decoding + self.drafted),
         };
-        preempted |= self.continue_prompts(&mut budget, now_s, desk);
+        preempted |= self.continue_prompts(&mut budget, now_s, cx);
         if preempted && !rules.fcfs {
             self.work_that_is_left();
         }
@@ -71,33 +71,33 @@ impl Replica {
             && self.waiting.count() > 0
             && (rules.rule != Rule::Closed || self.running == 0)
         {
-            self.join(&mut budget, now_s, desk);
+            self.join(&mut budget, now_s, cx);
         }
         if self.decoding == 0 && self.chunks.is_empty() {
             return preempted;
         }
-        let extra_s = self.extra_s(before, desk);
+        let extra_s = self.extra_s(before, cx);
         let single = !self.chunks.is_empty()
             || !self.odd.is_empty()
             || extra_s > 0.0
             || rules.draft.is_some();
         self.now = if single {
-            self.one_step(extra_s, now_s, desk)
+            self.one_step(extra_s, now_s, cx)
         } else {
-            self.like_steps(preempted, now_s, desk)
+            self.like_steps(preempted, now_s, cx)
         };
         self.end_s = self.now.end_s(self.now.count);
-        self.take_down(now_s, desk);
+        self.take_down(now_s, cx);
         preempted
     }
 
     /// Takes the blocks of the next tokens of all decoding sequences, in order of joining, and returns whether a
     /// request was preempted.
-    fn decode_on(&mut self, now_s: f64, desk: &mut Desk<'_>) -> bool {
-        let rules = desk.rules;
+    fn decode_on(&mut self, now_s: f64, cx: &mut Context<'_>) -> bool {
+        let rules = cx.rules;
         self.drafted = 0;
         if let Some(draft) = &rules.draft {
-            let preempted = self.blocks_for_drafts(draft, now_s, desk);
+            let preempted = self.blocks_for_drafts(draft, now_s, cx);
             if preempted && !rules.fcfs {
                 self.work_that_is_left();
             }
@@ -118,19 +118,19 @@ impl Replica {
             let victim = self.victim(rules);
             let extra = u64::from(self.took_block(victim, taken, rules));
             taken -= extra;
-            self.preempt(victim, extra, now_s, desk);
+            self.preempt(victim, extra, now_s, cx);
             preempted = true;
         }
     }
 
     /// What the step at hand takes besides its work, s: evictions, copies, proposals of a draft.
-    fn extra_s(&self, before: Copied, desk: &mut Desk<'_>) -> f64 {
-        let rules = desk.rules;
+    fn extra_s(&self, before: Copied, cx: &mut Context<'_>) -> f64 {
+        let rules = cx.rules;
         let mut extra_s = (self.pool.evictions - before.evictions) as f64 * rules.eviction_s;
-        desk.totals.eviction_s += extra_s;
+        cx.totals.eviction_s += extra_s;
         if let Some(swap_s) = rules.swap_s {
-            let s = (desk.totals.swapped_blocks - before.swapped_blocks) as f64 * swap_s;
-            desk.totals.swap_s += s;
+            let s = (cx.totals.swapped_blocks - before.swapped_blocks) as f64 * swap_s;
+            cx.totals.swap_s += s;
             extra_s += s;
         }
         if let Some(draft) = &rules.draft
@@ -152,16 +152,16 @@ impl Replica {
     }
 
     /// What unequal contexts add to a step, where the model knows.
-    fn skew(&self, desk: &Desk<'_>) -> Option<Piece> {
+    fn skew(&self, cx: &Context<'_>) -> Option<Piece> {
         let work = self.work();
-        (work.sequences > 1 && desk.model.is_skewed())
-            .then(|| desk.model.skew(&work, self.longest_context(desk.rules)))
+        (work.sequences > 1 && cx.model.is_skewed())
+            .then(|| cx.model.skew(&work, self.longest_context(cx.rules)))
     }
 
     /// A step that is like no other.
-    fn one_step(&self, extra_s: f64, now_s: f64, desk: &Desk<'_>) -> Now {
-        let mut timed = desk.model.step(&self.work());
-        if let Some(skew) = self.skew(desk) {
+    fn one_step(&self, extra_s: f64, now_s: f64, cx: &Context<'_>) -> Now {
+        let mut timed = cx.model.step(&self.work());
+        if let Some(skew) = self.skew(cx) {
             timed.seconds += skew.at_s;
             timed.inside &= skew.inside;
         }
@@ -178,10 +178,10 @@ impl Replica {
 
     /// Steps in which the same sequences decode and nothing else happens, up to the first after which something
     /// may change.
-    fn like_steps(&mut self, preempted: bool, now_s: f64, desk: &Desk<'_>) -> Now {
-        let rules = desk.rules;
-        let mut piece = desk.model.decode(self.decoding + self.done, self.context);
-        if let Some(skew) = self.skew(desk) {
+    fn like_steps(&mut self, preempted: bool, now_s: f64, cx: &Context<'_>) -> Now {
+        let rules = cx.rules;
+        let mut piece = cx.model.decode(self.decoding + self.done, self.context);
+        if let Some(skew) = self.skew(cx) {
             piece.at_s += skew.at_s;
             piece.per_token_s += skew.per_token_s;
             piece.inside &= skew.inside;
@@ -265,8 +265,8 @@ impl Replica {
     }
 
     /// The steps at hand, for whoever wants to see every one.
-    fn take_down(&self, now_s: f64, desk: &mut Desk<'_>) {
-        let Some(steps) = &mut desk.steps else {
+    fn take_down(&self, now_s: f64, cx: &mut Context<'_>) {
+        let Some(steps) = &mut cx.steps else {
             return;
         };
         if steps.len() > MOST_STEP_ROWS {

@@ -1,6 +1,6 @@
 //! Requests that wait join the step at hand.
 
-use super::{Desk, NONE, Replica, Rules, Slot, Stage};
+use super::{Context, NONE, Replica, Rules, Slot, Stage};
 use crate::latency::Chunk;
 use crate::sched::continuous::Rule;
 use crate::sched::continuous::kv::{Left, Reuse};
@@ -30,15 +30,15 @@ impl Cached<'_> {
 
 impl Replica {
     /// Those that wait join, as long as the first of them fits.
-    pub(super) fn join(&mut self, budget: &mut u32, now_s: f64, desk: &mut Desk<'_>) {
-        let rules = desk.rules;
+    pub(super) fn join(&mut self, budget: &mut u32, now_s: f64, cx: &mut Context<'_>) {
+        let rules = cx.rules;
         // Blocks that a closed batch may come to need.
         let mut foreseen = 0;
         while self.running < rules.max_sequences && self.waiting.count() > 0 {
             if *budget == 0 && matches!(rules.rule, Rule::Vllm | Rule::Sarathi) {
                 break;
             }
-            let served = &*desk.served;
+            let served = &*cx.served;
             let waits = |row: u32| served.waits(row);
             let shared = (rules.bins && self.running > 0).then_some(self.bin);
             if shared.is_some()
@@ -52,9 +52,9 @@ impl Replica {
             };
             let joined = match head {
                 Head::Again(request) if request.swapped > 0 => {
-                    self.comes_back(&request, budget, now_s, desk)
+                    self.comes_back(&request, budget, now_s, cx)
                 }
-                _ => self.joins(&head, budget, &mut foreseen, now_s, desk),
+                _ => self.joins(&head, budget, &mut foreseen, now_s, cx),
             };
             if !joined {
                 break;
@@ -70,15 +70,15 @@ impl Replica {
         budget: &mut u32,
         foreseen: &mut u64,
         now_s: f64,
-        desk: &mut Desk<'_>,
+        cx: &mut Context<'_>,
     ) -> bool {
-        let rules = desk.rules;
+        let rules = cx.rules;
         let (row, bin, place, emitted, left) = match *head {
             Head::New { row, bin, place } => (row, bin, place, 0, Left::NOTHING),
             Head::Again(r) => (r.row, r.bin, r.place, r.emitted, r.left),
         };
-        let target = desk.rows.prompt(row) + emitted;
-        let cached = self.cached(head, target, desk);
+        let target = cx.rows.prompt(row) + emitted;
+        let cached = self.cached(head, target, cx);
         let found = (cached.blocks() * rules.block) as u32;
         let chunk = match rules.rule {
             Rule::Orca if target - found > *budget && !self.fresh.is_empty() => return false,
@@ -87,7 +87,7 @@ impl Replica {
         };
         let covered = if rules.whole() { target } else { found + chunk };
         let need = rules.blocks_for(covered).saturating_sub(cached.blocks());
-        if !self.fits(&cached, target, need, rules) || !self.is_foreseen(row, foreseen, desk) {
+        if !self.fits(&cached, target, need, rules) || !self.is_foreseen(row, foreseen, cx) {
             return false;
         }
 
@@ -98,16 +98,16 @@ impl Replica {
         slot.target = target;
         slot.processed = found;
         slot.emitted = emitted;
-        slot.output = desk.rows.output[row as usize];
+        slot.output = cx.rows.output[row as usize];
         slot.stage = Stage::Prefilling;
         self.tokens += u64::from(found);
         self.prefilling.push_back(at);
         match head {
             Head::New { .. } => {
-                desk.served.joined_s[row as usize] = now_s;
+                cx.served.joined_s[row as usize] = now_s;
                 if rules.reuse != Reuse::Off {
-                    desk.totals.looked_up_tokens += u64::from(target);
-                    desk.totals.found_tokens += u64::from(found);
+                    cx.totals.looked_up_tokens += u64::from(target);
+                    cx.totals.found_tokens += u64::from(found);
                 }
             }
             Head::Again(request) => {
@@ -115,24 +115,24 @@ impl Replica {
                 // The cache may hold more than it had processed: another request computed the same prompt
                 // meanwhile. Both counts grow, so that the hit rate stays within 1 in every part of the run.
                 let more = u64::from(found.saturating_sub(request.processed));
-                desk.totals.recomputed_tokens += u64::from(request.processed.saturating_sub(found));
-                desk.totals.looked_up_tokens += more;
-                desk.totals.found_tokens += more;
+                cx.totals.recomputed_tokens += u64::from(request.processed.saturating_sub(found));
+                cx.totals.looked_up_tokens += more;
+                cx.totals.found_tokens += more;
             }
         }
-        self.takes_chunk(at, chunk, need, desk);
+        self.takes_chunk(at, chunk, need, cx);
         *budget = budget.saturating_sub(chunk);
         true
     }
 
     /// What the cache has of a request, at most all of its `target` tokens but one.
-    fn cached<'a>(&self, head: &Head, target: u32, desk: &Desk<'a>) -> Cached<'a> {
-        let rules = desk.rules;
+    fn cached<'a>(&self, head: &Head, target: u32, cx: &Context<'a>) -> Cached<'a> {
+        let rules = cx.rules;
         let (row, left) = match *head {
             Head::New { row, .. } => (row, Left::NOTHING),
             Head::Again(request) => (request.row, request.left),
         };
-        let all = desk.rows.units(row, rules.unit);
+        let all = cx.rows.units(row, rules.unit);
         let mut units = &all[..self.found_units(all, rules)];
         let most = u64::from(target - 1) / rules.block;
         while rules.unit_blocks(units.len()) > most {
@@ -140,7 +140,7 @@ impl Replica {
         }
         let unit_blocks = rules.unit_blocks(units.len());
         let session = match (rules.reuse, head) {
-            (Reuse::Sessions, Head::New { .. }) => desk.rows.session(row),
+            (Reuse::Sessions, Head::New { .. }) => cx.rows.session(row),
             _ => None,
         };
         let own_blocks = match session {
@@ -177,15 +177,12 @@ impl Replica {
     }
 
     /// Whether a closed batch has the blocks that its requests may come to need, by their predicted outputs.
-    fn is_foreseen(&self, row: u32, foreseen: &mut u64, desk: &Desk<'_>) -> bool {
-        let rules = desk.rules;
+    fn is_foreseen(&self, row: u32, foreseen: &mut u64, cx: &Context<'_>) -> bool {
+        let rules = cx.rules;
         if rules.rule != Rule::Closed {
             return true;
         }
-        let longest = desk
-            .rows
-            .prompt(row)
-            .saturating_add(desk.rows.predicted(row));
+        let longest = cx.rows.prompt(row).saturating_add(cx.rows.predicted(row));
         let blocks = rules.blocks_for(longest);
         let room = rules.blocks.unwrap_or(u64::MAX);
         if *foreseen > 0 && *foreseen + blocks > room {
@@ -219,11 +216,11 @@ impl Replica {
         request: &Preempted,
         budget: &mut u32,
         now_s: f64,
-        desk: &mut Desk<'_>,
+        cx: &mut Context<'_>,
     ) -> bool {
-        let rules = desk.rules;
-        let prompt = desk.rows.prompt(request.row);
-        let output = desk.rows.output[request.row as usize];
+        let rules = cx.rules;
+        let prompt = cx.rows.prompt(request.row);
+        let output = cx.rows.output[request.row as usize];
         let decodes = request.emitted > 0;
         let (drafted, tokens) = self.tokens_again(request, prompt, output, *budget, rules);
         if rules.rule != Rule::Orca && decodes && tokens > *budget {
@@ -245,7 +242,7 @@ impl Replica {
         }
 
         self.pool.take(need);
-        desk.totals.swapped_blocks += rules.blocks_for(request.swapped);
+        cx.totals.swapped_blocks += rules.blocks_for(request.swapped);
         let at = self.enter(request.row, request.bin, request.place, now_s);
         let slot = &mut self.slots[at as usize];
         slot.target = prompt;
@@ -262,7 +259,7 @@ impl Replica {
         } else {
             slot.stage = Stage::Prefilling;
             self.prefilling.push_back(at);
-            self.takes_chunk(at, tokens, need, desk);
+            self.takes_chunk(at, tokens, need, cx);
         }
         *budget = budget.saturating_sub(tokens);
         true
@@ -344,8 +341,8 @@ impl Replica {
     }
 
     /// A prompt's chunk is in the step at hand, and its blocks are taken.
-    pub(super) fn takes_chunk(&mut self, at: u32, chunk: u32, blocks: u64, desk: &Desk<'_>) {
-        let rules = desk.rules;
+    pub(super) fn takes_chunk(&mut self, at: u32, chunk: u32, blocks: u64, cx: &Context<'_>) {
+        let rules = cx.rules;
         let slot = &mut self.slots[at as usize];
         slot.held += blocks;
         slot.chunk = chunk;
@@ -361,7 +358,7 @@ impl Replica {
         if rules.unit > 0 {
             // Blocks that the step fills; a block that is partly filled is not in the cache.
             let filled = u64::from(slot.processed + chunk) / rules.block;
-            let units = desk.rows.units(slot.row, rules.unit);
+            let units = cx.rows.units(slot.row, rules.unit);
             let mut place = slot.units_passed;
             while let Some(&unit) = units.get(place)
                 && rules.unit_end(place) <= filled

@@ -1,17 +1,17 @@
 //! Requests that are done leave, and their blocks come back.
 
-use super::{Desk, NONE, Replica, Rules, Slot, Stage};
+use super::{Context, NONE, Replica, Rules, Slot, Stage};
 use crate::sched::continuous::Rule;
 use crate::sched::continuous::kv::Reuse;
 use crate::sim::continuous::record::Fate;
 
 impl Replica {
     /// A request has its last token.
-    pub(super) fn is_done(&mut self, at: u32, end_s: f64, desk: &mut Desk<'_>) {
-        let rules = desk.rules;
+    pub(super) fn is_done(&mut self, at: u32, end_s: f64, cx: &mut Context<'_>) {
+        let rules = cx.rules;
         if rules.rule != Rule::Closed && !rules.ahead {
             self.stops_decoding(at, rules);
-            self.leaves(at, end_s, desk);
+            self.leaves(at, end_s, cx);
             return;
         }
         let slot = &self.slots[at as usize];
@@ -28,7 +28,7 @@ impl Replica {
         slot.emitted = emitted;
         slot.stage = Stage::Done;
         if rules.ahead {
-            self.is_answered(at, end_s, desk);
+            self.is_answered(at, end_s, cx);
             self.leaving.push(at);
         } else {
             self.done += 1;
@@ -37,10 +37,10 @@ impl Replica {
     }
 
     /// Those leave who were done before the last step.
-    pub(super) fn let_go(&mut self, desk: &mut Desk<'_>) {
+    pub(super) fn let_go(&mut self, cx: &mut Context<'_>) {
         let mut leaving = std::mem::take(&mut self.leaving);
         for at in leaving.drain(..) {
-            self.gives_up(at, desk);
+            self.gives_up(at, cx);
         }
         self.leaving = leaving;
     }
@@ -57,35 +57,35 @@ impl Replica {
     }
 
     /// A closed batch is over.
-    pub(super) fn all_leave(&mut self, end_s: f64, desk: &mut Desk<'_>) {
+    pub(super) fn all_leave(&mut self, end_s: f64, cx: &mut Context<'_>) {
         let mut at = self.first;
         while at != NONE {
             let next = self.slots[at as usize].after;
             let tokens = u64::from(self.slots[at as usize].processed);
             self.context -= tokens;
             self.done -= 1;
-            self.leaves(at, end_s, desk);
+            self.leaves(at, end_s, cx);
             at = next;
         }
     }
 
     /// A request is answered; its blocks come back.
-    pub(super) fn leaves(&mut self, at: u32, end_s: f64, desk: &mut Desk<'_>) {
-        self.is_answered(at, end_s, desk);
-        self.gives_up(at, desk);
+    pub(super) fn leaves(&mut self, at: u32, end_s: f64, cx: &mut Context<'_>) {
+        self.is_answered(at, end_s, cx);
+        self.gives_up(at, cx);
     }
 
-    pub(super) fn is_answered(&mut self, at: u32, end_s: f64, desk: &mut Desk<'_>) {
+    pub(super) fn is_answered(&mut self, at: u32, end_s: f64, cx: &mut Context<'_>) {
         let row = self.slots[at as usize].row;
-        self.work -= desk.rows.work(row);
-        desk.served.done_s[row as usize] = end_s;
-        desk.served.fate[row as usize] = Fate::Done;
-        desk.answered.push(row);
+        self.work -= cx.rows.work(row);
+        cx.served.done_s[row as usize] = end_s;
+        cx.served.fate[row as usize] = Fate::Done;
+        cx.answered.push(row);
     }
 
     /// A request's place and blocks come back.
-    pub(super) fn gives_up(&mut self, at: u32, desk: &mut Desk<'_>) {
-        let rules = desk.rules;
+    pub(super) fn gives_up(&mut self, at: u32, cx: &mut Context<'_>) {
+        let rules = cx.rules;
         let (row, tokens, held) = {
             let slot = &self.slots[at as usize];
             (
@@ -94,14 +94,14 @@ impl Replica {
                 self.held_by(slot, rules),
             )
         };
-        match (rules.reuse, desk.rows.session(row)) {
+        match (rules.reuse, cx.rows.session(row)) {
             (Reuse::Sessions, Some(session)) => {
                 let whole = u64::from(tokens) / rules.block;
                 self.pool.give(held - whole);
                 self.pool.leave_session(session, whole);
             }
             (Reuse::Hashes, _) => {
-                self.pass_answer(at, u64::from(tokens) / rules.block, desk);
+                self.pass_answer(at, u64::from(tokens) / rules.block, cx);
                 self.give_back(at, held);
             }
             _ => self.pool.give(held),
@@ -111,11 +111,11 @@ impl Replica {
     }
 
     /// Whole blocks of the answer get the hashes that the session's next prompt has for them.
-    pub(super) fn pass_answer(&mut self, at: u32, whole: u64, desk: &Desk<'_>) {
-        let rules = desk.rules;
+    pub(super) fn pass_answer(&mut self, at: u32, whole: u64, cx: &Context<'_>) {
+        let rules = cx.rules;
         let slot = &self.slots[at as usize];
-        let units = desk.rows.units_of_answer(slot.row, rules.unit);
-        let first = desk.rows.units(slot.row, rules.unit).len();
+        let units = cx.rows.units_of_answer(slot.row, rules.unit);
+        let first = cx.rows.units(slot.row, rules.unit).len();
         // A request that was swapped shares nothing.
         if slot.units_passed == first {
             for (place, &unit) in (first..).zip(units) {

@@ -187,7 +187,7 @@ impl<'a> Rows<'a> {
 }
 
 /// What all replicas share while one of them is at work.
-pub(super) struct Desk<'a> {
+pub(super) struct Context<'a> {
     pub rules: &'a Rules,
     pub model: &'a StepModel,
     pub rows: Rows<'a>,
@@ -430,16 +430,16 @@ impl Replica {
     /// A request arrived and waits. Where it could join the next step, the steps at hand end with the one
     /// during which it came.
     #[inline]
-    pub fn arrives(&mut self, row: u32, bin: u8, key: f64, now_s: f64, desk: &mut Desk<'_>) {
-        self.waiting_changes(now_s, desk.totals);
+    pub fn arrives(&mut self, row: u32, bin: u8, key: f64, now_s: f64, cx: &mut Context<'_>) {
+        self.waiting_changes(now_s, cx.totals);
         let others_wait = self.waiting.count() > 0;
-        if desk.rules.ahead {
+        if cx.rules.ahead {
             self.waiting.push_unseen(row, bin, key, now_s);
         } else {
             self.waiting.push(row, bin, key, now_s);
         }
         if self.now.count > 1 {
-            let rules = desk.rules;
+            let rules = cx.rules;
             let hopeless = self.running >= rules.max_sequences
                 || rules.rule == Rule::Closed
                 || (rules.bins && bin != self.bin)
@@ -463,9 +463,9 @@ impl Replica {
 
     /// Rejects those that arrived at `now_s`, when a step begins, did not join it and find `most` others
     /// waiting.
-    pub fn turn_away(&mut self, most: u32, now_s: f64, desk: &mut Desk<'_>) {
+    pub fn turn_away(&mut self, most: u32, now_s: f64, cx: &mut Context<'_>) {
         let mut newcomers = std::mem::take(&mut self.newcomers);
-        newcomers.retain(|&row| desk.served.waits(row));
+        newcomers.retain(|&row| cx.served.waits(row));
         // Who came before each of them.
         let mut others = self.waiting.count() - newcomers.len() as u32;
         for row in newcomers.drain(..) {
@@ -473,18 +473,18 @@ impl Replica {
                 others += 1;
                 continue;
             }
-            self.is_gone(row, Fate::Rejected, now_s, desk);
+            self.is_gone(row, Fate::Rejected, now_s, cx);
         }
         self.newcomers = newcomers;
     }
 
     /// A request that waits and never joined is gone.
-    pub fn is_gone(&mut self, row: u32, fate: Fate, now_s: f64, desk: &mut Desk<'_>) {
-        self.waiting_changes(now_s, desk.totals);
+    pub fn is_gone(&mut self, row: u32, fate: Fate, now_s: f64, cx: &mut Context<'_>) {
+        self.waiting_changes(now_s, cx.totals);
         self.waiting.gone();
-        self.work -= desk.rows.work(row);
-        desk.served.fate[row as usize] = fate;
-        desk.answered.push(row);
+        self.work -= cx.rows.work(row);
+        cx.served.fate[row as usize] = fate;
+        cx.answered.push(row);
         // Those behind it may fit.
         self.cut(now_s);
     }

@@ -1,6 +1,6 @@
 //! Blocks that run out: who gives theirs back, and what is left of the step.
 
-use super::{Desk, NONE, Replica, Rules, Slot, Stage};
+use super::{Context, NONE, Replica, Rules, Slot, Stage};
 use crate::latency::Chunk;
 use crate::sched::continuous::kv::{Left, Reuse};
 use crate::sched::continuous::speculative::Speculative;
@@ -12,9 +12,9 @@ impl Replica {
         &mut self,
         draft: &Speculative,
         now_s: f64,
-        desk: &mut Desk<'_>,
+        cx: &mut Context<'_>,
     ) -> bool {
-        let rules = desk.rules;
+        let rules = cx.rules;
         let mut preempted = false;
         let mut at = self.first;
         while at != NONE {
@@ -27,7 +27,7 @@ impl Replica {
                 while need > self.pool.free() && !itself {
                     let victim = self.victim(rules);
                     itself = victim == at;
-                    self.preempt(victim, 0, now_s, desk);
+                    self.preempt(victim, 0, now_s, cx);
                     preempted = true;
                 }
                 if itself {
@@ -56,9 +56,9 @@ impl Replica {
         &mut self,
         budget: &mut u32,
         now_s: f64,
-        desk: &mut Desk<'_>,
+        cx: &mut Context<'_>,
     ) -> bool {
-        let rules = desk.rules;
+        let rules = cx.rules;
         let mut preempted = false;
         let mut i = 0;
         while i < self.prefilling.len() && *budget > 0 {
@@ -76,14 +76,14 @@ impl Replica {
                 let mut before = self.prefilling.iter().take(i);
                 i -= usize::from(before.any(|&other| other == victim));
                 self.undo_decoding(victim, rules);
-                self.preempt(victim, 0, now_s, desk);
+                self.preempt(victim, 0, now_s, cx);
                 preempted = true;
             }
             if itself {
                 continue;
             }
             self.pool.take(need);
-            self.takes_chunk(at, chunk, need, desk);
+            self.takes_chunk(at, chunk, need, cx);
             *budget -= chunk;
             i += 1;
         }
@@ -187,8 +187,8 @@ impl Replica {
 
     /// A running request gives its blocks back and waits again; it took `extra` blocks for the step at hand
     /// that its tokens do not show.
-    pub(super) fn preempt(&mut self, at: u32, extra: u64, now_s: f64, desk: &mut Desk<'_>) {
-        let rules = desk.rules;
+    pub(super) fn preempt(&mut self, at: u32, extra: u64, now_s: f64, cx: &mut Context<'_>) {
+        let rules = cx.rules;
         let slot = &self.slots[at as usize];
         let tokens = self.tokens_of(slot, rules);
         let emitted = self.emitted_of(slot, rules);
@@ -216,14 +216,14 @@ impl Replica {
         self.tokens -= u64::from(tokens);
         if rules.swap_s.is_some() {
             request.swapped = tokens;
-            desk.totals.swapped_blocks += rules.blocks_for(tokens);
+            cx.totals.swapped_blocks += rules.blocks_for(tokens);
             self.give_back(at, held);
         } else if rules.reuse == Reuse::Off {
             self.pool.give(held);
         } else {
             let slot = &mut self.slots[at as usize];
             let shared = std::mem::take(&mut slot.shared);
-            let units = desk.rows.units(slot.row, rules.unit).len();
+            let units = cx.rows.units(slot.row, rules.unit).len();
             let unit_blocks = rules.unit_blocks(units);
             // Behind the hash units of its prompt, if it has passed them all.
             let whole = if slot.units_passed >= units {
@@ -236,7 +236,7 @@ impl Replica {
             self.release_units(at, shared);
         }
         self.waiting.preempt(request);
-        desk.totals.preemptions += 1;
+        cx.totals.preemptions += 1;
         self.vacate(at);
     }
 }

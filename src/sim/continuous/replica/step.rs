@@ -2,29 +2,29 @@
 
 use std::cmp::Reverse;
 
-use super::{Desk, NONE, Replica, Rules, Stage};
+use super::{Context, NONE, Replica, Rules, Stage};
 use crate::sched::continuous::speculative::{Speculative, uniform};
 use crate::sim::continuous::record::Totals;
 use crate::sim::continuous::series::Level;
 
 impl Replica {
     /// The steps at hand are over: tokens come, and who is done leaves.
-    pub fn settle(&mut self, desk: &mut Desk<'_>) {
+    pub fn settle(&mut self, cx: &mut Context<'_>) {
         let now = self.now;
         let end_s = self.end_s;
         let held = self.tokens as f64;
-        self.count_steps(desk);
+        self.count_steps(cx);
         if now.single {
-            self.settle_single(desk);
+            self.settle_single(cx);
         } else {
-            self.settle_like(desk.totals);
+            self.settle_like(cx.totals);
         }
-        self.note_levels(held, desk.totals);
+        self.note_levels(held, cx.totals);
 
         self.last_step_s = (now.end_s(now.count - 1), end_s);
-        self.let_go(desk);
-        if desk.rules.draft.is_some() {
-            self.leave_drafting(end_s, desk);
+        self.let_go(cx);
+        if cx.rules.draft.is_some() {
+            self.leave_drafting(end_s, cx);
         } else {
             while let Some(&Reverse((step, joined, slot))) = self.finish.peek() {
                 if step > self.step {
@@ -32,33 +32,33 @@ impl Replica {
                 }
                 self.finish.pop();
                 if self.slots[slot as usize].joined == joined {
-                    self.is_done(slot, end_s, desk);
+                    self.is_done(slot, end_s, cx);
                 }
             }
         }
         let mut fresh = std::mem::take(&mut self.fresh);
         for slot in fresh.drain(..) {
-            self.prompt_ends(slot, end_s, desk);
+            self.prompt_ends(slot, end_s, cx);
         }
         self.fresh = fresh;
         if self.done > 0 && self.decoding == 0 && self.prefilling.is_empty() {
-            self.all_leave(end_s, desk);
+            self.all_leave(end_s, cx);
         }
         self.end_s = f64::INFINITY;
     }
 
     /// Counts the steps at hand, their time, and the tokens and contexts that they held.
-    fn count_steps(&self, desk: &mut Desk<'_>) {
+    fn count_steps(&self, cx: &mut Context<'_>) {
         let (now, end_s) = (&self.now, self.end_s);
         let (n, nf) = (now.count, now.count as f64);
-        let totals = &mut *desk.totals;
+        let totals = &mut *cx.totals;
         totals.steps += n;
         totals.end_s = totals.end_s.max(end_s);
         totals.busy_s[usize::from(self.number)] += end_s - now.start_s;
         if !now.inside {
             totals.steps_outside += n;
         }
-        if let Some(steps) = &mut desk.steps
+        if let Some(steps) = &mut cx.steps
             && let Some(step) = steps.iter_mut().rfind(|s| s.replica == self.number)
         {
             // An arrival may have cut them short, and a device take another time than the model.
@@ -104,8 +104,8 @@ impl Replica {
     }
 
     /// What a step leaves that has chunks, proposals or gaps of its own.
-    fn settle_single(&mut self, desk: &mut Desk<'_>) {
-        let totals = &mut *desk.totals;
+    fn settle_single(&mut self, cx: &mut Context<'_>) {
+        let totals = &mut *cx.totals;
         for chunk in &self.chunks {
             totals.prefilled += f64::from(chunk.tokens);
             totals.pairs += chunk.pairs();
@@ -121,8 +121,8 @@ impl Replica {
             self.prefilling
                 .retain(|&at| slots[at as usize].processed < slots[at as usize].target);
         }
-        match &desk.rules.draft {
-            Some(draft) => self.settle_drafts(draft, desk.rules.seed, totals),
+        match &cx.rules.draft {
+            Some(draft) => self.settle_drafts(draft, cx.rules.seed, totals),
             None => self.settle_gaps(totals),
         }
         self.step += 1;
@@ -182,13 +182,13 @@ impl Replica {
     }
 
     /// Those leave who have all their tokens, where drafts decide how many come in a step.
-    fn leave_drafting(&mut self, end_s: f64, desk: &mut Desk<'_>) {
+    fn leave_drafting(&mut self, end_s: f64, cx: &mut Context<'_>) {
         let mut at = self.first;
         while at != NONE {
             let slot = &self.slots[at as usize];
             let next = slot.after;
             if slot.stage == Stage::Decoding && slot.emitted == slot.output {
-                self.is_done(at, end_s, desk);
+                self.is_done(at, end_s, cx);
             }
             at = next;
         }
@@ -196,22 +196,22 @@ impl Replica {
 
     /// A prompt is processed: the next token comes, the first or the one at which the request was
     /// preempted.
-    fn prompt_ends(&mut self, at: u32, end_s: f64, desk: &mut Desk<'_>) {
+    fn prompt_ends(&mut self, at: u32, end_s: f64, cx: &mut Context<'_>) {
         let step = self.step;
         let slot = &mut self.slots[at as usize];
         if slot.emitted == 0 {
-            desk.served.first_token_s[slot.row as usize] = end_s;
+            cx.served.first_token_s[slot.row as usize] = end_s;
         } else {
-            desk.totals.gaps.add(end_s - slot.last_token_s, 1);
+            cx.totals.gaps.add(end_s - slot.last_token_s, 1);
         }
         slot.last_token_s = f64::NAN;
-        desk.totals.emitted += 1;
+        cx.totals.emitted += 1;
         slot.emitted += 1;
         slot.since = step;
-        self.starts_decoding(at, desk.rules);
+        self.starts_decoding(at, cx.rules);
         let slot = &self.slots[at as usize];
         if slot.emitted == slot.output {
-            self.is_done(at, end_s, desk);
+            self.is_done(at, end_s, cx);
         }
     }
 

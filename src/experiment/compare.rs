@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::experiment::capacity::Simulate;
 use crate::interval::{self, Range};
 use crate::metrics::Summary;
 use crate::scenario::{Sla, Source};
-use crate::study::capacity::Simulate;
 use crate::{Error, Scenario, Trace};
 
 /// A figure of both scenarios, means over the seeds.
@@ -196,12 +196,11 @@ pub fn check_pair(a: &Scenario, b: &Scenario) -> Result<(), Error> {
     if a.trace == b.trace {
         return Ok(());
     }
-    Err(Error::Contradiction {
-        what: "trace".to_owned(),
-        why: "the two scenarios replay different traces, and paired differences need the same requests; make \
-              the two alike, or replay one file with both (--trace)"
-            .to_owned(),
-    })
+    Err(Error::contradiction(
+        "trace",
+        "the two scenarios replay different traces, and paired differences need the same requests; make \
+              the two alike, or replay one file with both (--trace)",
+    ))
 }
 
 /// Both scenarios with one seed: what is generated and drawn from it is the same in both. `file` is the

@@ -11,21 +11,21 @@ mod tables;
 
 use serde::{Deserialize, Serialize};
 
-use super::document::{Content, File};
-use super::saturation::ceilings::ModelSize;
-use super::saturation::points::{Level, Times};
-use super::saturation::{self, Settings};
 use crate::latency::architecture::{Architecture, Precision};
 use crate::latency::calibration::Calibration;
 use crate::latency::roofline::{self, Card, Hardware, Stored};
 use crate::latency::{StepModel, StepWork};
 use crate::metrics::Outcome;
 use crate::metrics::honest::Distribution;
-use crate::quantiles::Histogram;
+use crate::quantiles::{Histogram, median};
 use crate::scenario::{ClosedLoop, Engine, Scenario};
 use crate::sched::continuous::Server;
 use crate::sim::continuous::{Gaps, StepRow};
 use crate::sim::device::{Measured, Taken};
+use crate::study::document::{Content, File};
+use crate::study::saturation::ceilings::ModelSize;
+use crate::study::saturation::points::{Level, Times};
+use crate::study::saturation::{self, Settings};
 use crate::{Error, Trace, sim};
 
 /// As a scenario allows.
@@ -185,17 +185,6 @@ fn times(values: &[f64]) -> Times {
     }
 }
 
-/// The middle of the values; `None` where there are none.
-fn median(values: &mut [f64]) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    let above = *values.get(middle)?;
-    match values.get(middle.wrapping_sub(1)) {
-        Some(below) if values.len().is_multiple_of(2) => Some((below + above) / 2.0),
-        _ => Some(above),
-    }
-}
-
 /// Relative errors of a step latency at steps that a device took: (model - measured)/measured.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -281,12 +270,12 @@ impl Comparison {
 ///
 /// Errors: no level, one that is there twice, closed batches, or no users in the scenario.
 pub fn levels(users: &[u32], scenario: &Scenario) -> Result<Vec<Scenario>, Error> {
-    super::check::counts("workload.closed_loop.users", users, MAX_USERS)?;
+    crate::study::check::counts("workload.closed_loop.users", users, MAX_USERS)?;
     if scenario.engine == Engine::Closed {
-        return Err(Error::Contradiction {
-            what: "--users".to_owned(),
-            why: "levels of load are of continuous batching; add --rule or --model".to_owned(),
-        });
+        return Err(Error::contradiction(
+            "--users",
+            "levels of load are of continuous batching; add --rule or --model",
+        ));
     }
     let at = |&users: &u32| {
         let mut level = scenario.clone();
@@ -484,7 +473,7 @@ impl Levels<'_> {
         let fullest = self.scenarios.iter().max_by_key(|scenario| of(scenario));
         match fullest.map(|scenario| (&scenario.engine, &scenario.workload.closed_loop)) {
             Some((Engine::Continuous(server), Some(users))) => Ok((server, users)),
-            _ => Err(super::check::refuse(
+            _ => Err(Error::bad_field(
                 "workload.closed_loop.users",
                 "an empty list",
                 "at least one number".to_owned(),

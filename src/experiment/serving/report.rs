@@ -1,7 +1,8 @@
 //! The report on served loads; every sentence is made from numbers.
 
 use super::tables::{MAIN, Metric, error_pct};
-use super::{Comparison, Levels, Origin, Served, Stack, median};
+use super::{Comparison, Levels, Origin, Served, Stack};
+use crate::quantiles::median;
 use crate::scenario::ClosedLoop;
 use crate::sched::continuous::Server;
 use crate::sched::continuous::kv::Capacity;

@@ -3,6 +3,7 @@
 
 use serde::Serialize;
 
+use crate::experiment::capacity::Simulate;
 use crate::latency::calibration::Calibration;
 use crate::latency::{ClosedForm, Latency, Linear, Shape};
 use crate::metrics::Summary;
@@ -10,7 +11,6 @@ use crate::metrics::Summary;
 use crate::scenario::Engine;
 use crate::scenario::Scenario;
 use crate::sched::Policy;
-use crate::study::capacity::Simulate;
 use crate::trace::Trace;
 use crate::{Error, sim};
 

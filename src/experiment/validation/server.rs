@@ -307,10 +307,10 @@ impl Measured {
         };
         for (id, &tokens) in self.ids.iter().zip(&self.trace.prompt) {
             let Some((row, prompt)) = prompts.get(id) else {
-                return Err(Error::Contradiction {
-                    what: file.to_owned(),
-                    why: format!("there is no line for request {id:?} of the run"),
-                });
+                return Err(Error::contradiction(
+                    file,
+                    format!("there is no line for request {id:?} of the run"),
+                ));
             };
             if prompt.prompt_tokens != tokens {
                 let problem = format!(
@@ -365,10 +365,10 @@ impl Measured {
     pub fn against(&self, scenario: &Scenario, every_s: f64) -> Result<Comparison, Error> {
         let outcome = simulate(&self.trace, scenario)?;
         let Some(served) = &outcome.served else {
-            return Err(Error::Contradiction {
-                what: "engine".to_owned(),
-                why: "a real server joins requests continuously; use engine.continuous".to_owned(),
-            });
+            return Err(Error::contradiction(
+                "engine",
+                "a real server joins requests continuously; use engine.continuous",
+            ));
         };
         let (served, totals) = served.as_ref();
         let arrivals = outcome.requests.arrivals(&self.trace);

@@ -251,19 +251,18 @@ impl Replication {
         part: Part,
     ) -> Result<Replication, Error> {
         if !(promise.share > 0.0 && promise.share <= 1.0) {
-            return Err(Error::BadField {
-                field: "attainment".to_owned(),
-                value: promise.share.to_string(),
-                allowed: "a share above 0 and up to 1".to_owned(),
-            });
+            return Err(Error::bad_field(
+                "attainment",
+                promise.share,
+                "a share above 0 and up to 1",
+            ));
         }
         if scenario.workload.closed_loop.is_some() {
-            return Err(Error::Contradiction {
-                what: "workload.closed_loop".to_owned(),
-                why: "the search varies the rate of arrivals, and users of a closed loop send when they have \
-                      their answer; leave the users out"
-                    .to_owned(),
-            });
+            return Err(Error::contradiction(
+                "workload.closed_loop",
+                "the search varies the rate of arrivals, and users of a closed loop send when they have \
+                      their answer; leave the users out",
+            ));
         }
         let mut own = scenario.clone();
         own.seed = part.seed(scenario);
@@ -492,15 +491,15 @@ fn block(trace: &Trace, scenario: &mut Scenario, index: u32, of: u32) -> Result<
     let rows = crate::sim::rows(trace, scenario);
     let (index, of) = (index as usize, of as usize);
     if rows.len() < 2 * of {
-        return Err(Error::BadField {
-            field: "replications".to_owned(),
-            value: of.to_string(),
-            allowed: format!(
+        return Err(Error::bad_field(
+            "replications",
+            of,
+            format!(
                 "at most {}: each takes a block of the file's {} rows",
                 (rows.len() / 2).max(1),
                 rows.len()
             ),
-        });
+        ));
     }
     let zero = trace.arrival[0];
     let first = rows.start + rows.len() * index / of;

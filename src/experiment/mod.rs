@@ -1,0 +1,13 @@
+//! What a person asks of a scenario beyond one run: the highest rate that keeps a promise, two scenarios on the same seeds, a
+//! calibrated GPU with its error, users at several levels of load, the simulator against theory and a real server.
+//!
+//! An experiment runs scenarios and makes figures of their outcomes; it knows the published studies only where it hands
+//! its figures to one.
+
+pub mod calibrated;
+pub mod capacity;
+pub mod compare;
+#[cfg(feature = "continuous")]
+pub mod serving;
+#[cfg(feature = "continuous")]
+pub mod validation;
