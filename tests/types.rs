@@ -148,6 +148,21 @@ fn ranges_are_current() {
 }
 
 #[test]
+fn choices_are_current() {
+    let mut text = format!(
+        "{MARK}\n/** The words of each choice of a scenario, by path. @type {{Record<string, string[]>}} */\n\
+         export const CHOICES = {{\n"
+    );
+    for setting in batchscope::scenario::describe::all() {
+        let words: Vec<String> = setting.choices.into_iter().map(|(word, _)| word).collect();
+        if !words.is_empty() {
+            text += &format!("  \"{}\": {},\n", setting.path, serde_json::json!(words));
+        }
+    }
+    compare("tests/node/choices.js", &format!("{text}}};\n"));
+}
+
+#[test]
 fn the_page_of_settings_is_current() {
     compare("docs/SETTINGS.md", &batchscope::scenario::describe::page());
 }

@@ -690,7 +690,7 @@ mod tests {
         check::<Which>(3);
         check::<Rule>(4);
         check::<Order>(4);
-        check::<Router>(8);
+        check::<Router>(Router::ALL.len());
         check::<Reuse>(4);
         check::<Boundaries>(5);
         check::<predict::Kind>(4);

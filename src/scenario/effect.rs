@@ -525,9 +525,8 @@ pub(super) fn whole_anyway(s: &Scenario, server: &Server) -> Option<String> {
 #[cfg(feature = "continuous")]
 pub(super) fn one_replica(s: &Scenario, server: &Server) -> Option<String> {
     // These two ask for predictions, whose errors are figures of the run.
-    let predicts = matches!(server.router, Router::LeastWork | Router::BinAffinity);
     when(
-        s.replicas() == 1 && !predicts,
+        s.replicas() == 1 && !server.router.predicts(),
         "one replica serves all requests",
     )
 }

@@ -7,6 +7,7 @@ import { test } from "node:test";
 import { allows, getPath, same } from "../../www/state.js";
 import { CONTROLS, SLOTS, differences, firstRuns, fromHash, standard, toHash, withChange, withClasses, withSetting } from "../../www/lab/state.js";
 import { CHOICE, GROUP, brief } from "../../www/lab/words.js";
+import { CHOICES } from "./choices.js";
 
 /** @import { LabRun } from "../../www/lab/state.js" */
 /** @import { Control } from "../../www/state.js" */
@@ -72,6 +73,11 @@ test("every control has a place, words, and a default that it allows", () => {
       const key = (control.of ?? ((wanted) => Object.keys(control.options).find((name) => same(control.options[name], wanted))))(value);
       assert.ok(key !== undefined && Object.hasOwn(control.options, key), `${control.id}: ${key}`);
       if (CHOICE[control.id] !== undefined) assert.deepEqual(Object.keys(control.options).sort(), Object.keys(CHOICE[control.id] ?? {}).sort(), control.id);
+      // No choice of the server is missing; a latency is chosen as a whole.
+      const words = CHOICES[control.path];
+      if (words !== undefined && control.path.startsWith("engine.continuous.") && !control.path.endsWith("latency")) {
+        assert.deepEqual(words.filter((word) => !Object.hasOwn(control.options, word)), [], control.id);
+      }
     }
   }
 });

@@ -280,16 +280,7 @@ fn server() -> impl Strategy<Value = Server> {
             prop_oneof![3 => Just(None), 1 => (0..6u32).prop_map(Some)],
             prop_oneof![3 => Just(None), 1 => (0.05..4.0f64).prop_map(Some)],
         ),
-        prop_oneof![
-            Just(Router::RoundRobin),
-            Just(Router::Random),
-            Just(Router::LeastRequests),
-            Just(Router::LeastWork),
-            Just(Router::PowerOfTwo),
-            Just(Router::BinAffinity),
-            Just(Router::PrefixAffinity),
-            Just(Router::SessionSticky)
-        ],
+        prop::sample::select(&Router::ALL[..]),
         1..3u32,
         latency(),
     );

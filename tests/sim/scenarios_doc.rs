@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use batchscope::scenario::Source;
+use batchscope::scenario::describe::explain;
 use batchscope::trace::{self, Trace};
 use batchscope::{Scenario, simulate};
 use serde_json::Value;
@@ -100,19 +101,9 @@ fn every_block_runs_and_nothing_is_left_out() {
     };
     let mut every = wanted("rule", &["vllm", "sarathi", "orca", "closed"]);
     every.extend(wanted("order", &["sjf", "edf", "priority"]));
-    every.extend(wanted(
-        "router",
-        &[
-            "round-robin",
-            "random",
-            "least-requests",
-            "least-work",
-            "power-of-two",
-            "bin-affinity",
-            "prefix-affinity",
-            "session-sticky",
-        ],
-    ));
+    let routers = explain("engine.continuous.router").unwrap().choices;
+    let routers: Vec<&str> = routers.iter().map(|(word, _)| word.as_str()).collect();
+    every.extend(wanted("router", &routers));
     every.extend(wanted("kv.prefix.reuse", &["own", "hashes", "sessions"]));
     every.extend(wanted("kv.prefix.eviction", &["lru", "lfu"]));
     every.extend(wanted("kv.capacity", &["unlimited"]));

@@ -114,7 +114,7 @@ impl Server {
         self.has_bins()
             || self.order == Order::Sjf
             || self.rule == Rule::Closed
-            || self.router == Router::LeastWork
+            || self.router.predicts()
     }
 }
 

@@ -27,3 +27,21 @@ pub enum Router {
     /// All requests of a session to the same; requests without one go in turn.
     SessionSticky,
 }
+
+impl Router {
+    pub const ALL: [Router; 8] = [
+        Router::RoundRobin,
+        Router::Random,
+        Router::LeastRequests,
+        Router::LeastWork,
+        Router::PowerOfTwo,
+        Router::BinAffinity,
+        Router::PrefixAffinity,
+        Router::SessionSticky,
+    ];
+
+    /// Whether it looks at predicted outputs, by themselves or by the bins that they are in.
+    pub fn predicts(self) -> bool {
+        matches!(self, Router::LeastWork | Router::BinAffinity)
+    }
+}

@@ -228,7 +228,6 @@ impl Clock {
             .keys
             .of(trace, trace_row, cx.rows.predicted(row), now_s);
         replica.arrives(row, queue, key, now_s, cx);
-        replica.work += cx.rows.work(row);
         if let Some(timeout_s) = self.admission.timeout_s {
             self.patience
                 .push_back((now_s + timeout_s, row, place as u16));

@@ -432,6 +432,7 @@ impl Replica {
     #[inline]
     pub fn arrives(&mut self, row: u32, bin: u8, key: f64, now_s: f64, cx: &mut Context<'_>) {
         self.waiting_changes(now_s, cx.totals);
+        self.work += cx.rows.work(row);
         let others_wait = self.waiting.count() > 0;
         if cx.rules.ahead {
             self.waiting.push_unseen(row, bin, key, now_s);

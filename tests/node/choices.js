@@ -1,0 +1,32 @@
+// Generated from the Rust types by tests/types.rs; do not edit.
+
+/** The words of each choice of a scenario, by path. @type {Record<string, string[]>} */
+export const CHOICES = {
+  "engine": ["closed","continuous"],
+  "engine.continuous.kv.capacity": ["memory","blocks","unlimited"],
+  "engine.continuous.kv.preemption": ["recompute","swap"],
+  "engine.continuous.kv.prefix.eviction": ["lru","lfu"],
+  "engine.continuous.kv.prefix.reuse": ["off","own","hashes","sessions"],
+  "engine.continuous.latency": ["linear","table","profile"],
+  "engine.continuous.order": ["fcfs","sjf","edf","priority"],
+  "engine.continuous.router": ["round-robin","random","least-requests","least-work","power-of-two","bin-affinity","prefix-affinity","session-sticky"],
+  "engine.continuous.rule": ["orca","vllm","sarathi","closed"],
+  "engine.continuous.warmup": ["none","auto","share"],
+  "latency": ["linear"],
+  "predictor.kind": ["published","oracle","noisy","prompt-only"],
+  "scheduler.bins.boundaries": ["equal-mass-outputs","equal-mass-predictions","equal-width","fixed","exponential-optimal"],
+  "scheduler.bins.served": ["round-robin","longest-queue"],
+  "scheduler.controller.feedback": ["total","decode","service"],
+  "scheduler.controller.running_floor": ["off","at-formation","at-last-end"],
+  "scheduler.controller.variant": ["off","nov24","nov29","paper"],
+  "scheduler.memory_bound.rule": ["published","exact","off"],
+  "scheduler.policy": ["static-fifo","dynamic","multi-bin","multi-bin-dynamic"],
+  "sla.published_token_rule": ["batch-tbt","decode-step","end-to-end"],
+  "trace": ["file","synthetic"],
+  "trace.synthetic.shape": ["burstgpt-like","burstgpt-week1","custom"],
+  "trace.synthetic.shape.custom.arrivals": ["poisson","gamma","on-off","diurnal"],
+  "trace.synthetic.shape.custom.output": ["lognormal","gamma","zipf","uniform","fixed","empirical"],
+  "trace.synthetic.shape.custom.prompt": ["lognormal","gamma","zipf","uniform","fixed","empirical"],
+  "workload.failed": ["drop","keep"],
+  "workload.ties": ["fixed","published-heap","published-heap-ascending"],
+};
