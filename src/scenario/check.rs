@@ -3,6 +3,8 @@
 
 #[cfg(feature = "continuous")]
 use super::Engine;
+#[cfg(feature = "continuous")]
+use super::settings::{MAX_BLOCKS, MAX_STEP_TOKENS};
 use super::{ClosedLoop, Scenario, Source, Ties, VERSION, Workload, settings};
 use crate::error::Error;
 #[cfg(feature = "continuous")]
@@ -16,13 +18,6 @@ use crate::sched::continuous::Server;
 use crate::sched::continuous::kv::Capacity;
 #[cfg(feature = "continuous")]
 use crate::trace::Failed;
-
-/// Most GPUs a fleet can have.
-pub const MAX_GPUS: u32 = 4096;
-/// Largest batch of any policy.
-pub const MAX_BATCH: u32 = 4096;
-/// Most users of a closed loop, and most requests of each; as many as a generated trace can have.
-pub(super) const MAX_USERS: u32 = 10_000_000;
 
 pub(super) fn scenario(s: &Scenario) -> Result<(), Error> {
     if s.version != VERSION {
@@ -132,12 +127,6 @@ fn cuts(s: &Scenario) -> Result<(), Error> {
     }
     Ok(())
 }
-
-/// Most tokens of a step, and most blocks of a cache: far beyond any server, and products of two fit.
-#[cfg(feature = "continuous")]
-pub(super) const MAX_STEP_TOKENS: u32 = 1 << 24;
-#[cfg(feature = "continuous")]
-const MAX_BLOCKS: u32 = 1 << 30;
 
 #[cfg(feature = "continuous")]
 fn continuous(s: &Scenario, server: &Server) -> Result<(), Error> {

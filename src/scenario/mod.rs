@@ -21,12 +21,12 @@ use crate::trace::predict::Predictor;
 use crate::trace::synth::Synthetic;
 use crate::trace::{Failed, Format, Reading, TimeUnit};
 
-pub use check::{MAX_BATCH, MAX_GPUS};
 #[cfg(feature = "continuous")]
 pub use preset::put_on_hardware;
 pub use preset::{MEMORY_SHARE, Preset};
 #[cfg(feature = "cli")]
 pub(crate) use settings::refusal as no_effect;
+pub use settings::{MAX_BATCH, MAX_GPUS};
 
 /// The version of the JSON form that this code writes.
 pub const VERSION: u32 = 1;

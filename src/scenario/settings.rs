@@ -11,9 +11,6 @@
 
 #[cfg(feature = "continuous")]
 use super::Engine;
-#[cfg(feature = "continuous")]
-use super::check::MAX_STEP_TOKENS;
-use super::check::{MAX_BATCH, MAX_GPUS, MAX_USERS};
 use super::effect::*;
 use super::{ClosedLoop, Scenario, Source};
 use crate::error::{Error, number, whole};
@@ -29,6 +26,18 @@ use crate::sched::continuous::kv::Preemption;
 use crate::sched::continuous::speculative::MAX_DRAFT;
 #[cfg(feature = "continuous")]
 use crate::sched::continuous::{Server, Warmup};
+
+/// Most GPUs a fleet can have.
+pub const MAX_GPUS: u32 = 4096;
+/// Largest batch of any policy.
+pub const MAX_BATCH: u32 = 4096;
+/// Most users of a closed loop, and most requests of each; as many as a generated trace can have.
+const MAX_USERS: u32 = 10_000_000;
+/// Most tokens of a step, and most blocks of a cache: far beyond any server, and products of two fit.
+#[cfg(feature = "continuous")]
+pub(super) const MAX_STEP_TOKENS: u32 = 1 << 24;
+#[cfg(feature = "continuous")]
+pub(super) const MAX_BLOCKS: u32 = 1 << 30;
 
 /// A setting of a scenario.
 pub(super) struct Setting {

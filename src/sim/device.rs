@@ -3,6 +3,7 @@
 //! predicted run differ by the clock alone.
 
 use super::continuous::ContinuousServer;
+pub use super::continuous::Row;
 use super::workload::Workload;
 use super::{Record, Work};
 use crate::latency::Chunk;
@@ -10,20 +11,6 @@ use crate::scenario::Engine;
 use crate::sched::continuous::kv::{Preemption, Reuse};
 use crate::sched::continuous::{Rule, Server};
 use crate::{Error, Scenario, Trace};
-
-/// One token on its way through a decoder.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Row {
-    /// Whose keys and values it reads and adds to.
-    pub slot: u32,
-    /// Its place in the sequence, from 0; 0 means that the slot begins anew.
-    pub position: u32,
-    /// Whether it is one of the prompt; else the one that its sequence sampled last.
-    pub prompt: bool,
-    /// Whether the next token of its sequence is asked for: of every decoding sequence, and of the last token of a
-    /// prompt.
-    pub sampled: bool,
-}
 
 /// What the device does next.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -8,9 +8,9 @@ mod keys;
 mod prepare;
 mod record;
 mod replica;
+mod row;
 mod series;
 
-use super::device::Row;
 use super::workload::Workload;
 use crate::latency::StepModel;
 use crate::sched::bins::BinTable;
@@ -27,6 +27,7 @@ use replica::{Context, MOST_STEP_ROWS, Replica, Rows, Rules};
 pub use gaps::Gaps;
 pub use record::{Fate, MARKS, Mark, Served, Totals};
 pub use replica::StepRow;
+pub use row::Row;
 pub use series::{Level, Series};
 
 /// Replicas at work.

@@ -5,8 +5,8 @@ use std::cmp::Reverse;
 use super::{Context, Copied, MOST_STEP_ROWS, NONE, Now, Replica, Rules, Stage, StepRow};
 use crate::latency::{Piece, StepWork};
 use crate::sched::continuous::Rule;
+use crate::sim::continuous::row::Row;
 use crate::sim::continuous::series::Level;
-use crate::sim::device::Row;
 
 impl Replica {
     /// Begins the next step at `now_s`, if there is anything to do.
