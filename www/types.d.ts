@@ -48,12 +48,12 @@ export type Admission = {
  */
 whole_prompt_fits: boolean, 
 /**
- * A request that has to wait and finds so many waiting at its replica is rejected; absent means nobody
- * is.
+ * Most requests that wait at a replica: a request that would have to wait beside as many is rejected. Absent: no
+ * limit.
  */
 max_waiting: number | null, 
 /**
- * A request that has not joined this long after its arrival is gone, s.
+ * A request that has not joined this long after its arrival gives up, s.
  */
 timeout_s: number | null, 
 /**
@@ -189,7 +189,7 @@ count: number, boundaries: Boundaries, served: Served,
  */
 sample_rows: number, 
 /**
- * Boundaries are fitted to so many requests at most: the first of those rows that did not
+ * Most requests that boundaries are fitted to: the first of those rows that did not
  * fail, or the first replayed requests where predictions are fitted.
  */
 sample_size: number, 
@@ -538,7 +538,7 @@ rule: StepRule,
 order: QueueOrder, 
 /**
  * Priority lowered per second of waiting: tokens of predicted output (`sjf`), levels
- * (`priority`), no meaning otherwise; 0 lets a request wait for ever.
+ * (`priority`); no effect with other orders. With 0 a request may wait forever.
  */
 ageing_per_s: number, 
 /**
@@ -673,7 +673,7 @@ smoothing: number,
  */
 initial_batch: number, 
 /**
- * Until so many batches have ended, the interval stays as it began.
+ * The interval keeps its initial value until this many batches have ended.
  */
 warmup_batches: number, running_floor: RunningFloor, 
 /**
@@ -831,7 +831,7 @@ n: number,
 samples: Array<[number, number]>, };
 
 /**
- * Which of the blocks that nobody uses goes first.
+ * Which of the unused blocks is evicted first.
  */
 export type Eviction = "lru" | "lfu";
 
@@ -1228,8 +1228,7 @@ block_tokens: number, capacity: KvCapacity,
  */
 null_block: boolean, 
 /**
- * Share of the blocks, rounded down, that must stay free when a request joins; not where nobody is at
- * work.
+ * Share of the blocks, rounded down, that must stay free when a request joins a replica that is not idle.
  */
 watermark: number, preemption: Preemption, prefix: PrefixCache, };
 
@@ -2454,7 +2453,7 @@ sequences: Array<number>,
  */
 context: Array<number>, 
 /**
- * Prompt tokens processed besides.
+ * Prompt tokens processed in the same step.
  */
 prefill: Array<number>, 
 /**

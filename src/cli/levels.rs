@@ -73,7 +73,7 @@ pub fn run(
     if let Some(folder) = &args.out {
         Manifest::read(folder, NAME)?;
     }
-    let mut stack = stack(args, calibrated);
+    let mut stack = stack(args, calibrated, scenario.gpus_together());
     let measured = measured(args, calibrated, &mut stack, trace, &scenarios)?;
     let mut levels = Vec::with_capacity(scenarios.len());
     for (i, scenario) in scenarios.iter().enumerate() {
@@ -95,7 +95,7 @@ pub fn run(
 }
 
 /// What serves.
-fn stack(args: &RunArgs, calibrated: Option<&Calibrated>) -> Stack {
+fn stack(args: &RunArgs, calibrated: Option<&Calibrated>, gpus_together: u32) -> Stack {
     let flags = &args.scenario;
     let mut stack = match (calibrated, &flags.model, &flags.hardware) {
         (Some(calibrated), _, _) => Stack::from(&calibrated.calibration),
@@ -113,7 +113,7 @@ fn stack(args: &RunArgs, calibrated: Option<&Calibrated>) -> Stack {
             source: "peak as given, bandwidth as measured".to_owned(),
         });
     }
-    stack
+    stack.together(gpus_together)
 }
 
 /// What a device took for each of the levels; nothing where none was asked to.
@@ -241,12 +241,21 @@ pub fn instead_of_serve(words: &[String]) -> Error {
     if !has("--model") {
         today.extend(["--rule", "vllm"]);
     }
-    for word in words {
-        today.push(match word.as_str() {
-            "--sequences" => "--max-sequences",
-            "--rows" => "--max-batched-tokens",
-            other => other,
-        });
+    // "--flag=value" and "--flag value" are the same.
+    let mut parts = words.iter().flat_map(|word| word.splitn(2, '='));
+    let mut block_tokens = None;
+    while let Some(part) = parts.next() {
+        match part {
+            "--sequences" => today.push("--max-sequences"),
+            "--rows" => today.push("--max-batched-tokens"),
+            "--block-tokens" => block_tokens = parts.next(),
+            other => today.push(other),
+        }
+    }
+    let block_tokens =
+        block_tokens.map(|tokens| format!("engine.continuous.kv.block_tokens={tokens}"));
+    if let Some(assignment) = &block_tokens {
+        today.extend(["--set", assignment]);
     }
     for (flag, value) in [
         ("--users", "1,2,4,8"),
@@ -266,6 +275,9 @@ pub fn instead_of_serve(words: &[String]) -> Error {
             if !has(old) {
                 today.extend([flag, value]);
             }
+        }
+        if !has("--kv-blocks") {
+            today.extend(["--set", "engine.continuous.kv.capacity=unlimited"]);
         }
     }
     Error::bad_argument(

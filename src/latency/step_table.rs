@@ -20,7 +20,7 @@ pub struct StepTable {
     pub sequences: Vec<u32>,
     /// Their contexts together, tokens.
     pub context: Vec<u32>,
-    /// Prompt tokens processed besides.
+    /// Prompt tokens processed in the same step.
     pub prefill: Vec<u32>,
     /// Time of the step, ms.
     pub time_ms: Vec<f64>,

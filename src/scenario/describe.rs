@@ -190,7 +190,8 @@ pub struct Explained {
     pub choices: Vec<(String, String)>,
     /// Settings below it.
     pub parts: Vec<String>,
-    /// The schedulers with which it has an effect; absent where it has one with all of them.
+    /// The schedulers with which it has an effect while all other settings have their defaults; absent where those are all
+    /// of them.
     pub acts: Option<Vec<&'static str>>,
 }
 
@@ -393,7 +394,7 @@ fn unit(name: &str) -> Option<&'static str> {
     ending.map(|(_, unit)| *unit)
 }
 
-/// The schedulers with which a setting has an effect, where it has none with some.
+/// The schedulers with which a setting has an effect while all others have their defaults; absent where those are all.
 fn acts(path: &str) -> Option<Vec<&'static str>> {
     let policies = [
         (Policy::StaticFifo, "static-fifo"),
@@ -531,9 +532,8 @@ impl Explained {
             && !self.path.starts_with("engine.continuous.")
         {
             about += &match acts.as_slice() {
-                [] => " No scheduler uses it as long as other settings have their defaults."
-                    .to_owned(),
-                some => format!(" With {}.", some.join(", ")),
+                [] => " No effect while all other settings have their defaults.".to_owned(),
+                some => format!(" By default it has an effect with {}.", some.join(", ")),
             };
         }
         format!(
@@ -561,9 +561,14 @@ impl Explained {
         }
         match &self.acts {
             Some(acts) if acts.is_empty() => {
-                text += "with the defaults of other settings it has no effect\n";
+                text += "no effect while all other settings have their defaults\n";
             }
-            Some(acts) => text += &format!("has an effect with: {}\n", acts.join(", ")),
+            Some(acts) => {
+                text += &format!(
+                    "with all other settings at their defaults, it has an effect with: {}\n",
+                    acts.join(", ")
+                )
+            }
             None => {}
         }
         if !self.parts.is_empty() {

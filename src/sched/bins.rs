@@ -17,7 +17,7 @@ pub struct Bins {
     pub served: Served,
     /// `equal-mass-outputs` looks at this many leading rows of the trace file.
     pub sample_rows: u32,
-    /// Boundaries are fitted to so many requests at most: the first of those rows that did not
+    /// Most requests that boundaries are fitted to: the first of those rows that did not
     /// fail, or the first replayed requests where predictions are fitted.
     pub sample_size: u32,
     /// Interior cuts of boundaries `fixed`: K - 1 increasing lengths, tokens.

@@ -24,7 +24,7 @@ pub struct Controller {
     pub smoothing: f64,
     /// First estimate of the batch size; where bins have caps, at most the middle of 1 and the cap.
     pub initial_batch: f64,
-    /// Until so many batches have ended, the interval stays as it began.
+    /// The interval keeps its initial value until this many batches have ended.
     pub warmup_batches: u32,
     pub running_floor: RunningFloor,
     /// Inside the dead band the interval is `delta / 2` about the mean batch instead of

@@ -340,6 +340,46 @@ fn a_level_is_the_run_with_as_many_users() {
     }
 }
 
+/// Peaks are those of all GPUs that work together: a level has the utilisation of the run alone.
+#[test]
+fn gpus_that_work_together_are_measured_by_all_their_peaks() {
+    for gpus in ["1", "2", "4"] {
+        let folder = TempDir::new().unwrap();
+        let place = folder.path().join("out").display().to_string();
+        let both = [
+            "run",
+            "--hardware",
+            "h100",
+            "--model",
+            "llama-3.1-8b",
+            "--tensor-parallel",
+            gpus,
+            "--gpus",
+            gpus,
+            "--requests-per-user",
+            "2",
+            "--prompt",
+            "64",
+            "--output",
+            "32",
+        ];
+        let levels = ["--users", "8,1", "--out", &place];
+        done(&batchscope(&[&both[..], &levels].concat()));
+        let alone = done(&batchscope(
+            &[&both[..], &["--users", "8", "--json"]].concat(),
+        ));
+        let alone: Value = serde_json::from_str(&alone).unwrap();
+        let levels = fs::read_to_string(folder.path().join("out/serving_levels.csv")).unwrap();
+        for name in ["mbu", "mfu"] {
+            let row = levels.lines().find(|row| row.contains(name)).unwrap();
+            let pct: f64 = row.split(',').nth(3).unwrap().parse().unwrap();
+            let share = alone["continuous"][name].as_f64().unwrap();
+            assert!((pct / (100.0 * share) - 1.0).abs() < 1e-9, "{gpus}: {row}");
+            assert!(pct <= 100.0, "{gpus}: {row}");
+        }
+    }
+}
+
 /// Serves on the first adapter here; says so where there is none.
 #[cfg(feature = "gpu")]
 #[test]
@@ -587,14 +627,16 @@ fn what_is_wrong_is_said_in_one_sentence() {
 fn the_old_name_prints_what_to_type() {
     let old = batchscope(&[
         "serve",
-        "--latency",
-        "cal.json",
+        "--latency=cal.json",
         "--rows",
         "64",
+        "--block-tokens",
+        "32",
         "--measure",
     ]);
-    let today = "batchscope run --gpus 1 --rule vllm --latency cal.json --max-batched-tokens 64 --measure --users \
-                 1,2,4,8 --requests-per-user 4 --prompt 64 --output 32 --max-sequences 64";
+    let today = "batchscope run --gpus 1 --rule vllm --latency cal.json --max-batched-tokens 64 --measure --set \
+                 engine.continuous.kv.block_tokens=32 --users 1,2,4,8 --requests-per-user 4 --prompt 64 --output \
+                 32 --max-sequences 64 --set engine.continuous.kv.capacity=unlimited";
     refused(&old, 2, &["serve", today]);
     let words: Vec<&str> = today.split(' ').collect();
     // What it prints is a command that is understood: the file is what is missing.

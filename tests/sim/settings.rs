@@ -159,7 +159,7 @@ fn explanations_name_range_default_choices_and_effect() {
     for words in [
         "scheduler.max_batch: a whole number from 1 to 4096",
         "default: 128",
-        "has an effect with: dynamic, multi-bin-dynamic",
+        "it has an effect with: dynamic, multi-bin-dynamic",
     ] {
         assert!(batch.contains(words), "{words}: {batch}");
     }

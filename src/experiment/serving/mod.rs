@@ -379,6 +379,21 @@ impl Stack {
         }
     }
 
+    /// So many of the GPUs together, as tensor parallelism has them: peaks and bandwidth are those of all.
+    pub fn together(mut self, gpus: u32) -> Stack {
+        if let Some(machine) = self.machine.as_mut().filter(|_| gpus > 1) {
+            let times = f64::from(gpus);
+            machine.gpu = format!("{gpus} x {}", machine.gpu);
+            machine.read_bytes_per_s *= times;
+            if let Some(hardware) = &mut machine.hardware {
+                hardware.name = format!("{gpus} x {}", hardware.name);
+                hardware.peak_flops *= times;
+                hardware.bandwidth_bytes_per_s *= times;
+            }
+        }
+        self
+    }
+
     /// "qwen3-1.7b (f16) on NVIDIA H100".
     pub fn name(&self) -> String {
         match &self.machine {
@@ -405,7 +420,13 @@ impl Stack {
     }
 
     /// The study's settings for this load.
-    fn settings(&self, gpus: u32, server: &Server, users: &ClosedLoop, measured: bool) -> Settings {
+    fn settings(
+        &self,
+        replicas: u32,
+        server: &Server,
+        users: &ClosedLoop,
+        measured: bool,
+    ) -> Settings {
         let machine = self.machine.as_ref();
         Settings {
             name: match (machine, measured, &self.measured_on) {
@@ -421,7 +442,7 @@ impl Stack {
                 bytes_per_param: Some(machine.precision.bytes_per_weight()),
             }),
             max_batch: Some(server.max_sequences),
-            gpus,
+            gpus: replicas,
             think_time_s: Some((users.think_min_s + users.think_max_s) / 2.0),
             absent: if measured {
                 "not measured"
@@ -513,11 +534,8 @@ impl Levels<'_> {
                 };
                 of.level.clone()
             });
-            let gpus = self
-                .scenarios
-                .first()
-                .map_or(1, |scenario| scenario.fleet.gpus);
-            let settings = self.stack.settings(gpus, server, users, measured);
+            let replicas = self.scenarios.first().map_or(1, Scenario::replicas);
+            let settings = self.stack.settings(replicas, server, users, measured);
             files.extend(saturation::files(served.collect(), &settings)?);
         }
         Ok(files)

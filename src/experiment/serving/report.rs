@@ -9,7 +9,6 @@ use crate::sched::continuous::kv::Capacity;
 use crate::study::saturation::curves::MichaelisMenten;
 use crate::study::saturation::points::Level;
 use crate::study::text::{aligned, or_dash, paragraph, short};
-use crate::trace::Trace;
 
 /// The whole report. `server` and `most`: of the level with the most users.
 pub(super) fn text(all: &Levels<'_>, server: &Server, most: &ClosedLoop) -> String {
@@ -27,7 +26,7 @@ pub(super) fn text(all: &Levels<'_>, server: &Server, most: &ClosedLoop) -> Stri
              which no program reaches.",
         ),
     };
-    text += &paragraph(&asked(all.trace, most));
+    text += &paragraph(&asked(all, most));
     text += &paragraph(&limits(all, server, most));
     if let (Some(other), Some(machine)) = (&stack.measured_on, &stack.machine) {
         text += &paragraph(&format!(
@@ -74,7 +73,7 @@ pub(super) fn text(all: &Levels<'_>, server: &Server, most: &ClosedLoop) -> Stri
 }
 
 /// "Each user sends 4 requests of 64 prompt and 32 output tokens, without a pause."
-fn asked(trace: &Trace, users: &ClosedLoop) -> String {
+fn asked(all: &Levels<'_>, users: &ClosedLoop) -> String {
     let (least, most) = (users.think_min_s, users.think_max_s);
     let requests = match users.requests_per_user {
         1 => "1 request".to_owned(),
@@ -89,14 +88,20 @@ fn asked(trace: &Trace, users: &ClosedLoop) -> String {
     } else {
         format!(", pausing {least} to {most} s after an answer")
     };
-    format!("Each user sends {requests} of {}{pause}.", tokens(trace))
+    format!("Each user sends {requests} of {}{pause}.", tokens(all))
 }
 
-/// "64 prompt and 32 output tokens".
-fn tokens(trace: &Trace) -> String {
+/// "64 prompt and 32 output tokens", of the requests that the level with the most users sends.
+fn tokens(all: &Levels<'_>) -> String {
+    let users = all.scenarios.iter().filter_map(|s| s.workload.closed_loop);
+    let requests = users.map(|users| users.requests()).max().unwrap_or(0) as usize;
+    let trace = all.trace;
+    // Failed rows are left out of a run with continuous batching.
+    let rows = (0..trace.len()).filter(|&row| trace.output[row] > 0);
+    let rows: Vec<usize> = rows.take(requests).collect();
     let [prompt, output] = [&trace.prompt, &trace.output].map(|lengths| {
-        let (least, most) = (lengths.iter().min(), lengths.iter().max());
-        match (least, most) {
+        let of_rows = || rows.iter().map(|&row| lengths[row]);
+        match (of_rows().min(), of_rows().max()) {
             (Some(least), Some(most)) if least == most => least.to_string(),
             (Some(least), Some(most)) => format!("{least} to {most}"),
             _ => "no".to_owned(),
@@ -346,6 +351,6 @@ pub(super) fn caption(all: &Levels<'_>) -> String {
     };
     format!(
         "{count} of users with requests of {}; {how}.{warning}",
-        tokens(all.trace)
+        tokens(all)
     )
 }

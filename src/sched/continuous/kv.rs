@@ -16,8 +16,7 @@ pub struct Kv {
     /// One of the blocks is never given to a request: the null block of vLLM v1, which the number that it
     /// reports (`num_gpu_blocks`) includes.
     pub null_block: bool,
-    /// Share of the blocks, rounded down, that must stay free when a request joins; not where nobody is at
-    /// work.
+    /// Share of the blocks, rounded down, that must stay free when a request joins a replica that is not idle.
     pub watermark: f64,
     pub preemption: Preemption,
     pub prefix: PrefixCache,
@@ -45,10 +44,10 @@ pub enum Capacity {
     /// As many as `memory` leaves beside model and margin.
     #[default]
     Memory,
-    /// So many. vLLM reports them at its start (`num_gpu_blocks`) with its null block among them: set
+    /// A fixed number. vLLM reports it when it starts (`num_gpu_blocks`), its null block included: set
     /// `null_block` with that number.
     Blocks(u32),
-    /// Never any lack.
+    /// Without a limit.
     Unlimited,
 }
 
@@ -97,7 +96,7 @@ pub enum Reuse {
     Sessions,
 }
 
-/// Which of the blocks that nobody uses goes first.
+/// Which of the unused blocks is evicted first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]

@@ -30,7 +30,7 @@ pub struct Server {
     /// Who of those that wait comes first.
     pub order: Order,
     /// Priority lowered per second of waiting: tokens of predicted output (`sjf`), levels
-    /// (`priority`), no meaning otherwise; 0 lets a request wait for ever.
+    /// (`priority`); no effect with other orders. With 0 a request may wait forever.
     pub ageing_per_s: f64,
     /// Classes of requests by the trace's log type; `priority` and `edf` look here.
     pub classes: Vec<Class>,
@@ -189,10 +189,10 @@ pub struct Admission {
     /// A request joins only if the blocks of its whole prompt are free, also where it takes no more
     /// than its first chunk's (vLLM's `scheduler_reserve_full_isl`, on since 0.19).
     pub whole_prompt_fits: bool,
-    /// A request that has to wait and finds so many waiting at its replica is rejected; absent means nobody
-    /// is.
+    /// Most requests that wait at a replica: a request that would have to wait beside as many is rejected. Absent: no
+    /// limit.
     pub max_waiting: Option<u32>,
-    /// A request that has not joined this long after its arrival is gone, s.
+    /// A request that has not joined this long after its arrival gives up, s.
     pub timeout_s: Option<f64>,
     /// Reject a request that can never fit into the cache, instead of refusing the whole run.
     pub reject_too_long: bool,
