@@ -239,7 +239,7 @@ fn lognormal(requests: u32, prompt: f64, output: f64) -> Trace {
 
 /// Llama-3.1-8B on H100s, as vLLM serves it.
 fn on_h100(gpus: u32) -> Scenario {
-    let mut scenario = Scenario::default();
+    let mut scenario = Scenario::continuous();
     scenario.fleet.gpus = gpus;
     let model = Architecture::preset("llama-3.1-8b").expect("a preset");
     let card = Card::preset("h100").expect("a preset");

@@ -9,6 +9,7 @@ use std::path::Path;
 use batchscope::error::ErrorReport;
 use batchscope::gpu::Progress;
 use batchscope::gpu::check::Checked;
+use batchscope::latency::StepLatency;
 use batchscope::latency::architecture::{Architecture, Precision};
 use batchscope::latency::roofline::Card;
 use batchscope::scenario::{Preset, Scenario};
@@ -95,10 +96,12 @@ fn defaults_are_current() {
         .collect();
     let presets = serde_json::to_string_pretty(&presets).unwrap_or_default();
     let text = format!(
-        "{MARK}\n/** @import {{ Scenario }} from \"./types.js\" */\n\n\
+        "{MARK}\n/** @import {{ Scenario, StepLatencyModel }} from \"./types.js\" */\n\n\
          /** @type {{Scenario}} */\nexport const DEFAULT_SCENARIO = {};\n\n\
+         /** Of Llama-3.1-8B on an H100. @type {{StepLatencyModel}} */\nexport const DEFAULT_STEPS = {};\n\n\
          /** @type {{Record<string, Scenario>}} */\nexport const PRESETS = {presets};\n",
         Scenario::default().to_json(),
+        serde_json::to_string_pretty(&StepLatency::default()).unwrap_or_default(),
     );
     compare("www/defaults.js", &text);
 }

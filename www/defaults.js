@@ -1,6 +1,6 @@
 // Generated from the Rust types by tests/types.rs; do not edit.
 
-/** @import { Scenario } from "./types.js" */
+/** @import { Scenario, StepLatencyModel } from "./types.js" */
 
 /** @type {Scenario} */
 export const DEFAULT_SCENARIO = {
@@ -99,6 +99,21 @@ export const DEFAULT_SCENARIO = {
     "published_token_rule": "batch-tbt"
   },
   "seed": 42
+};
+
+/** Of Llama-3.1-8B on an H100. @type {StepLatencyModel} */
+export const DEFAULT_STEPS = {
+  "linear": {
+    "c0_s": 0.004480393093731343,
+    "c1_s_per_sequence": 3.912597014925373e-8,
+    "c2_s_per_context_token": 3.912597014925373e-8,
+    "c3_s_per_prefill_token": 3.912597014925373e-8,
+    "c4_s_per_prefill_pair": 5.29904992925005e-10,
+    "compute": {
+      "d0_s": 0.0,
+      "d1_s_per_token": 0.000015170120137457044
+    }
+  }
 };
 
 /** @type {Record<string, Scenario>} */

@@ -1096,7 +1096,8 @@ served_tokens_per_s: number,
 output_tokens_per_s: number, 
 /**
  * Share of the batches' token positions in which a member had already finished (or had
- * failed): 1 - sum(prompt + output) / sum(batch size x longest member).
+ * failed): 1 - sum(prompt + output) / sum(batch size x longest member); where steps are added up, a member stays for
+ * its prompt and the longest output.
  */
 padding_waste: number | null, 
 /**
@@ -1126,6 +1127,11 @@ peak_batch_tokens: number,
  * server would have failed.
  */
 batches_over_memory: number, 
+/**
+ * Batches with a step beyond what the step latency was measured for; absent where closed batches take the studies'
+ * formula, and with continuous batching, which counts such steps.
+ */
+outside_measurements?: number, 
 /**
  * How good the predictor was; absent for policies that do not predict.
  */
@@ -1290,9 +1296,9 @@ simulated_ms: number, };
 export type LabelCount = { name: string, requests: number, };
 
 /**
- * A latency model and its coefficients.
+ * How long closed batches take.
  */
-export type Latency = { "linear": Linear };
+export type Latency = { "linear": Linear } | { "steps": StepLatencyModel };
 
 /**
  * What it costs to ask for work.
@@ -2438,7 +2444,7 @@ export type StepLatencyModel = { "linear": StepLatency } | { "table": StepTable 
 /**
  * How a step is put together.
  */
-export type StepRule = "orca" | "vllm" | "sarathi" | "closed";
+export type StepRule = "orca" | "vllm" | "sarathi";
 
 /**
  * Measured steps, a column per number.

@@ -22,24 +22,20 @@ const escaped = (words) => words.replaceAll("&", "&amp;").replaceAll("<", "&lt;"
 const NARROW = 350;
 
 /**
- * A figure's picture; one that is not computed before it is touched has another for phones.
+ * A figure's picture, and another for phones: both stand until the reader touches the figure.
  * @type {(figure: (typeof FIGURES)[number], data: any, settings: any) => string}
  */
 function drawn(figure, data, settings) {
   const spec = figure.spec(data, settings);
   /** @type {(width: number, name: string) => string} */
   const at = (width, name) => toText(draw(spec, width)).replace('class="', `class="${name}`);
-  return figure.onDemand === true ? at(WIDTH, "for-wide ") + at(NARROW, "for-narrow ") : at(WIDTH, "");
+  return at(WIDTH, "for-wide ") + at(NARROW, "for-narrow ");
 }
 
-/** A simulator with the modules that were built. */
+/** A simulator with the module that was built. */
 export function simulator() {
   core.initSync({ module: readFileSync(join(ROOT, "pkg/batchscope_bg.wasm")) });
-  return new Sim(core, async () => {
-    const module = await import("../pkg-studies/batchscope.js");
-    module.initSync({ module: readFileSync(join(ROOT, "pkg-studies/batchscope_bg.wasm")) });
-    return module;
-  });
+  return new Sim(core);
 }
 
 /** index.html with fresh pictures. @returns {Promise<{now: string, fresh: string}>} */

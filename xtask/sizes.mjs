@@ -9,6 +9,8 @@ import { gzipSync } from "node:zlib";
 
 /** Nothing in these folders of the site is loaded before that view is opened; the laboratory takes the studies' module. */
 const LATER = {
+  // The simulator's module, when a figure of the article is touched.
+  figures: ["pkg", "www/article/worker.js", "www/article/sim.js"],
   studies: ["pkg-studies", "www/studies", "vendor/fflate"],
   lab: ["www/lab"],
   calibrate: ["pkg-gpu", "www/calibrate"],
@@ -52,11 +54,11 @@ export function sizes(site) {
 
 const [, script, site] = process.argv;
 if (script === fileURLToPath(import.meta.url) && site !== undefined && process.argv.includes("--list")) {
-  const { page, simulator } = files(site);
-  console.log(JSON.stringify([...page.keys(), ...simulator.keys()].sort()));
+  const { page, figures, simulator } = files(site);
+  console.log(JSON.stringify([...page.keys(), ...figures.keys(), ...simulator.keys()].sort()));
 } else if (script === fileURLToPath(import.meta.url) && site !== undefined) {
-  const { page, simulator, studies, lab, calibrate } = sizes(site);
+  const { page, figures, simulator, studies, lab, calibrate } = sizes(site);
   /** @param {number} bytes */
   const kB = (bytes) => (bytes / 1000).toFixed(1);
-  console.log(`   ${kB(page)} kB with gzip; the simulator, once opened, ${kB(simulator)} kB more; the studies ${kB(studies)} kB more; the laboratory ${kB(lab)} kB beside their module; the calibration ${kB(calibrate)} kB more`);
+  console.log(`   ${kB(page)} kB with gzip; the first figure that is touched ${kB(figures)} kB more; the simulator, once opened, ${kB(simulator)} kB more; the studies ${kB(studies)} kB more; the laboratory ${kB(lab)} kB beside their module; the calibration ${kB(calibrate)} kB more`);
 }

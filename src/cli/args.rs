@@ -200,6 +200,10 @@ pub struct ScenarioArgs {
     /// ("-" for standard input); memory stays the scenario's.
     #[arg(long, value_name = "CALIBRATION")]
     pub latency: Option<PathBuf>,
+    /// The steps of --latency in the form of the studies' formula, fitted to the trace's lengths, instead of added up; for
+    /// closed batches.
+    #[arg(long, requires = "latency")]
+    pub closed_form: bool,
     /// Continuous batching instead of closed batches, with this rule for a step.
     #[arg(long, value_name = "RULE", value_parser = choice::<Rule>())]
     pub rule: Option<Rule>,
@@ -224,10 +228,12 @@ pub struct ScenarioArgs {
     /// What a request can find in the prefix cache, with continuous batching.
     #[arg(long, value_name = "WHAT", value_parser = choice::<Reuse>())]
     pub reuse: Option<Reuse>,
-    /// Continuous batching with this latency of a step, as `batchscope latency` writes it.
+    /// The latency of a step, as `batchscope latency` writes it: with --scheduler of closed batches, else of continuous
+    /// batching.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["latency", "model"])]
     pub step_latency: Option<PathBuf>,
-    /// Continuous batching of this model, on --hardware: latency, memory and peaks of a data sheet.
+    /// This model on --hardware: latency, memory and peaks of a data sheet; with --scheduler in closed batches, else with
+    /// continuous batching.
     #[arg(long, value_name = "MODEL", requires = "hardware", conflicts_with = "latency", value_parser = model)]
     pub model: Option<Architecture>,
     /// The GPU of --model.
@@ -688,7 +694,7 @@ mod tests {
         check::<Failed>(2);
         check::<Policy>(4);
         check::<Which>(3);
-        check::<Rule>(4);
+        check::<Rule>(3);
         check::<Order>(4);
         check::<Router>(Router::ALL.len());
         check::<Reuse>(4);

@@ -8,14 +8,14 @@ use super::args::ScenarioArgs;
 use super::table::{self, percent, short};
 use super::{files, replay};
 use crate::experiment::calibrated::{self, ErrorRange, Moved};
+use crate::latency::ClosedForm;
 use crate::latency::calibration::{Calibration, Warning};
-use crate::latency::{ClosedForm, StepLatency};
 use crate::metrics::Summary;
 use crate::scenario::Engine;
 use crate::sched::continuous::kv::Capacity;
 use crate::{Error, Scenario, Trace};
 
-/// A calibration, and its closed-batch form for one workload where batches are closed.
+/// A calibration, and its closed-batch form for one workload where it is asked for.
 pub struct Calibrated {
     pub calibration: Calibration,
     form: Option<ClosedForm>,
@@ -54,16 +54,12 @@ pub fn put_on(
         return Ok(None);
     };
     let calibration = read(path)?;
-    if let Engine::Continuous(server) = &mut scenario.engine {
-        // It serves step by step: no closed form, and no error of one.
-        server.latency = StepLatency::Linear(calibration.served_step());
-        scenario.validate()?;
-        return Ok(Some(Calibrated {
-            calibration,
-            form: None,
-        }));
-    }
-    let form = Some(calibrated::put_on(&calibration, trace, scenario)?);
+    let form = if args.closed_form {
+        Some(calibrated::put_form_on(&calibration, trace, scenario)?)
+    } else {
+        calibrated::put_on(&calibration, scenario)?;
+        None
+    };
     Ok(Some(Calibrated { calibration, form }))
 }
 

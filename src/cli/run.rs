@@ -10,6 +10,7 @@ use super::args::{RunArgs, ScenarioArgs};
 use super::calibrated::WithNote;
 use super::replay::SLICE;
 use super::{calibrated, files, interrupt, latency, levels, table};
+use crate::latency::Latency;
 use crate::latency::roofline::Card;
 use crate::metrics::rows;
 use crate::scenario::{
@@ -225,14 +226,11 @@ fn source(args: &ScenarioArgs, s: &mut Scenario) -> Result<(), Error> {
     }
 }
 
-/// Continuous batching, where a flag asks for it.
+/// Continuous batching, where a flag asks for it, and how long steps take.
 fn engine(args: &ScenarioArgs, s: &mut Scenario) -> Result<(), Error> {
-    if let (Some(model), Some(card)) = (&args.model, &args.hardware) {
-        let precision = args.precision.unwrap_or_default();
-        let gpus = args.tensor_parallel.unwrap_or(1);
-        put_on_hardware(s, model, precision, card, gpus, MEMORY_SHARE)?;
-    }
-    let begins = args.rule.is_some() || args.step_latency.is_some();
+    // A scheduler is one of closed batches.
+    let steps = args.step_latency.is_some() || args.model.is_some();
+    let begins = args.rule.is_some() || (steps && args.scheduler.is_none());
     if begins && s.engine == Engine::Closed {
         s.engine = Engine::Continuous(Box::default());
         // Default step and default memory are of one machine.
@@ -240,7 +238,15 @@ fn engine(args: &ScenarioArgs, s: &mut Scenario) -> Result<(), Error> {
             s.memory = Memory::LLAMA_3_1_8B_ON_H100;
         }
     }
+    if let (Some(model), Some(card)) = (&args.model, &args.hardware) {
+        let precision = args.precision.unwrap_or_default();
+        let gpus = args.tensor_parallel.unwrap_or(1);
+        put_on_hardware(s, model, precision, card, gpus, MEMORY_SHARE)?;
+    }
     let Engine::Continuous(server) = &mut s.engine else {
+        if let Some(path) = &args.step_latency {
+            s.latency = Latency::Steps(Box::new(latency::read(path)?));
+        }
         for (flag, given) in [
             ("--order", args.order.is_some()),
             ("--router", args.router.is_some()),

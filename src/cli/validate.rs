@@ -107,7 +107,7 @@ fn against_run(
         skew.exists().then_some(skew.as_path()),
         &meta.engine_kwargs.cudagraph_capture_sizes,
     )?;
-    let mut scenario = Scenario::default();
+    let mut scenario = Scenario::continuous();
     scenario.fleet.gpus = 1;
     let share = meta.kv_cache.gpu_memory_utilization;
     put_on_hardware(

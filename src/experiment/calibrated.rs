@@ -5,9 +5,8 @@ use serde::Serialize;
 
 use crate::experiment::capacity::Simulate;
 use crate::latency::calibration::Calibration;
-use crate::latency::{ClosedForm, Latency, Linear, Shape};
+use crate::latency::{ClosedForm, Latency, Linear, Shape, StepLatency};
 use crate::metrics::Summary;
-#[cfg(feature = "continuous")]
 use crate::scenario::Engine;
 use crate::scenario::Scenario;
 use crate::sched::Policy;
@@ -40,15 +39,32 @@ pub fn shape(trace: &Trace, scenario: &Scenario) -> Shape {
     }
 }
 
-/// Puts a calibration's step, in the closed-batch form for this trace and scheduler, into a scenario.
-/// Everything else, memory too, stays the scenario's.
+/// Gives a scenario the steps of a calibration. Everything else, memory too, stays the scenario's.
 ///
 /// Errors: a step so slow that no scenario takes it.
-pub fn put_on(
+pub fn put_on(calibration: &Calibration, scenario: &mut Scenario) -> Result<(), Error> {
+    let steps = StepLatency::Linear(calibration.served_step());
+    match &mut scenario.engine {
+        Engine::Continuous(server) => server.latency = steps,
+        Engine::Closed => scenario.latency = Latency::Steps(Box::new(steps)),
+    }
+    scenario.validate()
+}
+
+/// Puts a calibration's step into a scenario of closed batches in the studies' form, derived for this trace and scheduler.
+///
+/// Errors: as [`put_on`]; a scenario with continuous batching.
+pub fn put_form_on(
     calibration: &Calibration,
     trace: &Trace,
     scenario: &mut Scenario,
 ) -> Result<ClosedForm, Error> {
+    if scenario.engine != Engine::Closed {
+        return Err(Error::contradiction(
+            "--closed-form",
+            "it is about closed batches, and this run is of continuous batching (engine.continuous)",
+        ));
+    }
     let shape = shape(trace, scenario);
     let form = calibration
         .served_step()
@@ -112,19 +128,20 @@ pub fn error_range(
 ) -> Result<ErrorRange, Error> {
     let scaled = |by: f64| -> Result<Summary, Error> {
         let mut scenario = summary.scenario.clone();
-        #[cfg(feature = "continuous")]
         if let Engine::Continuous(server) = &mut scenario.engine {
             server.latency = server.latency.times(by);
             return Ok(simulate(trace, &scenario)?.summary);
         }
-        let Latency::Linear(linear) = scenario.latency;
-        // A number that leaves a scenario's range by this is at its bound.
-        scenario.latency = Latency::Linear(Linear {
-            alpha_s: (linear.alpha_s * by).min(1e3),
-            beta_s_per_token: (linear.beta_s_per_token * by).min(10.0),
-            floor_s: (linear.floor_s * by).clamp(1e-9, 10.0),
-            ..linear
-        });
+        scenario.latency = match scenario.latency {
+            // A number that leaves a scenario's range by this is at its bound.
+            Latency::Linear(linear) => Latency::Linear(Linear {
+                alpha_s: (linear.alpha_s * by).min(1e3),
+                beta_s_per_token: (linear.beta_s_per_token * by).min(10.0),
+                floor_s: (linear.floor_s * by).clamp(1e-9, 10.0),
+                ..linear
+            }),
+            Latency::Steps(steps) => Latency::Steps(Box::new(steps.times(by))),
+        };
         Ok(simulate(trace, &scenario)?.summary)
     };
     let faster = scaled((1.0 - error).max(FASTEST))?;

@@ -163,16 +163,10 @@ fn requests([a, b]: [&Scenario; 2], pairs: &[Pair]) -> Requests {
     }
 }
 
-#[cfg(feature = "continuous")]
 fn warmup(run: &Summary) -> u64 {
     run.continuous
         .as_ref()
         .map_or(0, |c| c.statistics.warmup_requests)
-}
-
-#[cfg(not(feature = "continuous"))]
-fn warmup(_run: &Summary) -> u64 {
-    0
 }
 
 /// The settings of `workload` that differ.

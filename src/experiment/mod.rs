@@ -7,7 +7,5 @@
 pub mod calibrated;
 pub mod capacity;
 pub mod compare;
-#[cfg(feature = "continuous")]
 pub mod serving;
-#[cfg(feature = "continuous")]
 pub mod validation;

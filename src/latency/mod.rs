@@ -4,40 +4,33 @@
 //! [`roofline`] what a data sheet allows.
 
 pub mod architecture;
+mod batch;
 pub mod calibration;
 mod closed_form;
-#[cfg(feature = "continuous")]
 mod columns;
-#[cfg(feature = "continuous")]
 mod curve;
 pub mod fit;
 mod linear;
 #[cfg(feature = "cli")]
 pub mod measured;
-#[cfg(feature = "continuous")]
 pub mod profile;
 pub mod roofline;
 pub mod step;
 pub mod step_fit;
-#[cfg(feature = "continuous")]
 mod step_latency;
-#[cfg(feature = "continuous")]
 mod step_table;
-#[cfg(feature = "continuous")]
 mod work;
 
 use serde::{Deserialize, Serialize};
 
+pub use batch::{BatchModel, BatchSteps, BatchTime};
 pub use closed_form::{ClosedForm, Shape};
 pub use linear::{Linear, LinearTable};
-#[cfg(feature = "continuous")]
 pub use step_latency::{StepLatency, StepModel};
-#[cfg(feature = "continuous")]
 pub use step_table::StepTable;
-#[cfg(feature = "continuous")]
 pub use work::{Chunk, Piece, StepWork, Timed};
 
-/// A latency model and its coefficients.
+/// How long closed batches take.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 #[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
@@ -45,6 +38,32 @@ pub use work::{Chunk, Piece, StepWork, Timed};
 pub enum Latency {
     /// `T(b, L) = alpha + beta L h(b)`: docs/MODEL.md, "Closed-batch latency".
     Linear(Linear),
+    /// By the steps of a server, added up: one pass over a batch's prompts, then a step for each further token of its longest
+    /// output ("Closed batches in steps").
+    Steps(Box<StepLatency>),
+}
+
+impl Latency {
+    /// The coefficients of the studies' formula, where it is used.
+    pub fn linear(&self) -> Option<&Linear> {
+        match self {
+            Latency::Linear(linear) => Some(linear),
+            Latency::Steps(_) => None,
+        }
+    }
+
+    /// The studies' formula with `h` tabulated for every batch size up to `max_batch`; absent where steps are added up.
+    pub fn table(&self, max_batch: u32) -> Option<LinearTable> {
+        self.linear().map(|linear| linear.table(max_batch))
+    }
+
+    /// The model for the inner loop, for batches of up to `max_batch`.
+    pub fn model(&self, max_batch: u32) -> BatchModel {
+        match self {
+            Latency::Linear(linear) => BatchModel::Linear(linear.table(max_batch)),
+            Latency::Steps(steps) => BatchModel::Steps(Box::new(BatchSteps::new(steps.model()))),
+        }
+    }
 }
 
 impl Default for Latency {

@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-#[cfg(feature = "continuous")]
 use super::work::StepWork;
 
 /// `t_step = c2 C + c4 A + max(c0 + c1 b + c3 p, compute)` for a step that decodes one token of each
@@ -70,7 +69,6 @@ impl Step {
     }
 
     /// Time of any step, s.
-    #[cfg(feature = "continuous")]
     pub fn work_s(&self, work: &StepWork<'_>) -> f64 {
         let (mut tokens, mut pairs) = (0.0, 0.0);
         for chunk in work.chunks {

@@ -695,6 +695,7 @@ impl Told<'_> {
         let [token, request, ttft, joint] = counts.met.map(|met| counts.share(met));
         let (trace, record, served) = (self.trace, self.record, self.served);
         Honest {
+            outside_measurements: None,
             requests: counts.requests,
             failed_replayed: 0,
             failed_dropped: report.rows_taken - report.rows_replayed,

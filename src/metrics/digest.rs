@@ -16,10 +16,6 @@ impl Outcome {
         let r = &self.requests;
         // Plain numbers and strings cannot fail to serialise.
         let summary = serde_json::to_vec(&self.summary).unwrap_or_default();
-        #[cfg_attr(
-            not(feature = "continuous"),
-            expect(unused_mut, reason = "the other engine adds to them")
-        )]
         let mut digests = BTreeMap::from([
             ("batches.start", of(&b.start, |v| v.to_le_bytes())),
             ("batches.service", of(&b.service, |v| v.to_le_bytes())),
@@ -40,7 +36,6 @@ impl Outcome {
             ("requests.predicted", of(&r.predicted, |v| v.to_le_bytes())),
             ("summary", hex(Sha256::digest(&summary).as_slice())),
         ]);
-        #[cfg(feature = "continuous")]
         if let Some(served) = &self.served {
             let s = &served.0;
             digests.extend([
@@ -121,4 +116,28 @@ impl<R: Read> Read for Hashing<R> {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// By Python's hashlib over the little-endian bytes.
+    #[test]
+    fn a_trace_has_the_digest_of_its_bytes() {
+        let whole = Trace {
+            arrival: vec![0.5, 1.5],
+            prompt: vec![1, 3],
+            output: vec![2, 4],
+            ..Trace::default()
+        };
+        assert_eq!(
+            trace(&whole),
+            "c7810e464e3002627b21d050a90c2cdc951915cffa4eb268b1a8923d8230aebb"
+        );
+        assert_eq!(
+            head(&whole, 1),
+            "dc16b8590592e4c1177ece0fea541b10da514872312b89b1a79ad30070e287c2"
+        );
+    }
 }

@@ -2,11 +2,9 @@
 //! long the trace.
 
 use super::Outcome;
-#[cfg(feature = "continuous")]
 use super::continuous;
 use crate::Trace;
 use crate::quantiles::Histogram;
-#[cfg(feature = "continuous")]
 use crate::sim::continuous::{Level, MARKS};
 use crate::trace::Failed;
 
@@ -68,7 +66,6 @@ fn thinned(all: &[(f64, f64)], points: usize) -> Cdf {
 }
 
 /// The distributions of a run with continuous batching.
-#[cfg(feature = "continuous")]
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ServedCdfs {
     /// Of requests that were done: time to first token, and latency.
@@ -81,7 +78,6 @@ pub struct ServedCdfs {
 
 /// Points of the distributions of a run with continuous batching, at most `points` of each and dense
 /// in the tail; nothing of a run of closed batches. Like the figures they leave the warm-up out.
-#[cfg(feature = "continuous")]
 pub fn served_cdfs(trace: &Trace, outcome: &Outcome, points: usize) -> ServedCdfs {
     let Some(served) = &outcome.served else {
         return ServedCdfs::default();
@@ -115,7 +111,6 @@ pub fn served_cdfs(trace: &Trace, outcome: &Outcome, points: usize) -> ServedCdf
 
 /// State of all replicas together over time, time averages in equal intervals from time 0 to the end
 /// of the last step.
-#[cfg(feature = "continuous")]
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ServedSeries {
     /// Middle of each interval, s.
@@ -132,7 +127,6 @@ pub struct ServedSeries {
 
 /// State over time of a run with continuous batching, at most 1024 intervals; nothing of a run of
 /// closed batches.
-#[cfg(feature = "continuous")]
 pub fn served_series(outcome: &Outcome) -> ServedSeries {
     let Some(served) = &outcome.served else {
         return ServedSeries::default();

@@ -45,7 +45,8 @@ pub struct Honest {
     /// Output tokens alone, per second of makespan.
     pub output_tokens_per_s: f64,
     /// Share of the batches' token positions in which a member had already finished (or had
-    /// failed): 1 - sum(prompt + output) / sum(batch size x longest member).
+    /// failed): 1 - sum(prompt + output) / sum(batch size x longest member); where steps are added up, a member stays for
+    /// its prompt and the longest output.
     pub padding_waste: Option<f64>,
     /// Busy time over makespan, per GPU and over all.
     pub utilization: Utilization,
@@ -65,6 +66,11 @@ pub struct Honest {
     /// server would have failed.
     #[cfg_attr(feature = "ts", ts(type = "number"))]
     pub batches_over_memory: u64,
+    /// Batches with a step beyond what the step latency was measured for; absent where closed batches take the studies'
+    /// formula, and with continuous batching, which counts such steps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "ts", ts(optional, type = "number"))]
+    pub outside_measurements: Option<u64>,
     /// How good the predictor was; absent for policies that do not predict.
     pub prediction: Option<Prediction>,
     /// What a reader might look for here and this engine does not model.
@@ -110,11 +116,14 @@ pub struct Utilization {
     pub per_gpu: Vec<f64>,
 }
 
-/// What a reader might look for here and the closed-batch engine does not model.
+/// By the studies' formula a prompt's token costs what an output's costs.
+pub const DEAR_PREFILL: &str = "prefill that is cheaper per token than decode";
+
+/// What a reader might look for here and closed batches do not model, however long they take.
 pub const NOT_MODELLED: [&str; 7] = [
     "tokens streamed to the client before the batch ends",
     "requests that join or leave a running batch",
-    "prefill that is cheaper per token than decode",
+    DEAR_PREFILL,
     "paged KV cache, prefix cache and preemption",
     "time of the network, the tokeniser and the scheduler itself",
     "energy",

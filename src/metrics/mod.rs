@@ -3,14 +3,12 @@
 // Functions of one idea: 60 lines at most (clippy.toml).
 #![cfg_attr(not(test), warn(clippy::too_many_lines))]
 
-#[cfg(feature = "continuous")]
 pub mod continuous;
 pub mod digest;
 pub mod figures;
 pub mod honest;
 pub mod published;
 pub mod rows;
-#[cfg(feature = "continuous")]
 pub mod statistics;
 pub mod steering;
 mod tally;
@@ -18,21 +16,14 @@ mod tally;
 use serde::{Deserialize, Serialize};
 
 use crate::scenario::Scenario;
-#[cfg(feature = "continuous")]
 use crate::sim::continuous::{Fate, Served, Totals as ServedTotals};
 use crate::sim::{Batches, ClosedWork, Record, Requests, Work, WorkloadReport};
 use crate::trace::Trace;
 use tally::{Ledger, Totals};
 
-#[cfg(feature = "continuous")]
 pub use continuous::Continuous;
 pub use honest::Honest;
 pub use published::Published;
-
-/// Without that engine there is none of its figures; in JSON it is null, as of a run of closed batches.
-#[cfg(not(feature = "continuous"))]
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub enum Continuous {}
 
 /// The result of one run.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,7 +35,6 @@ pub struct Outcome {
     /// Which request was in which batch; with continuous batching, when they arrived.
     pub requests: Requests,
     /// With continuous batching, what became of each request and what the replicas did.
-    #[cfg(feature = "continuous")]
     pub served: Option<Box<(Served, ServedTotals)>>,
 }
 
@@ -80,18 +70,11 @@ impl Outcome {
                 let (published, honest) = closed_figures(trace, &record, work);
                 (Some(published), honest, None)
             }
-            #[cfg(feature = "continuous")]
             Work::Continuous(done) => {
                 let (honest, continuous) = continuous::figures(trace, &record, &done.0, &done.1);
                 (None, honest, Some(continuous))
             }
         };
-        #[cfg(not(feature = "continuous"))]
-        let batches = {
-            let Work::Closed(work) = record.work;
-            work.batches
-        };
-        #[cfg(feature = "continuous")]
         let (batches, served) = match record.work {
             Work::Closed(work) => (work.batches, None),
             Work::Continuous(done) => (Batches::default(), Some(done)),
@@ -107,14 +90,12 @@ impl Outcome {
             },
             batches,
             requests: record.requests,
-            #[cfg(feature = "continuous")]
             served,
         }
     }
 
     /// Requests that were served to their end, warm-up included.
     pub fn requests_served(&self) -> u64 {
-        #[cfg(feature = "continuous")]
         if let Some(served) = &self.served {
             let done = served.0.fate.iter().filter(|&&fate| fate == Fate::Done);
             return done.count() as u64;
@@ -125,12 +106,13 @@ impl Outcome {
 
 fn closed_figures(trace: &Trace, record: &Record, work: &ClosedWork) -> (Published, Honest) {
     let scenario = &record.scenario;
+    let latency = scenario.latency.table(scenario.scheduler.largest_batch());
     let ledger = Ledger {
         trace,
         batches: &work.batches,
         requests: &record.requests,
         arrivals: record.requests.arrivals(trace),
-        latency: &work.latency,
+        latency: latency.as_ref(),
         report: &record.workload,
         sla: &scenario.sla,
         memory: &scenario.memory,
@@ -138,5 +120,7 @@ fn closed_figures(trace: &Trace, record: &Record, work: &ClosedWork) -> (Publish
         failed: scenario.workload.failed,
         prediction: record.prediction,
     };
-    tally::metrics(ledger, Totals::of(ledger))
+    let (published, mut honest) = tally::metrics(ledger, Totals::of(ledger));
+    honest.outside_measurements = work.outside;
+    (published, honest)
 }

@@ -5,26 +5,25 @@ use std::io::{self, Write};
 use super::Outcome;
 use super::tally::Ledger;
 use crate::Trace;
-use crate::latency::Latency;
-#[cfg(feature = "continuous")]
 use crate::sim::continuous::{Fate, Served, StepRow};
 
 /// A row per replayed request, in trace order and numbered from 1 in the whole trace, after rows
 /// out of time order were sorted. Times in s on the run's clock unless the name says
 /// otherwise; a cell is empty where a request has no such figure.
 pub fn requests_csv(trace: &Trace, outcome: &Outcome, output: &mut dyn Write) -> io::Result<()> {
-    #[cfg(feature = "continuous")]
     if let Some(served) = &outcome.served {
         return served_csv(trace, outcome, &served.0, output);
     }
-    let Latency::Linear(linear) = &outcome.summary.scenario.latency;
-    let latency = linear.table(outcome.summary.published().max_batch);
+    let scenario = &outcome.summary.scenario;
+    let latency = scenario
+        .latency
+        .table(outcome.summary.published().max_batch);
     let ledger = Ledger {
         trace,
         batches: &outcome.batches,
         requests: &outcome.requests,
         arrivals: outcome.requests.arrivals(trace),
-        latency: &latency,
+        latency: latency.as_ref(),
         report: &outcome.summary.workload,
         sla: &outcome.summary.scenario.sla,
         memory: &outcome.summary.scenario.memory,
@@ -92,7 +91,6 @@ fn closed_row(
 }
 
 /// With continuous batching.
-#[cfg(feature = "continuous")]
 fn served_csv(
     trace: &Trace,
     outcome: &Outcome,
@@ -143,13 +141,11 @@ fn served_csv(
 }
 
 /// Microseconds of a second, the unit of trace events.
-#[cfg(feature = "continuous")]
 const US: f64 = 1e6;
 
 /// The steps of continuous batching as trace events, which Perfetto and chrome://tracing open: a thread per
 /// replica, a slice per step (or steps with the same requests), counters of waiting requests and tokens in
 /// the cache, and a slice per request from its first step to its last.
-#[cfg(feature = "continuous")]
 pub fn chrome_trace(
     trace: &Trace,
     outcome: &Outcome,
@@ -177,7 +173,6 @@ pub fn chrome_trace(
 }
 
 /// A slice of a step, and counters at its beginning.
-#[cfg(feature = "continuous")]
 fn step_events(step: &StepRow, output: &mut dyn Write) -> io::Result<()> {
     let name = match (step.sequences, step.prompt_tokens) {
         (n, 0) => format!("decode {n}"),
@@ -202,7 +197,6 @@ fn step_events(step: &StepRow, output: &mut dyn Write) -> io::Result<()> {
 }
 
 /// The slice of a request, from its first step to its last.
-#[cfg(feature = "continuous")]
 fn request_events(
     trace: &Trace,
     served: &Served,

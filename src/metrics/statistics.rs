@@ -305,6 +305,12 @@ mod tests {
             .collect();
         assert_eq!(codes(&starts_cold, 3), ["warm-up"]);
         assert_eq!(warnings(&steady, 100, 0)[0].code, "short-run");
+        assert_eq!(correlation(&[1.0, 2.0, 3.0, 4.0]), 0.25);
+        assert_eq!(correlation(&[1.0, -1.0, 1.0, -1.0]), -0.75);
+        assert_eq!(correlation(&[3.0; 5]), 0.0);
+        // Slope 0.8, residuals -0.3, 0.9, -0.9, 0.3: a standard error of sqrt(1.8/2/5).
+        let rises = trend(&[1.0, 3.0, 2.0, 4.0]);
+        assert!((rises - 0.8 / libm::sqrt(0.18)).abs() < 1e-12, "{rises}");
         // A straight line leaves no residual.
         let line: Vec<f64> = (0..20).map(f64::from).collect();
         assert_eq!(trend(&line), f64::INFINITY);

@@ -1,7 +1,7 @@
 //! What the SLA controller did in a run: its interval, what it measured, and the batch that came of it.
 
 use super::Outcome;
-use crate::latency::{Latency, LinearTable};
+use crate::latency::LinearTable;
 use crate::sched::controller::ControllerState;
 use crate::sched::memory::Ended;
 use crate::sched::{Policy, Shape};
@@ -37,8 +37,7 @@ pub fn steering(outcome: &Outcome, bin: u8) -> Steering {
         return steering;
     }
     let batches = &outcome.batches;
-    let Latency::Linear(linear) = &scenario.latency;
-    let table = linear.table(scheduler.largest_batch());
+    let table = scenario.latency.table(scheduler.largest_batch());
     let mut state = ControllerState::new(
         &scheduler.controller,
         scenario.sla.token_ms / 1e3,
@@ -64,7 +63,7 @@ pub fn steering(outcome: &Outcome, bin: u8) -> Steering {
         }) {
             running -= batches.size[over];
             if batches.bin[over] == bin {
-                let ended = ended_of(batches, over, &table);
+                let ended = ended_of(batches, over, table.as_ref());
                 state.ended(&ended, running);
             }
         }
@@ -84,7 +83,7 @@ pub fn steering(outcome: &Outcome, bin: u8) -> Steering {
 }
 
 /// What a controller is told of a batch that ended.
-fn ended_of(batches: &Batches, over: usize, table: &LinearTable) -> Ended {
+fn ended_of(batches: &Batches, over: usize, table: Option<&LinearTable>) -> Ended {
     Ended {
         shape: Shape {
             size: batches.size[over],
@@ -93,7 +92,10 @@ fn ended_of(batches: &Batches, over: usize, table: &LinearTable) -> Ended {
             ..Shape::default()
         },
         service_s: batches.clocked_service(over),
-        decode_step_s: table.decode_step_s(batches.size[over]),
+        decode_step_s: match table {
+            Some(table) => table.decode_step_s(batches.size[over]),
+            None => batches.decode_step(over),
+        },
     }
 }
 
@@ -134,6 +136,8 @@ mod tests {
                     let mut equal = 0;
                     for bin in 0..bins {
                         let steering = steering(&outcome, bin as u8);
+                        // Nothing is measured before the first batch ends.
+                        assert!(steering.tau_s.first().is_none_or(|&tau_s| tau_s == 0.0));
                         batches += steering.size.len();
                         for (i, (&size, &allowed)) in
                             steering.size.iter().zip(&steering.allowed).enumerate()

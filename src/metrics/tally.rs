@@ -2,7 +2,7 @@
 //! histograms ([`crate::quantiles`]), after a look at a sample that says which values to keep for
 //! the quantiles. A second walk follows only where that guess was wrong.
 
-use super::honest::{Attainment, Distribution, Honest, NOT_MODELLED, Utilization};
+use super::honest::{Attainment, DEAR_PREFILL, Distribution, Honest, NOT_MODELLED, Utilization};
 use super::published::Published;
 use crate::Trace;
 use crate::latency::LinearTable;
@@ -19,7 +19,8 @@ pub(super) struct Ledger<'a> {
     pub batches: &'a Batches,
     pub requests: &'a Requests,
     pub arrivals: Arrivals<'a>,
-    pub latency: &'a LinearTable,
+    /// Absent where steps are added up.
+    pub latency: Option<&'a LinearTable>,
     pub report: &'a WorkloadReport,
     pub sla: &'a Sla,
     pub memory: &'a Memory,
@@ -37,8 +38,28 @@ pub(super) struct Batch {
     pub end: f64,
     /// Service time / longest output; 0 where every member failed.
     tbt: f64,
-    base: f64,
     decode_step: f64,
+    first: FirstToken,
+}
+
+/// When the members of a batch have their first tokens, after its start: `base + pace x positions`, s.
+#[derive(Clone, Copy)]
+struct FirstToken {
+    base: f64,
+    pace: f64,
+    /// A member's positions are its prompt and one more; else there is one for all.
+    own_prompt: bool,
+}
+
+impl FirstToken {
+    #[inline(always)]
+    fn positions(self, prompt: u32) -> f64 {
+        if self.own_prompt {
+            f64::from(prompt) + 1.0
+        } else {
+            1.0
+        }
+    }
 }
 
 /// A request as the walks see it; times in s.
@@ -60,9 +81,9 @@ impl Request {
         let queueing = self.queueing(batch);
         ttft(
             queueing,
-            batch.base,
-            batch.decode_step,
-            self.prompt,
+            batch.first.base,
+            batch.first.pace,
+            batch.first.positions(self.prompt),
             self.latency,
         )
     }
@@ -73,11 +94,11 @@ impl Request {
     }
 }
 
-/// The batch walks through token positions one by one, and a member's first token follows its own
-/// prompt: docs/MODEL.md, "Honest metrics".
+/// By the studies' formula a batch walks through token positions one by one, and a member's first token follows its own
+/// prompt; in steps the first tokens follow the pass over all prompts: docs/MODEL.md, "Honest metrics".
 #[inline(always)]
-fn ttft(queueing: f64, base: f64, decode_step: f64, prompt: u32, latency: f64) -> f64 {
-    let ttft = queueing + base + decode_step * (f64::from(prompt) + 1.0);
+fn ttft(queueing: f64, base: f64, pace: f64, positions: f64, latency: f64) -> f64 {
+    let ttft = queueing + base + pace * positions;
     // The service time has a floor; no time is a NaN.
     if ttft < latency { ttft } else { latency }
 }
@@ -92,6 +113,7 @@ impl<'a> Ledger<'a> {
     #[inline(always)]
     pub fn batch(self, index: usize) -> Batch {
         let b = self.batches;
+        let decode_step = self.decode_step(index);
         Batch {
             index,
             size: b.size[index],
@@ -101,9 +123,43 @@ impl<'a> Ledger<'a> {
                 0 => 0.0,
                 longest => b.clocked_service(index) / f64::from(longest),
             },
-            base: self.latency.base_s(),
-            decode_step: self.latency.decode_step_s(b.size[index]),
+            decode_step,
+            first: match self.latency {
+                Some(table) => FirstToken {
+                    base: table.base_s(),
+                    pace: decode_step,
+                    own_prompt: true,
+                },
+                None => FirstToken {
+                    base: 0.0,
+                    pace: b.first_token[index],
+                    own_prompt: false,
+                },
+            },
         }
+    }
+
+    /// Time of a decode step of a batch, s.
+    #[inline(always)]
+    fn decode_step(self, index: usize) -> f64 {
+        match self.latency {
+            Some(table) => table.decode_step_s(self.batches.size[index]),
+            None => self.batches.decode_step(index),
+        }
+    }
+
+    /// Token positions of a batch: as many for each member as its longest has; in steps, for each its own prompt and the
+    /// longest output.
+    #[inline(always)]
+    fn positions(self, index: usize) -> u64 {
+        let b = self.batches;
+        let size = u64::from(b.size[index]);
+        if self.latency.is_some() {
+            return size * u64::from(b.longest_total[index]);
+        }
+        let members = self.requests.members(b, index).iter();
+        let prompts = members.map(|&row| u64::from(self.trace.prompt[row as usize]));
+        prompts.sum::<u64>() + size * u64::from(b.longest_output[index])
     }
 
     #[inline]
@@ -250,7 +306,9 @@ struct Block {
     arrival: [f64; BLOCK],
     start: [f64; BLOCK],
     end: [f64; BLOCK],
-    decode_step: [f64; BLOCK],
+    base: [f64; BLOCK],
+    pace: [f64; BLOCK],
+    positions: [f64; BLOCK],
     prompt: [u32; BLOCK],
     output: [u32; BLOCK],
     latency: [f64; BLOCK],
@@ -273,7 +331,9 @@ impl Block {
             arrival: [0.0; BLOCK],
             start: [0.0; BLOCK],
             end: [0.0; BLOCK],
-            decode_step: [0.0; BLOCK],
+            base: [0.0; BLOCK],
+            pace: [0.0; BLOCK],
+            positions: [0.0; BLOCK],
             prompt: [0; BLOCK],
             output: [0; BLOCK],
             latency: [0.0; BLOCK],
@@ -295,15 +355,18 @@ impl Block {
         let to = from + taken;
         self.start[from..to].fill(batch.start);
         self.end[from..to].fill(batch.end);
-        self.decode_step[from..to].fill(batch.decode_step);
+        self.base[from..to].fill(batch.first.base);
+        self.pace[from..to].fill(batch.first.pace);
         let (arrival, rows) = (&mut self.arrival[from..to], &rows[..taken]);
         let (prompt, output) = (&mut self.prompt[from..to], &mut self.output[from..to]);
+        let positions = &mut self.positions[from..to];
         let mut tokens = 0;
         for i in 0..taken {
             let row = rows[i] as usize;
             arrival[i] = ledger.arrivals.recorded[row];
             prompt[i] = ledger.trace.prompt[row];
             output[i] = ledger.trace.output[row];
+            positions[i] = batch.first.positions(prompt[i]);
             tokens += u64::from(prompt[i]) + u64::from(output[i]);
         }
         self.size += taken;
@@ -314,14 +377,14 @@ impl Block {
     fn work(&mut self, ledger: Ledger<'_>, tally: &mut Tally) {
         let n = self.size;
         let sla = ledger.sla;
-        let base = ledger.latency.base_s();
         let first_sla_s = sla.ttft_s.unwrap_or(f64::INFINITY);
         let (mut late, mut token, mut joint, mut good_late) = (0u32, 0u32, 0u32, 0u32);
         let mut in_first_token = 0u32;
         let mut good_tokens = 0u64;
         // Slices of one length, so that the bounds are checked once and not at every access.
         let arrival = &mut self.arrival[..n];
-        let (start, end, step) = (&self.start[..n], &self.end[..n], &self.decode_step[..n]);
+        let (start, end) = (&self.start[..n], &self.end[..n]);
+        let (base, pace, positions) = (&self.base[..n], &self.pace[..n], &self.positions[..n]);
         let (prompt, output) = (&self.prompt[..n], &self.output[..n]);
         let (latency, queueing) = (&mut self.latency[..n], &mut self.queueing[..n]);
         let (first, tpot) = (&mut self.ttft[..n], &mut self.tpot[..n]);
@@ -331,7 +394,7 @@ impl Block {
             let whole = end[i] - at;
             latency[i] = whole;
             queueing[i] = start[i] - at;
-            first[i] = ttft(queueing[i], base, step[i], prompt[i], whole);
+            first[i] = ttft(queueing[i], base[i], pace[i], positions[i], whole);
             tpot[i] = tpot_ms(whole, first[i], output[i]);
             let in_time = whole <= sla.request_s;
             let good = output[i] > 0;
@@ -423,7 +486,7 @@ fn walk(ledger: Ledger<'_>, step: usize, tally: &mut Tally, mut sink: impl FnMut
         }
         tally.peak_tokens = tally.peak_tokens.max(batch_tokens);
         tally.over_memory += u64::from(batch_tokens > token_limit);
-        tally.positions += u64::from(batch.size) * u64::from(ledger.batches.longest_total[index]);
+        tally.positions += ledger.positions(index);
         index += step;
     }
     block.work(ledger, tally);
@@ -542,7 +605,12 @@ fn honest(ledger: Ledger<'_>, tally: &Tally, totals: Totals, in_system_s: f64) -
         peak_batch_tokens: tally.peak_tokens,
         batches_over_memory: tally.over_memory,
         prediction: None,
-        not_modelled: NOT_MODELLED.map(str::to_owned).to_vec(),
+        outside_measurements: None,
+        not_modelled: NOT_MODELLED
+            .iter()
+            .filter(|&&what| ledger.latency.is_some() || what != DEAR_PREFILL)
+            .map(|&what| what.to_owned())
+            .collect(),
     }
 }
 
@@ -604,7 +672,7 @@ impl Totals {
             min_batch = min_batch.min(b.size[i]);
             max_batch = max_batch.max(b.size[i]);
             request_service_s += b.clocked_service(i) * f64::from(b.size[i]);
-            request_steps_s += ledger.latency.decode_step_s(b.size[i]) * f64::from(b.size[i]);
+            request_steps_s += ledger.decode_step(i) * f64::from(b.size[i]);
             busy[usize::from(b.gpu[i])] += b.service[i];
             if b.longest_output[i] == 0 {
                 failed_only_s += b.service[i];

@@ -1,22 +1,15 @@
 //! What a scenario must fulfil: the ranges of [`settings`], and what concerns several settings at once. A refusal names the
 //! field, the value and what is allowed.
 
-#[cfg(feature = "continuous")]
 use super::Engine;
-#[cfg(feature = "continuous")]
 use super::settings::{MAX_BLOCKS, MAX_STEP_TOKENS};
 use super::{ClosedLoop, Scenario, Source, Ties, VERSION, Workload, settings};
 use crate::error::Error;
-#[cfg(feature = "continuous")]
 use crate::error::{number, whole};
-#[cfg(feature = "continuous")]
-use crate::latency::StepLatency;
+use crate::latency::{Latency, StepLatency};
 use crate::sched::bins::{Boundaries, MAX_BINS, MAX_CUT};
-#[cfg(feature = "continuous")]
 use crate::sched::continuous::Server;
-#[cfg(feature = "continuous")]
 use crate::sched::continuous::kv::Capacity;
-#[cfg(feature = "continuous")]
 use crate::trace::Failed;
 
 pub(super) fn scenario(s: &Scenario) -> Result<(), Error> {
@@ -47,7 +40,9 @@ pub(super) fn scenario(s: &Scenario) -> Result<(), Error> {
     }
     cuts(s)?;
     memory(s)?;
-    #[cfg(feature = "continuous")]
+    if let Latency::Steps(latency) = &s.latency {
+        steps(latency, "latency.steps")?;
+    }
     if let Engine::Continuous(server) = &s.engine {
         continuous(s, server)?;
     }
@@ -128,7 +123,6 @@ fn cuts(s: &Scenario) -> Result<(), Error> {
     Ok(())
 }
 
-#[cfg(feature = "continuous")]
 fn continuous(s: &Scenario, server: &Server) -> Result<(), Error> {
     const AT: &str = "engine.continuous";
     let field = |name: &str| format!("{AT}.{name}");
@@ -216,26 +210,31 @@ fn continuous(s: &Scenario, server: &Server) -> Result<(), Error> {
             ),
         ));
     }
-    match &server.latency {
+    steps(&server.latency, "engine.continuous.latency")
+}
+
+/// Time must pass with every step.
+fn steps(latency: &StepLatency, at: &str) -> Result<(), Error> {
+    match latency {
         StepLatency::Linear(step) => {
-            // Time must pass, or a run of many tokens would end where it began. No coefficient is negative,
-            // so these are the two shortest steps that there can be.
+            // Or a run of many tokens would end where it began. No coefficient is negative, so these are the two
+            // shortest steps that there can be.
             let decode_s = step.step_s(1.0, 1.0, 0.0);
             let prompt_s = step.step_s(0.0, 0.0, 1.0) + step.c4_s_per_prefill_pair;
             for (what, least_s) in [("one sequence", decode_s), ("one prompt token", prompt_s)] {
                 if least_s < 1e-9 {
                     return Err(Error::bad_field(
-                        field("latency.linear"),
+                        format!("{at}.linear"),
                         format!("a step of {least_s} s for {what}"),
                         "coefficients that make every step last at least 1e-9 s".to_owned(),
                     ));
                 }
             }
+            Ok(())
         }
-        StepLatency::Table(table) => table.check(&field("latency.table"))?,
-        StepLatency::Profile(profile) => profile.check(&field("latency.profile"))?,
+        StepLatency::Table(table) => table.check(&format!("{at}.table")),
+        StepLatency::Profile(profile) => profile.check(&format!("{at}.profile")),
     }
-    Ok(())
 }
 
 fn memory(s: &Scenario) -> Result<(), Error> {

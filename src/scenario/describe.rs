@@ -408,12 +408,7 @@ fn acts(path: &str) -> Option<Vec<&'static str>> {
         base.scheduler.policy = policy;
         bases.push((name, base));
     }
-    let continuous = Scenario {
-        engine: Engine::Continuous(Box::default()),
-        memory: Memory::LLAMA_3_1_8B_ON_H100,
-        ..Scenario::default()
-    };
-    bases.push(("continuous", continuous));
+    bases.push(("continuous", Scenario::continuous()));
     let of_the_server = path.starts_with("engine.continuous.");
     let acting: Vec<&str> = bases
         .iter()

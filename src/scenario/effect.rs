@@ -3,14 +3,10 @@
 
 use serde::Serialize;
 
-#[cfg(feature = "continuous")]
 use super::Engine;
 use super::{Scenario, Source};
-#[cfg(feature = "continuous")]
 use crate::sched::continuous::kv::{Capacity, Reuse};
-#[cfg(feature = "continuous")]
 use crate::sched::continuous::router::Router;
-#[cfg(feature = "continuous")]
 use crate::sched::continuous::{Order, Rule, Server};
 use crate::sched::memory::Memory;
 use crate::sched::{Boundaries, MemoryRule, Policy, Variant};
@@ -29,7 +25,6 @@ fn word(choice: impl Serialize) -> String {
     quoted.trim_matches('"').to_owned()
 }
 
-#[cfg(feature = "continuous")]
 pub(super) fn server(s: &Scenario) -> Option<&Server> {
     match &s.engine {
         Engine::Continuous(server) => Some(server),
@@ -42,12 +37,11 @@ fn is_continuous(s: &Scenario) -> bool {
 }
 
 pub(super) fn default_memory(s: &Scenario) -> Memory {
-    #[cfg(feature = "continuous")]
     if is_continuous(s) {
-        return Memory::LLAMA_3_1_8B_ON_H100;
+        Memory::LLAMA_3_1_8B_ON_H100
+    } else {
+        Memory::default()
     }
-    let _ = s;
-    Memory::default()
 }
 
 fn is_dynamic(s: &Scenario) -> bool {
@@ -65,16 +59,13 @@ fn one_bin(s: &Scenario) -> bool {
 }
 
 pub(super) fn no_hashes(s: &Scenario) -> Option<String> {
-    #[cfg(feature = "continuous")]
-    if let Some(server) = server(s) {
-        let shared = server.kv.prefix.reuse == Reuse::Hashes;
-        return when(
-            !shared,
-            "no block is shared by hashes; engine.continuous.kv.prefix.reuse \"hashes\" does",
-        );
-    }
-    let _ = s;
-    Some("closed batches have no prefix cache".to_owned())
+    let Some(server) = server(s) else {
+        return Some("closed batches have no prefix cache".to_owned());
+    };
+    when(
+        server.kv.prefix.reuse != Reuse::Hashes,
+        "no block is shared by hashes; engine.continuous.kv.prefix.reuse \"hashes\" does",
+    )
 }
 
 pub(super) fn rate_given(s: &Scenario) -> Option<String> {
@@ -124,7 +115,6 @@ pub(super) fn nothing_random(s: &Scenario) -> Option<String> {
 }
 
 /// The server itself draws random numbers, to route requests or to accept drafted tokens.
-#[cfg(feature = "continuous")]
 fn random_server(s: &Scenario) -> bool {
     let Some(server) = server(s) else {
         return false;
@@ -135,19 +125,13 @@ fn random_server(s: &Scenario) -> bool {
     routes || drafts
 }
 
-/// Closed batches draw no random numbers.
-#[cfg(not(feature = "continuous"))]
-const fn random_server(_: &Scenario) -> bool {
-    false
-}
-
 /// Nothing asks for predicted lengths.
 pub(super) fn no_prediction(s: &Scenario) -> Option<String> {
     if s.predicts() {
         return None;
     }
     Some(if is_continuous(s) {
-        "this server does not look at predictions; the order sjf, the rule closed, engine.continuous.bins \
+        "this server does not look at predictions; the order sjf, engine.continuous.bins \
          (--share-bins) and the routers least-work and bin-affinity do"
             .to_owned()
     } else {
@@ -402,24 +386,17 @@ pub(super) fn controller_alone(s: &Scenario) -> Option<String> {
 }
 
 pub(super) fn blocks_given(s: &Scenario) -> Option<String> {
-    #[cfg(feature = "continuous")]
-    if let Some(server) = server(s) {
-        return match server.kv.capacity {
-            Capacity::Memory => None,
-            Capacity::Blocks(_) => {
-                Some("engine.continuous.kv.capacity says how many blocks there are".to_owned())
-            }
-            Capacity::Unlimited => Some(UNLIMITED.to_owned()),
-        };
+    match server(s)?.kv.capacity {
+        Capacity::Memory => None,
+        Capacity::Blocks(_) => {
+            Some("engine.continuous.kv.capacity says how many blocks there are".to_owned())
+        }
+        Capacity::Unlimited => Some(UNLIMITED.to_owned()),
     }
-    let _ = s;
-    None
 }
 
-#[cfg(feature = "continuous")]
 const UNLIMITED: &str = "engine.continuous.kv.capacity is unlimited";
 
-#[cfg(feature = "continuous")]
 pub(super) fn does_not_age(_: &Scenario, server: &Server) -> Option<String> {
     when(
         matches!(server.order, Order::Fcfs | Order::Edf),
@@ -430,7 +407,6 @@ pub(super) fn does_not_age(_: &Scenario, server: &Server) -> Option<String> {
     )
 }
 
-#[cfg(feature = "continuous")]
 pub(super) fn no_classes(_: &Scenario, server: &Server) -> Option<String> {
     when(
         !server.order.has_classes(),
@@ -441,7 +417,6 @@ pub(super) fn no_classes(_: &Scenario, server: &Server) -> Option<String> {
     )
 }
 
-#[cfg(feature = "continuous")]
 pub(super) fn no_level(server: &Server) -> Option<String> {
     when(
         server.order == Order::Edf,
@@ -452,7 +427,6 @@ pub(super) fn no_level(server: &Server) -> Option<String> {
     )
 }
 
-#[cfg(feature = "continuous")]
 pub(super) fn no_deadline(server: &Server) -> Option<String> {
     when(
         server.order == Order::Priority,
@@ -463,7 +437,6 @@ pub(super) fn no_deadline(server: &Server) -> Option<String> {
     )
 }
 
-#[cfg(feature = "continuous")]
 pub(super) fn bins_are_mixed(s: &Scenario, server: &Server) -> Option<String> {
     when(
         !server.bins,
@@ -472,7 +445,6 @@ pub(super) fn bins_are_mixed(s: &Scenario, server: &Server) -> Option<String> {
     .or_else(|| when(one_bin(s), ONE_BIN))
 }
 
-#[cfg(feature = "continuous")]
 pub(super) fn chunks_are_short(_: &Scenario, server: &Server) -> Option<String> {
     when(
         server.rule == Rule::Orca,
@@ -486,20 +458,10 @@ pub(super) fn chunks_are_short(_: &Scenario, server: &Server) -> Option<String> 
     })
 }
 
-#[cfg(feature = "continuous")]
-pub(super) fn nobody_joins(_: &Scenario, server: &Server) -> Option<String> {
-    when(
-        server.rule == Rule::Closed,
-        "under the rule closed no request joins a running batch",
-    )
-}
-
-#[cfg(feature = "continuous")]
 pub(super) fn unlimited(_: &Scenario, server: &Server) -> Option<String> {
     when(server.kv.capacity == Capacity::Unlimited, UNLIMITED)
 }
 
-#[cfg(feature = "continuous")]
 pub(super) fn nothing_evicted(s: &Scenario, server: &Server) -> Option<String> {
     when(
         server.kv.prefix.reuse == Reuse::Off,
@@ -508,21 +470,16 @@ pub(super) fn nothing_evicted(s: &Scenario, server: &Server) -> Option<String> {
     .or_else(|| unlimited(s, server))
 }
 
-#[cfg(feature = "continuous")]
 pub(super) fn whole_anyway(s: &Scenario, server: &Server) -> Option<String> {
     match server.rule {
         Rule::Sarathi | Rule::Orca => Some(format!(
             "with the rule {} a request takes the blocks of its whole prompt when it joins",
             word(server.rule)
         )),
-        Rule::Closed => {
-            Some("the rule closed takes the blocks of a whole batch by its own rule".to_owned())
-        }
         Rule::Vllm => unlimited(s, server),
     }
 }
 
-#[cfg(feature = "continuous")]
 pub(super) fn one_replica(s: &Scenario, server: &Server) -> Option<String> {
     // These two ask for predictions, whose errors are figures of the run.
     when(

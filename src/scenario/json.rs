@@ -4,12 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
-#[cfg(feature = "continuous")]
 use super::Engine;
 use super::Scenario;
 use crate::error::Error;
 use crate::json;
-#[cfg(feature = "continuous")]
 use crate::sched::memory::Memory;
 
 /// Fields whose value is a list.
@@ -47,12 +45,10 @@ pub(super) fn read(text: &str, file: &str) -> Result<Scenario, Error> {
     let mut reader = serde_json::Deserializer::from_str(text);
     let read: Result<Scenario, _> = serde_path_to_error::deserialize(&mut reader);
     let wrong = match read {
-        #[allow(unused_mut, reason = "the closed engine alone has one default")]
         Ok(mut scenario) if list.is_none() => {
             reader
                 .end()
                 .map_err(|e| refusal(file, String::new(), &e, whole.is_some()))?;
-            #[cfg(feature = "continuous")]
             memory_of_the_engine(text, &mut scenario);
             return Ok(scenario);
         }
@@ -80,7 +76,6 @@ pub(super) fn read(text: &str, file: &str) -> Result<Scenario, Error> {
 
 /// With continuous batching, fields of `memory` that the text does not give are those of the machine whose
 /// step is the default.
-#[cfg(feature = "continuous")]
 fn memory_of_the_engine(text: &str, scenario: &mut Scenario) {
     #[derive(Default, serde::Deserialize)]
     #[serde(default)]

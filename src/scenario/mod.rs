@@ -14,14 +14,12 @@ use serde::{Deserialize, Serialize};
 use crate::error::Error;
 use crate::latency::Latency;
 use crate::sched::Scheduler;
-#[cfg(feature = "continuous")]
 use crate::sched::continuous::Server;
 use crate::sched::memory::Memory;
 use crate::trace::predict::Predictor;
 use crate::trace::synth::Synthetic;
 use crate::trace::{Failed, Format, Reading, TimeUnit};
 
-#[cfg(feature = "continuous")]
 pub use preset::put_on_hardware;
 pub use preset::{MEMORY_SHARE, Preset};
 #[cfg(feature = "cli")]
@@ -80,7 +78,6 @@ pub enum Engine {
     #[default]
     Closed,
     /// Continuous batching, by its own settings; of `scheduler` only the bins count.
-    #[cfg(feature = "continuous")]
     Continuous(Box<Server>),
 }
 
@@ -297,6 +294,15 @@ pub enum TokenRule {
 }
 
 impl Scenario {
+    /// The defaults of continuous batching, whose step and memory are of one machine.
+    pub fn continuous() -> Scenario {
+        Scenario {
+            engine: Engine::Continuous(Box::default()),
+            memory: Memory::LLAMA_3_1_8B_ON_H100,
+            ..Scenario::default()
+        }
+    }
+
     /// Reads a scenario from JSON; `file` is for the error's sentence.
     ///
     /// Errors: text that is no scenario, fields outside their ranges, settings that differ from their default and
@@ -324,7 +330,6 @@ impl Scenario {
     pub fn gpus_together(&self) -> u32 {
         match &self.engine {
             Engine::Closed => 1,
-            #[cfg(feature = "continuous")]
             Engine::Continuous(server) => server.tensor_parallel,
         }
     }
@@ -333,7 +338,6 @@ impl Scenario {
     pub fn predicts(&self) -> bool {
         match &self.engine {
             Engine::Closed => self.scheduler.policy.has_bins(),
-            #[cfg(feature = "continuous")]
             Engine::Continuous(server) => server.predicts(),
         }
     }
@@ -342,7 +346,6 @@ impl Scenario {
     pub fn has_bins(&self) -> bool {
         match &self.engine {
             Engine::Closed => self.scheduler.policy.has_bins(),
-            #[cfg(feature = "continuous")]
             Engine::Continuous(server) => server.has_bins(),
         }
     }

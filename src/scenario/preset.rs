@@ -1,16 +1,11 @@
 //! The published studies as complete settings: `--preset` on the command line, one click on the
 //! page.
 
-#[cfg(feature = "continuous")]
 use super::Engine;
 use super::{Scenario, Ties, TokenRule};
-#[cfg(feature = "continuous")]
 use crate::Error;
-#[cfg(feature = "continuous")]
 use crate::latency::StepLatency;
-#[cfg(feature = "continuous")]
 use crate::latency::architecture::{Architecture, Precision};
-#[cfg(feature = "continuous")]
 use crate::latency::roofline::{Card, Hardware, Stored};
 use crate::latency::{Latency, Linear};
 use crate::sched::bins::{Bins, Boundaries};
@@ -24,15 +19,14 @@ use crate::trace::predict::{Kind, Predictor};
 /// `gpu_memory_utilization`.
 pub const MEMORY_SHARE: f64 = 0.9;
 
-/// Puts a model on GPUs of a data sheet: continuous batching with the step that the sheet allows at best, the
-/// memory that the weights leave, and the peaks for MFU and MBU. Other settings of the server stay.
+/// Puts a model on GPUs of a data sheet: the step that the sheet allows at best, the memory that the weights leave, and
+/// for a server with continuous batching the peaks for MFU and MBU. Other settings stay.
 ///
 /// `tensor_parallel` GPUs share the weights, the cache and the arithmetic evenly, but for heads of keys and
 /// values that several of them hold ([`Stored::on_gpus`]); inter-GPU communication is not modelled.
 /// `memory_share`: of a GPU's memory that the server may use, as vLLM's `gpu_memory_utilization`.
 ///
-/// Errors: a number of GPUs that the model's heads cannot be split over.
-#[cfg(feature = "continuous")]
+/// Errors: a number of GPUs that the model's heads cannot be split over; closed batches on several GPUs together.
 pub fn put_on_hardware(
     scenario: &mut Scenario,
     model: &Architecture,
@@ -41,10 +35,6 @@ pub fn put_on_hardware(
     tensor_parallel: u32,
     memory_share: f64,
 ) -> Result<(), Error> {
-    let mut server = match &scenario.engine {
-        Engine::Continuous(server) => server.clone(),
-        Engine::Closed => Box::default(),
-    };
     let stored = Stored::new(model, precision);
     let split = stored.clone().on_gpus(tensor_parallel)?;
     let gpus = f64::from(tensor_parallel);
@@ -54,11 +44,25 @@ pub fn put_on_hardware(
         bandwidth_bytes_per_s: one.bandwidth_bytes_per_s * gpus,
         ..one
     };
-    server.latency = StepLatency::Linear(split.roofline(&group));
-    // What the model asks for: copies are the group's doing.
-    server.ceiling = Some(stored.ceiling(&group));
-    server.tensor_parallel = tensor_parallel;
-    scenario.engine = Engine::Continuous(server);
+    let steps = StepLatency::Linear(split.roofline(&group));
+    match &mut scenario.engine {
+        Engine::Continuous(server) => {
+            server.latency = steps;
+            // What the model asks for: copies are the group's doing.
+            server.ceiling = Some(stored.ceiling(&group));
+            server.tensor_parallel = tensor_parallel;
+        }
+        Engine::Closed if tensor_parallel == 1 => {
+            scenario.latency = Latency::Steps(Box::new(steps));
+        }
+        Engine::Closed => {
+            return Err(Error::bad_field(
+                "tensor_parallel",
+                tensor_parallel,
+                "1, because each GPU serves closed batches by itself",
+            ));
+        }
+    }
     scenario.memory = Memory {
         capacity_gb: card.memory_bytes * memory_share / 1e9,
         model_gb: split.memory_bytes() / 1e9,
@@ -398,7 +402,7 @@ impl Preset {
     }
 }
 
-#[cfg(all(test, feature = "continuous"))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::sched::continuous::Server;
@@ -406,7 +410,7 @@ mod tests {
     use crate::{Trace, simulate};
 
     fn placed(model: &str, card: &str, precision: Precision, gpus: u32) -> Result<Scenario, Error> {
-        let mut scenario = Scenario::default();
+        let mut scenario = Scenario::continuous();
         scenario.fleet.gpus = gpus;
         put_on_hardware(
             &mut scenario,
@@ -524,7 +528,7 @@ mod tests {
             ..default()
         };
         // Step and memory of one data sheet; the memory is as large as the default's.
-        let mut sheet = Scenario::default();
+        let mut sheet = Scenario::continuous();
         let (model, a100) = ("llama-3.1-8b", Card::preset("a100").unwrap());
         let model = Architecture::preset(model).unwrap();
         put_on_hardware(&mut sheet, &model, Precision::F16, &a100, 1, MEMORY_SHARE).unwrap();

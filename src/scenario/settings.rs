@@ -9,22 +9,16 @@
 //! forms keep the settings of policies that are not chosen, and a study's points have a common base, so `validate` does
 //! not make that check.
 
-#[cfg(feature = "continuous")]
 use super::Engine;
 use super::effect::*;
 use super::{ClosedLoop, Scenario, Source};
 use crate::error::{Error, number, whole};
-#[cfg(feature = "continuous")]
 use crate::latency::StepLatency;
-#[cfg(feature = "continuous")]
 use crate::latency::step::Step;
 use crate::latency::{Latency, Linear};
 use crate::sched::bins::{MAX_BINS, MAX_CUT};
-#[cfg(feature = "continuous")]
 use crate::sched::continuous::kv::Preemption;
-#[cfg(feature = "continuous")]
 use crate::sched::continuous::speculative::MAX_DRAFT;
-#[cfg(feature = "continuous")]
 use crate::sched::continuous::{Server, Warmup};
 
 /// Most GPUs a fleet can have.
@@ -34,9 +28,7 @@ pub const MAX_BATCH: u32 = 4096;
 /// Most users of a closed loop, and most requests of each; as many as a generated trace can have.
 const MAX_USERS: u32 = 10_000_000;
 /// Most tokens of a step, and most blocks of a cache: far beyond any server, and products of two fit.
-#[cfg(feature = "continuous")]
 pub(super) const MAX_STEP_TOKENS: u32 = 1 << 24;
-#[cfg(feature = "continuous")]
 pub(super) const MAX_BLOCKS: u32 = 1 << 30;
 
 /// A setting of a scenario.
@@ -224,26 +216,21 @@ macro_rules! users {
     };
 }
 
-/// A coefficient of the closed-batch latency.
+/// A coefficient of the studies' formula.
 macro_rules! linear {
     ($name:ident, $kind:ident $range:tt) => {
         Setting {
             path: concat!("latency.linear.", stringify!($name)),
-            range: range!(
-                |s| {
-                    let Latency::Linear(linear) = &s.latency;
-                    Some(&linear.$name)
-                },
-                $kind $range
-            ),
+            range: range!(|s| s.latency.linear().map(|linear| &linear.$name), $kind $range),
             why: Some(of_closed_batches),
             is_default: |s| {
-                let Latency::Linear(linear) = &s.latency;
-                linear.$name == Linear::default().$name
+                let linear = s.latency.linear();
+                linear.is_none_or(|linear| linear.$name == Linear::default().$name)
             },
             reset: |s| {
-                let Latency::Linear(linear) = &mut s.latency;
-                linear.$name = Linear::default().$name;
+                if let Latency::Linear(linear) = &mut s.latency {
+                    linear.$name = Linear::default().$name;
+                }
             },
         }
     };
@@ -263,7 +250,6 @@ macro_rules! memory {
 }
 
 /// A setting of `engine.continuous`; the reason takes the scenario and the server.
-#[cfg(feature = "continuous")]
 macro_rules! server {
     ($first:ident $(. $rest:ident)*, $kind:ident $range:tt $(, $why:expr)?) => {
         Setting {
@@ -286,24 +272,67 @@ macro_rules! server {
 }
 
 /// A setting of a part of the server that may be absent, or is one of several.
-#[cfg(feature = "continuous")]
 macro_rules! part {
     ($path:literal, $kind:ident $range:tt, $part:pat = $of:ident $(. $rest:ident)* => $value:expr) => {
+        of_choice!(concat!("engine.continuous.", $path), $kind $range, |s| match &server(s)?.$of$(.$rest)* {
+            $part => Some($value),
+            _ => None,
+        })
+    };
+}
+
+/// A setting that only one of several choices has.
+macro_rules! of_choice {
+    ($path:expr, $kind:ident $range:tt, $of:expr) => {
         Setting {
-            path: concat!("engine.continuous.", $path),
-            range: range!(
-                |s| match &server(s)?.$of$(.$rest)* {
-                    $part => Some($value),
-                    _ => None,
-                },
-                $kind $range
-            ),
+            path: $path,
+            range: range!($of, $kind $range),
             why: None,
-            // Whoever names the part expects it as it is.
+            // Whoever names the choice expects it as it is.
             is_default: |_| true,
             reset: |_| {},
         }
     };
+}
+
+/// A coefficient of a step, of the server and of closed batches that take steps.
+macro_rules! step {
+    ($at:literal, $of:expr, $name:ident, $high:expr) => {
+        of_choice!(
+            concat!($at, ".linear.", stringify!($name)),
+            number(0.0, $high),
+            |s| match $of(s)? {
+                StepLatency::Linear(step) => Some(&step.$name),
+                _ => None,
+            }
+        )
+    };
+    ($at:literal, $of:expr, compute.$name:ident, $high:expr) => {
+        of_choice!(
+            concat!($at, ".linear.compute.", stringify!($name)),
+            number(0.0, $high),
+            |s| match $of(s)? {
+                StepLatency::Linear(Step {
+                    compute: Some(compute),
+                    ..
+                }) => Some(&compute.$name),
+                _ => None,
+            }
+        )
+    };
+}
+
+/// How long the steps of closed batches take.
+fn batch_steps(s: &Scenario) -> Option<&StepLatency> {
+    match &s.latency {
+        Latency::Linear(_) => None,
+        Latency::Steps(steps) => Some(steps),
+    }
+}
+
+/// How long the steps of the server take.
+fn server_steps(s: &Scenario) -> Option<&StepLatency> {
+    server(s).map(|server| &server.latency)
 }
 
 /// In the order of the JSON form. `trace.synthetic` and the step latencies have ranges of their own, which depend on what was
@@ -449,6 +478,20 @@ pub(super) static SETTINGS: &[Setting] = &[
     linear!(gamma, number(0.0, 1e3)),
     linear!(growth, number(0.0, 10.0)),
     linear!(floor_s, number(1e-9, 10.0)),
+    Setting {
+        path: "latency.steps",
+        range: Range::Elsewhere,
+        why: Some(of_closed_batches),
+        is_default: |s| batch_steps(s).is_none(),
+        reset: |s| s.latency = Latency::default(),
+    },
+    step!("latency.steps", batch_steps, c0_s, 1e3),
+    step!("latency.steps", batch_steps, c1_s_per_sequence, 10.0),
+    step!("latency.steps", batch_steps, c2_s_per_context_token, 1.0),
+    step!("latency.steps", batch_steps, c3_s_per_prefill_token, 1.0),
+    step!("latency.steps", batch_steps, c4_s_per_prefill_pair, 1.0),
+    step!("latency.steps", batch_steps, compute.d0_s, 1e3),
+    step!("latency.steps", batch_steps, compute.d1_s_per_token, 1.0),
     // The machine, and what is promised.
     setting!(fleet.gpus, whole(1, MAX_GPUS)),
     memory!(capacity_gb, number(1e-3, 1e6), blocks_given),
@@ -461,15 +504,10 @@ pub(super) static SETTINGS: &[Setting] = &[
     setting!(sla.published_token_rule, elsewhere(), of_closed_batches),
     setting!(seed, whole(0, u32::MAX), nothing_random),
     // Continuous batching.
-    #[cfg(feature = "continuous")]
     server!(rule, elsewhere()),
-    #[cfg(feature = "continuous")]
     server!(order, elsewhere()),
-    #[cfg(feature = "continuous")]
     server!(ageing_per_s, number(0.0, 1e6), does_not_age),
-    #[cfg(feature = "continuous")]
     server!(classes, elsewhere(), no_classes),
-    #[cfg(feature = "continuous")]
     Setting {
         path: "engine.continuous.classes.level",
         range: Range::Elsewhere,
@@ -481,7 +519,6 @@ pub(super) static SETTINGS: &[Setting] = &[
             }
         },
     },
-    #[cfg(feature = "continuous")]
     Setting {
         path: "engine.continuous.classes.deadline_s",
         range: Range::Elsewhere,
@@ -493,102 +530,80 @@ pub(super) static SETTINGS: &[Setting] = &[
             }
         },
     },
-    #[cfg(feature = "continuous")]
     server!(bins, elsewhere()),
-    #[cfg(feature = "continuous")]
     server!(bin_patience_s, number(0.0, 1e7), bins_are_mixed),
-    #[cfg(feature = "continuous")]
     server!(max_sequences, whole(1, MAX_BATCH)),
-    #[cfg(feature = "continuous")]
     server!(max_batched_tokens, elsewhere()),
-    #[cfg(feature = "continuous")]
     server!(
         long_prefill_token_threshold,
         whole(0, MAX_STEP_TOKENS),
         chunks_are_short
     ),
-    #[cfg(feature = "continuous")]
-    server!(async_scheduling, elsewhere(), nobody_joins),
-    #[cfg(feature = "continuous")]
+    server!(async_scheduling, elsewhere()),
     server!(kv.block_tokens, whole(1, 4_096)),
-    #[cfg(feature = "continuous")]
     server!(kv.capacity, elsewhere()),
-    #[cfg(feature = "continuous")]
     server!(kv.null_block, elsewhere(), unlimited),
-    #[cfg(feature = "continuous")]
     server!(kv.watermark, number(0.0, 0.9), unlimited),
-    #[cfg(feature = "continuous")]
     server!(kv.preemption, elsewhere(), unlimited),
-    #[cfg(feature = "continuous")]
     part!("kv.preemption.swap.gb_per_s", number(1e-3, 1e6), Preemption::Swap { gb_per_s } = kv.preemption => gb_per_s),
-    #[cfg(feature = "continuous")]
     server!(kv.prefix.reuse, elsewhere()),
-    #[cfg(feature = "continuous")]
     server!(kv.prefix.eviction, elsewhere(), nothing_evicted),
-    #[cfg(feature = "continuous")]
     server!(kv.prefix.eviction_s, number(0.0, 10.0), nothing_evicted),
-    #[cfg(feature = "continuous")]
     part!("speculative.draft_tokens", whole(1, MAX_DRAFT), Some(draft) = speculative => &draft.draft_tokens),
-    #[cfg(feature = "continuous")]
     part!("speculative.acceptance", elsewhere(), Some(draft) = speculative => &draft.acceptance),
-    #[cfg(feature = "continuous")]
     part!("speculative.draft_s", number(0.0, 10.0), Some(draft) = speculative => &draft.draft_s),
-    #[cfg(feature = "continuous")]
     part!(
         "speculative.draft_s_per_sequence",
         number(0.0, 10.0),
         Some(draft) = speculative => &draft.draft_s_per_sequence
     ),
-    #[cfg(feature = "continuous")]
     server!(admission.whole_prompt_fits, elsewhere(), whole_anyway),
-    #[cfg(feature = "continuous")]
     server!(admission.max_waiting, some_whole(0, u32::MAX)),
-    #[cfg(feature = "continuous")]
     server!(admission.timeout_s, some_number(0.0, 1e7)),
-    #[cfg(feature = "continuous")]
     server!(admission.reject_too_long, elsewhere(), unlimited),
-    #[cfg(feature = "continuous")]
     server!(router, elsewhere(), one_replica),
-    #[cfg(feature = "continuous")]
     server!(tensor_parallel, whole(1, 1024)),
-    #[cfg(feature = "continuous")]
     part!("warmup.share", number(0.0, 0.5), Warmup::Share(share) = warmup => share),
-    #[cfg(feature = "continuous")]
     part!("ceiling.weight_bytes", number(0.0, 1e18), Some(c) = ceiling => &c.weight_bytes),
-    #[cfg(feature = "continuous")]
     part!("ceiling.token_bytes", number(0.0, 1e18), Some(c) = ceiling => &c.token_bytes),
-    #[cfg(feature = "continuous")]
     part!("ceiling.token_flops", number(0.0, 1e18), Some(c) = ceiling => &c.token_flops),
-    #[cfg(feature = "continuous")]
     part!("ceiling.pair_flops", number(0.0, 1e18), Some(c) = ceiling => &c.pair_flops),
-    #[cfg(feature = "continuous")]
     part!("ceiling.peak_flops", number(1.0, 1e21), Some(c) = ceiling => &c.peak_flops),
-    #[cfg(feature = "continuous")]
     part!(
         "ceiling.bandwidth_bytes_per_s",
         number(1.0, 1e18),
         Some(c) = ceiling => &c.bandwidth_bytes_per_s
     ),
-    #[cfg(feature = "continuous")]
-    part!("latency.linear.c0_s", number(0.0, 1e3), StepLatency::Linear(step) = latency => &step.c0_s),
-    #[cfg(feature = "continuous")]
-    part!("latency.linear.c1_s_per_sequence", number(0.0, 10.0), StepLatency::Linear(step) = latency => &step.c1_s_per_sequence),
-    #[cfg(feature = "continuous")]
-    part!("latency.linear.c2_s_per_context_token", number(0.0, 1.0), StepLatency::Linear(step) = latency => &step.c2_s_per_context_token),
-    #[cfg(feature = "continuous")]
-    part!("latency.linear.c3_s_per_prefill_token", number(0.0, 1.0), StepLatency::Linear(step) = latency => &step.c3_s_per_prefill_token),
-    #[cfg(feature = "continuous")]
-    part!("latency.linear.c4_s_per_prefill_pair", number(0.0, 1.0), StepLatency::Linear(step) = latency => &step.c4_s_per_prefill_pair),
-    #[cfg(feature = "continuous")]
-    part!(
-        "latency.linear.compute.d0_s",
-        number(0.0, 1e3),
-        StepLatency::Linear(Step { compute: Some(compute), .. }) = latency => &compute.d0_s
+    step!("engine.continuous.latency", server_steps, c0_s, 1e3),
+    step!(
+        "engine.continuous.latency",
+        server_steps,
+        c1_s_per_sequence,
+        10.0
     ),
-    #[cfg(feature = "continuous")]
-    part!(
-        "latency.linear.compute.d1_s_per_token",
-        number(0.0, 1.0),
-        StepLatency::Linear(Step { compute: Some(compute), .. }) = latency => &compute.d1_s_per_token
+    step!(
+        "engine.continuous.latency",
+        server_steps,
+        c2_s_per_context_token,
+        1.0
+    ),
+    step!(
+        "engine.continuous.latency",
+        server_steps,
+        c3_s_per_prefill_token,
+        1.0
+    ),
+    step!(
+        "engine.continuous.latency",
+        server_steps,
+        c4_s_per_prefill_pair,
+        1.0
+    ),
+    step!("engine.continuous.latency", server_steps, compute.d0_s, 1e3),
+    step!(
+        "engine.continuous.latency",
+        server_steps,
+        compute.d1_s_per_token,
+        1.0
     ),
 ];

@@ -8,7 +8,6 @@
 #![cfg_attr(not(test), warn(clippy::too_many_lines))]
 
 pub mod bins;
-#[cfg(feature = "continuous")]
 pub mod continuous;
 pub mod controller;
 mod dynamic;

@@ -11,19 +11,19 @@
 
 use super::fleet::Fleet;
 use super::published::{Event, IdleSet, PublishedOrder, PythonHeap};
-use super::record::{BatchRow, Batches, ClosedWork};
+use super::record::{BatchRow, Batches, ClosedWork, mean_decode_step_s};
 use super::workload::Workload;
-use crate::latency::{Latency, LinearTable};
+use crate::latency::BatchModel;
 use crate::scenario::Ties;
 use crate::sched::bins::DROPPED;
 use crate::sched::memory::Ended;
-use crate::sched::{Former, Lengths, Plan, Queues};
+use crate::sched::{Former, Lengths, Plan, Queues, Shape};
 use crate::{Error, Scenario, Trace};
 
 /// GPUs that serve closed batches.
 #[derive(Debug, Clone)]
 pub(super) struct ClosedServer {
-    latency: LinearTable,
+    latency: BatchModel,
     queues: Queues,
     former: Former,
     fleet: Fleet,
@@ -36,6 +36,8 @@ pub(super) struct ClosedServer {
     /// In a closed loop, the time of the latest event, s.
     now_s: f64,
     batches: Batches,
+    /// Batches with a step beyond what the step latency was measured for.
+    outside: u64,
     /// Started since the columns of `batches` were last extended.
     recent: Vec<BatchRow>,
 }
@@ -58,7 +60,6 @@ impl ClosedServer {
         scenario: &Scenario,
         workload: &Workload,
     ) -> Result<ClosedServer, Error> {
-        let Latency::Linear(linear) = &scenario.latency;
         let scheduler = &scenario.scheduler;
         // `validate` bounds the fleet; the conversion cannot lose GPUs.
         let gpus = u16::try_from(scenario.fleet.gpus).unwrap_or(u16::MAX);
@@ -77,11 +78,12 @@ impl ClosedServer {
             ),
             fleet: Fleet::new(gpus),
             serving: vec![Serving::default(); usize::from(gpus)],
-            latency: linear.table(scheduler.largest_batch()),
+            latency: scenario.latency.model(scheduler.largest_batch()),
             queues: Queues::new(&workload.bin_of, workload.bins.len()),
             running: 0,
             now_s: 0.0,
             batches: Batches::default(),
+            outside: 0,
             recent: Vec::with_capacity(RECENT),
             published: idle
                 .map(|idle| published_order(trace, workload, idle))
@@ -116,7 +118,7 @@ impl ClosedServer {
                 self.settle(gpu);
                 match self.former.form(&self.queues, lengths, self.running) {
                     Some(plan) => {
-                        let service_s = self.start(gpu, plan, end_s);
+                        let service_s = self.start(gpu, plan, lengths, end_s);
                         self.fleet.restart(end_s + service_s);
                     }
                     None => self.fleet.rest(),
@@ -237,8 +239,8 @@ impl ClosedServer {
     pub fn finish(mut self) -> (ClosedWork, Vec<u32>) {
         self.batches.extend(&self.recent);
         let work = ClosedWork {
-            latency: self.latency,
             batches: self.batches,
+            outside: matches!(self.latency, BatchModel::Steps(_)).then_some(self.outside),
         };
         (work, self.queues.into_order())
     }
@@ -267,7 +269,7 @@ impl ClosedServer {
             let Some(plan) = self.former.form(&self.queues, lengths, self.running) else {
                 break;
             };
-            let service_s = self.start(gpu, plan, now_s);
+            let service_s = self.start(gpu, plan, lengths, now_s);
             self.fleet.start(gpu, now_s + service_s);
         }
     }
@@ -277,7 +279,7 @@ impl ClosedServer {
     #[inline(never)]
     fn serve_out_of_line(&mut self, lengths: Lengths<'_>, gpu: u16, now_s: f64) -> Option<f64> {
         let plan = self.former.form(&self.queues, lengths, self.running)?;
-        Some(now_s + self.start(gpu, plan, now_s))
+        Some(now_s + self.start(gpu, plan, lengths, now_s))
     }
 
     /// The batch on a GPU is over: its members leave and its policy learns.
@@ -290,10 +292,16 @@ impl ClosedServer {
 
     /// Puts a batch on a GPU and into the record; gives its service time, s.
     #[inline(always)]
-    fn start(&mut self, gpu: u16, plan: Plan, now_s: f64) -> f64 {
+    fn start(&mut self, gpu: u16, plan: Plan, lengths: Lengths<'_>, now_s: f64) -> f64 {
         let Plan { bin, shape } = plan;
-        let service_s = self.latency.service_s(shape.size, shape.longest_total);
         let first = self.queues.take(bin, shape.size);
+        let (service_s, decode_step_s) = match &self.latency {
+            BatchModel::Linear(table) => (
+                table.service_s(shape.size, shape.longest_total),
+                table.decode_step_s(shape.size),
+            ),
+            BatchModel::Steps(_) => self.step_by_step(first, shape, lengths),
+        };
         self.running += shape.size;
         self.serving[usize::from(gpu)] = Serving {
             bin,
@@ -302,7 +310,7 @@ impl ClosedServer {
                 shape,
                 // As a clock shows it, which rounds: the published program's feedback.
                 service_s: (now_s + service_s) - now_s,
-                decode_step_s: self.latency.decode_step_s(shape.size),
+                decode_step_s,
             },
         };
         if self.recent.len() == RECENT {
@@ -320,6 +328,25 @@ impl ClosedServer {
             longest_output: shape.longest_output,
         });
         service_s
+    }
+
+    /// The service time of the batch that begins at `first` in the order of the queues, and the mean of its decode steps,
+    /// s. Not inlined: the studies' formula is two operations.
+    #[inline(never)]
+    fn step_by_step(&mut self, first: u32, shape: Shape, lengths: Lengths<'_>) -> (f64, f64) {
+        let BatchModel::Steps(steps) = &mut self.latency else {
+            return (0.0, 0.0);
+        };
+        let rows = self.queues.taken(first, shape.size).iter();
+        let time = steps.time(rows.map(|&row| {
+            let row = row as usize;
+            (lengths.prompt[row], lengths.output[row])
+        }));
+        self.outside += u64::from(!time.inside);
+        self.batches.first_token.push(time.first_token_s);
+        let decode_step_s =
+            mean_decode_step_s(time.first_token_s, time.service_s, shape.longest_output);
+        (time.service_s, decode_step_s)
     }
 }
 

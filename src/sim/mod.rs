@@ -11,9 +11,7 @@
 
 mod arrivals;
 mod closed;
-#[cfg(feature = "continuous")]
 pub mod continuous;
-#[cfg(feature = "continuous")]
 pub mod device;
 mod due;
 mod fleet;
@@ -31,7 +29,6 @@ pub use record::{
 use crate::scenario::Engine;
 use crate::{Error, Scenario, Trace};
 use closed::ClosedServer;
-#[cfg(feature = "continuous")]
 use continuous::{ContinuousServer, StepRow};
 use workload::Workload;
 
@@ -46,7 +43,6 @@ pub struct Run {
 #[derive(Debug, Clone)]
 enum Server {
     Closed(Box<ClosedServer>),
-    #[cfg(feature = "continuous")]
     Continuous(Box<ContinuousServer>),
 }
 
@@ -59,7 +55,6 @@ impl Run {
             Engine::Closed => {
                 Server::Closed(Box::new(ClosedServer::new(trace, scenario, &workload)?))
             }
-            #[cfg(feature = "continuous")]
             Engine::Continuous(server) => Server::Continuous(Box::new(ContinuousServer::new(
                 trace, scenario, server, &workload,
             )?)),
@@ -77,7 +72,6 @@ impl Run {
     }
 
     /// Does every step by itself, instead of many like ones at once; closed batches have no steps.
-    #[cfg(feature = "continuous")]
     pub fn step_by_step(&mut self) {
         if let Server::Continuous(server) = &mut self.server {
             server.step_by_step();
@@ -85,7 +79,6 @@ impl Run {
     }
 
     /// Takes every step down, for pictures of it; [`Run::take_steps`] gives them.
-    #[cfg(feature = "continuous")]
     pub fn record_steps(&mut self) {
         if let Server::Continuous(server) = &mut self.server {
             server.record_steps();
@@ -95,7 +88,6 @@ impl Run {
     /// The steps taken down so far; none of closed batches.
     ///
     /// Errors: more of them than are kept.
-    #[cfg(feature = "continuous")]
     pub fn take_steps(&mut self) -> Result<Vec<StepRow>, Error> {
         match &mut self.server {
             Server::Closed(_) => Ok(Vec::new()),
@@ -108,7 +100,6 @@ impl Run {
         let workload = &mut self.workload;
         match &mut self.server {
             Server::Closed(server) => server.advance(trace, workload, events),
-            #[cfg(feature = "continuous")]
             Server::Continuous(server) => server.advance(trace, workload, events),
         }
     }
@@ -120,7 +111,6 @@ impl Run {
                 let (work, order) = server.finish();
                 (Work::Closed(Box::new(work)), order)
             }
-            #[cfg(feature = "continuous")]
             Server::Continuous(server) => (Work::Continuous(Box::new(server.finish())), Vec::new()),
         };
         self.workload.record(self.scenario, work, order)

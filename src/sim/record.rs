@@ -2,10 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-#[cfg(feature = "continuous")]
 use super::continuous::{Served, Totals};
 use crate::Trace;
-use crate::latency::LinearTable;
 use crate::scenario::Scenario;
 
 /// The record of a finished replay.
@@ -27,16 +25,16 @@ pub struct Record {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Work {
     Closed(Box<ClosedWork>),
-    #[cfg(feature = "continuous")]
     Continuous(Box<(Served, Totals)>),
 }
 
 /// The work of a fleet that serves closed batches.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ClosedWork {
-    pub latency: LinearTable,
     /// Every batch that was served, in order of its start.
     pub batches: Batches,
+    /// Batches with a step beyond what the step latency was measured for; absent where no steps are added up.
+    pub outside: Option<u64>,
 }
 
 /// What the run took from the trace.
@@ -98,6 +96,9 @@ pub struct Batches {
     pub longest_total: Vec<u32>,
     /// Longest output among the members, tokens.
     pub longest_output: Vec<u32>,
+    /// From the start to the first tokens of all members, s; empty unless steps are added up, because by the studies'
+    /// formula each member has its own.
+    pub first_token: Vec<f64>,
 }
 
 impl Batches {
@@ -115,10 +116,24 @@ impl Batches {
         self.start[i] + self.service[i]
     }
 
+    /// The mean of the decode steps of batch `i`, s; only where steps are added up.
+    pub fn decode_step(&self, i: usize) -> f64 {
+        mean_decode_step_s(self.first_token[i], self.service[i], self.longest_output[i])
+    }
+
     /// The service time of batch `i` as a clock shows it, s: end less start, which rounds.
     #[inline(always)]
     pub fn clocked_service(&self, i: usize) -> f64 {
         self.end(i) - self.start[i]
+    }
+}
+
+/// The mean of a batch's decode steps, s; of a batch that decodes nothing, the one step that it takes.
+pub(super) fn mean_decode_step_s(first_token_s: f64, service_s: f64, longest_output: u32) -> f64 {
+    if longest_output > 1 {
+        (service_s - first_token_s) / f64::from(longest_output - 1)
+    } else {
+        first_token_s
     }
 }
 

@@ -6,7 +6,6 @@
 //! a pool of workers, other machines.
 
 pub(crate) mod check;
-#[cfg(feature = "continuous")]
 pub mod continuous;
 pub mod contract;
 pub mod document;
@@ -48,7 +47,6 @@ pub enum Study {
     Saturation(saturation::Saturation),
     Contract(contract::Contract),
     Paper(paper::Paper),
-    #[cfg(feature = "continuous")]
     Continuous(continuous::Continuous),
 }
 
@@ -98,7 +96,6 @@ impl Study {
             Study::Saturation(saturation::Saturation::default()),
             Study::Contract(contract::Contract::default()),
             Study::Paper(paper::Paper::default()),
-            #[cfg(feature = "continuous")]
             Study::Continuous(continuous::Continuous::default()),
         ]
     }
@@ -111,7 +108,6 @@ impl Study {
             Study::Saturation(study) => study,
             Study::Contract(study) => study,
             Study::Paper(study) => study,
-            #[cfg(feature = "continuous")]
             Study::Continuous(study) => study,
         }
     }
@@ -124,7 +120,6 @@ impl Study {
             Study::Saturation(study) => study,
             Study::Contract(study) => study,
             Study::Paper(study) => study,
-            #[cfg(feature = "continuous")]
             Study::Continuous(study) => study,
         }
     }

@@ -18,7 +18,6 @@ use serde::de::value::{Error as NoSuchName, StrDeserializer};
 
 use crate::Error;
 use crate::error::printable;
-use crate::latency::Latency;
 use crate::metrics::Summary;
 use crate::scenario::{Preset, Scenario, TokenRule};
 use crate::sched::{Boundaries, Feedback, Policy};
@@ -418,7 +417,7 @@ static ROW_FIGURES: [(&str, Getter); 39] = [
     }),
     ("num_completed", |s| Some(s.workload.rows_replayed as f64)),
     ("avg_ttft_ms", |s| {
-        let Latency::Linear(linear) = &s.scenario.latency;
+        let linear = s.scenario.latency.linear()?;
         Some(1e3 * linear.alpha_s)
     }),
     ("avg_decode_tbt_ms", |s| {

@@ -1,7 +1,6 @@
 //! Words and numbers of the studies' reports.
 
 use super::published_columns::{request_violation_rate, token_violation_rate};
-use crate::latency::Latency;
 use crate::metrics::Summary;
 use crate::sched::Policy;
 
@@ -165,7 +164,9 @@ pub(crate) fn aligned(header: &[&str], rows: &[Vec<String>]) -> String {
 
 /// The latency model that a run used, in lines for a report.
 pub(crate) fn latency_model(s: &Summary) -> String {
-    let Latency::Linear(model) = &s.scenario.latency;
+    let Some(model) = s.scenario.latency.linear() else {
+        return "  the steps of a server, added up\n".to_owned();
+    };
     // The published models do not have it, and their reports do not speak of it.
     let (term, value) = if model.growth == 0.0 {
         ("", String::new())

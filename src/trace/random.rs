@@ -29,9 +29,7 @@ pub(crate) enum Purpose {
     Bursts = 10,
     Levels = 11,
     ThinkTimes = 12,
-    #[cfg(feature = "continuous")]
     Acceptance = 13,
-    #[cfg(feature = "continuous")]
     Routing = 14,
 }
 
@@ -112,7 +110,6 @@ impl Stream {
 
 /// Uniform in (0, 1) and the same for the same three numbers: what is decided about a request does not
 /// depend on the order in which requests are looked at.
-#[cfg(feature = "continuous")]
 pub(crate) fn hashed(seed: u32, row: u32, place: u32) -> f64 {
     const CELL: f64 = 1.0 / (1u64 << 52) as f64;
     let key = mix(Purpose::Acceptance as u64) ^ u64::from(seed) ^ (u64::from(row) << 32);

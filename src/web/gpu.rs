@@ -238,7 +238,7 @@ impl Engine {
         if let Some(policy) = largest {
             scenario.scheduler.policy = policy;
         }
-        let form = calibrated::put_on(&calibration, &self.trace, &mut scenario)
+        let form = calibrated::put_form_on(&calibration, &self.trace, &mut scenario)
             .map_err(|e| failure(&e))?;
         plain(&Derived {
             latency: scenario.latency,

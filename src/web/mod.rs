@@ -12,9 +12,8 @@ mod columns;
 pub mod gpu;
 #[cfg(all(feature = "ts", feature = "gpu"))]
 pub mod gpu_messages;
-#[cfg(feature = "continuous")]
 pub mod lab;
-#[cfg(all(feature = "ts", feature = "continuous"))]
+#[cfg(feature = "ts")]
 pub mod lab_messages;
 #[cfg(feature = "ts")]
 pub mod messages;
@@ -258,7 +257,6 @@ fn read_scenario(value: &JsValue) -> Result<Scenario, JsValue> {
 }
 
 /// A plain object as a value of the core; the error names the field.
-#[cfg(any(feature = "continuous", feature = "gpu"))]
 fn read<T: serde::de::DeserializeOwned>(value: JsValue, what: &str) -> Result<T, JsValue> {
     let reader = serde_wasm_bindgen::Deserializer::from(value);
     serde_path_to_error::deserialize(reader).map_err(|e| {

@@ -1194,7 +1194,6 @@ fn a_flag_without_effect_is_refused() {
         ("--scheduler multi-bin-dynamic --batch 4", "--batch"),
         ("--rule vllm --bins 4", "--bins"),
         ("--rule vllm --order sjf --bins 4", "--bins"),
-        ("--rule closed --bins 4", "--bins"),
         ("--rule vllm --router least-work --bins 4", "--bins"),
         (
             "--rule vllm --order sjf --boundaries equal-width",

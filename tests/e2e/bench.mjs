@@ -32,6 +32,8 @@ function quantile(values, share) {
  * @param {string} control whose slider is moved
  */
 async function moves(page, where, control) {
+  // A figure of the article loads the simulator when somebody comes to it.
+  if (where.startsWith("fig-")) await page.locator(`#${where} .figure-controls`).dispatchEvent("pointerover");
   await page.waitForSelector(`#${where}[data-painted][aria-busy="false"]`);
   return page.evaluate(async ({ count, where, control }) => {
     const slider = document.querySelector(`[data-control="${control}"] input[type="range"]`);
@@ -61,8 +63,8 @@ async function moves(page, where, control) {
 }
 
 /**
- * Navigation with an empty cache to the article's first picture from fresh numbers, ms; and to the first
- * paint, in which the document's own picture already is.
+ * Navigation with an empty cache to the article's first picture from fresh numbers where the reader's pointer is there
+ * at once, ms; and to the first paint, in which the document's own picture already is.
  * @param {Harness} harness
  */
 async function opening(harness) {
@@ -80,6 +82,7 @@ async function opening(harness) {
     watch.observe(document, { subtree: true, childList: true, attributeFilter: ["data-painted"] });
   });
   await page.goto(`${harness.url}/`);
+  await page.locator("#fig-promise .figure-controls").dispatchEvent("pointerover");
   await page.waitForFunction(() => performance.getEntriesByName("painted").length > 0);
   const times = await page.evaluate(() => ({
     alive: performance.getEntriesByName("painted")[0]?.startTime ?? NaN,
@@ -326,6 +329,7 @@ try {
 
   const bytes = sizes(join(ROOT, "target/site"));
   rows.push({ id: "page_bytes", what: "all files of the page, gzip, without traces and studies", measured: bytes.page / 1000, unit: "kB", bar: 350, sense: "<=", absolute: null });
+  rows.push({ id: "figures_bytes", what: "what the first figure adds that is touched, gzip", measured: bytes.figures / 1000, unit: "kB", bar: null, sense: "<=", absolute: null });
   rows.push({ id: "studies_bytes", what: "what the studies add once they are opened, gzip", measured: bytes.studies / 1000, unit: "kB", bar: null, sense: "<=", absolute: null });
   rows.push({ id: "simulator_bytes", what: "what the simulator adds once it is opened, gzip", measured: bytes.simulator / 1000, unit: "kB", bar: null, sense: "<=", absolute: null });
   rows.push({ id: "closer_bytes", what: "what timeline, map, search and exercises add once one is opened, gzip", measured: (bytes.closer + bytes.search) / 1000, unit: "kB", bar: null, sense: "<=", absolute: null });

@@ -27,9 +27,6 @@ after(async () => {
   await Promise.all([plain?.close(), software?.close()]);
 });
 
-/** Complaints, without Chromium's remark about the preloaded module: see studies.test.mjs. @param {string[]} complaints */
-const grave = (complaints) => complaints.filter((text) => !/preloaded using link preload/.test(text));
-
 /** Opens the view with the double. @param {Behaviour} [behaviour] */
 async function open(behaviour = {}) {
   const opened = await plain.newPage(null);
@@ -75,7 +72,7 @@ test("it says what would run, and starts nothing by itself", async () => {
   assert.equal(await page.evaluate(() => document.activeElement?.textContent), "Your GPU");
   assert.match(await page.title(), /^Your GPU/);
   assert.deepEqual(await plain.axe(page), []);
-  assert.deepEqual(grave(complaints), []);
+  assert.deepEqual(complaints, []);
   await page.close();
 });
 
@@ -139,7 +136,7 @@ test("from the button to re-drawn charts, and a link that says whose GPU it was"
   assert.doesNotMatch(await page.evaluate(() => location.hash), /gpu=/);
   await page.goBack();
   await page.waitForSelector("#whose-gpu:not([hidden])", WAIT);
-  assert.deepEqual(grave(complaints), []);
+  assert.deepEqual(complaints, []);
   await page.close();
 });
 
@@ -149,7 +146,7 @@ test("a link that names a GPU in a wrong form is told so, and does no harm", asy
   await page.goto(`${plain.url}/#v=1&latency.linear.gamma=0.2&gpu=<img src=x onerror=alert(1)>`);
   await says(page, "#whose-gpu", /names a measured GPU in a form/);
   assert.equal(await page.locator("#whose-gpu img").count(), 0);
-  assert.deepEqual(grave(complaints), []);
+  assert.deepEqual(complaints, []);
   await page.close();
 });
 
@@ -170,7 +167,7 @@ test("a run that is cancelled ends within 300 ms, and the button is there again"
   await cancel(page, 300);
   await says(page, "#calibrate-status", /^Cancelled/);
   assert.equal(await page.locator("#calibrate-results .finding").innerText(), finding);
-  assert.deepEqual(grave(complaints), []);
+  assert.deepEqual(complaints, []);
   await page.close();
 });
 
@@ -216,7 +213,7 @@ for (const [code, advice] of /** @type {const} */ ([
     await page.getByRole("link", { name: "Simulator" }).click();
     await page.waitForSelector('#page[data-painted][aria-busy="false"]', WAIT);
     assert.match(await page.locator("#finding").innerText(), /keeps both promises/);
-    assert.deepEqual(grave(complaints), []);
+    assert.deepEqual(complaints, []);
     await page.close();
   });
 }
@@ -252,7 +249,7 @@ test("a tab that was hidden and a battery are warned of, in the saved file too",
   const { name, text } = await download(page, () => page.click("#save-calibration"));
   assert.equal(name, "batchscope-calibration-qwen3-0.6b-f16.json");
   assert.deepEqual(JSON.parse(text).warnings.map((/** @type {{code: string}} */ { code }) => code), ["fewer-layers", "hidden-page", "on-battery"]);
-  assert.deepEqual(grave(complaints), []);
+  assert.deepEqual(complaints, []);
   await page.close();
 });
 
@@ -280,7 +277,7 @@ test("a saved calibration opens again, and two are compared", async () => {
   assert.deepEqual(await plain.axe(page), []);
   await page.getByRole("button", { name: "Remove the second" }).click();
   assert.equal(await page.locator("#compared").count(), 0);
-  assert.deepEqual(grave(complaints), []);
+  assert.deepEqual(complaints, []);
   await page.close();
 });
 
@@ -310,7 +307,7 @@ test("simulated users are served, with the prediction beside what was measured",
   await page.click("#serve-run");
   await page.click("#serve-cancel");
   await says(page, "#serve-status", /^Cancelled/);
-  assert.deepEqual(grave(complaints), []);
+  assert.deepEqual(complaints, []);
   await page.close();
 });
 
@@ -373,7 +370,7 @@ for (const subgroups of [false, true]) {
     for (const { kernel, cases, worst_error, tolerance } of checked.checked) {
       assert.ok(cases > 0 && worst_error <= tolerance, `${kernel}: ${worst_error} of ${tolerance}`);
     }
-    assert.deepEqual(grave(complaints), []);
+    assert.deepEqual(complaints, []);
     await page.close();
   });
 }
@@ -418,7 +415,7 @@ test("on a software adapter, from the button to re-drawn charts, as a demonstrat
   await page.waitForSelector('#page[data-painted][aria-busy="false"]', WAIT);
   assert.notEqual(await page.locator("#finding").innerText(), before);
   assert.match(await page.evaluate(() => location.hash), /latency\.linear\.alpha_s=.*gpu=.*demo/);
-  assert.deepEqual(grave(complaints), []);
+  assert.deepEqual(complaints, []);
   await page.close();
 });
 
@@ -432,7 +429,7 @@ test("a run on the software adapter is cancelled within 300 ms", async () => {
   await page.clock.resume();
   await ready(page);
   assert.equal(await page.locator("#use-gpu").count(), 0);
-  assert.deepEqual(grave(complaints), []);
+  assert.deepEqual(complaints, []);
   await page.close();
 });
 
@@ -488,7 +485,7 @@ test("a browser without an adapter says what to do, looks again when asked, and 
   assert.equal(await page.locator("#calibrate-notices .notice").count(), 1);
   await page.getByRole("link", { name: "Simulator" }).click();
   await page.waitForSelector('#page[data-painted][aria-busy="false"]', WAIT);
-  assert.deepEqual(grave(complaints).filter((text) => !/No available adapters/.test(text)), []);
+  assert.deepEqual(complaints.filter((text) => !/No available adapters/.test(text)), []);
   await page.close();
 });
 
@@ -526,6 +523,6 @@ test("files that are no calibration are answered in words", async () => {
   });
   await says(page, '#calibrate-notices [data-kind="file"]', /dropped\.json/);
   assert.doesNotMatch((await page.locator("#trace-read").textContent()) ?? "", /dropped/);
-  assert.deepEqual(grave(complaints).filter((text) => !/No available adapters/.test(text)), []);
+  assert.deepEqual(complaints.filter((text) => !/No available adapters/.test(text)), []);
   await page.close();
 });

@@ -25,8 +25,6 @@ before(async () => {
 after(() => harness?.close());
 
 /** @param {string[]} complaints */
-const grave = (complaints) => complaints.filter((text) => !/preloaded using link preload/.test(text));
-
 /** @param {string} [hash] */
 async function open(hash = "#v=1") {
   const opened = await harness.newPage(hash);
@@ -64,7 +62,7 @@ test("nothing of it is loaded before it is opened", async () => {
   assert.deepEqual(asked.filter((url) => /www\/(closer|search)/.test(url)), []);
   await timeline(page);
   assert.ok(asked.some((url) => /www\/closer\/timeline/.test(url)));
-  assert.deepEqual(grave(complaints), []);
+  assert.deepEqual(complaints, []);
   await page.close();
 });
 
@@ -101,7 +99,7 @@ test("a batch is clicked, its requests are told, and the other figures mark it",
     }
   }
   assert.match(opened, /^Batch \d[\d,]* on GPU 1/);
-  assert.deepEqual(grave(complaints), []);
+  assert.deepEqual(complaints, []);
   await page.close();
 });
 
@@ -168,7 +166,7 @@ test("the map fills in, agrees with the simulator, and a click sets both", async
     await page.keyboard.press("Enter");
   });
   await page.waitForSelector("#map table.old", WAIT);
-  assert.deepEqual(grave(complaints), []);
+  assert.deepEqual(complaints, []);
   await page.close();
 });
 
@@ -193,7 +191,7 @@ test("an exercise is begun, strayed from and met", async () => {
   });
   await page.waitForFunction(() => /^Met/.test(document.querySelector(".verdict")?.textContent ?? ""), null, WAIT);
   assert.match(await verdict(), /both promises are kept for 9\d/);
-  assert.deepEqual(grave(complaints), []);
+  assert.deepEqual(complaints, []);
   await page.close();
 });
 
@@ -241,7 +239,7 @@ test("how many GPUs: the answers of the native program", async () => {
   await fill("#sizing-replications", "0");
   assert.match(await page.locator("#sizing-replications-problem").innerText(), /1 to 100/);
   assert.deepEqual(await harness.axe(page, "#sizing"), []);
-  assert.deepEqual(grave(complaints), []);
+  assert.deepEqual(complaints, []);
   await page.close();
 });
 

@@ -62,13 +62,6 @@ function native(...args) {
   return new Map(readdirSync(folder).filter((name) => name !== "files.json").map((name) => [name, readFileSync(join(folder, name))]));
 }
 
-/**
- * Complaints, without Chromium's remark that the first module was preloaded for a worker: it counts
- * only what the document itself loads, and makes it on pages that stay open for some seconds.
- * @param {string[]} complaints
- */
-const grave = (complaints) => complaints.filter((text) => !/preloaded using link preload/.test(text));
-
 /** @param {Page} page */
 const hash = (page) => page.evaluate(() => location.hash);
 
@@ -98,7 +91,7 @@ test("the studies are loaded when they are opened, not before", async () => {
   assert.match(await page.locator("#finding").innerText(), /keeps both promises/);
   await page.goBack();
   await page.waitForSelector("#studies:not([hidden])", WAIT);
-  assert.deepEqual(grave(complaints), []);
+  assert.deepEqual(complaints, []);
   await page.close();
 });
 
@@ -143,7 +136,7 @@ test("a study runs without holding up the page, and leaves the native program's 
   for (const [name, bytes] of wanted) assert.ok(bytes.equals(files[name] ?? new Uint8Array()), `${name} differs`);
 
   assert.deepEqual(await harness.axe(page), []);
-  assert.deepEqual(grave(complaints), []);
+  assert.deepEqual(complaints, []);
   await page.close();
 });
 
@@ -182,7 +175,7 @@ test("settings stand in the address; back undoes them; a bad one is told beside 
   });
   await page.waitForSelector("#study-notices .notice", WAIT);
   assert.match(await page.locator("#study-notices").innerText(), /nonsense.*seed = x/s);
-  assert.deepEqual(grave(complaints), []);
+  assert.deepEqual(complaints, []);
   await page.close();
 });
 
@@ -203,7 +196,7 @@ test("a study can be cancelled, by the keyboard too, and another one run", async
   await page.waitForFunction(() => document.querySelector(".plan")?.textContent?.startsWith("10 runs with 3,000"), null, WAIT);
   await run(page);
   assert.match(await page.locator("#study-status").innerText(), /^Done: 10 runs/);
-  assert.deepEqual(grave(complaints), []);
+  assert.deepEqual(complaints, []);
   await page.close();
 });
 
@@ -219,7 +212,7 @@ test("a trace of the reader's is shared with the simulator, and its length lower
   await page.getByRole("link", { name: "Simulator" }).click();
   await page.waitForSelector('#page[data-painted][aria-busy="false"]', WAIT);
   assert.match(await page.locator("#trace-read").innerText(), /own\.csv: 300 rows/);
-  assert.deepEqual(grave(complaints), []);
+  assert.deepEqual(complaints, []);
   await page.close();
 });
 
@@ -266,7 +259,7 @@ test("the first rows of BurstGPT_1.csv, dropped, meet all their published figure
   await page.getByRole("link", { name: "Simulator" }).click();
   await page.waitForSelector('#page[data-painted][aria-busy="false"]', WAIT);
   assert.match(await page.locator("#trace-read").innerText(), /head\.csv: 400 rows/);
-  assert.deepEqual(grave(complaints), []);
+  assert.deepEqual(complaints, []);
   await page.close();
 });
 
@@ -312,7 +305,7 @@ test("a file of the simulator's is recognised; one that the figures are not abou
   await drop(page, "broken.csv", "a,b\n1,2\n");
   await page.waitForFunction(() => /broken\.csv/.test(document.querySelector("#reproduce-alerts")?.textContent ?? ""), null, WAIT);
   assert.equal(await page.locator("#reproduce-summary").count(), 0);
-  assert.deepEqual(grave(complaints), []);
+  assert.deepEqual(complaints, []);
   await page.close();
 });
 
@@ -383,7 +376,7 @@ test("a runner that crashes once is replaced and its run repeated", async () => 
   await run(page);
   assert.equal(site.asked, 2);
   assert.match(await page.locator("#study-status").innerText(), /^Done: 10 runs/);
-  assert.deepEqual(grave(complaints), []);
+  assert.deepEqual(complaints, []);
   await page.close();
   site.close();
 });
@@ -398,7 +391,7 @@ test("a runner that crashes twice over one run ends the study with a sentence", 
   assert.equal(site.asked, 2);
   assert.match(await page.locator("#study-notices").innerText(), /simulator failed \(unreachable\)/);
   assert.equal(await page.locator("#study-run").isVisible(), true);
-  assert.deepEqual(grave(complaints), []);
+  assert.deepEqual(complaints, []);
   await page.close();
   site.close();
 });

@@ -63,12 +63,6 @@ async function wrong(page) {
   return titles === "" ? "the page has no title" : "";
 }
 
-/**
- * A page's own part of what the browser complains about; a link preload that came too early is no fault.
- * @param {string[]} complaints
- */
-const grave = (complaints) => complaints.filter((text) => !/preloaded using link preload/.test(text));
-
 /** No view is at work. @param {Page} page */
 const settled = (page) => page.waitForFunction(() => [...document.querySelectorAll('[aria-busy="true"]')].every((part) => part instanceof HTMLElement && !part.checkVisibility()), null, WAIT);
 
@@ -87,7 +81,7 @@ test(`${LINKS} random addresses`, async () => {
     }
     const where = `address ${i} of seed ${SEED}: ${JSON.stringify(hash)}`;
     assert.equal(await wrong(page), "", where);
-    assert.deepEqual(grave(complaints), [], where);
+    assert.deepEqual(complaints, [], where);
   }
   // After all that: the simulator's own picture.
   await page.evaluate(() => {
@@ -96,7 +90,7 @@ test(`${LINKS} random addresses`, async () => {
   await page.waitForFunction(() => /1,000 generated requests/.test(document.getElementById("trace-read")?.textContent ?? ""), null, WAIT);
   await settled(page);
   assert.equal(await wrong(page), "");
-  assert.deepEqual(grave(complaints), []);
+  assert.deepEqual(complaints, []);
   await page.close();
 });
 
@@ -249,7 +243,7 @@ test(`${SECONDS} s of random gestures`, async () => {
       sentence = await wrong(page);
     }
     assert.equal(sentence, "", told());
-    assert.deepEqual(grave(complaints), [], told());
+    assert.deepEqual(complaints, [], told());
   }
   assert.ok(done.length > SECONDS, `${done.length} gestures`);
   const redrawn = done.filter((text) => / gone$/.test(text)).length;
@@ -266,7 +260,7 @@ test(`${SECONDS} s of random gestures`, async () => {
   await page.keyboard.press("Enter");
   await page.waitForFunction(() => /fleet\.gpus=3\b/.test(location.hash), null, WAIT);
   await settled(page);
-  assert.deepEqual(grave(complaints), []);
+  assert.deepEqual(complaints, []);
   console.log(`   ${done.length} gestures, ${redrawn} of them on a part that was redrawn`);
   await page.close();
 });

@@ -2,9 +2,9 @@
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use batchscope::experiment::calibrated::{error_range, put_on, shape};
-use batchscope::latency::Latency;
+use batchscope::experiment::calibrated::{error_range, put_form_on, put_on, shape};
 use batchscope::latency::calibration::Calibration;
+use batchscope::latency::{Latency, StepLatency};
 use batchscope::{Error, Scenario, Trace, simulate};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -335,8 +335,8 @@ fn a_scenario_on_a_calibration() {
     let trace = requests();
     let mut scenario = Scenario::default();
     let before = scenario.clone();
-    let form = put_on(&calibration, &trace, &mut scenario).unwrap();
-    let Latency::Linear(linear) = scenario.latency;
+    let form = put_form_on(&calibration, &trace, &mut scenario).unwrap();
+    let linear = *scenario.latency.linear().unwrap();
     assert_eq!(linear, form.linear);
     assert!(linear.growth > 0.0 && linear.gamma == 0.0);
     assert_eq!(form.max_batch, before.scheduler.max_batch);
@@ -366,9 +366,17 @@ fn a_scenario_on_a_calibration() {
     some.scheduler.policy = batchscope::sched::Policy::StaticFifo;
     assert_eq!(shape(&trace, &some).most_tokens, None);
     assert_eq!(
-        put_on(&calibration, &trace, &mut some).unwrap().max_batch,
+        put_form_on(&calibration, &trace, &mut some)
+            .unwrap()
+            .max_batch,
         8
     );
+    // Steps are what they are, whatever the lengths.
+    put_on(&calibration, &mut some).unwrap();
+    let steps = StepLatency::Linear(calibration.served_step());
+    assert_eq!(some.latency, Latency::Steps(Box::new(steps)));
+    let mut served = Scenario::continuous();
+    assert!(put_form_on(&calibration, &trace, &mut served).is_err());
 
     // A batch of means takes what its steps take, within the stated error.
     let exact = TRUTH.batch_s(8.0, all.prompt, all.output);
@@ -378,11 +386,17 @@ fn a_scenario_on_a_calibration() {
 
 #[test]
 fn figures_move_with_the_step_times() {
-    let trace = requests();
     let mut scenario = Scenario::default();
     scenario.fleet.gpus = 1;
-    put_on(&calibration(), &trace, &mut scenario).unwrap();
-    let summary = simulate(&trace, &scenario).unwrap().summary;
+    put_on(&calibration(), &mut scenario).unwrap();
+    moves_with_the_step_times(&scenario);
+    put_form_on(&calibration(), &requests(), &mut scenario).unwrap();
+    moves_with_the_step_times(&scenario);
+}
+
+fn moves_with_the_step_times(scenario: &Scenario) {
+    let trace = requests();
+    let summary = simulate(&trace, scenario).unwrap().summary;
     let range = error_range(&trace, &summary, 0.2, &simulate).unwrap();
     assert_eq!(range.e2e_p95_s.at, summary.honest.e2e_s.map(|d| d.p95));
     let p95 = range.e2e_p95_s;
@@ -401,7 +415,20 @@ fn figures_move_with_the_step_times() {
 fn run_with_a_calibration() {
     let folder = TempDir::new().unwrap();
     let cal = file(&folder, &calibration().to_json().unwrap());
-    let base = ["run", "--latency", &cal, "--limit", "500", "--rate", "20"];
+    let base = [
+        "run",
+        "--latency",
+        &cal,
+        "--limit",
+        "500",
+        "--rate",
+        "20",
+        "--closed-form",
+    ];
+    // Without a closed form, steps are added up.
+    let steps: Value = serde_json::from_str(&done(&[&base[..7], &["--json"]].concat())).unwrap();
+    assert!(steps["scenario"]["latency"]["steps"]["linear"].is_object());
+    assert!(steps["calibration"]["closed_form"].is_null());
     let table = done(&base);
     for line in [
         "latency: qwen3-1.7b in f16 on NVIDIA H100 80GB HBM3 (Vulkan), measured 2026-11-25T20:15:00Z",

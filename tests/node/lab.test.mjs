@@ -112,7 +112,7 @@ test("what differs is said in words", () => {
   assert.ok(a !== undefined && b !== undefined && d !== undefined);
   assert.deepEqual(differences(a.settings, a.settings), []);
   assert.deepEqual(differences(b.settings, a.settings).map(brief), ["Sarathi", "512 tokens a step"]);
-  assert.deepEqual(differences(d.settings, a.settings).map(brief), ["closed batches", "one bin at a time", "K = 8"]);
+  assert.deepEqual(differences(d.settings, a.settings).map(brief), ["one bin at a time", "K = 8"]);
 });
 
 test("what a link says in vain falls back, with a notice", () => {

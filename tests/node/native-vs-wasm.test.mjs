@@ -79,7 +79,7 @@ function continuous(name, change, more = () => {}) {
     more(s);
   })]);
 }
-for (const rule of ["orca", "vllm", "sarathi", "closed"]) continuous(rule, { rule, kv: { prefix: { reuse: "own" } } });
+for (const rule of ["orca", "vllm", "sarathi"]) continuous(rule, { rule, kv: { prefix: { reuse: "own" } } });
 continuous("speculative decoding", {
   speculative: { draft_tokens: 3, acceptance: [0.8, 0.6], draft_s: 0.0003, draft_s_per_sequence: 1e-6 },
   router: "power-of-two",

@@ -55,10 +55,11 @@ for (const folder of ["pkg", "pkg-studies", "pkg-gpu"]) {
 }
 
 test("the page stays small: what is loaded before another view is opened", () => {
-  const { page, simulator, studies, lab, calibrate } = files(SITE);
+  const { page, figures, simulator, studies, lab, calibrate } = files(SITE);
   const sum = [...page.values()].reduce((a, b) => a + b, 0);
   assert.ok(sum <= 350_000, `${sum} bytes with gzip: ${JSON.stringify([...page])}`);
-  assert.ok(page.has("pkg/batchscope_bg.wasm") && page.has("www/page.js"));
+  assert.ok(page.has("www/page.js"));
+  assert.ok(figures.has("pkg/batchscope_bg.wasm") && figures.has("www/article/worker.js"));
   assert.ok(studies.has("pkg-studies/batchscope_bg.wasm") && studies.has("www/studies/view.js"));
   assert.ok(simulator.has("www/simulator/view.js") && simulator.has("vendor/uPlot.esm.js"));
   assert.ok(lab.has("www/lab/view.js"));
@@ -77,8 +78,7 @@ for (const [view, own, named] of /** @type {const} */ ([
       if (own.test(file)) continue;
       const text = await readFile(join(SITE, file), "utf8");
       assert.doesNotMatch(text, new RegExp(`from\\s*["'][^"']*(${named})`), file);
-      // The article's worker takes the studies' module for the figure that needs its engine, when it is touched.
-      const door = file === "www/page.js" || file === "www/simulator/view.js" || (file === "www/article/worker.js" && !/studies\/(?!batchscope)/.test(text));
+      const door = file === "www/page.js" || file === "www/simulator/view.js";
       if (!door) assert.doesNotMatch(text, new RegExp(`import\\(["'][^"']*(${named})`), file);
     }
   });
@@ -86,9 +86,9 @@ for (const [view, own, named] of /** @type {const} */ ([
 
 test("what counts as the page's is all that it loads before another view is opened", async () => {
   const { page } = files(SITE);
-  // From the document's script and the article's worker along every import that is not asked for later.
+  // From the document's script along every import that is not asked for later.
   const seen = new Set();
-  const waiting = ["www/page.js", "www/article/worker.js"];
+  const waiting = ["www/page.js"];
   for (let name = waiting.pop(); name !== undefined; name = waiting.pop()) {
     if (seen.has(name)) continue;
     seen.add(name);

@@ -29,7 +29,7 @@ fn read(file: &str) -> Option<Trace> {
 }
 
 fn on_h100(change: impl FnOnce(&mut Server)) -> Scenario {
-    let mut scenario = Scenario::default();
+    let mut scenario = Scenario::continuous();
     scenario.fleet.gpus = 4;
     let model = Architecture::preset("llama-3.1-8b").unwrap();
     let card = Card::preset("h100").unwrap();
@@ -211,6 +211,9 @@ fn curves_and_levels_are_those_of_the_rows() {
 
     let series = figures::served_series(&outcome);
     let width = totals.series.width_s;
+    // As fine as 1024 intervals allow.
+    let intervals = series.t_s.len();
+    assert!((512..=1024).contains(&intervals), "{intervals}");
     for (values, level) in [
         (&series.waiting, Level::Waiting),
         (&series.running, Level::Running),

@@ -298,3 +298,34 @@ fn a_request_joins_at_the_next_step_while_another_decodes() {
     assert_eq!(served.done_s, [3.0, 4.0]);
     assert_eq!(served.joined_s, [0.0, 0.0]);
 }
+
+#[test]
+fn a_device_needs_a_cache_for_all_that_can_be_at_work() {
+    let trace = Trace {
+        arrival: vec![0.0; 3],
+        prompt: vec![10, 3, 0],
+        output: vec![5, 2, 1],
+        ..Trace::default()
+    };
+    let mut scenario = Scenario::continuous();
+    scenario.fleet.gpus = 1;
+    let tokens = |capacity, scenario: &mut Scenario| {
+        if let Engine::Continuous(server) = &mut scenario.engine {
+            server.max_sequences = 2;
+            server.max_batched_tokens = 64;
+            server.kv.block_tokens = 4;
+            server.kv.capacity = capacity;
+        }
+        let run = DeviceRun::new(&trace, scenario, LIMITS).unwrap();
+        run.cache_tokens()
+    };
+    // Two requests of 15 tokens, in 4 blocks of 4 each.
+    assert_eq!(tokens(Capacity::Unlimited, &mut scenario), 32);
+    assert_eq!(tokens(Capacity::Blocks(5), &mut scenario), 20);
+    scenario.workload.closed_loop = Some(ClosedLoop {
+        users: 1,
+        requests_per_user: 3,
+        ..ClosedLoop::default()
+    });
+    assert_eq!(tokens(Capacity::Unlimited, &mut scenario), 16);
+}

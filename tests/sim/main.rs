@@ -7,6 +7,7 @@ mod closed_forms;
 mod continuous_oracle;
 mod continuous_traces;
 mod device;
+mod figures;
 mod golden;
 mod oracle;
 mod properties;

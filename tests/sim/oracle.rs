@@ -4,7 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use batchscope::latency::Latency;
+use batchscope::latency::step::{Compute, Step};
+use batchscope::latency::{Latency, Linear, StepLatency};
 use batchscope::scenario::{ClosedLoop, Scenario, Ties, TokenRule};
 use batchscope::sched::{Boundaries, Feedback, MemoryRule, Policy, RunningFloor, Served, Variant};
 use batchscope::trace::Failed;
@@ -465,25 +466,74 @@ struct Oracle<'a> {
     batches: Vec<Batch>,
 }
 
+/// Times of a batch, s.
+struct Times {
+    service: f64,
+    decode_step: f64,
+    /// From its start to the first token of a member with this prompt.
+    first_token: Box<dyn Fn(u32) -> f64>,
+    /// Token positions that it takes.
+    positions: f64,
+}
+
+fn times(s: &Scenario, members: &[Request]) -> Times {
+    match &s.latency {
+        Latency::Linear(linear) => by_formula(*linear, members),
+        Latency::Steps(steps) => match &**steps {
+            StepLatency::Linear(step) => step_by_step(step, members),
+            other => panic!("the oracle does not know {other:?}"),
+        },
+    }
+}
+
+fn by_formula(linear: Linear, members: &[Request]) -> Times {
+    let b = members.len() as f64;
+    let h = 1.0 + linear.gamma * (b - 1.0) / b + linear.growth * (b - 1.0);
+    let longest = members.iter().map(Request::tokens).fold(0.0, f64::max);
+    let time = linear.alpha_s + linear.beta_s_per_token * longest * h;
+    let decode_step = linear.beta_s_per_token * h;
+    Times {
+        service: time.max(linear.floor_s),
+        decode_step,
+        first_token: Box::new(move |prompt| {
+            linear.alpha_s + decode_step * (f64::from(prompt) + 1.0)
+        }),
+        positions: b * longest,
+    }
+}
+
+/// One pass over all prompts, then steps in which each member reads its keys and values, those that are done too.
+fn step_by_step(step: &Step, members: &[Request]) -> Times {
+    let b = members.len() as f64;
+    let step_s = |sequences: f64, context: f64, prompt: f64| {
+        let memory = step.c0_s + step.c1_s_per_sequence * sequences;
+        let memory = memory + step.c3_s_per_prefill_token * prompt;
+        let compute = step.compute.unwrap();
+        let compute = compute.d0_s + compute.d1_s_per_token * (sequences + prompt);
+        step.c2_s_per_context_token * context + memory.max(compute)
+    };
+    let prompts = || members.iter().map(|r| f64::from(r.prompt.max(1)));
+    let pairs: f64 = prompts().map(|p| p * (p + 1.0) / 2.0).sum();
+    let prefill = step_s(0.0, 0.0, prompts().sum()) + step.c4_s_per_prefill_pair * pairs;
+    let longest = members.iter().map(|r| r.output).max().unwrap();
+    let mut decode = 0.0;
+    for k in 1..longest {
+        let read = |r: &Request| f64::from(r.prompt.max(1) + k.min(r.output.max(1) - 1));
+        decode += step_s(b, members.iter().map(read).sum(), 0.0);
+    }
+    Times {
+        service: prefill + decode,
+        decode_step: match longest {
+            0 | 1 => prefill,
+            _ => decode / f64::from(longest - 1),
+        },
+        first_token: Box::new(move |_| prefill),
+        positions: members.iter().map(|r| f64::from(r.prompt)).sum::<f64>()
+            + b * f64::from(longest),
+    }
+}
+
 impl Oracle<'_> {
-    fn h(&self, b: usize) -> f64 {
-        let Latency::Linear(linear) = &self.s.latency;
-        let b = b as f64;
-        1.0 + linear.gamma * (b - 1.0) / b + linear.growth * (b - 1.0)
-    }
-
-    fn service(&self, members: &[Request]) -> f64 {
-        let Latency::Linear(linear) = &self.s.latency;
-        let longest = members.iter().map(Request::tokens).fold(0.0, f64::max);
-        let time = linear.alpha_s + linear.beta_s_per_token * longest * self.h(members.len());
-        time.max(linear.floor_s)
-    }
-
-    fn decode_step(&self, b: usize) -> f64 {
-        let Latency::Linear(linear) = &self.s.latency;
-        linear.beta_s_per_token * self.h(b)
-    }
-
     fn over_memory(&self, members: &[Request]) -> bool {
         let m = &self.s.memory;
         let tokens: f64 = members.iter().map(Request::tokens).sum();
@@ -586,7 +636,7 @@ impl Oracle<'_> {
             gpu,
             bin,
             start: now,
-            service: self.service(&members),
+            service: times(self.s, &members).service,
             members,
         });
         true
@@ -594,8 +644,8 @@ impl Oracle<'_> {
 
     fn free(&mut self, gpu: usize) {
         let index = self.gpus[gpu].take().unwrap();
-        let step = self.decode_step(self.batches[index].members.len());
         let batch = &self.batches[index];
+        let step = times(self.s, &batch.members).decode_step;
         let others = self.gpus.iter().flatten();
         let elsewhere = others.map(|&i| self.batches[i].members.len()).sum();
         self.learners[batch.bin].learn(self.s, batch, step, elsewhere);
@@ -1007,19 +1057,16 @@ fn distribution(figures: &mut Figures, name: &str, values: &[f64]) {
 
 /// Every figure of `published`, from the definitions.
 fn published(s: &Scenario, truth: &Truth) -> Figures {
-    let Latency::Linear(linear) = &s.latency;
     let makespan = truth.batches.iter().map(Batch::end).fold(0.0, f64::max);
     let (mut latencies, mut tbt) = (Vec::new(), Vec::new());
     let (mut waits, mut services, mut steps) = (Vec::new(), Vec::new(), Vec::new());
     let (mut token_violations, mut request_violations, mut tokens) = (0.0, 0.0, 0.0);
     for batch in &truth.batches {
-        let b = batch.members.len() as f64;
         let per_token = match batch.longest_output() {
             0 => 0.0,
             longest => batch.clocked() / f64::from(longest),
         };
-        let step = linear.beta_s_per_token
-            * (1.0 + linear.gamma * (b - 1.0) / b + linear.growth * (b - 1.0));
+        let step = times(s, &batch.members).decode_step;
         for r in &batch.members {
             let latency = batch.end() - r.arrival;
             let broken = match s.sla.published_token_rule {
@@ -1084,7 +1131,6 @@ fn published(s: &Scenario, truth: &Truth) -> Figures {
 
 /// Every figure of `honest`, from the definitions.
 fn honest(s: &Scenario, truth: &Truth) -> Figures {
-    let Latency::Linear(linear) = &s.latency;
     let makespan = truth.batches.iter().map(Batch::end).fold(0.0, f64::max);
     let (mut queueing, mut ttfts, mut tpots, mut e2e) = (vec![], vec![], vec![], vec![]);
     let (mut met_token, mut met_request, mut met_ttft, mut met_all) = (0.0, 0.0, 0.0, 0.0);
@@ -1093,9 +1139,8 @@ fn honest(s: &Scenario, truth: &Truth) -> Figures {
     let (mut peak, mut over_memory, mut right_bin, mut error) = (0.0f64, 0.0, 0.0, 0.0);
     for batch in &truth.batches {
         let b = batch.members.len() as f64;
-        let step = linear.beta_s_per_token
-            * (1.0 + linear.gamma * (b - 1.0) / b + linear.growth * (b - 1.0));
-        positions += b * f64::from(batch.longest_total());
+        let times = times(s, &batch.members);
+        positions += times.positions;
         peak = peak.max(batch.tokens());
         let need = s.memory.model_gb + s.memory.kv_gb_per_token * batch.tokens();
         if need > s.memory.capacity_gb - s.memory.margin_gb {
@@ -1115,7 +1160,7 @@ fn honest(s: &Scenario, truth: &Truth) -> Figures {
                 continue;
             }
             let waited = batch.start - r.arrival;
-            let first_token = waited + linear.alpha_s + step * (f64::from(r.prompt) + 1.0);
+            let first_token = waited + (times.first_token)(r.prompt);
             let ttft = first_token.min(latency);
             let mut within = true;
             if r.output > 1 {
@@ -1195,6 +1240,9 @@ fn honest(s: &Scenario, truth: &Truth) -> Figures {
         ("batches_over_memory", Some(over_memory)),
     ] {
         figures.insert(name.to_owned(), value);
+    }
+    if s.latency.linear().is_none() {
+        figures.insert("outside_measurements".to_owned(), Some(0.0));
     }
     for (gpu, share) in utilization.iter().enumerate() {
         figures.insert(format!("utilization.per_gpu.{gpu}"), Some(*share));
@@ -1320,6 +1368,32 @@ fn check(trace: &Trace, s: &Scenario) -> Result<(), TestCaseError> {
     )))
 }
 
+/// Coefficients whose sums over steps are exact, in whatever order they are added.
+fn dyadic_step() -> impl Strategy<Value = Step> {
+    let many =
+        |most: u32, bits: i32| (0..=most).prop_map(move |n| f64::from(n) * 0.5f64.powi(bits));
+    let coefficients = (
+        many(64, 10),
+        many(32, 14),
+        many(32, 22),
+        many(32, 16),
+        many(8, 26),
+        many(32, 12),
+        many(32, 14),
+    );
+    coefficients.prop_map(|(c0, c1, c2, c3, c4, d0, d1)| Step {
+        c0_s: c0 + 0.5f64.powi(10),
+        c1_s_per_sequence: c1,
+        c2_s_per_context_token: c2,
+        c3_s_per_prefill_token: c3,
+        c4_s_per_prefill_pair: c4,
+        compute: Some(Compute {
+            d0_s: d0,
+            d1_s_per_token: d1,
+        }),
+    })
+}
+
 const KINDS: &[Kind] = &[
     Kind::Oracle,
     Kind::Oracle,
@@ -1335,6 +1409,20 @@ proptest! {
         trace in arbitrary::trace(0..=200),
         scenario in arbitrary::scenario(KINDS),
     ) {
+        check(&trace, &scenario)?;
+    }
+
+    #[test]
+    fn every_batch_and_figure_by_steps(
+        trace in arbitrary::trace(0..=200),
+        mut scenario in arbitrary::scenario(KINDS),
+        closed_loop in prop::option::of(arbitrary::closed_loop()),
+        step in dyadic_step(),
+    ) {
+        scenario.latency = Latency::Steps(Box::new(StepLatency::Linear(step)));
+        if let Some(closed_loop) = closed_loop {
+            scenario.workload = arbitrary::by_users(scenario.workload, closed_loop);
+        }
         check(&trace, &scenario)?;
     }
 

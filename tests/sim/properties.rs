@@ -423,7 +423,9 @@ proptest! {
         let mut slow_trace = trace.clone();
         slow_trace.arrival.iter_mut().for_each(|t| *t *= factor);
         let mut slow = scenario.clone();
-        let Latency::Linear(linear) = &mut slow.latency;
+        let Latency::Linear(linear) = &mut slow.latency else {
+            panic!("another latency");
+        };
         linear.alpha_s *= factor;
         linear.beta_s_per_token *= factor;
         linear.floor_s *= factor;

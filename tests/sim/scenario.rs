@@ -341,7 +341,9 @@ fn numbers_out_of_range_are_refused_by_name() {
 fn not_a_number_is_refused_by_name() {
     type Field = (&'static str, fn(&mut Scenario) -> &mut f64);
     fn linear(s: &mut Scenario) -> &mut batchscope::latency::Linear {
-        let Latency::Linear(linear) = &mut s.latency;
+        let Latency::Linear(linear) = &mut s.latency else {
+            panic!("another latency");
+        };
         linear
     }
     let fields: [Field; 21] = [
@@ -938,7 +940,6 @@ fn ignored() -> Vec<Ignored> {
         (merged(&server(json!({"bins": true})), &one_bin), "engine.continuous.bin_patience_s", json!(0.5), "one bin"),
         (server(json!({"rule": "orca"})), "engine.continuous.long_prefill_token_threshold", json!(20), "whole prompts"),
         (server(json!({"max_sequences": 4, "max_batched_tokens": 48})), "engine.continuous.long_prefill_token_threshold", json!(50), "max_batched_tokens"),
-        (server(json!({"rule": "closed"})), "engine.continuous.async_scheduling", json!(true), "no request joins"),
         (roomy.clone(), "engine.continuous.kv.null_block", json!(true), "unlimited"),
         (roomy.clone(), "engine.continuous.kv.watermark", json!(0.25), "unlimited"),
         (roomy.clone(), "engine.continuous.kv.preemption", json!({"swap": {"gb_per_s": 1.0}}), "unlimited"),
@@ -949,7 +950,7 @@ fn ignored() -> Vec<Ignored> {
         (merged(&roomy, &server(json!({"kv": {"prefix": {"reuse": "hashes"}}}))), "engine.continuous.kv.prefix.eviction", json!("lfu"), "unlimited"),
         (merged(&roomy, &server(json!({"kv": {"prefix": {"reuse": "own"}}}))), "engine.continuous.kv.prefix.eviction_s", json!(0.5), "unlimited"),
     ];
-    for rule in ["sarathi", "orca", "closed"] {
+    for rule in ["sarathi", "orca"] {
         let base = server(json!({"rule": rule, "kv": {"capacity": {"blocks": 13}}}));
         all.push((
             base,
@@ -1011,10 +1012,27 @@ fn ignored() -> Vec<Ignored> {
 }
 
 #[test]
+fn steps_of_closed_batches_have_no_effect_with_continuous_batching() {
+    let mut scenario = Scenario::continuous();
+    scenario.latency = Latency::Steps(Box::default());
+    match Scenario::from_json(&scenario.to_json(), "s") {
+        Err(Error::Contradiction { what, why }) => {
+            assert_eq!(what, "latency.steps");
+            assert!(why.contains("it is about closed batches"), "{why}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(scenario.without_effect().len(), 1);
+    scenario.reset_without_effect();
+    assert_eq!(scenario, Scenario::continuous());
+}
+
+#[test]
 fn a_setting_without_effect_is_refused_and_its_reason_is_true() {
     let odd = odd_requests();
     let mut shown: Vec<&str> = vec![
-        // Parts of lists, and a pair that is set together: below.
+        // Parts of lists, one of two choices, and a pair that is set together: below.
+        "latency.steps",
         "engine.continuous.classes.level",
         "engine.continuous.classes.deadline_s",
         "workload.closed_loop.think_min_s",
@@ -1114,7 +1132,6 @@ fn who_predicts_and_does_not_sort_has_no_bins() {
     let trace = odd_requests();
     for (settings, sorts) in [
         (json!({"order": "sjf"}), false),
-        (json!({"rule": "closed"}), false),
         (json!({"router": "least-work"}), false),
         (json!({"order": "sjf", "bins": true}), true),
         (json!({"router": "bin-affinity"}), true),
@@ -1132,7 +1149,7 @@ fn who_predicts_and_does_not_sort_has_no_bins() {
 fn any_server() -> impl Strategy<Value = Value> {
     let word = |all: &'static [&'static str]| prop::sample::select(all).prop_map(Value::from);
     let batching = (
-        word(&["vllm", "sarathi", "orca", "closed"]),
+        word(&["vllm", "sarathi", "orca"]),
         word(&["fcfs", "sjf", "edf", "priority"]),
         prop::sample::select(vec![0.0, 2.0]),
         prop::sample::select(vec![

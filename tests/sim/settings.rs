@@ -22,6 +22,8 @@ fn every_number_has_its_range() {
         "trace.",
         "engine.continuous.latency.table",
         "engine.continuous.latency.profile",
+        "latency.steps.table",
+        "latency.steps.profile",
     ];
     let mut ranges = 0;
     for setting in all() {
@@ -36,7 +38,7 @@ fn every_number_has_its_range() {
         assert!(kind.contains(" from "), "{}: {kind}", setting.path);
         ranges += 1;
     }
-    assert!(ranges > 55, "{ranges}");
+    assert!(ranges > 60, "{ranges}");
 }
 
 #[test]

@@ -138,7 +138,9 @@ fn the_files_of_the_published_sample() {
 #[test]
 fn simulated_values_are_those_of_the_closed_forms() {
     let files = files(closed()).unwrap();
-    let Latency::Linear(model) = Latency::default();
+    let Latency::Linear(model) = Latency::default() else {
+        panic!("another latency");
+    };
     let (alpha, beta) = (model.alpha_s, model.beta_s_per_token);
     let workloads = json_of(&files)["workloads"].as_array().unwrap();
     let near = |row: &Value, name: &str, expected: f64| {
@@ -204,7 +206,9 @@ fn what_the_engine_does_not_know_is_never_a_number() {
 /// A server so fast that every threshold it models is met.
 fn fast() -> Server {
     let mut server = Server::default();
-    let Latency::Linear(model) = &mut server.latency;
+    let Latency::Linear(model) = &mut server.latency else {
+        panic!("another latency");
+    };
     model.alpha_s = 0.001;
     model.beta_s_per_token = 1e-5;
     server

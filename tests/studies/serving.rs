@@ -195,7 +195,7 @@ fn more_users_than_slots_keep_every_slot_at_work() {
 
 /// The model on one GPU by its data sheet.
 fn on_card(model: &Architecture, precision: Precision, card: &Card) -> Result<Scenario, Error> {
-    let mut scenario = Scenario::default();
+    let mut scenario = Scenario::continuous();
     put_on_hardware(&mut scenario, model, precision, card, 1, MEMORY_SHARE)?;
     Ok(scenario)
 }

@@ -4,6 +4,7 @@
 //   settings  --compute (in the worker)-->  data  --spec-->  picture, cursor, sentence, table
 
 import { count, duration, number, percent, withUnit } from "../format.js";
+import { DEFAULT_STEPS } from "../defaults.js";
 import { BURSTS, DEFAULT_SCENARIO, POLICIES, setPath, toHash } from "../state.js";
 import { NAME } from "../charts/palette.js";
 import { at, ticks } from "./draw.js";
@@ -25,11 +26,10 @@ import { FIGURE, NAMES } from "./words.js";
  * @property {string} id as in index.html, in links and in `?embed=`
  * @property {Control[]} controls
  * @property {Settings} standard
- * @property {(sim: Sim, settings: Settings) => D | Promise<D>} compute
+ * @property {(sim: Sim, settings: Settings) => D} compute
  * @property {(data: D, settings: Settings) => Spec} spec
  * @property {(data: D, settings: Settings) => string} sentence
  * @property {(data: D, settings: Settings) => Table} table every number, with how it is written
- * @property {boolean} [onDemand] not before the reader touches it: it needs a module of its own
  * @property {(settings: Settings) => string} [lab] the link to the laboratory with these settings
  */
 
@@ -539,24 +539,36 @@ const counted = {
 
 // ---- Closed against continuous -----------------------------------------------------------------
 
-/** @type {[Key, string, Record<string, unknown>][]} */
+/** @type {(policy: Policy) => (made: Scenario) => void} */
+const closedBatches = (policy) => (made) => {
+  made.scheduler.policy = policy;
+  // As many as the others have at work.
+  made.scheduler.max_batch = 256;
+  made.latency = { steps: DEFAULT_STEPS };
+};
+
+/** What is not named is at its default, as in a scenario file. @type {(bins: boolean) => (made: Scenario) => void} */
+const continuousBatching = (bins) => (made) => {
+  made.engine = /** @type {any} */ ({ continuous: { bins } });
+};
+
+/** Each takes the same steps. @type {[Key, string, (made: Scenario) => void][]} */
 const SERVERS = [
-  ["static-fifo", NAMES.closed, { rule: "closed", bins: false }],
-  ["multi-bin", NAMES.closedBins, { rule: "closed", bins: true }],
-  ["dynamic", NAMES.continuous, { rule: "vllm", bins: false }],
-  ["multi-bin-dynamic", NAMES.continuousBins, { rule: "vllm", bins: true }],
+  ["static-fifo", NAMES.closed, closedBatches("dynamic")],
+  ["multi-bin", NAMES.closedBins, closedBatches("multi-bin-dynamic")],
+  ["dynamic", NAMES.continuous, continuousBatching(false)],
+  ["multi-bin-dynamic", NAMES.continuousBins, continuousBatching(true)],
 ];
 
-/** @type {(s: Settings, change: Record<string, unknown>) => Scenario} */
-const served = (s, change) => scenario((made) => {
+/** @type {(s: Settings, serve: (made: Scenario) => void) => Scenario} */
+const served = (s, serve) => scenario((made) => {
   made.trace = { synthetic: { requests: 3000, shape: { custom: { arrivals: { poisson: { rate: s["rate"] } }, prompt: { lognormal: { median: 421.5, sigma: 1 } }, output: { lognormal: { median: 145.6, sigma: 1 } }, failed_share: 0 } } } };
   made.workload.time_scale = 1;
   made.fleet.gpus = 1;
   made.scheduler.bins.count = s["k"];
   made.predictor.kind = "oracle";
   made.memory = { capacity_gb: 72, model_gb: 16.060522496, kv_gb_per_token: 0.000131072, margin_gb: 0 };
-  // What is not named is at its default, as in a scenario file.
-  made.engine = /** @type {any} */ ({ continuous: change });
+  serve(made);
 });
 
 /** @type {Figure<{rows: {key: Key, name: string, ttft: number, e2e: number, p99: number}[]}>} */
@@ -564,13 +576,12 @@ const continuous = {
   id: "continuous",
   controls: [slider("continuous", "rate", "requests/s", [1, 2, 3, 5, 7, 10, 15, 20, 25, 30, 35, 40, 45], false), slider("continuous", "k", "bins", upTo(2, 8)), slider("continuous", "sla", "s", [1, 2, 3, 5, 7, 10, 15, 20, 30])],
   standard: { rate: 5, k: 4, sla: 10 },
-  onDemand: true,
-  async compute(sim, s) {
+  compute(sim, s) {
     const rows = [];
-    for (const [key, name, change] of SERVERS) {
-      const made = served(s, change);
+    for (const [key, name, serve] of SERVERS) {
+      const made = served(s, serve);
       made.sla.request_s = s["sla"];
-      const { honest } = (await sim.serve(made)).summary;
+      const { honest } = sim.run(made).summary;
       rows.push({ key, name, ttft: honest.ttft_s?.p50 ?? NaN, e2e: honest.sla.request ?? NaN, p99: honest.e2e_s?.p99 ?? NaN });
     }
     return { rows };

@@ -96,9 +96,15 @@ export function liveFigure(host, figure, engine, on) {
   if (hide.includes("sentence")) main.querySelector("figcaption")?.setAttribute("hidden", "");
   host.append(main, set);
   panel.update(settings);
+  // Nothing is loaded before somebody comes to the figure: its picture is that of the standard settings.
+  for (const kind of ["pointerover", "focusin"]) host.addEventListener(kind, () => wake(), { once: true });
 
   const watch = new ResizeObserver(() => redraw());
   watch.observe(body);
+
+  function wake() {
+    if (drawn === null && host.getAttribute("aria-busy") !== "true") void update(true);
+  }
 
   /** @param {boolean} settled */
   async function update(settled) {
@@ -179,18 +185,14 @@ export function liveFigure(host, figure, engine, on) {
   return {
     /** Settings from a link; what is not named is at its default. @param {Settings} next */
     show(next) {
-      const changed = drawn === null || !same(next, settings);
-      if (!changed) return;
+      const changed = !same(next, settings);
       settings = next;
-      void update(true);
+      if (figure.lab !== undefined) lab.href = figure.lab(settings);
+      if (changed || stills.length === 0) void update(true);
     },
     redraw,
     settings: () => settings,
     stop: () => watch.disconnect(),
-    /** Calls once, when the reader comes to the figure with pointer or keyboard. @param {() => void} act */
-    touched(act) {
-      for (const kind of ["pointerover", "focusin"]) host.addEventListener(kind, act, { once: true });
-    },
   };
 }
 

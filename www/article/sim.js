@@ -7,7 +7,6 @@
 const EVENTS = 1 << 30;
 
 /** The exports of pkg/batchscope.js that are used here. @typedef {Pick<typeof import("../../pkg/batchscope.js"), "Engine" | "stepCosts" | "uniformThroughput">} Core */
-/** Those of pkg-studies/batchscope.js. @typedef {Pick<typeof import("../../pkg-studies/batchscope.js"), "Engine">} Continuous */
 
 /** A run, and what else can be asked of it before the next run under its name. */
 export class Ran {
@@ -40,43 +39,26 @@ export class Ran {
 }
 
 export class Sim {
-  /** @type {Map<string, {engine: any, trace: string}>} */
-  #engines = new Map();
+  /** What the engine's trace was made from. */
+  #trace = "";
 
-  /**
-   * @param {Core} core
-   * @param {() => Promise<Continuous>} continuous loads the module with continuous batching
-   */
-  constructor(core, continuous) {
+  /** @param {Core} core */
+  constructor(core) {
     this.core = core;
-    this.continuous = continuous;
+    this.engine = new core.Engine();
   }
 
-  /** A run of closed batches. @type {(scenario: Scenario, policy?: Policy) => Ran} */
+  /** @type {(scenario: Scenario, policy?: Policy) => Ran} */
   run(scenario, policy = scenario.scheduler.policy) {
-    return this.#run("closed", this.core.Engine, { ...scenario, scheduler: { ...scenario.scheduler, policy } });
-  }
-
-  /** A run of continuous batching. @param {Scenario} scenario @returns {Promise<Ran>} */
-  async serve(scenario) {
-    return this.#run("continuous", (await this.continuous()).Engine, scenario);
-  }
-
-  /** @type {(which: string, Engine: new () => any, scenario: Scenario) => Ran} */
-  #run(which, Engine, scenario) {
-    let held = this.#engines.get(which);
-    if (held === undefined) {
-      held = { engine: new Engine(), trace: "" };
-      this.#engines.set(which, held);
-    }
+    const { engine } = this;
     const trace = JSON.stringify([scenario.trace, scenario.seed]);
-    if (held.trace !== trace) {
-      held.engine.generate(scenario);
-      held.trace = trace;
+    if (this.#trace !== trace) {
+      engine.generate(scenario);
+      this.#trace = trace;
     }
-    held.engine.begin(scenario);
-    while (!held.engine.advance(EVENTS));
-    return new Ran(held.engine, "run", held.engine.finish("run"));
+    engine.begin({ ...scenario, scheduler: { ...scenario.scheduler, policy } });
+    while (!engine.advance(EVENTS));
+    return new Ran(engine, "run", engine.finish("run"));
   }
 
   /** @type {(model: string, card: string, precision: string, context: number, sequences: number[]) => Cost} */

@@ -16,8 +16,6 @@ import { UI } from "./words.js";
 const VERSION = 1;
 /** Sentences about a bad link, at most. */
 const MOST_NOTICES = 5;
-/** Figures are computed this long before they come into view. */
-const AHEAD = "600px 0px";
 
 /** @typedef {Record<string, Settings>} State settings by figure */
 
@@ -83,26 +81,6 @@ export function articleView(host, on) {
     );
   }
 
-  // Those in view at once, the others shortly before they are.
-  const near = new IntersectionObserver(
-    (entries) => {
-      for (const { isIntersecting, target } of entries) {
-        if (!isIntersecting || !(target instanceof HTMLElement)) continue;
-        near.unobserve(target);
-        wake(target.dataset["figure"] ?? "");
-      }
-    },
-    { rootMargin: AHEAD },
-  );
-  /** Those that came near. @type {Set<string>} */
-  const awake = new Set();
-  /** @param {string} id */
-  function wake(id) {
-    if (awake.has(id)) return;
-    awake.add(id);
-    live.get(id)?.show(state[id] ?? {});
-  }
-
   if (embed !== null) alone(host, embed);
 
   /** Puts the state into the address bar, as a step that the back button undoes. */
@@ -121,17 +99,7 @@ export function articleView(host, on) {
       state = next;
       on.notice(notices.slice(0, MOST_NOTICES).join(" "));
       on.moved(toHash(state));
-      for (const id of awake) live.get(id)?.show(state[id] ?? {});
-      for (const figure of FIGURES) {
-        const { id } = figure;
-        const place = host.querySelector(`[data-figure="${id}"]`);
-        const one = live.get(id);
-        if (place === null || one === undefined || awake.has(id)) continue;
-        // A link about a figure further down wakes it before it is reached.
-        if (embed !== null || pairs(figure, state[id] ?? figure.standard).length > 0) wake(id);
-        else if (figure.onDemand === true) one.touched(() => wake(id));
-        else near.observe(place);
-      }
+      for (const [id, one] of live) one.show(state[id] ?? {});
     },
     focus() {},
     async choose() {},

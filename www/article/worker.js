@@ -22,14 +22,12 @@ const post = (message) => self.postMessage(message);
 const waiting = new Map();
 let busy = false;
 
-/** The module with continuous batching, loaded for the figure that needs it. */
-const continuous = async () => {
-  const module = await import("../../pkg-studies/batchscope.js");
-  await module.default();
-  return module;
-};
-const sim = new Sim(core, continuous);
-const ready = init().then(() => post({ type: "ready" }));
+/** @type {Sim} */
+let sim;
+const ready = init().then(() => {
+  sim = new Sim(core);
+  post({ type: "ready" });
+});
 ready.catch(crash);
 
 self.addEventListener("message", ({ data }) => {

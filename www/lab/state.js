@@ -45,7 +45,7 @@ const ownLatency = (settings) => settings.on === null;
 /** @param {Settings} settings */
 const predicts = (settings) => {
   const s = server(settings);
-  return s !== undefined && (s.bins || s.order === "sjf" || s.rule === "closed" || s.router === "least-work" || s.router === "bin-affinity");
+  return s !== undefined && (s.bins || s.order === "sjf" || s.router === "least-work" || s.router === "bin-affinity");
 };
 /** @param {Settings} settings */
 const binned = (settings) => server(settings)?.bins === true || server(settings)?.router === "bin-affinity";
@@ -131,7 +131,7 @@ export const CONTROLS = [
   { kind: "number", id: "lab-max-sequences", path: `${SERVER}.max_sequences`, group: "batching", unit: UNIT.requests, ...range(`${SERVER}.max_sequences`), stops: DOUBLES },
   { kind: "number", id: "lab-max-batched-tokens", path: `${SERVER}.max_batched_tokens`, group: "batching", unit: UNIT.tokens, min: 1, max: 1 << 24, whole: true, stops: [256, 512, 1024, 2048, 4096, 8192, 16_384] },
   { kind: "number", id: "lab-long-prefill", path: `${SERVER}.long_prefill_token_threshold`, group: "batching", unit: UNIT.tokens, ...range(`${SERVER}.long_prefill_token_threshold`), stops: [0, 128, 256, 512, 1024, 2048, 4096], shown: (s) => server(s)?.rule !== "orca" },
-  { kind: "switch", id: "lab-async", path: `${SERVER}.async_scheduling`, group: "batching", shown: (s) => server(s)?.rule !== "closed" },
+  { kind: "switch", id: "lab-async", path: `${SERVER}.async_scheduling`, group: "batching" },
   { kind: "choice", id: "lab-order", path: `${SERVER}.order`, group: "batching", wide: true, options: plain("lab-order") },
   { kind: "number", id: "lab-ageing", path: `${SERVER}.ageing_per_s`, group: "batching", unit: UNIT.perSecond, ...range(`${SERVER}.ageing_per_s`), stops: [0, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100], shown: (s) => ["sjf", "priority"].includes(server(s)?.order ?? "") },
   { kind: "list", id: "lab-classes", path: `${SERVER}.classes`, group: "batching", ...CLASSES, allowed: ALLOWED.classes, shown: (s) => ["edf", "priority"].includes(server(s)?.order ?? "") },
@@ -251,8 +251,8 @@ export function firstRuns() {
   return [
     run("run-a"),
     run("run-b", [`${SERVER}.rule`, "sarathi"], [`${SERVER}.max_batched_tokens`, 512]),
-    run("run-c", [`${SERVER}.rule`, "closed"]),
-    run("run-d", [`${SERVER}.rule`, "closed"], [`${SERVER}.bins`, true], ["scheduler.bins.count", 8]),
+    run("run-c", [`${SERVER}.rule`, "orca"]),
+    run("run-d", [`${SERVER}.bins`, true], ["scheduler.bins.count", 8]),
   ];
 }
 

@@ -9,7 +9,7 @@ import { HARDWARE_NAME } from "./defaults.js";
 
 export const VIEW = {
   title: "Laboratory: a server as it really runs",
-  lead: "Production servers let requests join and leave at every step of the model, keep their keys and values in a paged cache, and cut long prompts into chunks. Here the same requests go through up to four such servers, or through closed batches on the same GPUs. Change the settings of run A; keep others beside it to compare.",
+  lead: "Production servers let requests join and leave at every step of the model, keep their keys and values in a paged cache, and cut long prompts into chunks. Here the same requests go through up to four such servers. Change the settings of run A; keep others beside it to compare.",
   settings: "Settings of run A",
   loading: "Loading the simulator.",
   runs: "Runs",
@@ -160,7 +160,6 @@ export const CHOICE = {
     vllm: "vLLM: decode, then prompts in chunks",
     sarathi: "Sarathi: chunks, prompt's blocks at once",
     orca: "Orca: whole prompts first",
-    closed: "closed batches",
   },
   "lab-order": { fcfs: "in order of arrival", sjf: "shortest predicted output", edf: "earliest deadline", priority: "priority of the class" },
   "lab-predictor": { oracle: "perfect", noisy: "noisy", "prompt-only": "from the prompt", published: "as published" },

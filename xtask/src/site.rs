@@ -57,7 +57,7 @@ struct Module {
     profile: &'static str,
 }
 
-/// The first is loaded with the page, so its size counts; the others when the studies or the
+/// The first is loaded when a figure is touched, so its size counts; the others when the studies or the
 /// calibration are opened, so their speed does.
 const MODULES: [Module; 3] = [
     Module {
@@ -141,9 +141,8 @@ const FIGURE_PARTS: [&str; 13] = [
 ];
 
 /// Where modules find each other in the package, which has other folders than the site.
-const MOVED: [(&str, &str); 3] = [
+const MOVED: [(&str, &str); 2] = [
     ("../../pkg/batchscope.js", "../../batchscope.js"),
-    ("../../pkg-studies/", "../../continuous/"),
     ("\"../www/types.js\"", "\"./www/types.js\""),
 ];
 
@@ -167,12 +166,6 @@ fn package() -> Result<()> {
     moved(&www.path().join("article/sim.js"))?;
     www.commit()?;
     moved(&pkg.join(format!("{CRATE}.d.ts")))?;
-    let continuous = Replacement::of(&pkg.join("continuous"))?;
-    copy_tree(&root.join("pkg-studies"), continuous.path(), |path| {
-        path.extension()
-            .is_some_and(|kind| kind == "js" || kind == "wasm")
-    })?;
-    continuous.commit()?;
     for name in ["LICENSE-MIT", "LICENSE-APACHE"] {
         copy(&root.join(name), &pkg.join(name))?;
     }

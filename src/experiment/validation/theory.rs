@@ -341,7 +341,10 @@ fn mean_wait(trace: &Trace, scenario: &Scenario) -> f64 {
 /// The wait of each request in a queue in order of arrival for several servers (Kiefer and Wolfowitz
 /// 1955): the servers' unfinished work, ascending, when a request comes; it waits for the least.
 fn waits(trace: &Trace, scenario: &Scenario) -> Vec<f64> {
-    let Latency::Linear(latency) = &scenario.latency;
+    let s_per_token = scenario
+        .latency
+        .linear()
+        .map_or(0.0, |latency| latency.beta_s_per_token);
     let mut work = vec![0.0; scenario.fleet.gpus as usize];
     let mut last = 0.0;
     let mut waits = Vec::with_capacity(trace.len());
@@ -352,7 +355,7 @@ fn waits(trace: &Trace, scenario: &Scenario) -> Vec<f64> {
         last = arrival;
         waits.push(work[0]);
         let tokens = f64::from(trace.prompt[i]) + f64::from(trace.output[i]);
-        work[0] += latency.beta_s_per_token * tokens;
+        work[0] += s_per_token * tokens;
         work.sort_by(f64::total_cmp);
     }
     waits

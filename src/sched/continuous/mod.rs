@@ -111,10 +111,7 @@ impl Server {
 
     /// Whether anything asks for predicted outputs.
     pub fn predicts(&self) -> bool {
-        self.has_bins()
-            || self.order == Order::Sjf
-            || self.rule == Rule::Closed
-            || self.router.predicts()
+        self.has_bins() || self.order == Order::Sjf || self.router.predicts()
     }
 }
 
@@ -134,9 +131,6 @@ pub enum Rule {
     /// Sarathi-Serve: as `vllm`, and the blocks of a whole prompt are taken when it joins, so that a
     /// prompt once begun is never short of memory.
     Sarathi,
-    /// Closed batches on the same clock: nobody joins before all have left, and who is done keeps
-    /// their place until the last is.
-    Closed,
 }
 
 /// Who of those that wait comes first, and who is preempted: the last. A preempted request goes back to

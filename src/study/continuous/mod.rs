@@ -13,6 +13,7 @@ use crate::latency::roofline::Card;
 use crate::metrics::Summary;
 use crate::scenario::{Engine, Scenario, Source};
 use crate::scenario::{MEMORY_SHARE, put_on_hardware};
+use crate::sched::Policy;
 use crate::sched::continuous::kv::Preemption;
 use crate::sched::continuous::router::Router;
 use crate::sched::continuous::{Order, Rule, Server};
@@ -74,7 +75,9 @@ pub(super) enum System {
     Bins,
     /// Each bin on replicas of its own.
     BinReplicas,
+    /// Closed batches of the size that memory and the SLA allow.
     Closed,
+    /// The same, and bins by predicted length.
     ClosedBins,
 }
 
@@ -111,12 +114,24 @@ impl System {
         )
     }
 
+    fn engine(self) -> Engine {
+        match self {
+            System::Closed | System::ClosedBins => Engine::Closed,
+            _ => Engine::Continuous(Box::default()),
+        }
+    }
+
     fn put_on(self, scenario: &mut Scenario, bins: u32) {
-        let mut server = match &scenario.engine {
-            Engine::Continuous(server) => server.clone(),
-            Engine::Closed => Box::<Server>::default(),
-        };
         scenario.scheduler.bins.count = bins;
+        scenario.scheduler.policy = match self {
+            System::Closed => Policy::Dynamic,
+            _ => Policy::MultiBinDynamic,
+        };
+        let Engine::Continuous(server) = &mut scenario.engine else {
+            // As many as the other servers have at work.
+            scenario.scheduler.max_batch = Server::default().max_sequences;
+            return;
+        };
         match self {
             System::Plain => {}
             System::Orca => server.rule = Rule::Orca,
@@ -131,12 +146,8 @@ impl System {
             }
             System::Bins => server.bins = true,
             System::BinReplicas => server.router = Router::BinAffinity,
-            System::Closed | System::ClosedBins => {
-                server.rule = Rule::Closed;
-                server.bins = self == System::ClosedBins;
-            }
+            System::Closed | System::ClosedBins => {}
         }
-        scenario.engine = Engine::Continuous(server);
     }
 }
 
@@ -249,6 +260,7 @@ impl Continuous {
                 sigma,
                 ..Predictor::default()
             },
+            engine: place.system.engine(),
             seed,
             ..Scenario::default()
         };

@@ -19,7 +19,6 @@ use super::server::Server;
 use crate::Error;
 use crate::metrics::Summary;
 use crate::scenario::{ClosedLoop, Scenario, Source};
-#[cfg(feature = "continuous")]
 use crate::{
     latency::{
         architecture::{Architecture, Precision},
@@ -62,7 +61,6 @@ impl Default for Contract {
 
 /// One H100 with Llama-3.1-8B by data sheet, continuous batching by rule `vllm`, a prefix cache and
 /// speculative decoding: a server of which every metric of the published report is known.
-#[cfg(feature = "continuous")]
 fn usual_server() -> Server {
     let mut scenario = Scenario {
         fleet: Fleet { gpus: 1 },
@@ -101,11 +99,6 @@ fn usual_server() -> Server {
         );
     }
     Server::from(scenario)
-}
-
-#[cfg(not(feature = "continuous"))]
-fn usual_server() -> Server {
-    Server::default()
 }
 
 /// A measured report.

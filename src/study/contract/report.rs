@@ -8,7 +8,6 @@ use super::verdict::{ALL_WORKLOADS, Count, LIMITS, Limit, Line, Side, Verdict, Y
 use super::{Measured, Workload, simulated};
 use crate::latency::Latency;
 use crate::metrics::Summary;
-#[cfg(feature = "continuous")]
 use crate::scenario::Engine;
 use crate::study::document::{Cell, Content, File, Table};
 use crate::study::figure::{At, Axis, Figure, Form, Mark, Panel, Plot, Scale, Series};
@@ -71,9 +70,7 @@ pub fn simulated(server: &Server, runs: &[(Workload, &Summary)]) -> Vec<File> {
 }
 
 fn describe(server: &Server) -> String {
-    let Latency::Linear(latency) = &server.latency;
     let memory = &server.memory;
-    #[cfg(feature = "continuous")]
     if let Engine::Continuous(continuous) = &server.engine {
         return format!(
             "Simulated: {} GPU{}, continuous batching with rule {}, at most {} sequences and {} tokens a step, \
@@ -96,20 +93,25 @@ fn describe(server: &Server) -> String {
             trimmed(memory.kv_gb_per_token * 1e6),
         );
     }
+    let time = match &server.latency {
+        Latency::Linear(latency) => format!(
+            "batch time {} s + {} ms x longest prompt and output x h(b) with gamma {}{}",
+            trimmed(latency.alpha_s),
+            trimmed(latency.beta_s_per_token * 1e3),
+            trimmed(latency.gamma),
+            if latency.growth == 0.0 {
+                String::new()
+            } else {
+                format!(" and growth {}", trimmed(latency.growth))
+            },
+        ),
+        Latency::Steps(_) => "batch time added up from steps".to_owned(),
+    };
     format!(
-        "Simulated: {} GPU{}, policy {}, batch time {} s + {} ms x longest prompt and output x \
-         h(b) with gamma {}{}, memory {} GB per GPU, {} GB of it for the model, {} kB KV per token.",
+        "Simulated: {} GPU{}, policy {}, {time}, memory {} GB per GPU, {} GB of it for the model, {} kB KV per token.",
         server.fleet.gpus,
         if server.fleet.gpus == 1 { "" } else { "s" },
         json!(server.scheduler.policy).as_str().unwrap_or_default(),
-        trimmed(latency.alpha_s),
-        trimmed(latency.beta_s_per_token * 1e3),
-        trimmed(latency.gamma),
-        if latency.growth == 0.0 {
-            String::new()
-        } else {
-            format!(" and growth {}", trimmed(latency.growth))
-        },
         trimmed(memory.capacity_gb),
         trimmed(memory.model_gb),
         trimmed(memory.kv_gb_per_token * 1e6),

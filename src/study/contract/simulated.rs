@@ -16,13 +16,10 @@ pub fn sample(workload: Workload, run: &Summary) -> Sample {
             values.insert(metric, value);
         }
     };
-    #[cfg(feature = "continuous")]
     let turned_away = run
         .continuous
         .as_ref()
         .map_or(0, |c| c.rejected + c.too_long + c.timed_out);
-    #[cfg(not(feature = "continuous"))]
-    let turned_away = 0;
     let requests = (h.requests + turned_away) as f64;
     set(Metric::Requests, Some(requests));
     // Closed batches fail nobody. Only where no request fits is it certain what a server would do.
@@ -62,7 +59,6 @@ pub fn sample(workload: Workload, run: &Summary) -> Sample {
     set(Metric::DurationS, Some(run.honest.makespan_s));
     let peak_gb = memory.model_gb + memory.kv_gb_per_token * h.peak_batch_tokens as f64;
     set(Metric::MemoryPeakMb, Some(peak_gb * 1e3));
-    #[cfg(feature = "continuous")]
     if let Some(c) = &run.continuous {
         // Every gap is known, not only the mean of each request.
         set(Metric::TbtAvgMs, c.tbt_ms.map(|d| d.mean));

@@ -9,7 +9,6 @@ use crate::Error;
 use crate::latency::{Latency, Linear, roofline};
 use crate::metrics::Summary;
 use crate::metrics::honest::Distribution;
-#[cfg(feature = "continuous")]
 use crate::scenario::Engine;
 use crate::scenario::{ClosedLoop, Scenario, Source};
 use crate::sched::memory::{Memory, MemoryBound, MemoryRule};
@@ -156,7 +155,6 @@ impl Saturation {
 
 /// Most requests that a GPU of a server works on at once.
 fn largest_batch(server: &Server) -> u32 {
-    #[cfg(feature = "continuous")]
     if let Engine::Continuous(continuous) = &server.engine {
         return continuous.max_sequences;
     }

@@ -91,7 +91,6 @@ struct Request {
     /// Tokens after which the prompt (or what stands for it) is processed.
     target: u32,
     decoding: bool,
-    finished: bool,
     blocks: Vec<usize>,
     /// For each whole unit that is passed, its hash if it is shared.
     units: Vec<Option<u32>>,
@@ -824,7 +823,6 @@ impl Oracle<'_> {
     fn preempt(&mut self, number: usize, now: f64) -> (usize, u32) {
         let running = &self.replicas[number].running;
         let place = (0..running.len())
-            .filter(|&place| !running[place].finished)
             .max_by(|&a, &b| self.order(running[a].row, running[b].row))
             .unwrap();
         let mut request = self.replicas[number].running.remove(place);
@@ -888,16 +886,11 @@ impl Oracle<'_> {
             if !preempted {
                 return;
             }
-            let replica = &self.replicas[number];
-            if replica.running.iter().any(|r| r.finished) {
-                assert!(replica.running.iter().all(|r| r.finished));
-                self.all_leave(number, now);
-            }
         }
     }
 
     fn ahead(&self) -> bool {
-        self.server.async_scheduling && self.server.rule != Rule::Closed
+        self.server.async_scheduling
     }
 
     fn let_go(&mut self, number: usize) {
@@ -935,9 +928,7 @@ impl Oracle<'_> {
 
         // Those that decode come first, in order of joining, then those with a prompt to process.
         let running = self.replicas[number].running.iter();
-        let unfinished = running.filter(|r| !r.finished);
-        let (decoding, prompts): (Vec<&Request>, Vec<&Request>) =
-            unfinished.partition(|r| r.decoding);
+        let (decoding, prompts): (Vec<&Request>, Vec<&Request>) = running.partition(|r| r.decoding);
         let order: Vec<usize> = decoding.iter().chain(&prompts).map(|r| r.row).collect();
         for row in order {
             let running = &self.replicas[number].running;
@@ -993,7 +984,7 @@ impl Oracle<'_> {
             self.replicas[number].running[at] = request;
         }
 
-        if !preempted && (server.rule != Rule::Closed || self.replicas[number].running.is_empty()) {
+        if !preempted {
             self.join(number, &mut budget, now, known);
         }
 
@@ -1003,7 +994,6 @@ impl Oracle<'_> {
             .iter()
             .filter(|r| r.runs && r.decoding)
             .collect();
-        let done = replica.running.iter().filter(|r| r.finished).count() as u32;
         let mut chunks = Vec::new();
         let mut context = 0u64;
         let mut proposals = 0;
@@ -1017,9 +1007,6 @@ impl Oracle<'_> {
                 });
             }
         }
-        for request in replica.running.iter().filter(|r| r.finished) {
-            context += u64::from(request.cached);
-        }
         let mut ends = 0;
         for request in replica.running.iter().filter(|r| r.chunk > 0) {
             chunks.push(Chunk {
@@ -1032,20 +1019,17 @@ impl Oracle<'_> {
         if decoding == 0 && chunks.is_empty() {
             return preempted;
         }
-        let decoding_and_done = decoding + done;
         let timed = self.model.step(&StepWork {
-            sequences: decoding_and_done,
+            sequences: decoding,
             context,
             chunks: &chunks,
-            sampled: decoding + done + proposals + ends,
+            sampled: decoding + proposals + ends,
         });
         let mut seconds = timed.seconds;
-        if decoding + done > 1 {
-            let decoding = sequences.iter().map(|r| r.cached + 1);
-            let finished = replica.running.iter().filter(|r| r.finished);
-            let longest = decoding.chain(finished.map(|r| r.cached)).max().unwrap();
+        if decoding > 1 {
+            let longest = sequences.iter().map(|r| r.cached + 1).max().unwrap();
             let work = StepWork {
-                sequences: decoding_and_done,
+                sequences: decoding,
                 context,
                 chunks: &chunks,
                 sampled: 0,
@@ -1102,7 +1086,6 @@ impl Oracle<'_> {
 
     fn join(&mut self, number: usize, budget: &mut u32, now: f64, known: f64) {
         let server = self.server;
-        let mut foreseen = 0usize;
         let lingering = self.replicas[number].lingering.len();
         while ((self.replicas[number].running.len() + lingering) as u32) < server.max_sequences {
             if *budget == 0 && matches!(server.rule, Rule::Vllm | Rule::Sarathi) {
@@ -1136,7 +1119,7 @@ impl Oracle<'_> {
                 }
                 _ => 0,
             };
-            let Some(request) = self.try_join(number, &waiter, budget, spare, &mut foreseen) else {
+            let Some(request) = self.try_join(number, &waiter, budget, spare) else {
                 return;
             };
             let replica = &mut self.replicas[number];
@@ -1158,7 +1141,6 @@ impl Oracle<'_> {
         waiter: &Waiter,
         budget: &mut u32,
         spare: usize,
-        foreseen: &mut usize,
     ) -> Option<Request> {
         let server = self.server;
         let row = waiter.row;
@@ -1171,7 +1153,6 @@ impl Oracle<'_> {
             cached: 0,
             target: 0,
             decoding: false,
-            finished: false,
             blocks: Vec::new(),
             units: Vec::new(),
             last_token_s: None,
@@ -1184,7 +1165,7 @@ impl Oracle<'_> {
         request.chunk = 0;
         request.drafted = 0;
         let whole = matches!(server.rule, Rule::Sarathi | Rule::Orca);
-        let must_fit = server.admission.whole_prompt_fits && server.rule != Rule::Closed;
+        let must_fit = server.admission.whole_prompt_fits;
 
         if waiter.on_host {
             let draft = server.speculative.as_ref().map_or(0, |d| d.draft_tokens);
@@ -1291,14 +1272,6 @@ impl Oracle<'_> {
         if asked + unused + spare > self.free_blocks(number) {
             return None;
         }
-        if server.rule == Rule::Closed {
-            let blocks = blocks_for(request.prompt + self.predicted(row), self.block).max(1);
-            let room = self.capacity.unwrap_or(u64::MAX / 2) as usize;
-            if *foreseen > 0 && *foreseen + blocks > room {
-                return None;
-            }
-            *foreseen += blocks;
-        }
         for (at, unit) in units[..found_units].iter().enumerate() {
             if self.blocks_of_unit(at).is_empty() {
                 request.units.push(None);
@@ -1403,19 +1376,6 @@ impl Oracle<'_> {
         let replica = &mut self.replicas[number];
         replica.end_s = f64::INFINITY;
         replica.ended_s = now;
-        if self.server.rule == Rule::Closed {
-            for request in &mut running {
-                if request.emitted == request.output {
-                    request.finished = true;
-                    request.runs = false;
-                }
-            }
-            replica.running = running;
-            if replica.running.iter().all(|r| r.finished) {
-                self.all_leave(number, now);
-            }
-            return;
-        }
         let (mut done, rest): (Vec<Request>, Vec<Request>) =
             running.into_iter().partition(|r| r.emitted == r.output);
         done.sort_by_key(|r| ended_prompts.contains(&r.row));
@@ -1438,12 +1398,6 @@ impl Oracle<'_> {
             self.told.fate[request.row] = Fate::Done;
             self.answered.push(request.row);
         }
-    }
-
-    fn all_leave(&mut self, number: usize, now: f64) {
-        let done = std::mem::take(&mut self.replicas[number].running);
-        self.tell_done(&done, now);
-        self.leave(number, done);
     }
 
     fn leave(&mut self, number: usize, done: Vec<Request>) {

@@ -9,7 +9,7 @@ use batchscope::metrics::{Summary, figures};
 use batchscope::scenario::Engine;
 use batchscope::sched::Policy;
 use batchscope::sched::continuous::kv::{Preemption, Reuse};
-use batchscope::sched::continuous::{Rule, Server, Warmup};
+use batchscope::sched::continuous::{Server, Warmup};
 use batchscope::sim::continuous::{Fate, Level, Served, Totals};
 use batchscope::trace::Failed;
 use batchscope::{Outcome, Scenario, Trace};
@@ -594,25 +594,17 @@ fn prefill_conserved(seen: &Seen<'_>) -> Result<(), String> {
     })?;
     let sampled = totals.emitted as f64 - totals.decoded - totals.accepted as f64;
     let again = sampled - seen.done().count() as f64;
-    if server.rule != Rule::Closed {
-        ensure(again >= 0.0 && again <= totals.preemptions as f64, || {
-            format!(
-                "{again} tokens sampled after {} preemptions",
-                totals.preemptions
-            )
-        })?;
-    }
-    // A closed batch decodes for those who are done too, so that this count is not to be had.
-    let again = if server.rule == Rule::Closed {
-        0.0..=totals.preemptions as f64
-    } else {
-        again..=again
-    };
+    ensure(again >= 0.0 && again <= totals.preemptions as f64, || {
+        format!(
+            "{again} tokens sampled after {} preemptions",
+            totals.preemptions
+        )
+    })?;
     let want = prompts as f64 + totals.recomputed_tokens as f64 - totals.found_tokens as f64;
     let got = totals.prefilled - totals.proposed as f64;
-    ensure(again.contains(&(got - want)), || {
+    ensure(got - want == again, || {
         format!(
-            "{got} prompt tokens processed, not {want}: {prompts} of the prompts, {} and {again:?} again, {} found",
+            "{got} prompt tokens processed, not {want}: {prompts} of the prompts, {} and {again} again, {} found",
             totals.recomputed_tokens, totals.found_tokens
         )
     })
@@ -646,7 +638,7 @@ fn blocks_conserved(seen: &Seen<'_>) -> Result<(), String> {
                 .map(|r| f64::from(r.prompt) * (r.end - r.first_token))
                 .sum();
             // With asynchronous scheduling a request that is done leaves one step later.
-            let most = if server.rule == Rule::Closed || server.async_scheduling {
+            let most = if server.async_scheduling {
                 f64::INFINITY
             } else {
                 whole
@@ -679,8 +671,7 @@ fn blocks_conserved(seen: &Seen<'_>) -> Result<(), String> {
             .speculative
             .as_ref()
             .map_or(0, |draft| draft.draft_tokens);
-        let stays = server.rule == Rule::Closed || server.async_scheduling;
-        if !stays && draft == 0 && totals.preemptions == 0 {
+        if !server.async_scheduling && draft == 0 && totals.preemptions == 0 {
             ensure(blocks_s <= held * (1.0 + 1e-9) + 1e-9, || {
                 format!("{blocks_s} block s, and the requests held {held} at most")
             })?;
@@ -1027,8 +1018,8 @@ fn littles_law(seen: &Seen<'_>) -> Result<(), String> {
         Some((_, totals, server)) => {
             let waiting = totals.series.integral(Level::Waiting);
             let running = totals.series.integral(Level::Running);
-            // Those who were turned away later waited too, and a closed batch holds those who are done.
-            if server.admission.max_waiting.is_none() && server.rule != Rule::Closed {
+            // Those who were turned away later waited too.
+            if server.admission.max_waiting.is_none() {
                 ensure(near(waiting + running, there, there * 100.0), || {
                     format!(
                         "{waiting} waiting and {running} running in the series, {there} by the requests"

@@ -3,6 +3,7 @@
 //! A setting without a rule here gets values from its type and its default, so that it is covered on the
 //! day it appears; a test fails where such values are never accepted.
 
+use std::borrow::Cow;
 use std::sync::OnceLock;
 
 use batchscope::Scenario;
@@ -23,7 +24,7 @@ use Rule::{Real, Text, Whole};
 
 /// Ranges lie inside those of `scenario::check`, and are chosen so that small traces meet the limits.
 fn rule(path: &str) -> Option<Rule> {
-    Some(match path {
+    Some(match &*of_steps(path) {
         "version" => Whole(1, 1, &[]),
         "seed" => Whole(0, u32::MAX as u64, &[0, 1, 42, u32::MAX as u64]),
         "trace.file.name" => Text(&["swarm", "a trace", "t.csv", "Spur \u{fc}ber.jsonl"]),
@@ -170,9 +171,17 @@ fn rule(path: &str) -> Option<Rule> {
     })
 }
 
+/// Closed batches in steps have the settings of a server's steps.
+fn of_steps(path: &str) -> Cow<'_, str> {
+    match path.strip_prefix("latency.steps") {
+        Some(rest) => Cow::Owned(format!("engine.continuous.latency{rest}")),
+        None => Cow::Borrowed(path),
+    }
+}
+
 /// The names of a map, and whether the first so many are always there.
 fn names(path: &str) -> (&'static [&'static str], usize) {
-    match path {
+    match &*of_steps(path) {
         "engine.continuous.latency.profile.dense" => (
             &[
                 "qkv_proj",
@@ -192,7 +201,7 @@ fn names(path: &str) -> (&'static [&'static str], usize) {
 
 /// Fewest and most entries of a list.
 fn entries(path: &str) -> (u64, u64) {
-    match path {
+    match &*of_steps(path) {
         "scheduler.bins.cuts" => (0, 6),
         "engine.continuous.classes" => (0, 3),
         "engine.continuous.speculative.acceptance" => (1, 3),
@@ -205,8 +214,9 @@ fn entries(path: &str) -> (u64, u64) {
 
 /// How much more often an alternative comes than the others.
 fn weight(path: &str, alternative: &str) -> f64 {
-    match (path, alternative) {
+    match (&*of_steps(path), alternative) {
         ("engine", "continuous") => 2.0,
+        ("latency", "linear") => 2.0,
         ("trace", "file") => 3.0,
         // Whole weeks by the hour: their arrivals lie too far apart to queue.
         ("trace.synthetic.shape", "custom") => 3.0,
@@ -236,6 +246,7 @@ fn known() -> &'static Known {
         defaults["trace"]["synthetic"]["requests"] = json!(60);
         // Defaults of both engines: the one that is chosen takes its own.
         defaults["engine"] = json!({ "continuous": Server::default() });
+        defaults["latency"]["steps"] = json!(Server::default().latency);
         Known {
             shape: Shape::scenario(),
             defaults,
@@ -566,6 +577,8 @@ fn mend(made: &mut Value, mut has: Has, rng: &mut Rng) {
     }
     if continuous {
         mend_server(made, has, rng);
+    } else if let Some(steps) = at(made, "/latency/steps") {
+        mend_steps(steps);
     }
 }
 
@@ -620,16 +633,20 @@ fn mend_server(made: &mut Value, has: Has, rng: &mut Rng) {
             class["label"] = json!(rng.pick(&named));
         }
     }
+    mend_steps(&mut server["latency"]);
+}
+
+fn mend_steps(latency: &mut Value) {
     // Two steps that only decode, and one that only reads a prompt.
     for (at, chunk, decode) in [
         ("table", "prefill", "sequences"),
         ("profile", "prefill_chunk", "n_decode"),
     ] {
         let place = match at {
-            "table" => "/latency/table",
-            _ => "/latency/profile/attention",
+            "table" => "/table",
+            _ => "/profile/attention",
         };
-        let Some(table) = server.pointer_mut(place) else {
+        let Some(table) = latency.pointer_mut(place) else {
             continue;
         };
         for (row, prefill, sequences) in [(0, 0, 1), (1, 0, 8), (2, 16, 0)] {
@@ -640,7 +657,7 @@ fn mend_server(made: &mut Value, has: Has, rng: &mut Rng) {
             }
         }
     }
-    if let Some(captured) = at(server, "/latency/profile/captured") {
+    if let Some(captured) = at(latency, "/profile/captured") {
         sort(captured);
     }
 }

@@ -3,7 +3,7 @@
 
 use batchscope::scenario::Engine as Serving;
 use batchscope::sched::continuous::kv::Reuse;
-use batchscope::sched::continuous::{Rule, Server, Warmup};
+use batchscope::sched::continuous::{Server, Warmup};
 use batchscope::sim::continuous::{Fate, Level, Served, Totals};
 use batchscope::sim::{ClosedWork, Record, Work};
 use batchscope::{Outcome, Scenario, Trace};
@@ -435,7 +435,6 @@ fn is_settled(record: &mut Record) -> bool {
     server_of(&record.scenario).is_some_and(|s| {
         s.kv.prefix.reuse == Reuse::Off
             && s.speculative.is_none()
-            && s.rule != Rule::Closed
             && !s.async_scheduling
             && s.admission.max_waiting.is_none()
             && s.warmup == Warmup::None

@@ -48,9 +48,6 @@ impl Replica {
                 return;
             }
             // All that could have gone on was preempted: who waits may join at once.
-            if self.done > 0 {
-                self.all_leave(now_s, cx);
-            }
         }
     }
 
@@ -67,10 +64,7 @@ impl Replica {
         if preempted && !rules.fcfs {
             self.work_that_is_left();
         }
-        if !preempted
-            && self.waiting.count() > 0
-            && (rules.rule != Rule::Closed || self.running == 0)
-        {
+        if !preempted && self.waiting.count() > 0 {
             self.join(&mut budget, now_s, cx);
         }
         if self.decoding == 0 && self.chunks.is_empty() {
@@ -142,12 +136,11 @@ impl Replica {
     }
 
     fn work(&self) -> StepWork<'_> {
-        let sequences = self.decoding + self.done;
         StepWork {
-            sequences,
+            sequences: self.decoding,
             context: self.context,
             chunks: &self.chunks,
-            sampled: sequences + self.drafted + self.fresh.len() as u32,
+            sampled: self.decoding + self.drafted + self.fresh.len() as u32,
         }
     }
 
@@ -180,18 +173,12 @@ impl Replica {
     /// may change.
     fn like_steps(&mut self, preempted: bool, now_s: f64, cx: &Context<'_>) -> Now {
         let rules = cx.rules;
-        let mut piece = cx.model.decode(self.decoding + self.done, self.context);
+        let mut piece = cx.model.decode(self.decoding, self.context);
         if let Some(skew) = self.skew(cx) {
             piece.at_s += skew.at_s;
             piece.per_token_s += skew.per_token_s;
             piece.inside &= skew.inside;
-            // The context of those that are done does not grow.
-            let until = if self.done > 0 {
-                self.context
-            } else {
-                skew.until
-            };
-            piece.until = piece.until.min(until);
+            piece.until = piece.until.min(skew.until);
         }
         let active = u64::from(self.decoding);
         let news = !self.leaving.is_empty() || self.waiting.has_unseen();
@@ -293,7 +280,6 @@ impl Replica {
             let slot = &self.slots[at as usize];
             longest = longest.max(match slot.stage {
                 Stage::Decoding => self.tokens_of(slot, rules) + 1,
-                Stage::Done if rules.rule == Rule::Closed => slot.processed,
                 Stage::Done | Stage::Prefilling => 0,
             });
             at = slot.after;

@@ -32,8 +32,6 @@ impl Replica {
     /// Those that wait join, as long as the first of them fits.
     pub(super) fn join(&mut self, budget: &mut u32, now_s: f64, cx: &mut Context<'_>) {
         let rules = cx.rules;
-        // Blocks that a closed batch may come to need.
-        let mut foreseen = 0;
         while self.running < rules.max_sequences && self.waiting.count() > 0 {
             if *budget == 0 && matches!(rules.rule, Rule::Vllm | Rule::Sarathi) {
                 break;
@@ -54,7 +52,7 @@ impl Replica {
                 Head::Again(request) if request.swapped > 0 => {
                     self.comes_back(&request, budget, now_s, cx)
                 }
-                _ => self.joins(&head, budget, &mut foreseen, now_s, cx),
+                _ => self.joins(&head, budget, now_s, cx),
             };
             if !joined {
                 break;
@@ -64,14 +62,7 @@ impl Replica {
     }
 
     /// The first of those that wait joins with its prompt, if it fits.
-    fn joins(
-        &mut self,
-        head: &Head,
-        budget: &mut u32,
-        foreseen: &mut u64,
-        now_s: f64,
-        cx: &mut Context<'_>,
-    ) -> bool {
+    fn joins(&mut self, head: &Head, budget: &mut u32, now_s: f64, cx: &mut Context<'_>) -> bool {
         let rules = cx.rules;
         let (row, bin, place, emitted, left) = match *head {
             Head::New { row, bin, place } => (row, bin, place, 0, Left::NOTHING),
@@ -87,7 +78,7 @@ impl Replica {
         };
         let covered = if rules.whole() { target } else { found + chunk };
         let need = rules.blocks_for(covered).saturating_sub(cached.blocks());
-        if !self.fits(&cached, target, need, rules) || !self.is_foreseen(row, foreseen, cx) {
+        if !self.fits(&cached, target, need, rules) {
             return false;
         }
 
@@ -174,22 +165,6 @@ impl Replica {
     /// Blocks that stay free when a request joins.
     fn spare(&self, rules: &Rules) -> u64 {
         if self.running > 0 { rules.watermark } else { 0 }
-    }
-
-    /// Whether a closed batch has the blocks that its requests may come to need, by their predicted outputs.
-    fn is_foreseen(&self, row: u32, foreseen: &mut u64, cx: &Context<'_>) -> bool {
-        let rules = cx.rules;
-        if rules.rule != Rule::Closed {
-            return true;
-        }
-        let longest = cx.rows.prompt(row).saturating_add(cx.rows.predicted(row));
-        let blocks = rules.blocks_for(longest);
-        let room = rules.blocks.unwrap_or(u64::MAX);
-        if *foreseen > 0 && *foreseen + blocks > room {
-            return false;
-        }
-        *foreseen += blocks.max(1);
-        true
     }
 
     /// A request that joined uses what the cache has of it.

@@ -1,7 +1,6 @@
 //! Requests that are done leave, and their blocks come back.
 
-use super::{Context, NONE, Replica, Rules, Slot, Stage};
-use crate::sched::continuous::Rule;
+use super::{Context, Replica, Rules, Slot, Stage};
 use crate::sched::continuous::kv::Reuse;
 use crate::sim::continuous::record::Fate;
 
@@ -9,7 +8,7 @@ impl Replica {
     /// A request has its last token.
     pub(super) fn is_done(&mut self, at: u32, end_s: f64, cx: &mut Context<'_>) {
         let rules = cx.rules;
-        if rules.rule != Rule::Closed && !rules.ahead {
+        if !rules.ahead {
             self.stops_decoding(at, rules);
             self.leaves(at, end_s, cx);
             return;
@@ -20,20 +19,14 @@ impl Replica {
             self.held_by(slot, rules),
             self.emitted_of(slot, rules),
         );
-        let last_context = u64::from(tokens);
         self.stops_decoding(at, rules);
         let slot = &mut self.slots[at as usize];
         slot.processed = tokens;
         slot.held = held;
         slot.emitted = emitted;
         slot.stage = Stage::Done;
-        if rules.ahead {
-            self.is_answered(at, end_s, cx);
-            self.leaving.push(at);
-        } else {
-            self.done += 1;
-            self.context += last_context;
-        }
+        self.is_answered(at, end_s, cx);
+        self.leaving.push(at);
     }
 
     /// Those leave who were done before the last step.
@@ -53,19 +46,6 @@ impl Replica {
         if rules.draft.is_none() {
             let place = Self::place(slot, rules.block);
             self.ring[place] -= 1;
-        }
-    }
-
-    /// A closed batch is over.
-    pub(super) fn all_leave(&mut self, end_s: f64, cx: &mut Context<'_>) {
-        let mut at = self.first;
-        while at != NONE {
-            let next = self.slots[at as usize].after;
-            let tokens = u64::from(self.slots[at as usize].processed);
-            self.context -= tokens;
-            self.done -= 1;
-            self.leaves(at, end_s, cx);
-            at = next;
         }
     }
 

@@ -81,11 +81,11 @@ impl Rules {
                 0 => u32::MAX,
                 most => most,
             },
-            ahead: server.async_scheduling && server.rule != Rule::Closed,
+            ahead: server.async_scheduling,
             block: u64::from(kv.block_tokens),
             blocks,
             watermark: libm::floor(kv.watermark * all as f64) as u64,
-            whole_fits: server.admission.whole_prompt_fits && server.rule != Rule::Closed,
+            whole_fits: server.admission.whole_prompt_fits,
             swap_s: match kv.preemption {
                 Preemption::Recompute => None,
                 Preemption::Swap { gb_per_s } => Some(block_gb / gb_per_s),
@@ -231,7 +231,7 @@ enum Stage {
     #[default]
     Prefilling,
     Decoding,
-    /// Has all its tokens and keeps its place (closed batches, or until the scheduler knows).
+    /// Has all its tokens and keeps its place until the scheduler knows.
     Done,
 }
 
@@ -318,9 +318,8 @@ pub(super) struct Replica {
     prefilling: VecDeque<u32>,
     /// Decode steps so far.
     step: u64,
-    /// Sequences that decode, and those that only keep their place.
+    /// Sequences that decode.
     decoding: u32,
-    done: u32,
     /// Contexts that the next step reads, tokens.
     context: u64,
     /// Tokens in the cache.
@@ -368,7 +367,6 @@ impl Replica {
             prefilling: VecDeque::new(),
             step: 0,
             decoding: 0,
-            done: 0,
             context: 0,
             tokens: 0,
             ring: vec![0; rules.block as usize],
@@ -442,7 +440,6 @@ impl Replica {
         if self.now.count > 1 {
             let rules = cx.rules;
             let hopeless = self.running >= rules.max_sequences
-                || rules.rule == Rule::Closed
                 || (rules.bins && bin != self.bin)
                 // Whoever was first and did not fit is first still.
                 || (rules.fcfs && !rules.bins && others_wait);

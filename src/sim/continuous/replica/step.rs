@@ -41,9 +41,6 @@ impl Replica {
             self.prompt_ends(slot, end_s, cx);
         }
         self.fresh = fresh;
-        if self.done > 0 && self.decoding == 0 && self.prefilling.is_empty() {
-            self.all_leave(end_s, cx);
-        }
         self.end_s = f64::INFINITY;
     }
 
