@@ -97,7 +97,7 @@ test("the laboratory is loaded when it is opened, and opens with four ways to se
   assert.equal(await page.evaluate(() => location.hash), "#lab");
   assert.match(await page.title(), /Laboratory/);
   assert.match(await page.evaluate(() => document.activeElement?.textContent ?? ""), /Laboratory/);
-  assert.match(await page.locator("#lab-finding").innerText(), /^On one NVIDIA GeForce RTX 4090 with llama-3\.1-8b, at 1\.4\d+\s*requests\/s, run B \(Sarathi, 512 tokens a step\) keeps all promises for .* run C \(Orca[^)]*\) for /);
+  assert.match(await page.locator("#lab-finding").innerText(), /^On one NVIDIA GeForce RTX 4090 with llama-3\.1-8b, at 1\.4\d+\s*requests\/s, run B \(Sarathi, 512 tokens a step\) keeps all promises for .* run D \(one bin at a time, K = 8\) for /);
   assert.match(await page.locator('.lab-runs [data-run="run-d"]').innerText(), /one bin at a time, K = 8/);
   assert.deepEqual(await page.locator(".lab-runs li").evaluateAll((items) => items.map((item) => item.dataset["run"])), ["run-a", "run-b", "run-c", "run-d"]);
   assert.equal(await page.locator("#lab figure canvas").count(), 6);

@@ -16,6 +16,7 @@ after(() => harness?.close());
 
 test("without a network the article computes and the simulator simulates", async () => {
   const { page } = await harness.newPage("");
+  await page.locator("#fig-promise .figure-controls").dispatchEvent("pointerover");
   await page.waitForSelector("#fig-promise[data-painted]", WAIT);
   await page.evaluate(async () => {
     await navigator.serviceWorker.ready;

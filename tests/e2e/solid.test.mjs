@@ -173,9 +173,11 @@ test("a tab that is put aside in the middle of a run goes on where it was", asyn
   assert.match(await page.locator("#trace-read").innerText(), /500,000 generated requests/);
   // The same for a figure of the article that had not been reached.
   await page.goto(`${harness.url}/`);
+  await page.locator("#fig-promise .figure-controls").dispatchEvent("pointerover");
   await page.waitForSelector('#fig-promise[data-painted][aria-busy="false"]', WAIT);
   await putAside();
   await page.locator("#fig-bursts").scrollIntoViewIfNeeded();
+  await page.locator("#fig-bursts .figure-controls").dispatchEvent("pointerover");
   await page.waitForSelector('#fig-bursts[data-painted][aria-busy="false"]', WAIT);
   assert.deepEqual(complaints, []);
   await page.close();

@@ -1,7 +1,7 @@
 //! Figures of a run with continuous batching, counted a second time from its requests and steps.
 
 use batchscope::latency::architecture::{Architecture, Precision};
-use batchscope::latency::roofline::Card;
+use batchscope::latency::roofline::{Card, Ceiling};
 use batchscope::metrics::{Outcome, Summary, figures, rows};
 use batchscope::scenario::{Engine, put_on_hardware};
 use batchscope::sched::Policy;
@@ -156,6 +156,12 @@ struct Counted {
     seconds: f64,
     busy: f64,
     tokens_s: f64,
+    /// Of the steps that ended.
+    work_s: f64,
+    /// Tokens computed, keys and values that decoding read, and pairs within prompts, each of one step.
+    computed: f64,
+    context: f64,
+    pairs: f64,
 }
 
 impl Counted {
@@ -163,7 +169,20 @@ impl Counted {
         let inside = |at: f64| at > from && at <= to;
         let overlap = |s: &Step| (s.end.min(to) - s.start.max(from)).max(0.0);
         let ended = || seen.steps.iter().filter(|s| inside(s.end));
-        let firsts = seen.requests.iter().filter(|r| inside(r.first)).count();
+        let begun = || seen.requests.iter().filter(|r| inside(r.first));
+        let firsts = begun().count();
+        // The k-th token behind the first of a request reads its prompt and k tokens.
+        let (mut context, mut decoded) = (0.0, 0.0);
+        for r in &seen.requests {
+            let within = |s: &&Step| s.end > r.first && s.end <= r.done;
+            let own = seen.steps.iter().filter(|s| s.replica == r.replica);
+            for (k, step) in (1u32..).zip(own.filter(within)) {
+                if inside(step.end) {
+                    context += r.prompt + f64::from(k);
+                    decoded += 1.0;
+                }
+            }
+        }
         Counted {
             steps: ended().count() as f64,
             decoded: sum(ended().map(|s| s.sequences)),
@@ -173,7 +192,23 @@ impl Counted {
             seconds: to - from,
             busy: sum(seen.steps.iter().map(overlap)),
             tokens_s: sum(seen.steps.iter().map(|s| overlap(s) * s.tokens)),
+            work_s: sum(ended().map(|s| s.end - s.start)),
+            computed: decoded + sum(begun().map(|r| r.prompt)),
+            context,
+            pairs: sum(begun().map(|r| r.prompt * (r.prompt + 1.0) / 2.0)),
         }
+    }
+
+    /// Of the peaks of arithmetic and of bandwidth, where each prompt is one step.
+    fn shares(&self, ceiling: &Ceiling) -> [f64; 2] {
+        let flops =
+            ceiling.token_flops * self.computed + ceiling.pair_flops * (self.context + self.pairs);
+        let bytes = ceiling.weight_bytes * self.steps
+            + ceiling.token_bytes * (self.context + self.computed);
+        [
+            flops / ceiling.peak_flops / self.work_s,
+            bytes / ceiling.bandwidth_bytes_per_s / self.work_s,
+        ]
     }
 }
 
@@ -296,42 +331,26 @@ fn check(seen: &Seen, scenario: &Scenario, warm: usize) -> Result<(), TestCaseEr
         let busy = sum(own.map(|s| (s.end - s.start.max(from)).max(0.0)));
         is("a replica's share", share, busy / counted.seconds)?;
     }
-    intervals(seen, warm, replicas, &mark)?;
     // Everything that the model computed and read.
     let Engine::Continuous(server) = &scenario.engine else {
         panic!("no server");
     };
+    let ceiling = server.ceiling.as_ref().unwrap();
+    intervals(
+        seen,
+        warm,
+        replicas,
+        &mark,
+        ceiling,
+        server.max_batched_tokens,
+    )?;
     // Where a prompt takes several steps, the pairs of each are not known here.
     if warm > 0 && server.max_batched_tokens < 8192 {
         return Ok(());
     }
-    let ceiling = server.ceiling.as_ref().unwrap();
-    let begun = || seen.requests.iter().filter(|r| r.first > from);
-    let prompts = sum(begun().map(|r| r.prompt));
-    let pairs = sum(begun().map(|r| r.prompt * (r.prompt + 1.0) / 2.0));
-    // The k-th token behind the first of a request reads its prompt and k tokens.
-    let (mut context, mut decoded) = (0.0, 0.0);
-    for r in &seen.requests {
-        let within = |s: &&Step| s.end > r.first && s.end <= r.done;
-        let own = seen.steps.iter().filter(|s| s.replica == r.replica);
-        for (k, step) in (1u32..).zip(own.filter(within)) {
-            if step.end > from {
-                context += r.prompt + f64::from(k);
-                decoded += 1.0;
-            }
-        }
-    }
-    let ended = seen.steps.iter().filter(|s| s.end > from);
-    let work_s = sum(ended.map(|s| s.end - s.start));
-    let flops = ceiling.token_flops * (prompts + decoded) + ceiling.pair_flops * (context + pairs);
-    is("MFU", c.mfu.unwrap(), flops / ceiling.peak_flops / work_s)?;
-    let bytes =
-        ceiling.weight_bytes * counted.steps + ceiling.token_bytes * (context + prompts + decoded);
-    is(
-        "MBU",
-        c.mbu.unwrap(),
-        bytes / ceiling.bandwidth_bytes_per_s / work_s,
-    )?;
+    let [mfu, mbu] = counted.shares(ceiling);
+    is("MFU", c.mfu.unwrap(), mfu)?;
+    is("MBU", c.mbu.unwrap(), mbu)?;
     if warm > 0 {
         return Ok(());
     }
@@ -340,6 +359,7 @@ fn check(seen: &Seen, scenario: &Scenario, warm: usize) -> Result<(), TestCaseEr
         .iter()
         .map(|s| s.tokens + s.sequences + s.prompt_tokens);
     is("peak", c.kv.peak_tokens as f64, peak.fold(0.0, f64::max))?;
+    let decoded = sum(seen.requests.iter().map(|r| r.output - 1.0));
     is("gaps", c.tbt_ms.unwrap().count as f64, decoded)?;
     let gaps = sum(seen.requests.iter().map(|r| r.done - r.first));
     is("mean gap", c.tbt_ms.unwrap().mean, gaps / decoded * 1e3)
@@ -349,12 +369,20 @@ fn check(seen: &Seen, scenario: &Scenario, warm: usize) -> Result<(), TestCaseEr
 const T_19: f64 = 2.093_024_054_408_263;
 const T_13: f64 = 2.160_368_656_461_012_7;
 
+const SHARES: [&str; 3] = [
+    "honest.utilization.mean",
+    "continuous.mfu",
+    "continuous.mbu",
+];
+
 /// Intervals by batch means: around the figure of the whole, as wide as the parts differ.
 fn intervals(
     seen: &Seen,
     warm: usize,
     replicas: f64,
     mark: &dyn Fn(usize) -> f64,
+    ceiling: &Ceiling,
+    budget: u32,
 ) -> Result<(), TestCaseError> {
     let statistics = &seen.summary.continuous.as_ref().unwrap().statistics;
     let parts: Vec<Counted> = (warm..20)
@@ -365,18 +393,22 @@ fn intervals(
         .collect();
     prop_assert_eq!(statistics.parts as usize, parts.len());
     let t = if warm == 0 { T_19 } else { T_13 };
-    type Of = fn(&Counted) -> f64;
-    let figures: [(&str, Of); 6] = [
-        ("honest.served_requests_per_s", |c| c.served / c.seconds),
-        ("honest.output_tokens_per_s", |c| c.emitted / c.seconds),
-        ("continuous.mean_batch", |c| c.decoded / c.steps.max(1.0)),
-        ("continuous.mean_prompt_tokens", |c| {
+    type Of<'a> = &'a dyn Fn(&Counted) -> f64;
+    let figures: [(&str, Of<'_>); 8] = [
+        ("continuous.mfu", &|c| c.shares(ceiling)[0]),
+        ("continuous.mbu", &|c| c.shares(ceiling)[1]),
+        ("honest.served_requests_per_s", &|c| c.served / c.seconds),
+        ("honest.output_tokens_per_s", &|c| c.emitted / c.seconds),
+        ("continuous.mean_batch", &|c| c.decoded / c.steps.max(1.0)),
+        ("continuous.mean_prompt_tokens", &|c| {
             c.prompt_tokens / c.steps.max(1.0)
         }),
-        ("continuous.kv.mean_tokens", |c| c.tokens_s / c.seconds),
-        ("honest.utilization.mean", |c| c.busy / c.seconds),
+        ("continuous.kv.mean_tokens", &|c| c.tokens_s / c.seconds),
+        ("honest.utilization.mean", &|c| c.busy / c.seconds),
     ];
-    for (name, of) in figures {
+    // Where a prompt takes several steps, the pairs of each are not known here.
+    let known = if budget < 8192 { 2 } else { 0 };
+    for (name, of) in figures.into_iter().skip(known) {
         let scale = if name.ends_with("utilization.mean") {
             replicas
         } else {
@@ -389,13 +421,15 @@ fn intervals(
         let half = t * (squares / (n - 1.0) / n).sqrt();
         let Some(interval) = statistics.intervals.iter().find(|i| i.figure == name) else {
             // A part that takes no time has no rates; what is too wide or does not vary says nothing.
-            let no_time = parts.iter().any(|part| part.seconds <= 0.0);
+            let no_time = parts
+                .iter()
+                .any(|part| part.seconds <= 0.0 || part.work_s <= 0.0);
             let says_nothing = half > mean || half < 1e-12 * mean;
             prop_assert!(no_time || says_nothing, "{name}: {values:?}");
             continue;
         };
         let value = interval.value;
-        let ends = if name == "honest.utilization.mean" {
+        let ends = if SHARES.contains(&name) {
             // In the log-odds.
             let (odds, half) = ((value / (1.0 - value)).ln(), half / (value * (1.0 - value)));
             [odds - half, odds + half].map(|x| 1.0 / (1.0 + (-x).exp()))

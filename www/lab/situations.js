@@ -28,7 +28,7 @@ const CHANGES = [
       ["workload.time_scale", 100_000],
       ["sla.ttft_s", null],
       ["sla.token_ms", 200],
-      ["sla.request_s", 600],
+      ["sla.request_s", 120],
     ],
   ],
   [
