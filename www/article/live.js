@@ -112,7 +112,8 @@ export function liveFigure(host, figure, engine, on) {
     if (figure.lab !== undefined) lab.href = figure.lab(settings);
     on.changed(settings, settled);
     clearTimeout(stale);
-    stale = setTimeout(() => host.classList.add("stale"), STALE_MS);
+    // The picture that the page came with is right for as long as the simulator is loaded.
+    if (drawn !== null || !same(settings, figure.standard)) stale = setTimeout(() => host.classList.add("stale"), STALE_MS);
     host.setAttribute("aria-busy", "true");
     const asked = settings;
     try {

@@ -582,7 +582,7 @@ fn tokens_conserved(seen: &Seen<'_>) -> Result<(), String> {
 /// that is computed again samples its next token at the end of that, and not by a step of decoding: the token
 /// before it is processed with the prompt.
 fn prefill_conserved(seen: &Seen<'_>) -> Result<(), String> {
-    let Some((_, totals, server)) = seen.served() else {
+    let Some((_, totals, _)) = seen.served() else {
         return Ok(());
     };
     let prompts: u64 = seen.done().map(|r| u64::from(r.prompt.max(1))).sum();
