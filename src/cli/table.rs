@@ -292,6 +292,16 @@ pub fn outcome(s: &Summary, read: &ReadReport) -> String {
     } else {
         text += &backlog(h.backlog_at_last_arrival);
     }
+    let outside = h.outside_measurements.unwrap_or(0);
+    if outside > 0 {
+        text += &format!(
+            "caution (outside-measurements): {} a step beyond what the latency model was measured for\n",
+            match outside {
+                1 => "1 batch has".to_owned(),
+                n => format!("{n} batches have"),
+            }
+        );
+    }
     if h.batches_over_memory > 0 {
         text += &format!(
             "{} the memory that the scenario gives a GPU; a real server would have failed\n",

@@ -291,6 +291,28 @@ fn a_step_is_fitted_to_measurements_and_served_with() {
     let tbt = served["continuous"]["tbt_ms"]["p50"].as_f64().unwrap();
     assert!((8.0..9.0).contains(&tbt), "{tbt}");
 
+    // The same steps in closed batches, and a table of steps that does not reach so far.
+    let closed = ["run", "--scheduler", "static-fifo", "--limit", "200"];
+    let fitted = run(&[&closed[..], &["--step-latency", &step]].concat());
+    assert!(!done(&fitted).contains("outside-measurements"));
+    let table = folder.path().join("table.csv");
+    std::fs::write(
+        &table,
+        "batch,context,prefill,time_ms\n1,10,0,8\n2,40,0,8.1\n0,0,16,9\n",
+    )
+    .unwrap();
+    let table = table.to_str().unwrap();
+    let short = run(&[&closed[..], &["--step-latency", table]].concat());
+    let printed = done(&short);
+    assert!(
+        printed.contains("caution (outside-measurements): "),
+        "{printed}"
+    );
+    let json = parsed(&run(
+        &[&closed[..], &["--step-latency", table, "--json"]].concat()
+    ));
+    assert!(json["honest"]["outside_measurements"].as_u64().unwrap() > 0);
+
     std::fs::write(
         &csv,
         "batch,context,prefill,time_ms\n1,100,0,8\n2,200,0,8.1\n",
