@@ -210,6 +210,10 @@ proptest! {
         prop_assert_eq!(steps, b.1.steps);
         prop_assert_eq!(a.1.emitted, b.1.emitted);
         prop_assert_eq!(a.1.preemptions, b.1.preemptions);
+        prop_assert_eq!(a.1.gaps.count, b.1.gaps.count);
+        for (a, b) in [(a.1.gaps.sum, b.1.gaps.sum), (a.1.token_s, b.1.token_s)] {
+            prop_assert!((a - b).abs() < 1e-9 * b.max(1.0), "{} and {}", a, b);
+        }
         // Every token that goes through the decoder is one that the engine counts.
         prop_assert_eq!(decoder.rows as f64, b.1.decoded + b.1.prefilled);
     }
@@ -312,7 +316,8 @@ fn a_device_needs_a_cache_for_all_that_can_be_at_work() {
     let tokens = |capacity, scenario: &mut Scenario| {
         if let Engine::Continuous(server) = &mut scenario.engine {
             server.max_sequences = 2;
-            server.max_batched_tokens = 64;
+            // As many rows as the device takes.
+            server.max_batched_tokens = LIMITS.rows;
             server.kv.block_tokens = 4;
             server.kv.capacity = capacity;
         }

@@ -530,6 +530,9 @@ fn fairness_and_rows_are_those_of_the_requests() {
         ] {
             assert_eq!(cell(row, name), want, "{name} of {row}: {csv}");
         }
+        if output > 1.0 {
+            assert_eq!(cell(row, "tpot_ms"), 1000.0, "{csv}");
+        }
     }
     // Sessions that fare differently: per token 1 s, and 2.5 s for the one that waits.
     let waits = Trace {
