@@ -12,6 +12,7 @@ use crate::metrics::honest::Distribution;
 use crate::metrics::{Continuous, Summary};
 use crate::scenario::{ClosedLoop, Engine, Source};
 use crate::sched::continuous::Order;
+use crate::sched::memory::Memory;
 use crate::study::document::{self, Cell};
 use crate::trace::{LengthStats, ReadReport, Stats};
 use crate::{Scenario, Trace};
@@ -291,6 +292,11 @@ pub fn outcome(s: &Summary, read: &ReadReport) -> String {
         );
     } else {
         text += &backlog(h.backlog_at_last_arrival);
+    }
+    let scenario = &s.scenario;
+    if scenario.latency.linear().is_none() && scenario.memory == Memory::default() {
+        text += "caution (two-machines): the steps are given, and the memory is that of the published studies; set memory, or \
+                 give a model and its hardware\n";
     }
     let outside = h.outside_measurements.unwrap_or(0);
     if outside > 0 {

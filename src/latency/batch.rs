@@ -86,7 +86,7 @@ impl BatchSteps {
         }
     }
 
-    /// All decode steps together, s: stretches in which nobody finishes, each a line in the context.
+    /// The time of all decode steps, s. While the same members are unfinished, a step's time is linear in the context.
     fn decode(&self) -> (f64, bool) {
         let sequences = self.members.len() as u32;
         // What the next step reads: of each member its prompt and the tokens so far, the step's own included; of those that

@@ -288,7 +288,7 @@ macro_rules! of_choice {
             path: $path,
             range: range!($of, $kind $range),
             why: None,
-            // Whoever names the choice expects it as it is.
+            // It has no default apart from the choice that it belongs to.
             is_default: |_| true,
             reset: |_| {},
         }

@@ -294,7 +294,11 @@ fn a_step_is_fitted_to_measurements_and_served_with() {
     // The same steps in closed batches, and a table of steps that does not reach so far.
     let closed = ["run", "--scheduler", "static-fifo", "--limit", "200"];
     let fitted = run(&[&closed[..], &["--step-latency", &step]].concat());
-    assert!(!done(&fitted).contains("outside-measurements"));
+    let printed = done(&fitted);
+    assert!(!printed.contains("outside-measurements"));
+    assert!(printed.contains("caution (two-machines): "), "{printed}");
+    let sheet = ["--model", "llama-3.1-8b", "--hardware", "h100"];
+    assert!(!done(&run(&[&closed[..], &sheet].concat())).contains("two-machines"));
     let table = folder.path().join("table.csv");
     std::fs::write(
         &table,

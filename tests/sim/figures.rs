@@ -102,7 +102,7 @@ fn run(trace: &Trace, scenario: &Scenario) -> Seen {
     }
 }
 
-/// Nobody is preempted, turned away or finds anything in a cache.
+/// Without preemption, rejection or prefix cache.
 fn plenty(replicas: u32, budget: u32, warmup: Warmup) -> Scenario {
     let mut scenario = Scenario::continuous();
     scenario.fleet.gpus = replicas;

@@ -96,7 +96,8 @@ export function liveFigure(host, figure, engine, on) {
   if (hide.includes("sentence")) main.querySelector("figcaption")?.setAttribute("hidden", "");
   host.append(main, set);
   panel.update(settings);
-  // Nothing is loaded before somebody comes to the figure: its picture is that of the standard settings.
+  // The simulator is loaded when the reader points at the figure or tabs to it. Until then the picture in index.html stands,
+  // which is that of the standard settings.
   for (const kind of ["pointerover", "focusin"]) host.addEventListener(kind, () => wake(), { once: true });
 
   const watch = new ResizeObserver(() => redraw());

@@ -1,6 +1,6 @@
 //! `cargo xtask mutants`: breaks the engines in a sample of places, one at a time, and says which breaks no test
 //! notices. cargo-mutants says what can be broken; [`switches`] puts all breaks of the sample into one copy of the
-//! product; the swarm and the modules' own tests judge them.
+//! product; the swarm, the library's unit tests and the tests of whole runs judge them.
 
 mod switches;
 
@@ -26,7 +26,7 @@ use switches::Mutant;
 const FILES: [&str; 3] = ["src/sim/**", "src/sched/**", "src/metrics/**"];
 /// Longest run of a judge without a break.
 const LIMIT: Duration = Duration::from_secs(600);
-/// A break with which a judge takes so many times as long does not let it end.
+/// A judge that takes this many times as long as without a break is stopped; the break counts as noticed.
 const PATIENCE: u32 = 10;
 
 /// A run of tests that may notice a break.
@@ -48,7 +48,7 @@ const JUDGES: [Judge; 3] = [
         tests: &["--include-ignored", "the_engines_pass", "every_kept_case"],
     },
     Judge {
-        name: "the modules' tests",
+        name: "the unit tests",
         package: "batchscope",
         targets: &["--no-default-features", "--features=cli", "--lib"],
         tests: &[],
@@ -72,7 +72,7 @@ enum Fate {
     Missed,
 }
 
-/// Judges about `sample` mutants, every so many from number `seed` on, and prints what came of it.
+/// Judges about `sample` mutants, every k-th of all starting with number `seed`, and prints the result.
 pub fn mutants(seed: usize, sample: usize, jobs: usize) -> Result<bool> {
     if sh::find_program("cargo-mutants").is_none() {
         Step::new("Installing cargo-mutants", sh::cargo())
