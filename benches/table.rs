@@ -11,7 +11,7 @@ use std::time::Instant;
 use batchscope::latency::Linear;
 use batchscope::latency::architecture::{Architecture, Precision};
 use batchscope::latency::roofline::Card;
-use batchscope::scenario::{Engine, Scenario, Source, put_on_hardware};
+use batchscope::scenario::{Scenario, Source, put_on_hardware};
 use batchscope::sched::Policy;
 use batchscope::sim::Run;
 use batchscope::trace::synth::{Arrivals, Lengths, Shape, Synthetic};
@@ -117,8 +117,8 @@ fn stationary(requests: u32) -> Trace {
 
 fn scenario(policy: Policy, gpus: u32, time_scale: f64) -> Scenario {
     let mut scenario = Scenario::default();
-    scenario.scheduler.policy = policy;
-    scenario.scheduler.bins.count = 8;
+    scenario.closed_mut().policy = policy;
+    scenario.bins.count = 8;
     scenario.fleet.gpus = gpus;
     // The published studies compress time by 200.
     scenario.workload.time_scale = time_scale;
@@ -297,7 +297,7 @@ fn continuous(rows: &mut Vec<Value>) {
     // Few seats and long outputs: what the closed form is for.
     let trace = lognormal(20_000, 695.0, 4000.0);
     let mut seats = on_h100(1);
-    if let Engine::Continuous(server) = &mut seats.engine {
+    if let Some(server) = seats.server_mut() {
         server.max_sequences = 16;
     }
     let every_step = || {

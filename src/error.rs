@@ -60,7 +60,7 @@ pub enum Error {
     /// A scenario field outside its range.
     #[error("{}: {} is not allowed; allowed is {}", clean(.field), clean(.value), clean(.allowed))]
     BadField {
-        /// Dotted path in the scenario's JSON, as in "scheduler.bins.count".
+        /// Dotted path in the scenario's JSON, as in "bins.count".
         field: String,
         value: String,
         allowed: String,
@@ -182,6 +182,21 @@ impl Error {
         Error::Contradiction {
             what: what.into(),
             why: why.into(),
+        }
+    }
+
+    /// What is wrong with a row of CSV.
+    pub(crate) fn of_csv(e: &csv::Error, file: &str) -> Error {
+        Error::BadRow {
+            file: file.to_owned(),
+            row: e.position().map_or(1, csv::Position::line),
+            problem: match e.kind() {
+                csv::ErrorKind::UnequalLengths {
+                    expected_len, len, ..
+                } => format!("{len} fields, but the header has {expected_len}"),
+                csv::ErrorKind::Utf8 { .. } => "not UTF-8 text".to_owned(),
+                other => format!("{other:?}"),
+            },
         }
     }
 

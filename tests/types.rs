@@ -7,19 +7,25 @@ use std::fs;
 use std::path::Path;
 
 use batchscope::error::ErrorReport;
-use batchscope::gpu::Progress;
+use batchscope::experiment::calibrated::ErrorRange;
+use batchscope::experiment::capacity::{Fewest, HighestRate, Promise};
+use batchscope::experiment::compare::Comparison;
 use batchscope::gpu::check::Checked;
+use batchscope::gpu::{Options, Plan, Progress, serve};
 use batchscope::latency::StepLatency;
 use batchscope::latency::architecture::{Architecture, Precision};
+use batchscope::latency::calibration::Calibration;
 use batchscope::latency::roofline::Card;
+use batchscope::metrics::Summary;
 use batchscope::scenario::{Preset, Scenario};
 use batchscope::sched::continuous::Server;
-use batchscope::web::gpu_messages::{FromGpu, ToGpu};
-use batchscope::web::lab_messages::{FromLab, FromSearch, ToLab, ToSearch};
-use batchscope::web::messages::{
-    BatchColumns, ControllerColumns, Cost, FromWorker, RequestColumns, ToWorker,
-};
-use batchscope::web::study_messages::{FromStudies, StudyFile, ToStudies};
+use batchscope::study::Study;
+use batchscope::web::TraceInfo;
+use batchscope::web::gpu::{Derived, Described, GpuModel};
+use batchscope::web::lab::Placement;
+use batchscope::web::reproduce::{FileErratum, RecognisedFile, Reproduced};
+use batchscope::web::serving::ServedLevels;
+use batchscope::web::studies::StudyInfo;
 use ts_rs::{Config, TS, TypeVisitor};
 
 const MARK: &str = "// Generated from the Rust types by tests/types.rs; do not edit.\n";
@@ -66,26 +72,41 @@ fn declarations_are_current() {
         config: &config,
         found: BTreeMap::new(),
     };
-    declarations.add::<ToWorker>();
-    declarations.add::<FromWorker>();
-    declarations.add::<RequestColumns>();
-    declarations.add::<BatchColumns>();
-    declarations.add::<ControllerColumns>();
-    declarations.add::<Cost>();
+    // What www/messages.d.ts puts into messages, and what the modules hand out by themselves.
+    declarations.add::<Scenario>();
+    declarations.add::<Summary>();
     declarations.add::<ErrorReport>();
-    declarations.add::<ToStudies>();
-    declarations.add::<FromStudies>();
-    declarations.add::<StudyFile>();
-    declarations.add::<ToLab>();
-    declarations.add::<FromSearch>();
-    declarations.add::<ToSearch>();
-    declarations.add::<FromLab>();
-    declarations.add::<Checked>();
-    declarations.add::<ToGpu>();
-    declarations.add::<FromGpu>();
+    declarations.add::<TraceInfo>();
+    declarations.add::<Placement>();
+    declarations.add::<StepLatency>();
+    declarations.add::<Promise>();
+    declarations.add::<Fewest>();
+    declarations.add::<HighestRate>();
+    declarations.add::<Comparison>();
+    declarations.add::<Study>();
+    declarations.add::<StudyInfo>();
+    declarations.add::<FileErratum>();
+    declarations.add::<RecognisedFile>();
+    declarations.add::<Reproduced>();
+    declarations.add::<GpuModel>();
+    declarations.add::<Options>();
+    declarations.add::<Plan>();
     declarations.add::<Progress>();
+    declarations.add::<Checked>();
+    declarations.add::<Calibration>();
+    declarations.add::<Described>();
+    declarations.add::<Derived>();
+    declarations.add::<ErrorRange>();
+    declarations.add::<ServedLevels>();
+    declarations.add::<serve::Progress>();
     let text: Vec<String> = declarations.found.into_values().collect();
-    compare("www/types.d.ts", &format!("{MARK}\n{}", text.join("\n")));
+    compare(
+        "www/types.d.ts",
+        &format!(
+            "{MARK}\nexport type * from \"./messages.js\";\n\n{}",
+            text.join("\n")
+        ),
+    );
 }
 
 #[test]

@@ -4,7 +4,7 @@
 
 /** @type {Scenario} */
 export const DEFAULT_SCENARIO = {
-  "version": 1,
+  "version": 2,
   "trace": {
     "synthetic": {
       "requests": 10000,
@@ -29,68 +29,69 @@ export const DEFAULT_SCENARIO = {
     "scale": 1.5,
     "max_tokens": 4096
   },
-  "scheduler": {
-    "policy": "multi-bin-dynamic",
-    "static_batch": 8,
+  "bins": {
+    "count": 8,
+    "boundaries": "equal-mass-predictions",
+    "served": "round-robin",
     "full_batch": 32,
-    "max_batch": 128,
-    "bins": {
-      "count": 8,
-      "boundaries": "equal-mass-predictions",
-      "served": "round-robin",
-      "sample_rows": 20000,
-      "sample_size": 10000,
-      "cuts": [
-        64,
-        256,
-        1024
-      ],
-      "last_upper": 10000,
-      "below_range_to_last": false,
-      "batch_caps": false
-    },
-    "memory_bound": {
-      "rule": "published",
-      "reserve": 0.1,
-      "overflow_probability": 0.05,
-      "smoothing": 0.2,
-      "initial_prompt_tokens": 300.0,
-      "initial_output_tokens": 200.0,
-      "initial_sd_tokens": 500.0,
-      "at_least_running": false
-    },
-    "controller": {
-      "variant": "nov29",
-      "feedback": "total",
-      "target_s": null,
-      "epsilon_s": 0.005,
-      "alpha": 4,
-      "delta": 2,
-      "smoothing": 0.2,
-      "initial_batch": 64.0,
-      "warmup_batches": 3,
-      "running_floor": "at-formation",
-      "band_from_delta": false
+    "sample_rows": 20000,
+    "sample_size": 10000,
+    "cuts": [
+      64,
+      256,
+      1024
+    ],
+    "last_upper": 10000,
+    "below_range_to_last": false,
+    "batch_caps": false
+  },
+  "engine": {
+    "closed": {
+      "policy": "multi-bin-dynamic",
+      "static_batch": 8,
+      "max_batch": 128,
+      "memory_bound": {
+        "rule": "published",
+        "reserve": 0.1,
+        "overflow_probability": 0.05,
+        "smoothing": 0.2,
+        "initial_prompt_tokens": 300.0,
+        "initial_output_tokens": 200.0,
+        "initial_sd_tokens": 500.0,
+        "at_least_running": false
+      },
+      "controller": {
+        "variant": "nov29",
+        "feedback": "total",
+        "target_s": null,
+        "epsilon_s": 0.005,
+        "alpha": 4,
+        "delta": 2,
+        "smoothing": 0.2,
+        "initial_batch": 64.0,
+        "warmup_batches": 3,
+        "running_floor": "at-formation",
+        "band_from_delta": false
+      },
+      "latency": {
+        "linear": {
+          "alpha_s": 0.05965277786696989,
+          "beta_s_per_token": 0.005741996981393911,
+          "gamma": 0.31568071151206994,
+          "growth": 0.0,
+          "floor_s": 0.001
+        }
+      },
+      "memory": {
+        "capacity_gb": 12.0,
+        "model_gb": 4.0,
+        "kv_gb_per_token": 0.0001875,
+        "margin_gb": 1.0
+      }
     }
   },
-  "engine": "closed",
   "fleet": {
     "gpus": 4
-  },
-  "latency": {
-    "linear": {
-      "alpha_s": 0.05965277786696989,
-      "beta_s_per_token": 0.005741996981393911,
-      "gamma": 0.31568071151206994,
-      "growth": 0.0,
-      "floor_s": 0.001
-    }
-  },
-  "memory": {
-    "capacity_gb": 12.0,
-    "model_gb": 4.0,
-    "kv_gb_per_token": 0.0001875,
-    "margin_gb": 1.0
   },
   "sla": {
     "token_ms": 30.0,
@@ -119,7 +120,7 @@ export const DEFAULT_STEPS = {
 /** @type {Record<string, Scenario>} */
 export const PRESETS = {
   "stress-v2": {
-    "version": 1,
+    "version": 2,
     "trace": {
       "synthetic": {
         "requests": 10000,
@@ -144,68 +145,69 @@ export const PRESETS = {
       "scale": 1.5,
       "max_tokens": 4096
     },
-    "scheduler": {
-      "policy": "multi-bin-dynamic",
-      "static_batch": 8,
+    "bins": {
+      "count": 8,
+      "boundaries": "equal-mass-outputs",
+      "served": "round-robin",
       "full_batch": 32,
-      "max_batch": 128,
-      "bins": {
-        "count": 8,
-        "boundaries": "equal-mass-outputs",
-        "served": "round-robin",
-        "sample_rows": 20000,
-        "sample_size": 10000,
-        "cuts": [
-          64,
-          256,
-          1024
-        ],
-        "last_upper": 10000,
-        "below_range_to_last": true,
-        "batch_caps": false
-      },
-      "memory_bound": {
-        "rule": "published",
-        "reserve": 0.1,
-        "overflow_probability": 0.05,
-        "smoothing": 0.2,
-        "initial_prompt_tokens": 300.0,
-        "initial_output_tokens": 200.0,
-        "initial_sd_tokens": 500.0,
-        "at_least_running": false
-      },
-      "controller": {
-        "variant": "nov29",
-        "feedback": "total",
-        "target_s": null,
-        "epsilon_s": 0.005,
-        "alpha": 4,
-        "delta": 2,
-        "smoothing": 0.2,
-        "initial_batch": 64.0,
-        "warmup_batches": 3,
-        "running_floor": "at-last-end",
-        "band_from_delta": false
+      "sample_rows": 20000,
+      "sample_size": 10000,
+      "cuts": [
+        64,
+        256,
+        1024
+      ],
+      "last_upper": 10000,
+      "below_range_to_last": true,
+      "batch_caps": false
+    },
+    "engine": {
+      "closed": {
+        "policy": "multi-bin-dynamic",
+        "static_batch": 8,
+        "max_batch": 128,
+        "memory_bound": {
+          "rule": "published",
+          "reserve": 0.1,
+          "overflow_probability": 0.05,
+          "smoothing": 0.2,
+          "initial_prompt_tokens": 300.0,
+          "initial_output_tokens": 200.0,
+          "initial_sd_tokens": 500.0,
+          "at_least_running": false
+        },
+        "controller": {
+          "variant": "nov29",
+          "feedback": "total",
+          "target_s": null,
+          "epsilon_s": 0.005,
+          "alpha": 4,
+          "delta": 2,
+          "smoothing": 0.2,
+          "initial_batch": 64.0,
+          "warmup_batches": 3,
+          "running_floor": "at-last-end",
+          "band_from_delta": false
+        },
+        "latency": {
+          "linear": {
+            "alpha_s": 0.05965277786696989,
+            "beta_s_per_token": 0.005741996981393911,
+            "gamma": 0.31568071151206994,
+            "growth": 0.0,
+            "floor_s": 0.001
+          }
+        },
+        "memory": {
+          "capacity_gb": 12.0,
+          "model_gb": 4.0,
+          "kv_gb_per_token": 0.0001875,
+          "margin_gb": 1.0
+        }
       }
     },
-    "engine": "closed",
     "fleet": {
       "gpus": 4
-    },
-    "latency": {
-      "linear": {
-        "alpha_s": 0.05965277786696989,
-        "beta_s_per_token": 0.005741996981393911,
-        "gamma": 0.31568071151206994,
-        "growth": 0.0,
-        "floor_s": 0.001
-      }
-    },
-    "memory": {
-      "capacity_gb": 12.0,
-      "model_gb": 4.0,
-      "kv_gb_per_token": 0.0001875,
-      "margin_gb": 1.0
     },
     "sla": {
       "token_ms": 30.0,
@@ -216,7 +218,7 @@ export const PRESETS = {
     "seed": 42
   },
   "three-step": {
-    "version": 1,
+    "version": 2,
     "trace": {
       "synthetic": {
         "requests": 10000,
@@ -241,68 +243,69 @@ export const PRESETS = {
       "scale": 1.5,
       "max_tokens": 4096
     },
-    "scheduler": {
-      "policy": "multi-bin-dynamic",
-      "static_batch": 8,
+    "bins": {
+      "count": 8,
+      "boundaries": "equal-mass-predictions",
+      "served": "round-robin",
       "full_batch": 32,
-      "max_batch": 128,
-      "bins": {
-        "count": 8,
-        "boundaries": "equal-mass-predictions",
-        "served": "round-robin",
-        "sample_rows": 20000,
-        "sample_size": 5000,
-        "cuts": [
-          64,
-          256,
-          1024
-        ],
-        "last_upper": 10000,
-        "below_range_to_last": true,
-        "batch_caps": false
-      },
-      "memory_bound": {
-        "rule": "published",
-        "reserve": 0.1,
-        "overflow_probability": 0.05,
-        "smoothing": 0.2,
-        "initial_prompt_tokens": 300.0,
-        "initial_output_tokens": 200.0,
-        "initial_sd_tokens": 500.0,
-        "at_least_running": false
-      },
-      "controller": {
-        "variant": "nov24",
-        "feedback": "service",
-        "target_s": 1.0,
-        "epsilon_s": 0.1,
-        "alpha": 4,
-        "delta": 2,
-        "smoothing": 0.2,
-        "initial_batch": 64.0,
-        "warmup_batches": 3,
-        "running_floor": "off",
-        "band_from_delta": false
+      "sample_rows": 20000,
+      "sample_size": 5000,
+      "cuts": [
+        64,
+        256,
+        1024
+      ],
+      "last_upper": 10000,
+      "below_range_to_last": true,
+      "batch_caps": false
+    },
+    "engine": {
+      "closed": {
+        "policy": "multi-bin-dynamic",
+        "static_batch": 8,
+        "max_batch": 128,
+        "memory_bound": {
+          "rule": "published",
+          "reserve": 0.1,
+          "overflow_probability": 0.05,
+          "smoothing": 0.2,
+          "initial_prompt_tokens": 300.0,
+          "initial_output_tokens": 200.0,
+          "initial_sd_tokens": 500.0,
+          "at_least_running": false
+        },
+        "controller": {
+          "variant": "nov24",
+          "feedback": "service",
+          "target_s": 1.0,
+          "epsilon_s": 0.1,
+          "alpha": 4,
+          "delta": 2,
+          "smoothing": 0.2,
+          "initial_batch": 64.0,
+          "warmup_batches": 3,
+          "running_floor": "off",
+          "band_from_delta": false
+        },
+        "latency": {
+          "linear": {
+            "alpha_s": 0.015,
+            "beta_s_per_token": 0.0003,
+            "gamma": 0.4,
+            "growth": 0.0,
+            "floor_s": 0.001
+          }
+        },
+        "memory": {
+          "capacity_gb": 12.0,
+          "model_gb": 2.0,
+          "kv_gb_per_token": 5e-6,
+          "margin_gb": 1.0
+        }
       }
     },
-    "engine": "closed",
     "fleet": {
       "gpus": 4
-    },
-    "latency": {
-      "linear": {
-        "alpha_s": 0.015,
-        "beta_s_per_token": 0.0003,
-        "gamma": 0.4,
-        "growth": 0.0,
-        "floor_s": 0.001
-      }
-    },
-    "memory": {
-      "capacity_gb": 12.0,
-      "model_gb": 2.0,
-      "kv_gb_per_token": 5e-6,
-      "margin_gb": 1.0
     },
     "sla": {
       "token_ms": 1000.0,
@@ -313,7 +316,7 @@ export const PRESETS = {
     "seed": 42
   },
   "two-step": {
-    "version": 1,
+    "version": 2,
     "trace": {
       "synthetic": {
         "requests": 10000,
@@ -338,68 +341,69 @@ export const PRESETS = {
       "scale": 1.5,
       "max_tokens": 4096
     },
-    "scheduler": {
-      "policy": "multi-bin-dynamic",
-      "static_batch": 8,
+    "bins": {
+      "count": 8,
+      "boundaries": "equal-mass-outputs",
+      "served": "round-robin",
       "full_batch": 32,
-      "max_batch": 128,
-      "bins": {
-        "count": 8,
-        "boundaries": "equal-mass-outputs",
-        "served": "round-robin",
-        "sample_rows": 20000,
-        "sample_size": 10000,
-        "cuts": [
-          64,
-          256,
-          1024
-        ],
-        "last_upper": 10000,
-        "below_range_to_last": true,
-        "batch_caps": false
-      },
-      "memory_bound": {
-        "rule": "published",
-        "reserve": 0.1,
-        "overflow_probability": 0.05,
-        "smoothing": 0.2,
-        "initial_prompt_tokens": 300.0,
-        "initial_output_tokens": 200.0,
-        "initial_sd_tokens": 500.0,
-        "at_least_running": false
-      },
-      "controller": {
-        "variant": "nov29",
-        "feedback": "total",
-        "target_s": null,
-        "epsilon_s": 0.005,
-        "alpha": 4,
-        "delta": 2,
-        "smoothing": 0.2,
-        "initial_batch": 64.0,
-        "warmup_batches": 3,
-        "running_floor": "at-last-end",
-        "band_from_delta": false
+      "sample_rows": 20000,
+      "sample_size": 10000,
+      "cuts": [
+        64,
+        256,
+        1024
+      ],
+      "last_upper": 10000,
+      "below_range_to_last": true,
+      "batch_caps": false
+    },
+    "engine": {
+      "closed": {
+        "policy": "multi-bin-dynamic",
+        "static_batch": 8,
+        "max_batch": 128,
+        "memory_bound": {
+          "rule": "published",
+          "reserve": 0.1,
+          "overflow_probability": 0.05,
+          "smoothing": 0.2,
+          "initial_prompt_tokens": 300.0,
+          "initial_output_tokens": 200.0,
+          "initial_sd_tokens": 500.0,
+          "at_least_running": false
+        },
+        "controller": {
+          "variant": "nov29",
+          "feedback": "total",
+          "target_s": null,
+          "epsilon_s": 0.005,
+          "alpha": 4,
+          "delta": 2,
+          "smoothing": 0.2,
+          "initial_batch": 64.0,
+          "warmup_batches": 3,
+          "running_floor": "at-last-end",
+          "band_from_delta": false
+        },
+        "latency": {
+          "linear": {
+            "alpha_s": 0.01,
+            "beta_s_per_token": 0.0002,
+            "gamma": 0.3,
+            "growth": 0.0,
+            "floor_s": 0.001
+          }
+        },
+        "memory": {
+          "capacity_gb": 12.0,
+          "model_gb": 4.0,
+          "kv_gb_per_token": 0.0001875,
+          "margin_gb": 1.0
+        }
       }
     },
-    "engine": "closed",
     "fleet": {
       "gpus": 4
-    },
-    "latency": {
-      "linear": {
-        "alpha_s": 0.01,
-        "beta_s_per_token": 0.0002,
-        "gamma": 0.3,
-        "growth": 0.0,
-        "floor_s": 0.001
-      }
-    },
-    "memory": {
-      "capacity_gb": 12.0,
-      "model_gb": 4.0,
-      "kv_gb_per_token": 0.0001875,
-      "margin_gb": 1.0
     },
     "sla": {
       "token_ms": 50.0,

@@ -6,6 +6,7 @@
 
 import { DEFAULT_SCENARIO as CORE_DEFAULT, PRESETS } from "./defaults.js";
 import { RANGES } from "./ranges.js";
+import { closed, renamed } from "./scenario.js";
 import { CHOICE, CONTROL, NOTICE, UI } from "./words.js";
 
 /** @import { Policy, Scenario } from "./types.js" */
@@ -96,10 +97,10 @@ export const CONTROLS = [
   { kind: "choice", id: "shape", path: "trace.synthetic.shape", group: "fleet", options: keys("shape") },
   { kind: "number", id: "tokenSla", path: "sla.token_ms", group: "promises", unit: UI.unit.ms, ...range("sla.token_ms"), stops: [5, 10, 15, 20, 25, 30, 35, 40, 45, 50, 60, 70, 80, 90, 100, 120, 150, 200] },
   { kind: "number", id: "requestSla", path: "sla.request_s", group: "promises", unit: UI.unit.s, ...range("sla.request_s"), stops: [1, 2, 3, 5, 7, 10, 12, 15, 20, 25, 30, 40, 50, 60, 90, 120, 300, 600] },
-  { kind: "number", id: "bins", path: "scheduler.bins.count", group: "batches", unit: UI.unit.bins, ...range("scheduler.bins.count"), stops: [...steps(1, 12), 14, 16, 20, 24, 28, 32] },
-  { kind: "number", id: "maxBatch", path: "scheduler.max_batch", group: "batches", unit: UI.unit.requests, ...range("scheduler.max_batch"), stops: [1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256] },
-  { kind: "number", id: "staticBatch", path: "scheduler.static_batch", group: "batches", unit: UI.unit.requests, ...range("scheduler.static_batch"), stops: [1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128] },
-  { kind: "number", id: "fullBatch", path: "scheduler.full_batch", group: "batches", unit: UI.unit.requests, ...range("scheduler.full_batch"), stops: [1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128] },
+  { kind: "number", id: "bins", path: "bins.count", group: "batches", unit: UI.unit.bins, ...range("bins.count"), stops: [...steps(1, 12), 14, 16, 20, 24, 28, 32] },
+  { kind: "number", id: "maxBatch", path: "engine.closed.max_batch", group: "batches", unit: UI.unit.requests, ...range("engine.closed.max_batch"), stops: [1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256] },
+  { kind: "number", id: "staticBatch", path: "engine.closed.static_batch", group: "batches", unit: UI.unit.requests, ...range("engine.closed.static_batch"), stops: [1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128] },
+  { kind: "number", id: "fullBatch", path: "bins.full_batch", group: "batches", unit: UI.unit.requests, ...range("bins.full_batch"), stops: [1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128] },
   { kind: "choice", id: "predictor", path: "predictor.kind", group: "prediction", options: keys("predictor") },
   { kind: "number", id: "sigma", path: "predictor.sigma", group: "prediction", unit: UI.unit.none, ...range("predictor.sigma"), stops: [0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 1, 1.5, 2] },
   { kind: "number", id: "binError", path: "predictor.bin_error", group: "prediction", unit: UI.unit.none, ...range("predictor.bin_error"), stops: [0, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5] },
@@ -107,9 +108,9 @@ export const CONTROLS = [
   {
     kind: "choice",
     id: "latency",
-    path: "latency",
+    path: "engine.closed.latency",
     group: "model",
-    options: Object.fromEntries(Object.entries(PRESETS).map(([name, scenario]) => [name, scenario.latency])),
+    options: Object.fromEntries(Object.entries(PRESETS).map(([name, scenario]) => [name, closed(scenario).latency])),
   },
   { kind: "number", id: "seed", path: "seed", group: "model", unit: UI.unit.none, ...range("seed"), stops: [] },
 ];
@@ -202,12 +203,15 @@ export function leaves(object, prefix = "") {
 
 const DEFAULT_LEAVES = leaves(DEFAULT_SCENARIO);
 /** Decided by the page or by the version, never by a link. */
-const NOT_IN_HASH = new Set(["version", "workload.closed_loop", "engine"]);
+const NOT_IN_HASH = new Set(["version", "workload.closed_loop"]);
 
 /** @type {(a: unknown, b: unknown) => boolean} */
 export const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 
 // ---- The hash ----------------------------------------------------------------------------------
+
+/** Whether a link of this version can be read. @param {string | undefined} version */
+export const knows = (version) => version === "1" || version === String(DEFAULT_SCENARIO.version);
 
 /** @param {State} state */
 export function toHash(state) {
@@ -243,10 +247,11 @@ export function fromHash(hash) {
   if (!hash.includes("=")) return { state, file, notices };
   const pairs = [...new URLSearchParams(hash.replace(/^#/, "").replaceAll("+", "%2B"))].slice(0, 100);
   const version = pairs.find(([key]) => key === "v")?.[1];
-  if (pairs.length > 0 && version !== String(DEFAULT_SCENARIO.version)) {
+  if (pairs.length > 0 && !knows(version)) {
     return { state, file, notices: [NOTICE.otherVersion(shorten(version ?? "?"))] };
   }
-  for (const [key, text] of pairs) {
+  for (const [given, text] of pairs) {
+    const key = version === "1" ? renamed(given, "closed") : given;
     if (key === "v") continue;
     if (key === "file") {
       file = shorten(text);

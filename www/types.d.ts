@@ -1,5 +1,7 @@
 // Generated from the Rust types by tests/types.rs; do not edit.
 
+export type * from "./messages.js";
+
 /**
  * What is known of an accelerator; what was not given is `None`.
  */
@@ -172,11 +174,6 @@ working_set_bytes: number,
 by_timestamps: number | null, };
 
 /**
- * Every batch of a run, in order of its start; `first` is where its members begin among the requests.
- */
-export type BatchColumns = { start_s: Float64Array, end_s: Float64Array, gpu: Uint16Array, bin: Uint8Array, first: Uint32Array, size: Uint32Array, longest_total: Uint32Array, longest_output: Uint32Array, };
-
-/**
  * How requests are sorted into bins.
  */
 export type Bins = { 
@@ -184,6 +181,10 @@ export type Bins = {
  * K. Ignored by boundaries `fixed`, which bring their own count.
  */
 count: number, boundaries: Boundaries, served: Served, 
+/**
+ * Batch size that `multi-bin` waits for, and that boundaries `exponential-optimal` are made for.
+ */
+full_batch: number, 
 /**
  * `equal-mass-outputs` looks at this many leading rows of the trace file.
  */
@@ -207,9 +208,8 @@ last_upper: number,
  */
 below_range_to_last: boolean, 
 /**
- * Bounds each bin's batch by the memory that requests of its middle length need
- * ([`Memory::batch_cap`](super::memory::Memory::batch_cap)), as in the published studies from
- * v3 on.
+ * Bounds each bin's batch by the memory that requests of its middle length need, as in the published studies from v3
+ * on.
  */
 batch_caps: boolean, };
 
@@ -345,11 +345,6 @@ f32_source: string,
 memory_bytes: number, };
 
 /**
- * The latency distribution: `fraction[i]` of the requests took less than `latency_s[i]`.
- */
-export type CdfColumns = { latency_s: Float64Array, fraction: Float64Array, };
-
-/**
  * What a model asks of the hardware of a replica, and what that can do at most (docs/MODEL.md,
  * "Roofline").
  */
@@ -414,6 +409,20 @@ tolerance: number, };
  * One class of requests.
  */
 export type ClassFigures = { label: string, ttft_s: Distribution, e2e_s: Distribution, };
+
+/**
+ * Closed batches: the policy that forms them with every parameter, how long they take, and the memory that bounds them.
+ * Parameters that a policy does not use are ignored by it, so that switching the policy keeps the rest.
+ */
+export type Closed = { policy: Policy, 
+/**
+ * Batch size of `static-fifo`.
+ */
+static_batch: number, 
+/**
+ * No batch of the two dynamic policies is larger.
+ */
+max_batch: number, memory_bound: MemoryBound, controller: Controller, latency: Latency, memory: Memory, };
 
 /**
  * A [`Step`] in the closed-batch form, and how far that form is from the steps.
@@ -546,7 +555,7 @@ ageing_per_s: number,
  */
 classes: Array<RequestClass>, 
 /**
- * Only requests of one bin (`scheduler.bins`, by predicted output) share a replica at a time.
+ * Only requests of one bin (`bins`, by predicted output) share a replica at a time.
  */
 bins: boolean, 
 /**
@@ -579,6 +588,10 @@ tensor_parallel: number,
  * Time of a step.
  */
 latency: StepLatencyModel, 
+/**
+ * Of each GPU; a text that gives some of its fields has the others of the default.
+ */
+memory: Memory, 
 /**
  * What the model asks of the hardware, where known: MFU and MBU are shares of it.
  */
@@ -683,36 +696,6 @@ warmup_batches: number, running_floor: RunningFloor,
 band_from_delta: boolean, };
 
 /**
- * What an SLA controller did, batch by batch.
- */
-export type ControllerColumns = { start_s: Float64Array, low: Float64Array, high: Float64Array, allowed: Uint32Array, size: Uint32Array, tau_s: Float64Array, };
-
-/**
- * What decoding steps cost at best.
- */
-export type Cost = { 
-/**
- * The whole step, s, by number of sequences.
- */
-step_s: Float64Array, 
-/**
- * Of it, reading the caches, s.
- */
-cache_s: Float64Array, 
-/**
- * Of it, reading the weights, s.
- */
-weights_s: number, weight_bytes: number, 
-/**
- * Keys and values of a token, bytes.
- */
-token_bytes: number, 
-/**
- * Of the GPU, bytes, and the share of it that a server uses.
- */
-memory_bytes: number, memory_share: number, };
-
-/**
  * What a GPU's data sheet allows the calibrated model at best.
  */
 export type DataSheet = { card: Card, 
@@ -785,7 +768,7 @@ export type Distribution = { count: number, mean: number, p50: number, p90: numb
 /**
  * How a fleet serves.
  */
-export type Engine = "closed" | { "continuous": ContinuousServer };
+export type Engine = { "closed": Closed } | { "continuous": ContinuousServer };
 
 /**
  * The main figures of a run within the error of its step times.
@@ -891,8 +874,6 @@ export type FileErratum = { number: number, title: string,
  */
 link: string, };
 
-export type FileKind = "table" | "text" | "json" | "figure" | "outcomes";
-
 /**
  * A file that was read, and what it is.
  */
@@ -947,31 +928,6 @@ share: number, };
 export type Format = "burstgpt" | "azure" | "bailian" | "mooncake" | "csv" | "jsonl";
 
 /**
- * From the worker to the page.
- */
-export type FromGpu = { "type": "ready", models: Array<GpuModel>, } | { "type": "opened", runId: number, adapter: Adapter, } | { "type": "planned", runId: number, plan: CalibratePlan, } | { "type": "progress", runId: number, progress: GpuProgress, } | { "type": "calibrated", runId: number, result: Described, } | { "type": "serving", runId: number, progress: ServeProgress, } | { "type": "served", runId: number, result: ServedLevels, } | { "type": "described", runId: number, result: Described, } | { "type": "derived", runId: number, derived: Derived, } | { "type": "ranged", runId: number, ranges: Array<PolicyRange>, } | { "type": "cancelled", runId: number, } | { "type": "error", runId: number, error: ErrorReport, } | { "type": "crashed", runId: number, message: string, };
-
-/**
- * From the worker to the page.
- */
-export type FromLab = { "type": "ready", version: string, } | { "type": "trace", runId: number, trace: TraceInfo, } | { "type": "progress", runId: number, stage: Stage, done: number, } | { "type": "result", runId: number, result: LabResult, } | { "type": "done", runId: number, elapsedMs: number, } | { "type": "cancelled", runId: number, } | { "type": "error", runId: number, error: ErrorReport, } | { "type": "csv", runId: number, blob: Blob, } | { "type": "steps", runId: number, blob: Blob, } | { "type": "seed", runId: number, seed: number, } | { "type": "latency", runId: number, latency: StepLatencyModel, } | { "type": "crashed", runId: number, message: string, };
-
-/**
- * From that worker to the page.
- */
-export type FromSearch = { "type": "trying", runId: number, number: number, } | { "type": "fewest-gpus", runId: number, found: Fewest, } | { "type": "highest-rate", runId: number, found: HighestRate, } | { "type": "differences", runId: number, found: PairedComparison, } | { "type": "error", runId: number, error: ErrorReport, } | { "type": "crashed", runId: number, message: string, };
-
-/**
- * From the coordinator to the page.
- */
-export type FromStudies = { "type": "ready", studies: Array<StudyInfo>, } | { "type": "planned", runId: number, runs: number, requests: number, } | { "type": "progress", runId: number, progress: StudyProgress, } | { "type": "said", runId: number, sentence: string, } | { "type": "done", runId: number, result: StudyResult, } | { "type": "recognised", runId: number, recognised: RecognisedFile, } | { "type": "reproduced", runId: number, result: ReproduceResult, } | { "type": "cancelled", runId: number, } | { "type": "error", runId: number, error: ErrorReport, } | { "type": "zip", runId: number, blob: Blob, } | { "type": "crashed", runId: number, message: string, };
-
-/**
- * From the worker to the page.
- */
-export type FromWorker = { "type": "ready", version: string, } | { "type": "trace", runId: number, trace: TraceInfo, } | { "type": "progress", runId: number, stage: Stage, done: number, } | { "type": "result", runId: number, result: RunResult, } | { "type": "done", runId: number, elapsedMs: number, } | { "type": "cancelled", runId: number, } | { "type": "error", runId: number, error: ErrorReport, } | { "type": "csv", runId: number, policy: Policy, blob: Blob, } | { "type": "digests", runId: number, policy: Policy, digests: { [key in string]: string }, } | { "type": "timeline", runId: number, policy: Policy, batches: BatchColumns, requests: RequestColumns, } | { "type": "seed", runId: number, seed: number, } | { "type": "crashed", runId: number, message: string, };
-
-/**
  * A model that can be run.
  */
 export type GpuModel = { architecture: Architecture, 
@@ -979,15 +935,6 @@ export type GpuModel = { architecture: Architecture,
  * Weights that a step reads.
  */
 weights: number, };
-
-/**
- * What a calibration is at, and what it measured since the last message.
- */
-export type GpuProgress = { stage: string, what: string, 
-/**
- * Of the whole calibration, from 0 to 1.
- */
-done: number, kernels: Array<KernelTime>, points: Array<Point>, checks: Array<Check>, };
 
 /**
  * An accelerator, or several as one.
@@ -1264,31 +1211,9 @@ peak_tokens: number,
  */
 mean_tokens: number, 
 /**
- * The same in bytes, by `memory.kv_gb_per_token`.
+ * The same in bytes, by `engine.continuous.memory.kv_gb_per_token`.
  */
 peak_bytes: number, mean_bytes: number, };
-
-/**
- * One run.
- */
-export type LabJob = { 
-/**
- * The page's name of it.
- */
-key: string, scenario: Scenario, 
-/**
- * Puts a model on the GPUs first.
- */
-on: Placement | null, };
-
-/**
- * What a run with continuous batching left.
- */
-export type LabResult = { key: string, summary: Summary, cdfs: ServedCdfColumns, series: ServedSeriesColumns, 
-/**
- * Time in the simulator, without breaks, ms.
- */
-simulated_ms: number, };
 
 /**
  * Requests with a label.
@@ -1543,8 +1468,6 @@ bytes_per_param: number | null, };
  */
 export type Moved = { at: number | null, faster: number | null, slower: number | null, };
 
-export type NamedBlob = { name: string, blob: Blob, };
-
 /**
  * Two scenarios compared.
  */
@@ -1635,11 +1558,6 @@ held_out: boolean, };
  * Which scheduler forms the batches.
  */
 export type Policy = "static-fifo" | "dynamic" | "multi-bin" | "multi-bin-dynamic";
-
-/**
- * The figures of one scheduler at both ends of an error.
- */
-export type PolicyRange = { policy: Policy, range: ErrorRange, };
 
 /**
  * How weights are stored.
@@ -1872,28 +1790,6 @@ figures: number, left_out: Array<LeftOut>, };
 export type ReplicatedEstimate = { value: number, interval: [number, number] | null, };
 
 /**
- * A file to hold against published figures.
- */
-export type ReproduceJob = { file: TraceFile, 
-/**
- * As for `recognise`.
- */
-rows: TraceFile | null, 
-/**
- * Also where they are not about it.
- */
-anyway: boolean, };
-
-/**
- * Every published figure beside the simulated one.
- */
-export type ReproduceResult = { reproduced: Reproduced, 
-/**
- * As of `batchscope reproduce --out`.
- */
-csv: Blob, runs: number, requests: number, elapsed_ms: number, };
-
-/**
  * Published figures beside simulated ones.
  */
 export type Reproduced = { compared: number, differ: number, 
@@ -1951,25 +1847,11 @@ level: number,
 deadline_s: number | null, };
 
 /**
- * Every request of a run, batch by batch; `predicted_tokens` is empty for policies without bins.
- */
-export type RequestColumns = { row: Uint32Array, arrival_s: Float64Array, start_s: Float64Array, end_s: Float64Array, prompt_tokens: Uint32Array, output_tokens: Uint32Array, predicted_tokens: Uint32Array, batch: Uint32Array, gpu: Uint32Array, };
-
-/**
  * How arriving requests are spread over the replicas.
  */
 export type Router = "round-robin" | "random" | "least-requests" | "least-work" | "power-of-two" | "bin-affinity" | "prefix-affinity" | "session-sticky";
 
 export type RowsAgree = { compared: number, agree: number, };
-
-/**
- * One scheduler's run: its figures, ready to draw.
- */
-export type RunResult = { policy: Policy, summary: Summary, cdf: CdfColumns, series: SeriesColumns, 
-/**
- * Time in the simulator, without figures and messages, ms.
- */
-simulated_ms: number, };
 
 /**
  * Something that a reader must know before trusting a figure.
@@ -2026,36 +1908,13 @@ measured: MeasuredLevels | null, };
  */
 export type Scenario = { 
 /**
- * Of this form; 1.
+ * Of this form; 2. A text of version 1 is read too.
  */
-version: number, trace: Source, workload: Workload, predictor: Predictor, scheduler: Scheduler, engine: Engine, fleet: Fleet, latency: Latency, memory: Memory, sla: Sla, 
+version: number, trace: Source, workload: Workload, predictor: Predictor, bins: Bins, engine: Engine, fleet: Fleet, sla: Sla, 
 /**
  * Seeds every random choice: the generator's, the predictor's, the users' think times.
  */
 seed: number, };
-
-/**
- * A policy with every parameter; those that a policy does not use are ignored by it, so that
- * switching the policy keeps the rest.
- */
-export type Scheduler = { policy: Policy, 
-/**
- * Batch size of `static-fifo`.
- */
-static_batch: number, 
-/**
- * Batch size that `multi-bin` waits for.
- */
-full_batch: number, 
-/**
- * No batch of the two dynamic policies is larger.
- */
-max_batch: number, bins: Bins, memory_bound: MemoryBound, controller: Controller, };
-
-/**
- * Down-sampled columns over simulated time.
- */
-export type SeriesColumns = { t_s: Float64Array, waiting_mean: Float64Array, waiting_max: Float64Array, batch_mean: Float64Array, batch_max: Float64Array, busy_gpus: Float64Array, };
 
 /**
  * How far serving is.
@@ -2082,11 +1941,6 @@ elapsed_s: number, };
  * Which bin is served when a GPU is free.
  */
 export type Served = "round-robin" | "longest-queue";
-
-/**
- * Distributions: ascending times, s, and shares below them.
- */
-export type ServedCdfColumns = { ttft_s: Float64Array, ttft_fraction: Float64Array, latency_s: Float64Array, latency_fraction: Float64Array, tbt_s: Float64Array, tbt_fraction: Float64Array, };
 
 /**
  * One load, predicted and where a device served it too, measured.
@@ -2182,18 +2036,9 @@ prefill: number,
 pairs: number, };
 
 /**
- * Time averages of all replicas together.
- */
-export type ServedSeriesColumns = { 
-/**
- * Middle of each interval, s.
- */
-t_s: Float64Array, waiting: Float64Array, running: Float64Array, kv_blocks: Float64Array, kv_tokens: Float64Array, busy: Float64Array, };
-
-/**
  * The parts of a scenario that describe a server.
  */
-export type Server = { predictor: Predictor, scheduler: Scheduler, engine: Engine, fleet: Fleet, latency: Latency, memory: Memory, sla: Sla, };
+export type Server = { predictor: Predictor, bins: Bins, engine: Engine, fleet: Fleet, sla: Sla, };
 
 /**
  * What the generated requests look like.
@@ -2203,15 +2048,6 @@ export type Shape = "burstgpt-like" | "burstgpt-week1" | { "custom": { arrivals:
  * Share of requests that failed: 0 prompt and 0 output tokens, as BurstGPT logs them.
  */
 failed_share: number, } };
-
-/**
- * A file as it crosses to the page.
- */
-export type ShownFile = { kind: FileKind, name: string, blob: Blob, title: string, caption: string, preview: Array<Array<string>>, rows: number, errata: Array<FileErratum>, 
-/**
- * Of a text, else empty.
- */
-text: string, };
 
 /**
  * Attention of one layer over decoding sequences of unequal contexts, a column per number.
@@ -2316,11 +2152,6 @@ export type SpeculativeFigures = { proposed: number, accepted: number,
  * Accepted over proposed tokens.
  */
 accept_rate: number | null, };
-
-/**
- * What a run is busy with.
- */
-export type Stage = "reading" | "simulating";
 
 /**
  * The statistics of a run.
@@ -2499,32 +2330,6 @@ optimal_gpus: number | null, optimal_bins: number | null, sla: SlaMode, };
 export type Study = { "stress-v2": StressV2 } | { "three-step": ThreeStep } | { "two-step": TwoStep } | { "saturation": Saturation } | { "contract": Contract } | { "paper": Paper } | { "continuous": ContinuousStudy };
 
 /**
- * A file as the module hands it out.
- */
-export type StudyFile = { kind: FileKind, name: string, bytes: Uint8Array<ArrayBuffer>, 
-/**
- * Of a figure, else empty.
- */
-title: string, 
-/**
- * Of a figure, else empty.
- */
-caption: string, 
-/**
- * Header and first rows of a table, else empty.
- */
-preview: Array<Array<string>>, 
-/**
- * Of a table, without its header.
- */
-rows: number, 
-/**
- * What is known to be wrong with what was published here, apart from what concerns the whole
- * study.
- */
-errata: Array<FileErratum>, };
-
-/**
  * A study that can be chosen.
  */
 export type StudyInfo = { 
@@ -2544,39 +2349,6 @@ takes_trace: boolean,
  * What is known to be wrong with all of what was published.
  */
 errata: Array<FileErratum>, };
-
-/**
- * A study to run.
- */
-export type StudyJob = { study: Study, replications: number, 
-/**
- * The reader's own trace, in place of the study's.
- */
-file: TraceFile | null, };
-
-export type StudyProgress = { stage: StudyStage, 
-/**
- * The first is 1.
- */
-step: number, 
-/**
- * Runs or files of this stage and step that are done, and all of them.
- */
-done: number, of: number, 
-/**
- * Of this stage and step, from 0 to 1.
- */
-share: number, };
-
-/**
- * What a finished study leaves.
- */
-export type StudyResult = { files: Array<ShownFile>, runs: number, requests: number, runners: number, elapsed_ms: number, };
-
-/**
- * What a study is busy with.
- */
-export type StudyStage = "reading" | "running" | "drawing";
 
 /**
  * Every figure of a run. `published` and `honest` are computed apart and never mixed.
@@ -2656,56 +2428,9 @@ export type TimeUnit = "s" | "ms" | "us" | "ns";
 export type Times = { avg: number | null, p50: number | null, p95: number | null, p99: number | null, };
 
 /**
- * From the page to the worker.
- */
-export type ToGpu = { "type": "open", runId: number, } | { "type": "plan", runId: number, options: CalibrateOptions, } | { "type": "calibrate", runId: number, options: CalibrateOptions, } | { "type": "serve", runId: number, calibration: Calibration, users: Array<number>, scenario: object, measure: boolean, } | { "type": "cancel", runId: number, } | { "type": "read", runId: number, name: string, text: string, } | { "type": "describe", runId: number, calibration: Calibration, } | { "type": "derive", runId: number, calibration: Calibration, scenario: Scenario, policies: Array<Policy>, file: TraceFile | null, } | { "type": "range", runId: number, summaries: Array<Summary>, file: TraceFile | null, error: number, };
-
-/**
- * From the page to the worker.
- */
-export type ToLab = { "type": "run", runId: number, runs: Array<LabJob>, 
-/**
- * Keys of outcomes that are still shown; the others are forgotten.
- */
-keep: Array<string>, file: TraceFile | null, } | { "type": "cancel", runId: number, } | { "type": "csv", runId: number, run: LabJob, file: TraceFile | null, } | { "type": "steps", runId: number, run: LabJob, file: TraceFile | null, } | { "type": "seed", runId: number, } | { "type": "latency", runId: number, name: string, text: string, };
-
-/**
- * From the page to the worker that searches (`www/search/worker.js`), which is ended when its answer is
- * not wanted any more.
- */
-export type ToSearch = { "type": "fewest-gpus", runId: number, run: LabJob, promise: FleetPromise, ratePerS: number, replications: number, file: TraceFile | null, } | { "type": "highest-rate", runId: number, run: LabJob, promise: FleetPromise, replications: number, file: TraceFile | null, } | { "type": "differences", runId: number, a: LabJob, b: LabJob, replications: number, file: TraceFile | null, };
-
-/**
- * From the page to the coordinator.
- */
-export type ToStudies = { "type": "list", } | { "type": "plan", runId: number, job: StudyJob, } | { "type": "run", runId: number, job: StudyJob, 
-/**
- * Most runs at a time.
- */
-runners: number, } | { "type": "recognise", runId: number, file: TraceFile, 
-/**
- * Rows of published result files to compare with, instead of the built-in figures.
- */
-rows: TraceFile | null, } | { "type": "reproduce", runId: number, job: ReproduceJob, 
-/**
- * Most runs at a time.
- */
-runners: number, } | { "type": "cancel", runId: number, } | { "type": "zip", runId: number, files: Array<NamedBlob>, };
-
-/**
- * From the page to the worker.
- */
-export type ToWorker = { "type": "run", runId: number, scenario: Scenario, policies: Array<Policy>, file: TraceFile | null, } | { "type": "cancel", runId: number, } | { "type": "csv", runId: number, policy: Policy, } | { "type": "digests", runId: number, policy: Policy, } | { "type": "timeline", runId: number, policy: Policy, } | { "type": "seed", runId: number, };
-
-/**
  * The published definitions of a token violation.
  */
 export type TokenRule = "batch-tbt" | "decode-step" | "end-to-end";
-
-/**
- * A file of the reader's; `id` tells files apart, since a `Blob` is another object on each side.
- */
-export type TraceFile = { id: number, name: string, blob: Blob, };
 
 /**
  * What was read or generated, and what it is like.

@@ -1,4 +1,4 @@
-// The simulator's worker. Types of all messages: types.d.ts, generated from src/web/messages.rs.
+// The simulator's worker. Types of all messages: messages.d.ts.
 //
 // Page to worker                     Worker to page, in this order
 //   run     { runId, scenario,         trace    when the trace is another than before
@@ -18,6 +18,7 @@
 
 import init, { Engine, randomSeed, version } from "../pkg/batchscope.js";
 import { buffers, desk } from "./desk.js";
+import { withPolicy } from "./scenario.js";
 
 /** @import { FromWorker, RequestColumns, RunResult, ToWorker } from "./types.js" */
 /** @typedef {Extract<ToWorker, {type: "run"}>} RunMessage */
@@ -79,7 +80,7 @@ async function run({ runId, scenario, policies, file }) {
   }
 
   for (const [index, policy] of policies.entries()) {
-    engine.begin({ ...scenario, scheduler: { ...scenario.scheduler, policy } });
+    engine.begin(withPolicy(scenario, policy));
     const simulated = await simulate(runId, engine, (done) => report("simulating", (index + done) / policies.length));
     if (simulated === null) {
       post({ type: "cancelled", runId });

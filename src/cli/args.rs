@@ -255,7 +255,7 @@ pub struct ScenarioArgs {
     #[arg(long, value_name = "POLICY", value_parser = choice::<Policy>())]
     pub scheduler: Option<Policy>,
     /// Number of bins, K.
-    #[arg(long, value_name = "K", value_parser = setting::<u32>(|s| s.scheduler.bins.count = 0))]
+    #[arg(long, value_name = "K", value_parser = setting::<u32>(|s| s.bins.count = 0))]
     pub bins: Option<u32>,
     /// Where the bin boundaries come from.
     #[arg(long, value_name = "RULE", value_parser = choice::<Boundaries>())]
@@ -263,10 +263,10 @@ pub struct ScenarioArgs {
     #[arg(long, value_name = "G", value_parser = setting::<u32>(|s| s.fleet.gpus = 0))]
     pub gpus: Option<u32>,
     /// Largest batch of the dynamic schedulers.
-    #[arg(long, value_name = "B", value_parser = setting::<u32>(|s| s.scheduler.max_batch = 0))]
+    #[arg(long, value_name = "B", value_parser = setting::<u32>(|s| s.closed_mut().max_batch = 0))]
     pub max_batch: Option<u32>,
     /// Batch size of static-fifo, and the size that multi-bin waits for.
-    #[arg(long, value_name = "B", value_parser = setting::<u32>(|s| s.scheduler.static_batch = 0))]
+    #[arg(long, value_name = "B", value_parser = setting::<u32>(|s| s.closed_mut().static_batch = 0))]
     pub batch: Option<u32>,
     /// Promised time per output token, ms.
     #[arg(long, value_name = "MS", value_parser = setting::<f64>(|s| s.sla.token_ms = f64::NAN))]

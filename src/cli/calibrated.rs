@@ -11,7 +11,6 @@ use crate::experiment::calibrated::{self, ErrorRange, Moved};
 use crate::latency::ClosedForm;
 use crate::latency::calibration::{Calibration, Warning};
 use crate::metrics::Summary;
-use crate::scenario::Engine;
 use crate::sched::continuous::kv::Capacity;
 use crate::{Error, Scenario, Trace};
 
@@ -134,7 +133,7 @@ impl Note<'_> {
                 percent(self.check_worst_error)
             ),
         };
-        let memory = &scenario.memory;
+        let memory = scenario.memory();
         let mut text = format!(
             "\nlatency: {} in {} on {} ({}), measured {}\n\
              off by, median: {} of held-out points (at worst {}), {whole_steps}\n",
@@ -196,9 +195,7 @@ impl Note<'_> {
 
 /// A cache that the scenario gives otherwise than by memory.
 fn blocks(scenario: &Scenario) -> Option<String> {
-    let Engine::Continuous(server) = &scenario.engine else {
-        return None;
-    };
+    let server = scenario.server()?;
     match server.kv.capacity {
         Capacity::Memory => None,
         Capacity::Blocks(blocks) => Some(format!(

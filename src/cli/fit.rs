@@ -31,10 +31,8 @@ fn can_be_simulated(fit: &Fit, file: String) -> Result<(), Error> {
     if fit.gamma_may_be_zero() {
         model.gamma = 0.0;
     }
-    let scenario = Scenario {
-        latency: Latency::Linear(model),
-        ..Scenario::default()
-    };
+    let mut scenario = Scenario::default();
+    scenario.closed_mut().latency = Latency::Linear(model);
     match scenario.validate() {
         Err(Error::BadField {
             field,

@@ -11,9 +11,10 @@ use crate::Error;
 
 /// What a command has to end by itself. It may wait for input that never comes, or compute without a look
 /// at [`requested`]; the promise is 300 ms.
-const GRACE: Duration = Duration::from_millis(150);
-/// The longest wait for standard error to take the sentence: it may be a full pipe without a reader.
-const LAST_WORDS: Duration = Duration::from_millis(50);
+const GRACE: Duration = Duration::from_millis(120);
+/// The longest wait for standard error to take the sentence: it may be a full pipe without a reader. On a busy machine
+/// the thread that says it may not run for 50 ms.
+const LAST_WORDS: Duration = Duration::from_millis(120);
 
 static REQUESTED: AtomicBool = AtomicBool::new(false);
 /// Whether one of the two threads that could say so has taken it on.

@@ -16,6 +16,7 @@ use crate::metrics::rows;
 use crate::scenario::{
     ClosedLoop, Engine, MEMORY_SHARE, Source, Ties, describe, no_effect, put_on_hardware,
 };
+use crate::sched::Closed;
 use crate::sched::continuous::Server;
 use crate::sched::continuous::kv::Capacity;
 use crate::sched::memory::Memory;
@@ -30,14 +31,14 @@ pub fn run(args: RunArgs) -> Result<(), Error> {
     if args.scenario.router.is_some() && scenario.replicas() == 1 {
         return Err(no_effect("--router", "one replica serves all requests"));
     }
-    if args.batches_csv.is_some() && scenario.engine != Engine::Closed {
+    if args.batches_csv.is_some() && scenario.closed().is_none() {
         return Err(Error::contradiction(
             "--batches-csv",
             "continuous batching has no closed batches; --chrome-trace writes its steps, --requests-csv \
                   its requests",
         ));
     }
-    if args.chrome_trace.is_some() && scenario.engine == Engine::Closed {
+    if args.chrome_trace.is_some() && scenario.closed().is_some() {
         return Err(Error::contradiction(
             "--chrome-trace",
             "it shows the steps of continuous batching; add --rule, or see --batches-csv",
@@ -162,13 +163,10 @@ fn resolved(args: &ScenarioArgs) -> Result<(Scenario, Option<PathBuf>), Error> {
     }
     users(args, &mut s)?;
     set(&mut s.workload.failed, args.failed);
-    set(&mut s.scheduler.policy, args.scheduler);
     engine(args, &mut s)?;
-    set(&mut s.scheduler.bins.count, args.bins);
-    set(&mut s.scheduler.bins.boundaries, args.boundaries);
-    set(&mut s.scheduler.max_batch, args.max_batch);
-    set(&mut s.scheduler.static_batch, args.batch);
-    set(&mut s.scheduler.full_batch, args.batch);
+    set(&mut s.bins.count, args.bins);
+    set(&mut s.bins.boundaries, args.boundaries);
+    set(&mut s.bins.full_batch, args.batch);
     set(&mut s.fleet.gpus, args.gpus);
     set(&mut s.sla.token_ms, args.token_sla);
     set(&mut s.sla.request_s, args.request_sla);
@@ -231,40 +229,22 @@ fn engine(args: &ScenarioArgs, s: &mut Scenario) -> Result<(), Error> {
     // A scheduler is one of closed batches.
     let steps = args.step_latency.is_some() || args.model.is_some();
     let begins = args.rule.is_some() || (steps && args.scheduler.is_none());
-    if begins && s.engine == Engine::Closed {
-        s.engine = Engine::Continuous(Box::default());
-        // Default step and default memory are of one machine.
-        if s.memory == Memory::default() {
-            s.memory = Memory::LLAMA_3_1_8B_ON_H100;
+    if begins && let Some(closed) = s.closed() {
+        let mut server = Server::default();
+        // Default step and default memory are of one machine; another memory was given.
+        if closed.memory != Memory::default() {
+            server.memory = closed.memory;
         }
+        s.engine = Engine::Continuous(Box::new(server));
     }
     if let (Some(model), Some(card)) = (&args.model, &args.hardware) {
         let precision = args.precision.unwrap_or_default();
         let gpus = args.tensor_parallel.unwrap_or(1);
         put_on_hardware(s, model, precision, card, gpus, MEMORY_SHARE)?;
     }
-    let Engine::Continuous(server) = &mut s.engine else {
-        if let Some(path) = &args.step_latency {
-            s.latency = Latency::Steps(Box::new(latency::read(path)?));
-        }
-        for (flag, given) in [
-            ("--order", args.order.is_some()),
-            ("--router", args.router.is_some()),
-            ("--share-bins", args.share_bins),
-            ("--max-sequences", args.max_sequences.is_some()),
-            ("--max-batched-tokens", args.max_batched_tokens.is_some()),
-            ("--kv-blocks", args.kv_blocks.is_some()),
-            ("--reuse", args.reuse.is_some()),
-        ] {
-            if given {
-                return Err(Error::contradiction(
-                    flag,
-                    "it is about continuous batching, and this run is of closed batches; add \
-                          --rule or --model, or remove it",
-                ));
-            }
-        }
-        return Ok(());
+    let server = match &mut s.engine {
+        Engine::Closed(closed) => return closed_batches(args, closed),
+        Engine::Continuous(server) => server,
     };
     if let Some(path) = &args.step_latency {
         server.latency = latency::read(path)?;
@@ -281,13 +261,42 @@ fn engine(args: &ScenarioArgs, s: &mut Scenario) -> Result<(), Error> {
     );
     server.bins |= args.share_bins;
     match (args.kv_blocks, &args.hardware) {
-        (Some(blocks), Some(card)) => blocks_fit(blocks, card, server, &s.memory),
+        (Some(blocks), Some(card)) => blocks_fit(blocks, card, server),
         _ => Ok(()),
     }
 }
 
+/// The settings of closed batches; flags of continuous batching are refused.
+fn closed_batches(args: &ScenarioArgs, closed: &mut Closed) -> Result<(), Error> {
+    set(&mut closed.policy, args.scheduler);
+    set(&mut closed.max_batch, args.max_batch);
+    set(&mut closed.static_batch, args.batch);
+    if let Some(path) = &args.step_latency {
+        closed.latency = Latency::Steps(Box::new(latency::read(path)?));
+    }
+    for (flag, given) in [
+        ("--order", args.order.is_some()),
+        ("--router", args.router.is_some()),
+        ("--share-bins", args.share_bins),
+        ("--max-sequences", args.max_sequences.is_some()),
+        ("--max-batched-tokens", args.max_batched_tokens.is_some()),
+        ("--kv-blocks", args.kv_blocks.is_some()),
+        ("--reuse", args.reuse.is_some()),
+    ] {
+        if given {
+            return Err(Error::contradiction(
+                flag,
+                "it is about continuous batching, and this run is of closed batches; add \
+                      --rule or --model, or remove it",
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// Refuses a cache that the GPUs of the data sheet cannot hold beside the weights.
-fn blocks_fit(blocks: u32, card: &Card, server: &Server, memory: &Memory) -> Result<(), Error> {
+fn blocks_fit(blocks: u32, card: &Card, server: &Server) -> Result<(), Error> {
+    let memory = &server.memory;
     let block_gb = f64::from(server.kv.block_tokens) * memory.kv_gb_per_token;
     // All of the memory: a server may be told to use more than the usual share.
     let gpus = f64::from(server.tensor_parallel);
@@ -324,17 +333,17 @@ fn flags_without_effect(args: &ScenarioArgs, s: &Scenario) -> Result<(), Error> 
             "workload.closed_loop.think_max_s",
         ),
         ("--failed", args.failed.is_some(), "workload.failed"),
-        ("--scheduler", args.scheduler.is_some(), "scheduler.policy"),
-        ("--bins", args.bins.is_some(), "scheduler.bins.count"),
         (
-            "--boundaries",
-            args.boundaries.is_some(),
-            "scheduler.bins.boundaries",
+            "--scheduler",
+            args.scheduler.is_some(),
+            "engine.closed.policy",
         ),
+        ("--bins", args.bins.is_some(), "bins.count"),
+        ("--boundaries", args.boundaries.is_some(), "bins.boundaries"),
         (
             "--max-batch",
             args.max_batch.is_some(),
-            "scheduler.max_batch",
+            "engine.closed.max_batch",
         ),
         ("--predictor", args.predictor.is_some(), "predictor.kind"),
         ("--sigma", args.sigma.is_some(), "predictor.sigma"),
@@ -357,8 +366,8 @@ fn flags_without_effect(args: &ScenarioArgs, s: &Scenario) -> Result<(), Error> 
     }
     // One flag for two fields: it has no effect where neither has.
     if args.batch.is_some()
-        && let Some(why) = s.no_effect_of("scheduler.static_batch")
-        && s.no_effect_of("scheduler.full_batch").is_some()
+        && let Some(why) = s.no_effect_of("engine.closed.static_batch")
+        && s.no_effect_of("bins.full_batch").is_some()
     {
         return Err(no_effect("--batch", &why));
     }
@@ -432,7 +441,7 @@ fn rows_needed(scenario: &Scenario) -> Option<u64> {
         .limit
         .filter(|_| workload.window_start_s.is_none())?;
     let sampled = if scenario.predicts() {
-        scenario.scheduler.bins.sample_rows
+        scenario.bins.sample_rows
     } else {
         0
     };

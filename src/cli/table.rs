@@ -11,6 +11,7 @@ use crate::latency::fit::Fit;
 use crate::metrics::honest::Distribution;
 use crate::metrics::{Continuous, Summary};
 use crate::scenario::{ClosedLoop, Engine, Source};
+use crate::sched::Closed;
 use crate::sched::continuous::Order;
 use crate::sched::memory::Memory;
 use crate::study::document::{self, Cell};
@@ -294,7 +295,9 @@ pub fn outcome(s: &Summary, read: &ReadReport) -> String {
         text += &backlog(h.backlog_at_last_arrival);
     }
     let scenario = &s.scenario;
-    if scenario.latency.linear().is_none() && scenario.memory == Memory::default() {
+    let two_machines =
+        |closed: &Closed| closed.latency.linear().is_none() && closed.memory == Memory::default();
+    if scenario.closed().is_some_and(two_machines) {
         text += "caution (two-machines): the steps are given, and the memory is that of the published studies; set memory, or \
                  give a model and its hardware\n";
     }
@@ -558,7 +561,7 @@ pub fn name(choice: impl serde::Serialize) -> String {
 /// The policy by its JSON name, with K where it has bins.
 fn policy(s: &Scenario, bins: usize) -> String {
     let name = match &s.engine {
-        Engine::Closed => name(s.scheduler.policy),
+        Engine::Closed(closed) => name(closed.policy),
         Engine::Continuous(server) => {
             let order = match server.order {
                 Order::Fcfs => String::new(),
@@ -676,7 +679,7 @@ pub fn highest_rate(found: &HighestRate, scenario: &Scenario, promise: &Promise)
         policy(
             scenario,
             if scenario.has_bins() {
-                scenario.scheduler.bins.count as usize
+                scenario.bins.count as usize
             } else {
                 0
             }

@@ -14,7 +14,7 @@ use crate::experiment::validation::{splitwise, theory};
 use crate::latency::StepLatency;
 use crate::latency::architecture::Precision;
 use crate::report;
-use crate::scenario::{Engine, MEMORY_SHARE, Scenario, put_on_hardware};
+use crate::scenario::{MEMORY_SHARE, Scenario, put_on_hardware};
 use crate::sched::continuous::kv::Reuse;
 use crate::study::document::{Content, File};
 use crate::study::figure::{Axis, Figure, Form, Panel, Plot, Scale, Series};
@@ -118,14 +118,13 @@ fn against_run(
         meta.engine_kwargs.tensor_parallel_size,
         share.unwrap_or(MEMORY_SHARE),
     )?;
-    let sheet = match &scenario.engine {
-        Engine::Continuous(server) => server.latency.clone(),
-        Engine::Closed => StepLatency::default(),
-    };
+    let sheet = scenario
+        .server()
+        .map_or_else(StepLatency::default, |server| server.latency.clone());
     let without = meta.serve(&scenario, profile);
     let mut with = without.clone();
     if prompts.is_some()
-        && let Engine::Continuous(server) = &mut with.engine
+        && let Some(server) = with.server_mut()
         && server.kv.prefix.reuse == Reuse::Own
     {
         server.kv.prefix.reuse = Reuse::Hashes;
@@ -204,7 +203,7 @@ fn against_run(
                 .map_or(String::new(), |version| format!(" (vLLM {version})"))
         );
         let mut ahead = with.clone();
-        if let Engine::Continuous(server) = &mut ahead.engine {
+        if let Some(server) = ahead.server_mut() {
             server.async_scheduling = true;
         }
         table(text, &measured.against(&ahead, 1.0)?);
@@ -213,7 +212,7 @@ fn against_run(
     *text += "\n### With the data sheet alone\n\n\
               The same with the roofline of the data sheet as latency, nothing measured:\n\n";
     let mut by_sheet = with.clone();
-    if let Engine::Continuous(server) = &mut by_sheet.engine {
+    if let Some(server) = by_sheet.server_mut() {
         server.latency = sheet;
     }
     table(text, &measured.against(&by_sheet, 1.0)?);
@@ -235,7 +234,9 @@ fn against_run(
 }
 
 fn with_async(scenario: &Scenario) -> bool {
-    matches!(&scenario.engine, Engine::Continuous(server) if server.async_scheduling)
+    scenario
+        .server()
+        .is_some_and(|server| server.async_scheduling)
 }
 
 /// The worst error of the run with other blocks and step times, and its median.

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::experiment::capacity::Simulate;
 use crate::latency::calibration::Calibration;
-use crate::latency::{ClosedForm, Latency, Linear, Shape, StepLatency};
+use crate::latency::{ClosedForm, Latency, Shape, StepLatency};
 use crate::metrics::Summary;
 use crate::scenario::Engine;
 use crate::scenario::Scenario;
@@ -28,14 +28,14 @@ pub fn shape(trace: &Trace, scenario: &Scenario) -> Shape {
         outputs += f64::from(output);
     }
     let mean = |sum: f64| if requests > 0.0 { sum / requests } else { 0.0 };
-    let looks_at_memory = match scenario.scheduler.policy {
-        Policy::Dynamic | Policy::MultiBinDynamic => true,
-        Policy::StaticFifo | Policy::MultiBin => false,
+    let looks_at_memory = match scenario.policy() {
+        Some(Policy::Dynamic | Policy::MultiBinDynamic) => true,
+        Some(Policy::StaticFifo | Policy::MultiBin) | None => false,
     };
     Shape {
         prompt: mean(prompts),
         output: mean(outputs),
-        most_tokens: looks_at_memory.then(|| scenario.memory.token_limit() as f64),
+        most_tokens: looks_at_memory.then(|| scenario.memory().token_limit() as f64),
     }
 }
 
@@ -46,7 +46,7 @@ pub fn put_on(calibration: &Calibration, scenario: &mut Scenario) -> Result<(), 
     let steps = StepLatency::Linear(calibration.served_step());
     match &mut scenario.engine {
         Engine::Continuous(server) => server.latency = steps,
-        Engine::Closed => scenario.latency = Latency::Steps(Box::new(steps)),
+        Engine::Closed(closed) => closed.latency = Latency::Steps(Box::new(steps)),
     }
     scenario.validate()
 }
@@ -59,17 +59,17 @@ pub fn put_form_on(
     trace: &Trace,
     scenario: &mut Scenario,
 ) -> Result<ClosedForm, Error> {
-    if scenario.engine != Engine::Closed {
+    let Some(closed) = scenario.closed() else {
         return Err(Error::contradiction(
             "--closed-form",
             "it is about closed batches, and this run is of continuous batching (engine.continuous)",
         ));
-    }
-    let shape = shape(trace, scenario);
+    };
+    let largest = closed.largest_batch(&scenario.bins);
     let form = calibration
         .served_step()
-        .closed_batch(shape, scenario.scheduler.largest_batch());
-    scenario.latency = Latency::Linear(form.linear);
+        .closed_batch(shape(trace, scenario), largest);
+    scenario.closed_mut().latency = Latency::Linear(form.linear);
     scenario.validate()?;
     Ok(form)
 }
@@ -128,20 +128,18 @@ pub fn error_range(
 ) -> Result<ErrorRange, Error> {
     let scaled = |by: f64| -> Result<Summary, Error> {
         let mut scenario = summary.scenario.clone();
-        if let Engine::Continuous(server) = &mut scenario.engine {
-            server.latency = server.latency.times(by);
-            return Ok(simulate(trace, &scenario)?.summary);
+        match &mut scenario.engine {
+            Engine::Continuous(server) => server.latency = server.latency.times(by),
+            Engine::Closed(closed) => match &mut closed.latency {
+                // A number that leaves a scenario's range by this is at its bound.
+                Latency::Linear(linear) => {
+                    linear.alpha_s = (linear.alpha_s * by).min(1e3);
+                    linear.beta_s_per_token = (linear.beta_s_per_token * by).min(10.0);
+                    linear.floor_s = (linear.floor_s * by).clamp(1e-9, 10.0);
+                }
+                Latency::Steps(steps) => **steps = steps.times(by),
+            },
         }
-        scenario.latency = match scenario.latency {
-            // A number that leaves a scenario's range by this is at its bound.
-            Latency::Linear(linear) => Latency::Linear(Linear {
-                alpha_s: (linear.alpha_s * by).min(1e3),
-                beta_s_per_token: (linear.beta_s_per_token * by).min(10.0),
-                floor_s: (linear.floor_s * by).clamp(1e-9, 10.0),
-                ..linear
-            }),
-            Latency::Steps(steps) => Latency::Steps(Box::new(steps.times(by))),
-        };
         Ok(simulate(trace, &scenario)?.summary)
     };
     let faster = scaled((1.0 - error).max(FASTEST))?;

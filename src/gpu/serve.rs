@@ -463,7 +463,7 @@ mod tests {
     fn what_the_decoder_lacks_is_refused_before_a_step() {
         let with = |change: fn(&mut Server)| {
             let mut level = level(3, 0.0);
-            if let Engine::Continuous(server) = &mut level.engine {
+            if let Some(server) = level.server_mut() {
                 change(server);
             }
             level

@@ -213,17 +213,7 @@ pub fn read_grid(input: impl Read, name: &str) -> Result<Vec<Point>, Error> {
     let mut reader = csv::ReaderBuilder::new()
         .trim(csv::Trim::All)
         .from_reader(input);
-    let broken = |e: csv::Error| Error::BadRow {
-        file: name.to_owned(),
-        row: e.position().map_or(1, csv::Position::line),
-        problem: match e.kind() {
-            csv::ErrorKind::UnequalLengths {
-                expected_len, len, ..
-            } => format!("{len} fields, but the header has {expected_len}"),
-            csv::ErrorKind::Utf8 { .. } => "not UTF-8 text".to_owned(),
-            other => format!("{other:?}"),
-        },
-    };
+    let broken = |e: csv::Error| Error::of_csv(&e, name);
     let header = reader.headers().map_err(broken)?.clone();
     let column = |names: &[&str]| {
         header

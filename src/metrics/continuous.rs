@@ -9,7 +9,6 @@ use super::tally::POINTS;
 use crate::Trace;
 use crate::latency::StepLatency;
 use crate::latency::roofline::Ceiling;
-use crate::scenario::{Engine, Scenario};
 use crate::sched::continuous::kv::{Capacity, Reuse};
 use crate::sched::continuous::{Server, Warmup};
 use crate::sched::memory::Memory;
@@ -95,7 +94,7 @@ pub struct KvFigures {
     pub peak_tokens: u64,
     /// Tokens in the caches of all replicas, time average.
     pub mean_tokens: f64,
-    /// The same in bytes, by `memory.kv_gb_per_token`.
+    /// The same in bytes, by `engine.continuous.memory.kv_gb_per_token`.
     pub peak_bytes: f64,
     pub mean_bytes: f64,
 }
@@ -571,11 +570,8 @@ pub(super) fn figures(
     totals: &Totals,
 ) -> (Honest, Continuous) {
     let none = Server::default();
-    let server = match &record.scenario.engine {
-        Engine::Continuous(server) => server.as_ref(),
-        // The record is of this engine.
-        Engine::Closed => &none,
-    };
+    // The record is of this engine.
+    let server = record.scenario.server().unwrap_or(&none);
     let marks = marks(totals);
     let mut walk = Walk::new(trace, record, served, &marks);
     let warm = warm_parts(server, &walk).min(MARKS - 1);
@@ -659,7 +655,7 @@ impl Told<'_> {
         let mut warnings = statistics::warnings(&latency, whole.counts.requests, backlog);
         let losses: Vec<Losses> = parts.iter().map(|part| part.counts.losses()).collect();
         warnings.extend(statistics::loss_warnings(&losses, &warnings));
-        warnings.extend(two_machines(scenario, self.server));
+        warnings.extend(two_machines(self.server));
         let outside = self.steps_outside();
         if outside > 0 {
             warnings.push(Warning {
@@ -779,7 +775,7 @@ impl Told<'_> {
     }
 
     fn kv(&self, span: &Span) -> KvFigures {
-        let token_bytes = self.record.scenario.memory.kv_gb_per_token * 1e9;
+        let token_bytes = self.record.scenario.memory().kv_gb_per_token * 1e9;
         let mean_tokens = span.per_s(span.token_s);
         let peak_tokens = self.peak(|totals| totals.part_peak_tokens);
         KvFigures {
@@ -844,10 +840,9 @@ fn in_system_s(trace: &Trace, record: &Record, served: &Served, from_s: f64) -> 
     let Record {
         scenario, requests, ..
     } = record;
-    let timeout_s = match &scenario.engine {
-        Engine::Continuous(server) => server.admission.timeout_s,
-        Engine::Closed => None,
-    };
+    let timeout_s = scenario
+        .server()
+        .and_then(|server| server.admission.timeout_s);
     let arrivals = requests.arrivals(trace);
     let first = requests.first_row as usize;
     let mut sum = 0.0;
@@ -885,12 +880,12 @@ pub(super) fn in_warmup(requests: &Requests, served: &Served, warm: u64) -> Vec<
 
 /// Says where memory and step latency are defaults of different machines, and the memory has a say; and where
 /// several GPUs work together at the default step of one.
-fn two_machines(scenario: &Scenario, server: &Server) -> Option<Warning> {
+fn two_machines(server: &Server) -> Option<Warning> {
     // Data sheets put step, peaks and memory into a scenario together.
     if server.ceiling.is_some() {
         return None;
     }
-    let memory = &scenario.memory;
+    let memory = &server.memory;
     let step = server.latency == StepLatency::default();
     if step && server.tensor_parallel > 1 {
         return Some(Warning {

@@ -3,6 +3,7 @@
 
 use super::Outcome;
 use super::continuous;
+use super::tally::Ledger;
 use crate::Trace;
 use crate::quantiles::Histogram;
 use crate::sim::continuous::{Level, MARKS};
@@ -65,22 +66,22 @@ fn thinned(all: &[(f64, f64)], points: usize) -> Cdf {
     cdf
 }
 
-/// The distributions of a run with continuous batching.
+/// The distributions of a run.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ServedCdfs {
     /// Of requests that were done: time to first token, and latency.
     pub ttft: Cdf,
     pub latency: Cdf,
     /// Of gaps between tokens, every one, a step counting for each of its sequences; by buckets of
-    /// 0.4 %.
+    /// 0.4 %. Of closed batches there are none: they are not modelled token by token.
     pub tbt: Cdf,
 }
 
-/// Points of the distributions of a run with continuous batching, at most `points` of each and dense
-/// in the tail; nothing of a run of closed batches. Like the figures they leave the warm-up out.
+/// Points of the distributions of a run, at most `points` of each and dense in the tail. Like the figures they leave the
+/// warm-up out.
 pub fn served_cdfs(trace: &Trace, outcome: &Outcome, points: usize) -> ServedCdfs {
     let Some(served) = &outcome.served else {
-        return ServedCdfs::default();
+        return closed_cdfs(trace, outcome, points);
     };
     let (served, totals) = (&served.0, &served.1);
     let arrivals = outcome.requests.arrivals(trace);
@@ -109,6 +110,23 @@ pub fn served_cdfs(trace: &Trace, outcome: &Outcome, points: usize) -> ServedCdf
     }
 }
 
+/// Those of closed batches.
+fn closed_cdfs(trace: &Trace, outcome: &Outcome, points: usize) -> ServedCdfs {
+    let table = outcome.summary.scenario.linear_table();
+    let ledger = Ledger::of(trace, outcome, table.as_ref());
+    let mut ttft = Histogram::default();
+    for batch in ledger.batches() {
+        for request in ledger.members(batch).filter(|request| request.output > 0) {
+            ttft.add(request.ttft(&batch));
+        }
+    }
+    ServedCdfs {
+        ttft: thinned(&ttft.cumulative(), points),
+        latency: latency_cdf(trace, outcome, points),
+        tbt: Cdf::default(),
+    }
+}
+
 /// State of all replicas together over time, time averages in equal intervals from time 0 to the end
 /// of the last step.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -118,18 +136,25 @@ pub struct ServedSeries {
     /// Requests waiting and at work.
     pub waiting: Vec<f64>,
     pub running: Vec<f64>,
-    /// Blocks of the caches in use, and tokens in them.
+    /// Blocks of the caches in use, and tokens in them; empty of closed batches, whose memory is not modelled over time.
     pub kv_blocks: Vec<f64>,
     pub kv_tokens: Vec<f64>,
     /// Replicas that do a step.
     pub busy: Vec<f64>,
 }
 
-/// State over time of a run with continuous batching, at most 1024 intervals; nothing of a run of
-/// closed batches.
-pub fn served_series(outcome: &Outcome) -> ServedSeries {
+/// State over time, at most 1024 intervals.
+pub fn served_series(trace: &Trace, outcome: &Outcome) -> ServedSeries {
     let Some(served) = &outcome.served else {
-        return ServedSeries::default();
+        let series = series(trace, outcome, 1024);
+        return ServedSeries {
+            t_s: series.t_s,
+            waiting: series.waiting_mean,
+            running: series.running,
+            kv_blocks: Vec::new(),
+            kv_tokens: Vec::new(),
+            busy: series.busy_gpus,
+        };
     };
     let totals = &served.1;
     let (series, end_s) = (&totals.series, totals.end_s);
@@ -166,6 +191,8 @@ pub struct Series {
     pub batch_max: Vec<f64>,
     /// GPUs in service, time average.
     pub busy_gpus: Vec<f64>,
+    /// Requests in service, time average.
+    pub running: Vec<f64>,
 }
 
 /// State over time in `buckets` equal intervals.
@@ -184,6 +211,7 @@ pub fn series(trace: &Trace, outcome: &Outcome, buckets: usize) -> Series {
     let mut sum = vec![0.0; buckets];
     let mut largest = vec![f64::NAN; buckets];
     let mut busy = vec![0.0; buckets];
+    let mut running = vec![0.0; buckets];
     for i in 0..batches.len() {
         let (start, end, size) = (batches.start[i], batches.end(i), f64::from(batches.size[i]));
         while let Some(at) = arrivals.next_if(|&at| at <= start) {
@@ -194,14 +222,11 @@ pub fn series(trace: &Trace, outcome: &Outcome, buckets: usize) -> Series {
         count[b] += 1.0;
         sum[b] += size;
         largest[b] = size.max(largest[b]);
-        for (b, busy) in busy
-            .iter_mut()
-            .enumerate()
-            .take(bucket_of(end) + 1)
-            .skip(bucket_of(start))
-        {
+        for b in bucket_of(start)..=bucket_of(end) {
             let (low, high) = (b as f64 * width, (b + 1) as f64 * width);
-            *busy += (end.min(high) - start.max(low)).max(0.0) / width;
+            let share = (end.min(high) - start.max(low)).max(0.0) / width;
+            busy[b] += share;
+            running[b] += size * share;
         }
     }
     for at in arrivals {
@@ -215,6 +240,7 @@ pub fn series(trace: &Trace, outcome: &Outcome, buckets: usize) -> Series {
         batch_mean: sum.iter().zip(&count).map(|(s, n)| s / n).collect(),
         batch_max: largest,
         busy_gpus: busy,
+        running,
     }
 }
 

@@ -106,7 +106,7 @@ impl Outcome {
 
 fn closed_figures(trace: &Trace, record: &Record, work: &ClosedWork) -> (Published, Honest) {
     let scenario = &record.scenario;
-    let latency = scenario.latency.table(scenario.scheduler.largest_batch());
+    let latency = scenario.linear_table();
     let ledger = Ledger {
         trace,
         batches: &work.batches,
@@ -115,7 +115,7 @@ fn closed_figures(trace: &Trace, record: &Record, work: &ClosedWork) -> (Publish
         latency: latency.as_ref(),
         report: &record.workload,
         sla: &scenario.sla,
-        memory: &scenario.memory,
+        memory: scenario.memory(),
         gpus: scenario.fleet.gpus as usize,
         failed: scenario.workload.failed,
         prediction: record.prediction,

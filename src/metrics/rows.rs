@@ -14,23 +14,8 @@ pub fn requests_csv(trace: &Trace, outcome: &Outcome, output: &mut dyn Write) ->
     if let Some(served) = &outcome.served {
         return served_csv(trace, outcome, &served.0, output);
     }
-    let scenario = &outcome.summary.scenario;
-    let latency = scenario
-        .latency
-        .table(outcome.summary.published().max_batch);
-    let ledger = Ledger {
-        trace,
-        batches: &outcome.batches,
-        requests: &outcome.requests,
-        arrivals: outcome.requests.arrivals(trace),
-        latency: latency.as_ref(),
-        report: &outcome.summary.workload,
-        sla: &outcome.summary.scenario.sla,
-        memory: &outcome.summary.scenario.memory,
-        gpus: outcome.summary.scenario.fleet.gpus as usize,
-        failed: outcome.summary.scenario.workload.failed,
-        prediction: outcome.summary.honest.prediction,
-    };
+    let latency = outcome.summary.scenario.linear_table();
+    let ledger = Ledger::of(trace, outcome, latency.as_ref());
     let first_row = outcome.requests.first_row as usize;
     let mut batch_of = vec![u32::MAX; outcome.summary.workload.rows_taken as usize];
     for batch in ledger.batches() {

@@ -31,20 +31,22 @@ pub struct Steering {
 /// those on GPUs up to that of the new one count as ended, as in the event loop.
 pub fn steering(outcome: &Outcome, bin: u8) -> Steering {
     let scenario = &outcome.summary.scenario;
-    let scheduler = &scenario.scheduler;
     let mut steering = Steering::default();
-    if !matches!(scheduler.policy, Policy::Dynamic | Policy::MultiBinDynamic) {
+    let Some(closed) = scenario.closed() else {
+        return steering;
+    };
+    if !matches!(closed.policy, Policy::Dynamic | Policy::MultiBinDynamic) {
         return steering;
     }
     let batches = &outcome.batches;
-    let table = scenario.latency.table(scheduler.largest_batch());
+    let table = scenario.linear_table();
     let mut state = ControllerState::new(
-        &scheduler.controller,
+        &closed.controller,
         scenario.sla.token_ms / 1e3,
-        scheduler.max_batch,
+        closed.max_batch,
     );
     let interval = outcome.summary.bins.get(usize::from(bin));
-    if let Some(cap) = interval.and_then(|&i| scheduler.batch_cap(&scenario.memory, i)) {
+    if let Some(cap) = interval.and_then(|&i| closed.batch_cap(&scenario.bins, i)) {
         state = state.capped(cap);
     }
     let mut by_end: Vec<usize> = (0..batches.len()).collect();
@@ -115,11 +117,11 @@ mod tests {
             trace: Source::Synthetic(synthetic.clone()),
             ..Scenario::default()
         };
-        scenario.scheduler.policy = policy;
-        scenario.scheduler.controller.variant = variant;
+        scenario.closed_mut().policy = policy;
+        scenario.closed_mut().controller.variant = variant;
         // Overloaded and with memory to spare: the controller alone decides.
         scenario.workload.time_scale = 1e5;
-        scenario.memory.capacity_gb = 1000.0;
+        scenario.memory_mut().capacity_gb = 1000.0;
         scenario.fleet.gpus = gpus;
         let trace = synthetic.generate(scenario.seed).unwrap();
         simulate(&trace, &scenario).unwrap()

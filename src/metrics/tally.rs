@@ -2,6 +2,7 @@
 //! histograms ([`crate::quantiles`]), after a look at a sample that says which values to keep for
 //! the quantiles. A second walk follows only where that guess was wrong.
 
+use super::Outcome;
 use super::honest::{Attainment, DEAR_PREFILL, Distribution, Honest, NOT_MODELLED, Utilization};
 use super::published::Published;
 use crate::Trace;
@@ -110,6 +111,24 @@ fn tpot_ms(latency: f64, ttft: f64, output: u32) -> f64 {
 }
 
 impl<'a> Ledger<'a> {
+    /// Of an outcome whose figures are made; `latency`: its scenario's [`Scenario::linear_table`](crate::Scenario::linear_table).
+    pub fn of(trace: &'a Trace, outcome: &'a Outcome, latency: Option<&'a LinearTable>) -> Self {
+        let summary = &outcome.summary;
+        Ledger {
+            trace,
+            batches: &outcome.batches,
+            requests: &outcome.requests,
+            arrivals: outcome.requests.arrivals(trace),
+            latency,
+            report: &summary.workload,
+            sla: &summary.scenario.sla,
+            memory: summary.scenario.memory(),
+            gpus: summary.scenario.fleet.gpus as usize,
+            failed: summary.scenario.workload.failed,
+            prediction: summary.honest.prediction,
+        }
+    }
+
     #[inline(always)]
     pub fn batch(self, index: usize) -> Batch {
         let b = self.batches;

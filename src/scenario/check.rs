@@ -10,6 +10,7 @@ use crate::latency::{Latency, StepLatency};
 use crate::sched::bins::{Boundaries, MAX_BINS, MAX_CUT};
 use crate::sched::continuous::Server;
 use crate::sched::continuous::kv::Capacity;
+use crate::sched::memory::Memory;
 use crate::trace::Failed;
 
 pub(super) fn scenario(s: &Scenario) -> Result<(), Error> {
@@ -17,7 +18,7 @@ pub(super) fn scenario(s: &Scenario) -> Result<(), Error> {
         return Err(Error::bad_field(
             "version",
             s.version,
-            format!("{VERSION}, the only version so far"),
+            format!("{VERSION}; texts of version 1 are read as well"),
         ));
     }
     match &s.trace {
@@ -39,14 +40,19 @@ pub(super) fn scenario(s: &Scenario) -> Result<(), Error> {
         closed_loop(users, w)?;
     }
     cuts(s)?;
-    memory(s)?;
-    if let Latency::Steps(latency) = &s.latency {
-        steps(latency, "latency.steps")?;
+    match &s.engine {
+        Engine::Closed(closed) => {
+            memory(&closed.memory, "engine.closed", 1)?;
+            match &closed.latency {
+                Latency::Linear(_) => Ok(()),
+                Latency::Steps(latency) => steps(latency, "engine.closed.latency.steps"),
+            }
+        }
+        Engine::Continuous(server) => {
+            memory(&server.memory, "engine.continuous", server.tensor_parallel)?;
+            continuous(s, server)
+        }
     }
-    if let Engine::Continuous(server) = &s.engine {
-        continuous(s, server)?;
-    }
-    Ok(())
 }
 
 fn closed_loop(users: &ClosedLoop, w: &Workload) -> Result<(), Error> {
@@ -100,13 +106,13 @@ fn closed_loop(users: &ClosedLoop, w: &Workload) -> Result<(), Error> {
 
 /// The cuts of fixed boundaries.
 fn cuts(s: &Scenario) -> Result<(), Error> {
-    let bins = &s.scheduler.bins;
+    let bins = &s.bins;
     if bins.boundaries != Boundaries::Fixed {
         return Ok(());
     }
     if bins.cuts.len() >= MAX_BINS as usize {
         return Err(Error::bad_field(
-            "scheduler.bins.cuts",
+            "bins.cuts",
             format!("a list of {}", bins.cuts.len()),
             format!("at most {} cuts", MAX_BINS - 1),
         ));
@@ -115,7 +121,7 @@ fn cuts(s: &Scenario) -> Result<(), Error> {
     let in_range = bins.cuts.iter().all(|cut| (1..=MAX_CUT).contains(cut));
     if !increasing || !in_range {
         return Err(Error::bad_field(
-            "scheduler.bins.cuts",
+            "bins.cuts",
             format!("{:?}", bins.cuts),
             format!("increasing whole numbers from 1 to {MAX_CUT}"),
         ));
@@ -237,12 +243,11 @@ fn steps(latency: &StepLatency, at: &str) -> Result<(), Error> {
     }
 }
 
-fn memory(s: &Scenario) -> Result<(), Error> {
-    let m = &s.memory;
-    // GPUs that work together share the model.
-    let gpus = f64::from(s.gpus_together());
+/// The memory of each of so many GPUs that work together and share the model.
+fn memory(m: &Memory, engine: &str, together: u32) -> Result<(), Error> {
+    let gpus = f64::from(together);
     if m.model_gb + gpus * m.margin_gb >= gpus * m.capacity_gb {
-        let allowed = match s.gpus_together() {
+        let allowed = match together {
             1 => format!(
                 "more than the model's {} GB and the margin's {} GB together",
                 m.model_gb, m.margin_gb
@@ -253,7 +258,7 @@ fn memory(s: &Scenario) -> Result<(), Error> {
             ),
         };
         return Err(Error::bad_field(
-            "memory.capacity_gb",
+            format!("{engine}.memory.capacity_gb"),
             m.capacity_gb,
             allowed,
         ));

@@ -11,10 +11,9 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use super::settings::{Range, SETTINGS};
-use super::{Engine, Scenario, json as reading};
+use super::{Scenario, json as reading};
 use crate::error::Error;
 use crate::sched::Policy;
-use crate::sched::memory::Memory;
 
 /// The JSON schema (draft 2020-12) of a scenario, with the ranges of all numbers that have one of their own.
 pub fn schema() -> &'static Value {
@@ -394,7 +393,8 @@ fn unit(name: &str) -> Option<&'static str> {
     ending.map(|(_, unit)| *unit)
 }
 
-/// The schedulers with which a setting has an effect while all others have their defaults; absent where those are all.
+/// The schedulers with which a setting has an effect while all others have their defaults; absent where those are all of
+/// its engine.
 fn acts(path: &str) -> Option<Vec<&'static str>> {
     let policies = [
         (Policy::StaticFifo, "static-fifo"),
@@ -405,17 +405,19 @@ fn acts(path: &str) -> Option<Vec<&'static str>> {
     let mut bases: Vec<(&str, Scenario)> = Vec::new();
     for (policy, name) in policies {
         let mut base = Scenario::default();
-        base.scheduler.policy = policy;
+        base.closed_mut().policy = policy;
         bases.push((name, base));
     }
     bases.push(("continuous", Scenario::continuous()));
-    let of_the_server = path.starts_with("engine.continuous.");
+    bases.retain(|(_, base)| {
+        let engine = base
+            .closed()
+            .map_or("engine.continuous.", |_| "engine.closed.");
+        !path.starts_with("engine.") || path.starts_with(engine)
+    });
     let acting: Vec<&str> = bases
         .iter()
-        .filter(|(name, base)| {
-            let there = !of_the_server || *name == "continuous";
-            there && base.no_effect_of(path).is_none()
-        })
+        .filter(|(_, base)| base.no_effect_of(path).is_none())
         .map(|(name, _)| *name)
         .collect();
     (acting.len() < bases.len()).then_some(acting)
@@ -454,12 +456,7 @@ pub fn set(scenario: &mut Scenario, assignment: &str) -> Result<(), Error> {
         Error::BadScenario { field, problem, .. } => refused(format!("{field}: {problem}")),
         other => other,
     })?;
-    let began = scenario.engine == Engine::Closed && changed.engine != Engine::Closed;
     *scenario = changed;
-    // The default step and the default memory are of one machine.
-    if began && scenario.memory == Memory::default() {
-        scenario.memory = Memory::LLAMA_3_1_8B_ON_H100;
-    }
     Ok(())
 }
 
@@ -523,9 +520,7 @@ impl Explained {
             Some(value) => format!("`{}`", plain(value)),
         };
         let mut about = self.about.replace('|', "\\|");
-        if let Some(acts) = &self.acts
-            && !self.path.starts_with("engine.continuous.")
-        {
+        if let Some(acts) = &self.acts {
             about += &match acts.as_slice() {
                 [] => " No effect while all other settings have their defaults.".to_owned(),
                 some => format!(" By default it has an effect with {}.", some.join(", ")),

@@ -3,13 +3,11 @@
 
 use serde::Serialize;
 
-use super::Engine;
 use super::{Scenario, Source};
 use crate::sched::continuous::kv::{Capacity, Reuse};
 use crate::sched::continuous::router::Router;
 use crate::sched::continuous::{Order, Rule, Server};
-use crate::sched::memory::Memory;
-use crate::sched::{Boundaries, MemoryRule, Policy, Variant};
+use crate::sched::{Boundaries, Closed, MemoryRule, Policy, Variant};
 use crate::trace::predict::Kind;
 use crate::trace::synth::Shape;
 
@@ -25,33 +23,9 @@ fn word(choice: impl Serialize) -> String {
     quoted.trim_matches('"').to_owned()
 }
 
-pub(super) fn server(s: &Scenario) -> Option<&Server> {
-    match &s.engine {
-        Engine::Continuous(server) => Some(server),
-        Engine::Closed => None,
-    }
-}
-
-fn is_continuous(s: &Scenario) -> bool {
-    s.engine != super::Engine::Closed
-}
-
-pub(super) fn default_memory(s: &Scenario) -> Memory {
-    if is_continuous(s) {
-        Memory::LLAMA_3_1_8B_ON_H100
-    } else {
-        Memory::default()
-    }
-}
-
-fn is_dynamic(s: &Scenario) -> bool {
-    let policy = s.scheduler.policy;
-    !is_continuous(s) && matches!(policy, Policy::Dynamic | Policy::MultiBinDynamic)
-}
-
 /// One bin takes all requests.
 fn one_bin(s: &Scenario) -> bool {
-    let bins = &s.scheduler.bins;
+    let bins = &s.bins;
     match bins.boundaries {
         Boundaries::Fixed => bins.cuts.is_empty(),
         _ => bins.count == 1,
@@ -59,7 +33,7 @@ fn one_bin(s: &Scenario) -> bool {
 }
 
 pub(super) fn no_hashes(s: &Scenario) -> Option<String> {
-    let Some(server) = server(s) else {
+    let Some(server) = s.server() else {
         return Some("closed batches have no prefix cache".to_owned());
     };
     when(
@@ -116,7 +90,7 @@ pub(super) fn nothing_random(s: &Scenario) -> Option<String> {
 
 /// The server itself draws random numbers, to route requests or to accept drafted tokens.
 fn random_server(s: &Scenario) -> bool {
-    let Some(server) = server(s) else {
+    let Some(server) = s.server() else {
         return false;
     };
     let routes = matches!(server.router, Router::Random | Router::PowerOfTwo) && s.replicas() > 1;
@@ -130,15 +104,14 @@ pub(super) fn no_prediction(s: &Scenario) -> Option<String> {
     if s.predicts() {
         return None;
     }
-    Some(if is_continuous(s) {
-        "this server does not look at predictions; the order sjf, engine.continuous.bins \
-         (--share-bins) and the routers least-work and bin-affinity do"
-            .to_owned()
-    } else {
-        format!(
+    Some(match s.policy() {
+        None => "this server does not look at predictions; the order sjf, engine.continuous.bins \
+                 (--share-bins) and the routers least-work and bin-affinity do"
+            .to_owned(),
+        Some(policy) => format!(
             "the scheduler {} does not look at predictions",
-            word(s.scheduler.policy)
-        )
+            word(policy)
+        ),
     })
 }
 
@@ -184,55 +157,55 @@ const ONE_BIN: &str = "there is one bin";
 
 pub(super) fn of_closed_batches(s: &Scenario) -> Option<String> {
     when(
-        is_continuous(s),
+        s.closed().is_none(),
         "it is about closed batches, and this run is of continuous batching (engine.continuous)",
     )
 }
 
-pub(super) fn not_static_fifo(s: &Scenario) -> Option<String> {
-    of_closed_batches(s).or_else(|| match s.scheduler.policy {
+pub(super) fn not_static_fifo(_: &Scenario, closed: &Closed) -> Option<String> {
+    match closed.policy {
         Policy::StaticFifo => None,
-        Policy::MultiBin => {
-            Some("the scheduler multi-bin waits for scheduler.full_batch".to_owned())
-        }
+        Policy::MultiBin => Some("the scheduler multi-bin waits for bins.full_batch".to_owned()),
         policy => Some(sizes_itself(policy)),
-    })
+    }
 }
 
 fn sizes_itself(policy: Policy) -> String {
     format!(
-        "the scheduler {} sizes its batches itself, up to scheduler.max_batch (--max-batch)",
+        "the scheduler {} sizes its batches itself, up to engine.closed.max_batch (--max-batch)",
         word(policy)
     )
 }
 
 pub(super) fn no_full_batch(s: &Scenario) -> Option<String> {
     // The paper's optimal cuts depend on the batch size, under every scheduler.
-    let cuts = no_bins(s).is_none()
-        && s.scheduler.bins.boundaries == Boundaries::ExponentialOptimal
-        && !one_bin(s);
+    let cuts =
+        no_bins(s).is_none() && s.bins.boundaries == Boundaries::ExponentialOptimal && !one_bin(s);
     if cuts {
         return None;
     }
-    of_closed_batches(s).or_else(|| match s.scheduler.policy {
+    let Some(policy) = s.policy() else {
+        return no_bins(s).or_else(|| {
+            Some("only boundaries \"exponential-optimal\" of several bins depend on it".to_owned())
+        });
+    };
+    match policy {
         Policy::MultiBin => None,
         Policy::StaticFifo => {
-            Some("the scheduler static-fifo takes up to scheduler.static_batch".to_owned())
+            Some("the scheduler static-fifo takes up to engine.closed.static_batch".to_owned())
         }
         policy => Some(sizes_itself(policy)),
-    })
+    }
 }
 
-pub(super) fn not_dynamic(s: &Scenario) -> Option<String> {
-    of_closed_batches(s).or_else(|| {
-        when(
-            !is_dynamic(s),
-            format!(
-                "the scheduler {} forms batches of a fixed size (--batch)",
-                word(s.scheduler.policy)
-            ),
-        )
-    })
+pub(super) fn not_dynamic(_: &Scenario, closed: &Closed) -> Option<String> {
+    when(
+        !matches!(closed.policy, Policy::Dynamic | Policy::MultiBinDynamic),
+        format!(
+            "the scheduler {} forms batches of a fixed size (--batch)",
+            word(closed.policy)
+        ),
+    )
 }
 
 /// Nothing sorts requests into bins.
@@ -240,21 +213,20 @@ pub(super) fn no_bins(s: &Scenario) -> Option<String> {
     if s.has_bins() {
         return None;
     }
-    Some(if is_continuous(s) {
-        "this server does not sort requests into bins; engine.continuous.bins (--share-bins) and the router \
-         bin-affinity do"
-            .to_owned()
-    } else {
-        format!("the scheduler {} has no bins", word(s.scheduler.policy))
+    Some(match s.policy() {
+        None => "this server does not sort requests into bins; engine.continuous.bins (--share-bins) and the router \
+                 bin-affinity do"
+            .to_owned(),
+        Some(policy) => format!("the scheduler {} has no bins", word(policy)),
     })
 }
 
 pub(super) fn no_count(s: &Scenario) -> Option<String> {
-    let fixed = s.scheduler.bins.boundaries == Boundaries::Fixed;
+    let fixed = s.bins.boundaries == Boundaries::Fixed;
     no_bins(s).or_else(|| {
         when(
             fixed,
-            "boundaries \"fixed\" bring their own number of bins, by scheduler.bins.cuts",
+            "boundaries \"fixed\" bring their own number of bins, by bins.cuts",
         )
     })
 }
@@ -264,7 +236,7 @@ pub(super) fn no_turns(s: &Scenario) -> Option<String> {
         .or_else(|| no_bins(s))
         .or_else(|| {
             when(
-                s.scheduler.policy == Policy::MultiBin,
+                s.policy() == Some(Policy::MultiBin),
                 "the scheduler multi-bin serves full batches in the order in which they filled",
             )
         })
@@ -272,7 +244,7 @@ pub(super) fn no_turns(s: &Scenario) -> Option<String> {
 }
 
 pub(super) fn no_outputs_sampled(s: &Scenario) -> Option<String> {
-    let boundaries = s.scheduler.bins.boundaries;
+    let boundaries = s.bins.boundaries;
     no_bins(s)
         .or_else(|| {
             when(
@@ -284,14 +256,14 @@ pub(super) fn no_outputs_sampled(s: &Scenario) -> Option<String> {
 }
 
 pub(super) fn no_sample(s: &Scenario) -> Option<String> {
-    let fixed = s.scheduler.bins.boundaries == Boundaries::Fixed;
+    let fixed = s.bins.boundaries == Boundaries::Fixed;
     no_bins(s)
         .or_else(|| when(fixed, "boundaries \"fixed\" are not fitted to a sample"))
         .or_else(|| when(one_bin(s), ONE_BIN))
 }
 
 pub(super) fn no_cuts(s: &Scenario) -> Option<String> {
-    let boundaries = s.scheduler.bins.boundaries;
+    let boundaries = s.bins.boundaries;
     no_bins(s).or_else(|| {
         when(
             boundaries != Boundaries::Fixed,
@@ -304,7 +276,7 @@ pub(super) fn no_cuts(s: &Scenario) -> Option<String> {
 }
 
 pub(super) fn none_below_range(s: &Scenario) -> Option<String> {
-    let boundaries = s.scheduler.bins.boundaries;
+    let boundaries = s.bins.boundaries;
     no_bins(s)
         .or_else(|| when(one_bin(s), ONE_BIN))
         .or_else(|| {
@@ -324,69 +296,66 @@ pub(super) fn none_below_range(s: &Scenario) -> Option<String> {
 pub(super) fn no_caps(s: &Scenario) -> Option<String> {
     of_closed_batches(s).or_else(|| no_bins(s)).or_else(|| {
         when(
-            s.scheduler.policy != Policy::MultiBinDynamic,
+            s.policy() != Some(Policy::MultiBinDynamic),
             "only the scheduler multi-bin-dynamic bounds a bin's batch by memory",
         )
     })
 }
 
-pub(super) fn no_memory_bound(s: &Scenario) -> Option<String> {
-    let off = s.scheduler.memory_bound.rule == MemoryRule::Off;
-    not_dynamic(s).or_else(|| when(off, "scheduler.memory_bound.rule is off"))
+pub(super) fn no_memory_bound(s: &Scenario, closed: &Closed) -> Option<String> {
+    let off = closed.memory_bound.rule == MemoryRule::Off;
+    not_dynamic(s, closed).or_else(|| when(off, "engine.closed.memory_bound.rule is off"))
 }
 
-pub(super) fn not_published_bound(s: &Scenario) -> Option<String> {
-    let rule = s.scheduler.memory_bound.rule;
-    not_dynamic(s).or_else(|| {
+/// Why a setting of one rule of the memory bound has no effect.
+fn not_of_rule(s: &Scenario, closed: &Closed, of: MemoryRule) -> Option<String> {
+    let rule = closed.memory_bound.rule;
+    not_dynamic(s, closed).or_else(|| {
         when(
-            rule != MemoryRule::Published,
+            rule != of,
             format!(
-                "it is of the rule published, and scheduler.memory_bound.rule is {}",
+                "it is of the rule {}, and engine.closed.memory_bound.rule is {}",
+                word(of),
                 word(rule)
             ),
         )
     })
 }
 
-pub(super) fn not_exact_bound(s: &Scenario) -> Option<String> {
-    let rule = s.scheduler.memory_bound.rule;
-    not_dynamic(s).or_else(|| {
-        when(
-            rule != MemoryRule::Exact,
-            format!(
-                "it is of the rule exact, and scheduler.memory_bound.rule is {}",
-                word(rule)
-            ),
-        )
-    })
+pub(super) fn not_published_bound(s: &Scenario, closed: &Closed) -> Option<String> {
+    not_of_rule(s, closed, MemoryRule::Published)
+}
+
+pub(super) fn not_exact_bound(s: &Scenario, closed: &Closed) -> Option<String> {
+    not_of_rule(s, closed, MemoryRule::Exact)
 }
 
 const ONE_GPU: &str = "it counts requests in service on other GPUs, and there is one GPU";
 
-pub(super) fn bound_alone(s: &Scenario) -> Option<String> {
-    no_memory_bound(s).or_else(|| when(s.fleet.gpus == 1, ONE_GPU))
+pub(super) fn bound_alone(s: &Scenario, closed: &Closed) -> Option<String> {
+    no_memory_bound(s, closed).or_else(|| when(s.fleet.gpus == 1, ONE_GPU))
 }
 
-pub(super) fn no_controller(s: &Scenario) -> Option<String> {
-    let off = s.scheduler.controller.variant == Variant::Off;
-    not_dynamic(s).or_else(|| when(off, "scheduler.controller.variant is off"))
+pub(super) fn no_controller(s: &Scenario, closed: &Closed) -> Option<String> {
+    let off = closed.controller.variant == Variant::Off;
+    not_dynamic(s, closed).or_else(|| when(off, "engine.closed.controller.variant is off"))
 }
 
-pub(super) fn not_by_alpha(s: &Scenario) -> Option<String> {
-    no_controller(s).or_else(|| {
+pub(super) fn not_by_alpha(s: &Scenario, closed: &Closed) -> Option<String> {
+    no_controller(s, closed).or_else(|| {
         when(
-            s.scheduler.controller.variant == Variant::Nov24,
+            closed.controller.variant == Variant::Nov24,
             "the controller nov24 has neither alpha nor delta",
         )
     })
 }
 
-pub(super) fn controller_alone(s: &Scenario) -> Option<String> {
-    no_controller(s).or_else(|| when(s.fleet.gpus == 1, ONE_GPU))
+pub(super) fn controller_alone(s: &Scenario, closed: &Closed) -> Option<String> {
+    no_controller(s, closed).or_else(|| when(s.fleet.gpus == 1, ONE_GPU))
 }
 
-pub(super) fn blocks_given(s: &Scenario) -> Option<String> {
-    match server(s)?.kv.capacity {
+pub(super) fn blocks_given(_: &Scenario, server: &Server) -> Option<String> {
+    match server.kv.capacity {
         Capacity::Memory => None,
         Capacity::Blocks(_) => {
             Some("engine.continuous.kv.capacity says how many blocks there are".to_owned())

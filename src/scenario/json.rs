@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use super::Engine;
 use super::Scenario;
+use super::version1::Version1;
 use crate::error::Error;
 use crate::json;
-use crate::sched::memory::Memory;
 
 /// Fields whose value is a list.
 const LISTS: [&str; 19] = [
@@ -37,20 +37,41 @@ const LISTS: [&str; 19] = [
 /// No field of a scenario lies as deep.
 const DEEPEST: usize = 16;
 
-/// Reads the text, without a look at ranges.
+/// Reads the text, of version 2 or 1, without a look at ranges.
 pub(super) fn read(text: &str, file: &str) -> Result<Scenario, Error> {
+    if is_version_1(text) {
+        parsed::<Version1>(text, file)?.upgrade()
+    } else {
+        parsed(text, file)
+    }
+}
+
+/// A text without a version is of version 1 where it has a field that only this version has.
+fn is_version_1(text: &str) -> bool {
+    let fields: BTreeMap<String, &RawValue> = serde_json::from_str(text).unwrap_or_default();
+    match fields.get("version") {
+        Some(version) => version.get() == "1",
+        None => {
+            let is_named = |engine: &&RawValue| engine.get().starts_with('"');
+            let moved = ["scheduler", "latency", "memory"];
+            fields.get("engine").is_some_and(is_named)
+                || moved.iter().any(|&field| fields.contains_key(field))
+        }
+    }
+}
+
+fn parsed<T: Default + DeserializeOwned>(text: &str, file: &str) -> Result<T, Error> {
     let whole: Option<&RawValue> = serde_json::from_str(text).ok();
     // serde takes a list for a group of fields, by their order in our code.
     let list = whole.and_then(|whole| find_list(whole, String::new(), DEEPEST));
     let mut reader = serde_json::Deserializer::from_str(text);
-    let read: Result<Scenario, _> = serde_path_to_error::deserialize(&mut reader);
+    let read: Result<T, _> = serde_path_to_error::deserialize(&mut reader);
     let wrong = match read {
-        Ok(mut scenario) if list.is_none() => {
+        Ok(read) if list.is_none() => {
             reader
                 .end()
                 .map_err(|e| refusal(file, String::new(), &e, whole.is_some()))?;
-            memory_of_the_engine(text, &mut scenario);
-            return Ok(scenario);
+            return Ok(read);
         }
         Ok(_) => None,
         Err(e) => {
@@ -70,37 +91,8 @@ pub(super) fn read(text: &str, file: &str) -> Result<Scenario, Error> {
         }
         (_, Some((field, e))) => Err(refusal(file, field, &e, whole.is_some())),
         // Handled above: nothing is wrong.
-        (None, None) => Ok(Scenario::default()),
+        (None, None) => Ok(T::default()),
     }
-}
-
-/// With continuous batching, fields of `memory` that the text does not give are those of the machine whose
-/// step is the default.
-fn memory_of_the_engine(text: &str, scenario: &mut Scenario) {
-    #[derive(Default, serde::Deserialize)]
-    #[serde(default)]
-    struct Given {
-        memory: Fields,
-    }
-    #[derive(Default, serde::Deserialize)]
-    #[serde(default)]
-    struct Fields {
-        capacity_gb: Option<f64>,
-        model_gb: Option<f64>,
-        kv_gb_per_token: Option<f64>,
-        margin_gb: Option<f64>,
-    }
-    if scenario.engine == Engine::Closed {
-        return;
-    }
-    let given: Given = serde_json::from_str(text).unwrap_or_default();
-    let (given, usual) = (given.memory, Memory::LLAMA_3_1_8B_ON_H100);
-    scenario.memory = Memory {
-        capacity_gb: given.capacity_gb.unwrap_or(usual.capacity_gb),
-        model_gb: given.model_gb.unwrap_or(usual.model_gb),
-        kv_gb_per_token: given.kv_gb_per_token.unwrap_or(usual.kv_gb_per_token),
-        margin_gb: given.margin_gb.unwrap_or(usual.margin_gb),
-    };
 }
 
 /// The path and text of the first list that stands where no field has one.

@@ -8,14 +8,15 @@ mod effect;
 mod json;
 mod preset;
 mod settings;
+mod version1;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
-use crate::latency::Latency;
-use crate::sched::Scheduler;
+use crate::latency::LinearTable;
 use crate::sched::continuous::Server;
 use crate::sched::memory::Memory;
+use crate::sched::{Bins, Closed, Policy};
 use crate::trace::predict::Predictor;
 use crate::trace::synth::Synthetic;
 use crate::trace::{Failed, Format, Reading, TimeUnit};
@@ -27,7 +28,7 @@ pub(crate) use settings::refusal as no_effect;
 pub use settings::{MAX_BATCH, MAX_GPUS};
 
 /// The version of the JSON form that this code writes.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Everything that decides a run's outcome, besides the trace's rows themselves.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -35,16 +36,14 @@ pub const VERSION: u32 = 1;
 #[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct Scenario {
-    /// Of this form; 1.
+    /// Of this form; 2. A text of version 1 is read too.
     pub version: u32,
     pub trace: Source,
     pub workload: Workload,
     pub predictor: Predictor,
-    pub scheduler: Scheduler,
+    pub bins: Bins,
     pub engine: Engine,
     pub fleet: Fleet,
-    pub latency: Latency,
-    pub memory: Memory,
     pub sla: Sla,
     /// Seeds every random choice: the generator's, the predictor's, the users' think times.
     pub seed: u32,
@@ -57,11 +56,9 @@ impl Default for Scenario {
             trace: Source::default(),
             workload: Workload::default(),
             predictor: Predictor::default(),
-            scheduler: Scheduler::default(),
+            bins: Bins::default(),
             engine: Engine::default(),
             fleet: Fleet::default(),
-            latency: Latency::default(),
-            memory: Memory::default(),
             sla: Sla::default(),
             seed: 42,
         }
@@ -69,16 +66,21 @@ impl Default for Scenario {
 }
 
 /// How a fleet serves.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 #[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub enum Engine {
-    /// Closed batches: `scheduler`'s policy forms them, `latency` says how long they take.
-    #[default]
-    Closed,
-    /// Continuous batching, by its own settings; of `scheduler` only the bins count.
+    /// Closed batches: those of a batch start together and leave together.
+    Closed(Box<Closed>),
+    /// Continuous batching: requests join and leave at every step.
     Continuous(Box<Server>),
+}
+
+impl Default for Engine {
+    fn default() -> Self {
+        Engine::Closed(Box::default())
+    }
 }
 
 /// Where the requests come from.
@@ -298,12 +300,74 @@ impl Scenario {
     pub fn continuous() -> Scenario {
         Scenario {
             engine: Engine::Continuous(Box::default()),
-            memory: Memory::LLAMA_3_1_8B_ON_H100,
             ..Scenario::default()
         }
     }
 
-    /// Reads a scenario from JSON; `file` is for the error's sentence.
+    /// The settings of closed batches, where it has them.
+    pub fn closed(&self) -> Option<&Closed> {
+        match &self.engine {
+            Engine::Closed(closed) => Some(closed),
+            Engine::Continuous(_) => None,
+        }
+    }
+
+    /// The settings of closed batches to change; of continuous batching it changes to their defaults first.
+    pub fn closed_mut(&mut self) -> &mut Closed {
+        if let Engine::Continuous(_) = self.engine {
+            self.engine = Engine::default();
+        }
+        match &mut self.engine {
+            Engine::Closed(closed) => closed,
+            Engine::Continuous(_) => unreachable!("it was replaced"),
+        }
+    }
+
+    /// The settings of continuous batching, where it has them.
+    pub fn server(&self) -> Option<&Server> {
+        match &self.engine {
+            Engine::Closed(_) => None,
+            Engine::Continuous(server) => Some(server),
+        }
+    }
+
+    /// The settings of continuous batching to change, where it has them.
+    pub fn server_mut(&mut self) -> Option<&mut Server> {
+        match &mut self.engine {
+            Engine::Closed(_) => None,
+            Engine::Continuous(server) => Some(server),
+        }
+    }
+
+    /// The memory of each GPU.
+    pub fn memory(&self) -> &Memory {
+        match &self.engine {
+            Engine::Closed(closed) => &closed.memory,
+            Engine::Continuous(server) => &server.memory,
+        }
+    }
+
+    /// The memory of each GPU, to change.
+    pub fn memory_mut(&mut self) -> &mut Memory {
+        match &mut self.engine {
+            Engine::Closed(closed) => &mut closed.memory,
+            Engine::Continuous(server) => &mut server.memory,
+        }
+    }
+
+    /// The policy of closed batches, where it has them.
+    pub fn policy(&self) -> Option<Policy> {
+        self.closed().map(|closed| closed.policy)
+    }
+
+    /// The formula of the studies for batches of any size that the policy forms; absent where steps are added up, and with
+    /// continuous batching.
+    pub fn linear_table(&self) -> Option<LinearTable> {
+        let closed = self.closed()?;
+        closed.latency.table(closed.largest_batch(&self.bins))
+    }
+
+    /// Reads a scenario from JSON, of version 2 or 1; `file` is for the error's sentence.
     ///
     /// Errors: text that is no scenario, fields outside their ranges, settings that differ from their default and
     /// have no effect.
@@ -329,7 +393,7 @@ impl Scenario {
     /// GPUs that work on the same step: a fleet is a multiple of them.
     pub fn gpus_together(&self) -> u32 {
         match &self.engine {
-            Engine::Closed => 1,
+            Engine::Closed(_) => 1,
             Engine::Continuous(server) => server.tensor_parallel,
         }
     }
@@ -337,7 +401,7 @@ impl Scenario {
     /// Whether anything asks for predicted lengths.
     pub fn predicts(&self) -> bool {
         match &self.engine {
-            Engine::Closed => self.scheduler.policy.has_bins(),
+            Engine::Closed(closed) => closed.policy.has_bins(),
             Engine::Continuous(server) => server.predicts(),
         }
     }
@@ -345,7 +409,7 @@ impl Scenario {
     /// Whether anything asks which bin a request is in.
     pub fn has_bins(&self) -> bool {
         match &self.engine {
-            Engine::Closed => self.scheduler.policy.has_bins(),
+            Engine::Closed(closed) => closed.policy.has_bins(),
             Engine::Continuous(server) => server.has_bins(),
         }
     }

@@ -11,7 +11,7 @@ use crate::latency::{Latency, Linear};
 use crate::sched::bins::{Bins, Boundaries};
 use crate::sched::controller::{Controller, Feedback, RunningFloor, Variant};
 use crate::sched::memory::Memory;
-use crate::sched::{MemoryBound, Scheduler};
+use crate::sched::{Closed, MemoryBound};
 use crate::trace::Failed;
 use crate::trace::predict::{Kind, Predictor};
 
@@ -45,17 +45,25 @@ pub fn put_on_hardware(
         ..one
     };
     let steps = StepLatency::Linear(split.roofline(&group));
+    let memory = Memory {
+        capacity_gb: card.memory_bytes * memory_share / 1e9,
+        model_gb: split.memory_bytes() / 1e9,
+        kv_gb_per_token: split.token_bytes() / 1e9,
+        margin_gb: 0.0,
+    };
     match &mut scenario.engine {
         Engine::Continuous(server) => {
             server.latency = steps;
+            server.memory = memory;
             // What the model asks for: copies are the group's doing.
             server.ceiling = Some(stored.ceiling(&group));
             server.tensor_parallel = tensor_parallel;
         }
-        Engine::Closed if tensor_parallel == 1 => {
-            scenario.latency = Latency::Steps(Box::new(steps));
+        Engine::Closed(closed) if tensor_parallel == 1 => {
+            closed.latency = Latency::Steps(Box::new(steps));
+            closed.memory = memory;
         }
-        Engine::Closed => {
+        Engine::Closed(_) => {
             return Err(Error::bad_field(
                 "tensor_parallel",
                 tensor_parallel,
@@ -63,12 +71,6 @@ pub fn put_on_hardware(
             ));
         }
     }
-    scenario.memory = Memory {
-        capacity_gb: card.memory_bytes * memory_share / 1e9,
-        model_gb: split.memory_bytes() / 1e9,
-        kv_gb_per_token: split.token_bytes() / 1e9,
-        margin_gb: 0.0,
-    };
     let groups = scenario.fleet.gpus.div_ceil(tensor_parallel);
     scenario.fleet.gpus = groups * tensor_parallel;
     Ok(())
@@ -346,9 +348,8 @@ impl Preset {
             false if at_formation => RunningFloor::AtFormation,
             false => RunningFloor::AtLastEnd,
         };
-        let kept = &scenario.scheduler;
         let mut bins = Bins {
-            count: kept.bins.count,
+            count: scenario.bins.count,
             boundaries: Boundaries::EqualMassOutputs,
             below_range_to_last: true,
             batch_caps: version.batch_caps,
@@ -358,9 +359,10 @@ impl Preset {
             bins.boundaries = Boundaries::EqualMassPredictions;
             bins.sample_size = requests;
         }
-        scenario.scheduler = Scheduler {
-            policy: kept.policy,
-            bins,
+        scenario.bins = bins;
+        let closed = scenario.closed_mut();
+        *closed = Closed {
+            policy: closed.policy,
             memory_bound: MemoryBound {
                 at_least_running: at_formation,
                 ..MemoryBound::default()
@@ -377,18 +379,18 @@ impl Preset {
                 band_from_delta: self == Preset::LastCommit,
                 ..Controller::default()
             },
-            ..Scheduler::default()
-        };
-        // The evening's memory is not known: at its load either constant gives the same figures.
-        scenario.memory = match version.nov24 && self != Preset::RealTimeEvening {
-            true => Memory {
-                model_gb: 2.0,
-                kv_gb_per_token: 5e-6,
-                ..Memory::default()
+            // The evening's memory is not known: at its load either constant gives the same figures.
+            memory: match version.nov24 && self != Preset::RealTimeEvening {
+                true => Memory {
+                    model_gb: 2.0,
+                    kv_gb_per_token: 5e-6,
+                    ..Memory::default()
+                },
+                false => Memory::default(),
             },
-            false => Memory::default(),
+            latency: Latency::Linear(version.latency),
+            ..Closed::default()
         };
-        scenario.latency = Latency::Linear(version.latency);
         scenario.sla.token_ms = version.token_s * 1e3;
         scenario.sla.request_s = version.request_s;
         scenario.sla.published_token_rule = version.token_rule;
@@ -448,7 +450,9 @@ mod tests {
         // 32.1 GB in f32, on GPUs with 21.6 GB each.
         let one = placed("llama-3.1-8b", "l4", Precision::F32, 1).unwrap();
         match one.validate() {
-            Err(Error::BadField { field, .. }) => assert_eq!(field, "memory.capacity_gb"),
+            Err(Error::BadField { field, .. }) => {
+                assert_eq!(field, "engine.continuous.memory.capacity_gb")
+            }
             other => panic!("{other:?}"),
         }
         let two = placed("llama-3.1-8b", "l4", Precision::F32, 2).unwrap();
@@ -477,20 +481,20 @@ mod tests {
     #[test]
     fn defaults_are_of_one_machine() {
         let h100 = placed("llama-3.1-8b", "h100", Precision::F16, 1).unwrap();
-        assert_eq!(h100.memory, Memory::LLAMA_3_1_8B_ON_H100);
-        let Engine::Continuous(server) = &h100.engine else {
-            panic!("no server")
-        };
-        assert_eq!(server.latency, Server::default().latency);
+        assert_eq!(*h100.memory(), Memory::LLAMA_3_1_8B_ON_H100);
+        assert_eq!(h100.server().unwrap().latency, Server::default().latency);
 
         let read = |text: &str| Scenario::from_json(text, "a file").unwrap();
         let default = read(r#"{"engine": {"continuous": {}}}"#);
-        assert_eq!(default.memory, h100.memory);
+        assert_eq!(default.memory(), h100.memory());
         assert_eq!(blocks(&default), Some(26_674));
         assert!(!warnings(&default).contains(&"two-machines".to_owned()));
-        assert_eq!(read("{}").memory, Memory::default());
+        assert_eq!(*read("{}").memory(), Memory::default());
         assert_eq!(
-            read(r#"{"engine": "closed", "memory": {"margin_gb": 2}}"#).memory,
+            read(r#"{"engine": "closed", "memory": {"margin_gb": 2}}"#)
+                .closed()
+                .unwrap()
+                .memory,
             Memory {
                 margin_gb: 2.0,
                 ..Memory::default()
@@ -498,18 +502,16 @@ mod tests {
         );
         let part = read(r#"{"engine": {"continuous": {}}, "memory": {"capacity_gb": 40}}"#);
         assert_eq!(
-            part.memory,
+            *part.memory(),
             Memory {
                 capacity_gb: 40.0,
-                ..h100.memory
+                ..*h100.memory()
             }
         );
         // What a file says stays.
         assert_eq!(read(&part.to_json()), part);
-        let mixed = Scenario {
-            engine: Engine::Continuous(Box::default()),
-            ..Scenario::default()
-        };
+        let mut mixed = Scenario::continuous();
+        *mixed.memory_mut() = Memory::default();
         assert_eq!(read(&mixed.to_json()), mixed);
     }
 
@@ -532,7 +534,7 @@ mod tests {
         let (model, a100) = ("llama-3.1-8b", Card::preset("a100").unwrap());
         let model = Architecture::preset(model).unwrap();
         put_on_hardware(&mut sheet, &model, Precision::F16, &a100, 1, MEMORY_SHARE).unwrap();
-        assert_eq!(sheet.memory, Memory::LLAMA_3_1_8B_ON_H100);
+        assert_eq!(*sheet.memory(), Memory::LLAMA_3_1_8B_ON_H100);
         assert!(!warnings(&sheet).contains(&"two-machines".to_owned()));
         let mut counted = own.clone();
         counted.kv.capacity = Capacity::Blocks(2588);
@@ -551,9 +553,9 @@ mod tests {
             (counted, h100, false),
             (pairs, h100, true),
         ] {
+            let server = Server { memory, ..server };
             let scenario = Scenario {
                 engine: Engine::Continuous(Box::new(server.clone())),
-                memory,
                 ..Scenario::default()
             };
             let found = warnings(&scenario).contains(&"two-machines".to_owned());

@@ -9,13 +9,13 @@
 //! forms keep the settings of policies that are not chosen, and a study's points have a common base, so `validate` does
 //! not make that check.
 
-use super::Engine;
 use super::effect::*;
-use super::{ClosedLoop, Scenario, Source};
+use super::{ClosedLoop, Engine, Scenario, Source};
 use crate::error::{Error, number, whole};
+use crate::latency::Latency;
 use crate::latency::StepLatency;
 use crate::latency::step::Step;
-use crate::latency::{Latency, Linear};
+use crate::sched::Closed;
 use crate::sched::bins::{MAX_BINS, MAX_CUT};
 use crate::sched::continuous::kv::Preemption;
 use crate::sched::continuous::speculative::MAX_DRAFT;
@@ -46,7 +46,9 @@ pub(super) struct Setting {
 impl Setting {
     /// Why it has no effect in this scenario.
     fn idle(&self, s: &Scenario) -> Option<String> {
-        self.why.and_then(|why| why(s))
+        let of_closed = self.path.starts_with("engine.closed.");
+        let other_engine = of_closed.then(|| of_closed_batches(s)).flatten();
+        other_engine.or_else(|| self.why.and_then(|why| why(s)))
     }
 
     /// Whether it has no effect in some scenarios.
@@ -219,62 +221,55 @@ macro_rules! users {
 /// A coefficient of the studies' formula.
 macro_rules! linear {
     ($name:ident, $kind:ident $range:tt) => {
-        Setting {
-            path: concat!("latency.linear.", stringify!($name)),
-            range: range!(|s| s.latency.linear().map(|linear| &linear.$name), $kind $range),
-            why: Some(of_closed_batches),
-            is_default: |s| {
-                let linear = s.latency.linear();
-                linear.is_none_or(|linear| linear.$name == Linear::default().$name)
-            },
-            reset: |s| {
-                if let Latency::Linear(linear) = &mut s.latency {
-                    linear.$name = Linear::default().$name;
-                }
-            },
-        }
+        of_choice!(
+            concat!("engine.closed.latency.linear.", stringify!($name)),
+            $kind $range,
+            |s| s.closed()?.latency.linear().map(|linear| &linear.$name)
+        )
     };
 }
 
-/// A setting of `memory`, whose default is that of the engine.
-macro_rules! memory {
-    ($name:ident, $kind:ident $range:tt $(, $why:expr)?) => {
+/// A setting of one engine, by the functions that find it; the reason takes the scenario and the engine's settings.
+macro_rules! of_engine {
+    ($at:literal, $get:ident, $change:expr, $type:ty, $first:ident $(. $rest:ident)*, $kind:ident $range:tt $(, $why:expr)?) => {
         Setting {
-            path: concat!("memory.", stringify!($name)),
-            range: range!(|s| Some(&s.memory.$name), $kind $range),
-            why: why!($($why)?),
-            is_default: |s| s.memory.$name == default_memory(s).$name,
-            reset: |s| s.memory.$name = default_memory(s).$name,
-        }
-    };
-}
-
-/// A setting of `engine.continuous`; the reason takes the scenario and the server.
-macro_rules! server {
-    ($first:ident $(. $rest:ident)*, $kind:ident $range:tt $(, $why:expr)?) => {
-        Setting {
-            path: concat!("engine.continuous.", stringify!($first) $(, ".", stringify!($rest))*),
-            range: range!(|s| server(s).map(|server| &server.$first$(.$rest)*), $kind $range),
+            path: concat!($at, stringify!($first) $(, ".", stringify!($rest))*),
+            range: range!(|s| s.$get().map(|of| &of.$first$(.$rest)*), $kind $range),
             why: why!($(|s: &Scenario| {
-                let why: fn(&Scenario, &Server) -> Option<String> = $why;
-                why(s, server(s)?)
+                let why: fn(&Scenario, &$type) -> Option<String> = $why;
+                why(s, s.$get()?)
             })?),
             is_default: |s| {
-                server(s).is_none_or(|x| x.$first$(.$rest)* == Server::default().$first$(.$rest)*)
+                s.$get().is_none_or(|of| of.$first$(.$rest)* == <$type>::default().$first$(.$rest)*)
             },
             reset: |s| {
-                if let Engine::Continuous(server) = &mut s.engine {
-                    server.$first$(.$rest)* = Server::default().$first$(.$rest)*;
+                let change: fn(&mut Scenario) -> Option<&mut $type> = $change;
+                if let Some(of) = change(s) {
+                    of.$first$(.$rest)* = <$type>::default().$first$(.$rest)*;
                 }
             },
         }
+    };
+}
+
+/// A setting of `engine.closed`.
+macro_rules! closed {
+    ($($setting:tt)*) => {
+        of_engine!("engine.closed.", closed, |s| s.closed().is_some().then(|| s.closed_mut()), Closed, $($setting)*)
+    };
+}
+
+/// A setting of `engine.continuous`.
+macro_rules! server {
+    ($($setting:tt)*) => {
+        of_engine!("engine.continuous.", server, Scenario::server_mut, Server, $($setting)*)
     };
 }
 
 /// A setting of a part of the server that may be absent, or is one of several.
 macro_rules! part {
     ($path:literal, $kind:ident $range:tt, $part:pat = $of:ident $(. $rest:ident)* => $value:expr) => {
-        of_choice!(concat!("engine.continuous.", $path), $kind $range, |s| match &server(s)?.$of$(.$rest)* {
+        of_choice!(concat!("engine.continuous.", $path), $kind $range, |s| match &s.server()?.$of$(.$rest)* {
             $part => Some($value),
             _ => None,
         })
@@ -324,7 +319,7 @@ macro_rules! step {
 
 /// How long the steps of closed batches take.
 fn batch_steps(s: &Scenario) -> Option<&StepLatency> {
-    match &s.latency {
+    match &s.closed()?.latency {
         Latency::Linear(_) => None,
         Latency::Steps(steps) => Some(steps),
     }
@@ -332,7 +327,7 @@ fn batch_steps(s: &Scenario) -> Option<&StepLatency> {
 
 /// How long the steps of the server take.
 fn server_steps(s: &Scenario) -> Option<&StepLatency> {
-    server(s).map(|server| &server.latency)
+    s.server().map(|server| &server.latency)
 }
 
 /// In the order of the JSON form. `trace.synthetic` and the step latencies have ranges of their own, which depend on what was
@@ -368,141 +363,106 @@ pub(super) static SETTINGS: &[Setting] = &[
     setting!(predictor.exponent, number(0.0, 4.0), not_from_prompts),
     setting!(predictor.scale, number(1e-6, 1e6), not_from_prompts),
     setting!(predictor.max_tokens, whole(1, u32::MAX), not_from_prompts),
+    // How requests are sorted.
+    setting!(bins.count, whole(1, MAX_BINS), no_count),
+    setting!(bins.full_batch, whole(1, MAX_BATCH), no_full_batch),
+    setting!(bins.boundaries, elsewhere(), no_bins),
+    setting!(bins.served, elsewhere(), no_turns),
+    setting!(bins.sample_rows, whole(1, u32::MAX), no_outputs_sampled),
+    setting!(bins.sample_size, whole(1, u32::MAX), no_sample),
+    setting!(bins.cuts, elsewhere(), no_cuts),
+    setting!(bins.last_upper, whole(2, MAX_CUT), no_bins),
+    setting!(bins.below_range_to_last, elsewhere(), none_below_range),
+    setting!(bins.batch_caps, elsewhere(), no_caps),
     // Closed batches.
-    setting!(scheduler.policy, elsewhere(), of_closed_batches),
-    setting!(scheduler.static_batch, whole(1, MAX_BATCH), not_static_fifo),
-    setting!(scheduler.full_batch, whole(1, MAX_BATCH), no_full_batch),
-    setting!(scheduler.max_batch, whole(1, MAX_BATCH), not_dynamic),
-    setting!(scheduler.bins.count, whole(1, MAX_BINS), no_count),
-    setting!(scheduler.bins.boundaries, elsewhere(), no_bins),
-    setting!(scheduler.bins.served, elsewhere(), no_turns),
-    setting!(
-        scheduler.bins.sample_rows,
-        whole(1, u32::MAX),
-        no_outputs_sampled
-    ),
-    setting!(scheduler.bins.sample_size, whole(1, u32::MAX), no_sample),
-    setting!(scheduler.bins.cuts, elsewhere(), no_cuts),
-    setting!(scheduler.bins.last_upper, whole(2, MAX_CUT), no_bins),
-    setting!(
-        scheduler.bins.below_range_to_last,
-        elsewhere(),
-        none_below_range
-    ),
-    setting!(scheduler.bins.batch_caps, elsewhere(), no_caps),
-    setting!(scheduler.memory_bound.rule, elsewhere(), not_dynamic),
-    setting!(
-        scheduler.memory_bound.reserve,
-        number(0.0, 0.99),
-        not_published_bound
-    ),
-    setting!(
-        scheduler.memory_bound.overflow_probability,
+    closed!(policy, elsewhere()),
+    closed!(static_batch, whole(1, MAX_BATCH), not_static_fifo),
+    closed!(max_batch, whole(1, MAX_BATCH), not_dynamic),
+    closed!(memory_bound.rule, elsewhere(), not_dynamic),
+    closed!(memory_bound.reserve, number(0.0, 0.99), not_published_bound),
+    closed!(
+        memory_bound.overflow_probability,
         number(1e-9, 0.5),
         not_exact_bound
     ),
-    setting!(
-        scheduler.memory_bound.smoothing,
-        number(0.0, 1.0),
-        no_memory_bound
-    ),
-    setting!(
-        scheduler.memory_bound.initial_prompt_tokens,
+    closed!(memory_bound.smoothing, number(0.0, 1.0), no_memory_bound),
+    closed!(
+        memory_bound.initial_prompt_tokens,
         number(0.0, 1e7),
         no_memory_bound
     ),
-    setting!(
-        scheduler.memory_bound.initial_output_tokens,
+    closed!(
+        memory_bound.initial_output_tokens,
         number(0.0, 1e7),
         no_memory_bound
     ),
-    setting!(
-        scheduler.memory_bound.initial_sd_tokens,
+    closed!(
+        memory_bound.initial_sd_tokens,
         number(0.0, 1e7),
         not_exact_bound
     ),
-    setting!(
-        scheduler.memory_bound.at_least_running,
-        elsewhere(),
-        bound_alone
-    ),
-    setting!(scheduler.controller.variant, elsewhere(), not_dynamic),
-    setting!(scheduler.controller.feedback, elsewhere(), no_controller),
-    setting!(
-        scheduler.controller.target_s,
-        some_number(1e-6, 1e6),
-        no_controller
-    ),
-    setting!(
-        scheduler.controller.epsilon_s,
-        number(0.0, 1e6),
-        no_controller
-    ),
-    setting!(
-        scheduler.controller.alpha,
-        whole(0, MAX_BATCH),
-        not_by_alpha
-    ),
-    setting!(
-        scheduler.controller.delta,
-        whole(0, MAX_BATCH),
-        not_by_alpha
-    ),
-    setting!(
-        scheduler.controller.smoothing,
-        number(0.0, 1.0),
-        no_controller
-    ),
-    setting!(
-        scheduler.controller.initial_batch,
+    closed!(memory_bound.at_least_running, elsewhere(), bound_alone),
+    closed!(controller.variant, elsewhere(), not_dynamic),
+    closed!(controller.feedback, elsewhere(), no_controller),
+    closed!(controller.target_s, some_number(1e-6, 1e6), no_controller),
+    closed!(controller.epsilon_s, number(0.0, 1e6), no_controller),
+    closed!(controller.alpha, whole(0, MAX_BATCH), not_by_alpha),
+    closed!(controller.delta, whole(0, MAX_BATCH), not_by_alpha),
+    closed!(controller.smoothing, number(0.0, 1.0), no_controller),
+    closed!(
+        controller.initial_batch,
         number(1.0, MAX_BATCH as f64),
         no_controller
     ),
-    setting!(
-        scheduler.controller.warmup_batches,
-        whole(0, u32::MAX),
-        no_controller
-    ),
-    setting!(
-        scheduler.controller.running_floor,
-        elsewhere(),
-        controller_alone
-    ),
-    setting!(
-        scheduler.controller.band_from_delta,
-        elsewhere(),
-        not_by_alpha
-    ),
+    closed!(controller.warmup_batches, whole(0, u32::MAX), no_controller),
+    closed!(controller.running_floor, elsewhere(), controller_alone),
+    closed!(controller.band_from_delta, elsewhere(), not_by_alpha),
     linear!(alpha_s, number(0.0, 1e3)),
     linear!(beta_s_per_token, number(0.0, 10.0)),
     linear!(gamma, number(0.0, 1e3)),
     linear!(growth, number(0.0, 10.0)),
     linear!(floor_s, number(1e-9, 10.0)),
-    Setting {
-        path: "latency.steps",
-        range: Range::Elsewhere,
-        why: Some(of_closed_batches),
-        is_default: |s| batch_steps(s).is_none(),
-        reset: |s| s.latency = Latency::default(),
-    },
-    step!("latency.steps", batch_steps, c0_s, 1e3),
-    step!("latency.steps", batch_steps, c1_s_per_sequence, 10.0),
-    step!("latency.steps", batch_steps, c2_s_per_context_token, 1.0),
-    step!("latency.steps", batch_steps, c3_s_per_prefill_token, 1.0),
-    step!("latency.steps", batch_steps, c4_s_per_prefill_pair, 1.0),
-    step!("latency.steps", batch_steps, compute.d0_s, 1e3),
-    step!("latency.steps", batch_steps, compute.d1_s_per_token, 1.0),
-    // The machine, and what is promised.
-    setting!(fleet.gpus, whole(1, MAX_GPUS)),
-    memory!(capacity_gb, number(1e-3, 1e6), blocks_given),
-    memory!(model_gb, number(0.0, 1e6), blocks_given),
-    memory!(kv_gb_per_token, number(1e-12, 1.0)),
-    memory!(margin_gb, number(0.0, 1e6), blocks_given),
-    setting!(sla.token_ms, number(1e-3, 1e7)),
-    setting!(sla.request_s, number(1e-6, 1e7)),
-    setting!(sla.ttft_s, some_number(1e-6, 1e7)),
-    setting!(sla.published_token_rule, elsewhere(), of_closed_batches),
-    setting!(seed, whole(0, u32::MAX), nothing_random),
+    step!("engine.closed.latency.steps", batch_steps, c0_s, 1e3),
+    step!(
+        "engine.closed.latency.steps",
+        batch_steps,
+        c1_s_per_sequence,
+        10.0
+    ),
+    step!(
+        "engine.closed.latency.steps",
+        batch_steps,
+        c2_s_per_context_token,
+        1.0
+    ),
+    step!(
+        "engine.closed.latency.steps",
+        batch_steps,
+        c3_s_per_prefill_token,
+        1.0
+    ),
+    step!(
+        "engine.closed.latency.steps",
+        batch_steps,
+        c4_s_per_prefill_pair,
+        1.0
+    ),
+    step!(
+        "engine.closed.latency.steps",
+        batch_steps,
+        compute.d0_s,
+        1e3
+    ),
+    step!(
+        "engine.closed.latency.steps",
+        batch_steps,
+        compute.d1_s_per_token,
+        1.0
+    ),
+    closed!(memory.capacity_gb, number(1e-3, 1e6)),
+    closed!(memory.model_gb, number(0.0, 1e6)),
+    closed!(memory.kv_gb_per_token, number(1e-12, 1.0)),
+    closed!(memory.margin_gb, number(0.0, 1e6)),
     // Continuous batching.
     server!(rule, elsewhere()),
     server!(order, elsewhere()),
@@ -511,8 +471,11 @@ pub(super) static SETTINGS: &[Setting] = &[
     Setting {
         path: "engine.continuous.classes.level",
         range: Range::Elsewhere,
-        why: Some(|s| no_level(server(s)?)),
-        is_default: |s| server(s).is_none_or(|x| x.classes.iter().all(|c| c.level == 0.0)),
+        why: Some(|s| no_level(s.server()?)),
+        is_default: |s| {
+            s.server()
+                .is_none_or(|x| x.classes.iter().all(|c| c.level == 0.0))
+        },
         reset: |s| {
             if let Engine::Continuous(server) = &mut s.engine {
                 server.classes.iter_mut().for_each(|c| c.level = 0.0);
@@ -522,8 +485,11 @@ pub(super) static SETTINGS: &[Setting] = &[
     Setting {
         path: "engine.continuous.classes.deadline_s",
         range: Range::Elsewhere,
-        why: Some(|s| no_deadline(server(s)?)),
-        is_default: |s| server(s).is_none_or(|x| x.classes.iter().all(|c| c.deadline_s.is_none())),
+        why: Some(|s| no_deadline(s.server()?)),
+        is_default: |s| {
+            s.server()
+                .is_none_or(|x| x.classes.iter().all(|c| c.deadline_s.is_none()))
+        },
         reset: |s| {
             if let Engine::Continuous(server) = &mut s.engine {
                 server.classes.iter_mut().for_each(|c| c.deadline_s = None);
@@ -606,4 +572,15 @@ pub(super) static SETTINGS: &[Setting] = &[
         compute.d1_s_per_token,
         1.0
     ),
+    server!(memory.capacity_gb, number(1e-3, 1e6), blocks_given),
+    server!(memory.model_gb, number(0.0, 1e6), blocks_given),
+    server!(memory.kv_gb_per_token, number(1e-12, 1.0)),
+    server!(memory.margin_gb, number(0.0, 1e6), blocks_given),
+    // The machine, and what is promised.
+    setting!(fleet.gpus, whole(1, MAX_GPUS)),
+    setting!(sla.token_ms, number(1e-3, 1e7)),
+    setting!(sla.request_s, number(1e-6, 1e7)),
+    setting!(sla.ttft_s, some_number(1e-6, 1e7)),
+    setting!(sla.published_token_rule, elsewhere(), of_closed_batches),
+    setting!(seed, whole(0, u32::MAX), nothing_random),
 ];

@@ -15,6 +15,8 @@ pub struct Bins {
     pub count: u32,
     pub boundaries: Boundaries,
     pub served: Served,
+    /// Batch size that `multi-bin` waits for, and that boundaries `exponential-optimal` are made for.
+    pub full_batch: u32,
     /// `equal-mass-outputs` looks at this many leading rows of the trace file.
     pub sample_rows: u32,
     /// Most requests that boundaries are fitted to: the first of those rows that did not
@@ -27,9 +29,8 @@ pub struct Bins {
     /// A prediction below the lowest boundary goes to the last bin, as in the published studies;
     /// otherwise to the first.
     pub below_range_to_last: bool,
-    /// Bounds each bin's batch by the memory that requests of its middle length need
-    /// ([`Memory::batch_cap`](super::memory::Memory::batch_cap)), as in the published studies from
-    /// v3 on.
+    /// Bounds each bin's batch by the memory that requests of its middle length need, as in the published studies from v3
+    /// on.
     pub batch_caps: bool,
 }
 
@@ -39,6 +40,7 @@ impl Default for Bins {
             count: 8,
             boundaries: Boundaries::default(),
             served: Served::default(),
+            full_batch: 32,
             sample_rows: 20_000,
             sample_size: 10_000,
             cuts: vec![64, 256, 1024],
@@ -196,7 +198,7 @@ impl Bins {
         };
         let edges = edges.ok_or_else(|| {
             Error::contradiction(
-                "scheduler.bins.boundaries",
+                "bins.boundaries",
                 "the boundaries are fitted to a sample of the trace, and the sample has no \
                   request that did not fail; use \"fixed\" or another part of the trace",
             )

@@ -4,8 +4,8 @@
 
 use super::bins::Served;
 use super::controller::ControllerState;
-use super::memory::{Ended, Memory, MemoryEstimate};
-use super::{Lengths, Plan, Queues, Scheduler};
+use super::memory::{Ended, MemoryEstimate};
+use super::{Bins, Closed, Lengths, Plan, Queues};
 
 #[derive(Debug, Clone)]
 pub struct Dynamic {
@@ -24,28 +24,28 @@ struct Bin {
 
 impl Dynamic {
     pub(super) fn new(
-        scheduler: &Scheduler,
-        memory: &Memory,
+        closed: &Closed,
+        settings: &Bins,
         token_sla_s: f64,
         intervals: &[[u32; 2]],
     ) -> Dynamic {
-        let most = scheduler.max_batch;
+        let most = closed.max_batch;
         let bin = Bin {
-            memory: MemoryEstimate::new(&scheduler.memory_bound, memory, most),
-            controller: ControllerState::new(&scheduler.controller, token_sla_s, most),
+            memory: MemoryEstimate::new(&closed.memory_bound, &closed.memory, most),
+            controller: ControllerState::new(&closed.controller, token_sla_s, most),
         };
         let mut bins = vec![bin; intervals.len()];
         for (bin, &interval) in bins.iter_mut().zip(intervals) {
-            if let Some(cap) = scheduler.batch_cap(memory, interval) {
+            if let Some(cap) = closed.batch_cap(settings, interval) {
                 bin.memory = bin.memory.clone().capped(cap);
                 bin.controller = bin.controller.clone().capped(cap);
             }
         }
         Dynamic {
             bins,
-            served: scheduler.bins.served,
+            served: settings.served,
             next: 0,
-            token_limit: memory.token_limit(),
+            token_limit: closed.memory.token_limit(),
         }
     }
 

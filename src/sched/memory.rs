@@ -87,6 +87,16 @@ impl Default for Memory {
     }
 }
 
+/// A server's memory as it is read: fields that are not given are those of the machine whose step is the default.
+#[derive(Deserialize)]
+#[serde(remote = "Memory", default = "Memory::on_an_h100", deny_unknown_fields)]
+pub(crate) struct OnAnH100 {
+    capacity_gb: f64,
+    model_gb: f64,
+    kv_gb_per_token: f64,
+    margin_gb: f64,
+}
+
 impl Memory {
     /// An H100 that serves Llama-3.1-8B in f16 with nine tenths of its memory, as `put_on_hardware` has it (a
     /// test holds it): the memory that belongs to the default step of a server with continuous batching.
@@ -96,6 +106,10 @@ impl Memory {
         kv_gb_per_token: 1.310_72e-4,
         margin_gb: 0.0,
     };
+
+    fn on_an_h100() -> Memory {
+        Memory::LLAMA_3_1_8B_ON_H100
+    }
 
     /// KV tokens that fit beside the model: the paper's eta.
     pub fn kv_tokens(&self) -> f64 {
@@ -109,7 +123,7 @@ impl Memory {
         self.model_gb + self.kv_gb_per_token * tokens as f64 > self.capacity_gb - self.margin_gb
     }
 
-    /// The most requests of a bin in one batch where `scheduler.bins.batch_caps` is set: as many as
+    /// The most requests of a bin in one batch where `bins.batch_caps` is set: as many as
     /// the hard limit holds if prompt and output each are as long as the middle of the bin, 1 to
     /// `most`.
     ///

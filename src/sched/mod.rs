@@ -18,6 +18,7 @@ mod static_fifo;
 
 use serde::{Deserialize, Serialize};
 
+use crate::latency::Latency;
 use dynamic::Dynamic;
 use full_bins::FullBins;
 use memory::{Ended, Memory};
@@ -54,53 +55,52 @@ impl Policy {
     }
 }
 
-/// A policy with every parameter; those that a policy does not use are ignored by it, so that
-/// switching the policy keeps the rest.
+/// Closed batches: the policy that forms them with every parameter, how long they take, and the memory that bounds them.
+/// Parameters that a policy does not use are ignored by it, so that switching the policy keeps the rest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
-pub struct Scheduler {
+pub struct Closed {
     pub policy: Policy,
     /// Batch size of `static-fifo`.
     pub static_batch: u32,
-    /// Batch size that `multi-bin` waits for.
-    pub full_batch: u32,
     /// No batch of the two dynamic policies is larger.
     pub max_batch: u32,
-    pub bins: Bins,
     pub memory_bound: MemoryBound,
     pub controller: Controller,
+    pub latency: Latency,
+    pub memory: Memory,
 }
 
-impl Default for Scheduler {
+impl Default for Closed {
     fn default() -> Self {
-        Scheduler {
+        Closed {
             policy: Policy::default(),
             static_batch: 8,
-            full_batch: 32,
             max_batch: 128,
-            bins: Bins::default(),
             memory_bound: MemoryBound::default(),
             controller: Controller::default(),
+            latency: Latency::default(),
+            memory: Memory::default(),
         }
     }
 }
 
-impl Scheduler {
+impl Closed {
     /// The largest batch that the policy forms.
-    pub fn largest_batch(&self) -> u32 {
+    pub fn largest_batch(&self, bins: &Bins) -> u32 {
         match self.policy {
             Policy::StaticFifo => self.static_batch,
-            Policy::MultiBin => self.full_batch,
+            Policy::MultiBin => bins.full_batch,
             Policy::Dynamic | Policy::MultiBinDynamic => self.max_batch,
         }
     }
 
     /// The cap of a bin's batch; absent where the policy's bins have none.
-    pub(crate) fn batch_cap(&self, memory: &Memory, interval: [u32; 2]) -> Option<u32> {
-        let capped = self.policy == Policy::MultiBinDynamic && self.bins.batch_caps;
-        capped.then(|| memory.batch_cap(interval, self.max_batch))
+    pub(crate) fn batch_cap(&self, bins: &Bins, interval: [u32; 2]) -> Option<u32> {
+        let capped = self.policy == Policy::MultiBinDynamic && bins.batch_caps;
+        capped.then(|| self.memory.batch_cap(interval, self.max_batch))
     }
 }
 
@@ -121,19 +121,14 @@ pub enum Former {
 }
 
 impl Former {
-    /// `bins`: the interval of each queue; `token_sla_s`: what the controllers steer to.
-    pub fn new(
-        scheduler: &Scheduler,
-        memory: &Memory,
-        token_sla_s: f64,
-        bins: &[[u32; 2]],
-    ) -> Former {
-        match scheduler.policy {
-            Policy::StaticFifo => Former::StaticFifo(StaticFifo::new(scheduler.static_batch)),
+    /// `intervals`: that of each queue; `token_sla_s`: what the controllers steer to.
+    pub fn new(closed: &Closed, bins: &Bins, token_sla_s: f64, intervals: &[[u32; 2]]) -> Former {
+        match closed.policy {
+            Policy::StaticFifo => Former::StaticFifo(StaticFifo::new(closed.static_batch)),
             Policy::Dynamic | Policy::MultiBinDynamic => {
-                Former::Dynamic(Dynamic::new(scheduler, memory, token_sla_s, bins))
+                Former::Dynamic(Dynamic::new(closed, bins, token_sla_s, intervals))
             }
-            Policy::MultiBin => Former::FullBins(FullBins::new(scheduler.full_batch, bins.len())),
+            Policy::MultiBin => Former::FullBins(FullBins::new(bins.full_batch, intervals.len())),
         }
     }
 

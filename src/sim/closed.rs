@@ -17,7 +17,7 @@ use crate::latency::BatchModel;
 use crate::scenario::Ties;
 use crate::sched::bins::DROPPED;
 use crate::sched::memory::Ended;
-use crate::sched::{Former, Lengths, Plan, Queues, Shape};
+use crate::sched::{Closed, Former, Lengths, Plan, Queues, Shape};
 use crate::{Error, Scenario, Trace};
 
 /// GPUs that serve closed batches.
@@ -58,9 +58,9 @@ impl ClosedServer {
     pub fn new(
         trace: &Trace,
         scenario: &Scenario,
+        closed: &Closed,
         workload: &Workload,
     ) -> Result<ClosedServer, Error> {
-        let scheduler = &scenario.scheduler;
         // `validate` bounds the fleet; the conversion cannot lose GPUs.
         let gpus = u16::try_from(scenario.fleet.gpus).unwrap_or(u16::MAX);
         let idle = match scenario.workload.ties {
@@ -71,14 +71,14 @@ impl ClosedServer {
         };
         Ok(ClosedServer {
             former: Former::new(
-                scheduler,
-                &scenario.memory,
+                closed,
+                &scenario.bins,
                 scenario.sla.token_ms / 1e3,
                 workload.bins.intervals(),
             ),
             fleet: Fleet::new(gpus),
             serving: vec![Serving::default(); usize::from(gpus)],
-            latency: scenario.latency.model(scheduler.largest_batch()),
+            latency: closed.latency.model(closed.largest_batch(&scenario.bins)),
             queues: Queues::new(&workload.bin_of, workload.bins.len()),
             running: 0,
             now_s: 0.0,

@@ -7,7 +7,6 @@ pub use super::continuous::Row;
 use super::workload::Workload;
 use super::{Record, Work};
 use crate::latency::Chunk;
-use crate::scenario::Engine;
 use crate::sched::continuous::kv::{Preemption, Reuse};
 use crate::sched::continuous::{Rule, Server};
 use crate::{Error, Scenario, Trace};
@@ -158,7 +157,7 @@ impl<'a> DeviceRun<'a> {
     /// Tokens of the KV cache that the run can fill at once: what the server's cache holds, and no more than its requests
     /// need.
     pub fn cache_tokens(&self) -> u64 {
-        let Engine::Continuous(server) = &self.scenario.engine else {
+        let Some(server) = self.scenario.server() else {
             return 0;
         };
         let block = u64::from(server.kv.block_tokens);
@@ -230,7 +229,7 @@ pub struct Limits {
 impl Limits {
     /// The server of a scenario, where the device can do what it asks.
     fn server_of(self, scenario: &Scenario) -> Result<&Server, Error> {
-        let Engine::Continuous(server) = &scenario.engine else {
+        let Some(server) = scenario.server() else {
             return Err(lacks("engine", "a device serves with continuous batching"));
         };
         self.can(scenario, server)?;

@@ -52,9 +52,9 @@ impl Run {
         scenario.validate()?;
         let workload = Workload::new(trace, scenario)?;
         let server = match &scenario.engine {
-            Engine::Closed => {
-                Server::Closed(Box::new(ClosedServer::new(trace, scenario, &workload)?))
-            }
+            Engine::Closed(closed) => Server::Closed(Box::new(ClosedServer::new(
+                trace, scenario, closed, &workload,
+            )?)),
             Engine::Continuous(server) => Server::Continuous(Box::new(ContinuousServer::new(
                 trace, scenario, server, &workload,
             )?)),

@@ -136,7 +136,7 @@ impl Workload {
         scenario: &Scenario,
         drop_failed: bool,
     ) -> Result<(), Error> {
-        let settings = &scenario.scheduler.bins;
+        let settings = &scenario.bins;
         let outputs = &trace.output[self.rows.clone()];
         let mut sample_outputs: Vec<u32> = trace
             .output
@@ -159,7 +159,7 @@ impl Workload {
                 outputs: &mut sample_outputs,
                 predictions: &mut sample_predictions,
             },
-            scenario.scheduler.full_batch,
+            scenario.bins.full_batch,
         )?;
         self.bin_of = self
             .predicted

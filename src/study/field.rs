@@ -17,7 +17,7 @@ const COLUMNS: [Column; 26] = [
     ("method_label", |s| method(s).into()),
     ("num_requests", |s| s.workload.rows_replayed.into()),
     ("num_gpus", |s| s.scenario.fleet.gpus.into()),
-    ("k_bins", |s| s.scenario.scheduler.bins.count.into()),
+    ("k_bins", |s| s.scenario.bins.count.into()),
     ("failed_requests", |s| s.honest.failed_replayed.into()),
     ("token_sla_kept", |s| s.honest.sla.token.into()),
     ("request_sla_kept", |s| s.honest.sla.request.into()),

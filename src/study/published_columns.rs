@@ -34,13 +34,13 @@ pub(super) fn scheduler_type(policy: Policy) -> &'static str {
 pub(super) const RUN: [Column; 4] = [
     ("timestamp", |_| Cell::Empty),
     ("scheduler_type", |s| {
-        scheduler_type(s.scenario.scheduler.policy).into()
+        scheduler_type(s.scenario.policy().unwrap_or_default()).into()
     }),
     ("num_requests", |s| s.workload.rows_replayed.into()),
     ("num_gpus", |s| s.scenario.fleet.gpus.into()),
 ];
 
-pub(super) const K_BINS: Column = ("k_bins", |s| s.scenario.scheduler.bins.count.into());
+pub(super) const K_BINS: Column = ("k_bins", |s| s.scenario.bins.count.into());
 
 /// Requests over the span of their arrivals.
 pub(super) const ACTUAL_RPS: Column = ("actual_rps", |s| s.workload.offered_requests_per_s.into());

@@ -285,7 +285,7 @@ pub fn scenario(words: &str) -> Result<Scenario, Problem> {
         ("multi_bin_dynamic", Policy::MultiBinDynamic),
         ("multi_bin_only", Policy::MultiBin),
     ];
-    s.scheduler.policy = words.choice("--sched", &policies)?.unwrap_or_default();
+    s.closed_mut().policy = words.choice("--sched", &policies)?.unwrap_or_default();
     s.fleet.gpus = words.whole("--gpus")?.unwrap_or(s.fleet.gpus);
     s.seed = words.whole("--seed")?.unwrap_or(s.seed);
     let models = [
@@ -294,12 +294,12 @@ pub fn scenario(words: &str) -> Result<Scenario, Problem> {
         ("grid-new", Linear::STRESS_V2),
     ];
     if let Some(linear) = words.choice("--model", &models)? {
-        s.latency = Latency::Linear(linear);
+        s.closed_mut().latency = Latency::Linear(linear);
     }
     words.bins(&mut s)?;
 
-    set(&mut s.memory.kv_gb_per_token, words.number("--kv")?);
-    set(&mut s.memory.model_gb, words.number("--mmod")?);
+    set(&mut s.memory_mut().kv_gb_per_token, words.number("--kv")?);
+    set(&mut s.memory_mut().model_gb, words.number("--mmod")?);
     let orders = [
         ("set", Ties::PublishedHeap),
         ("ascending", Ties::PublishedHeapAscending),
@@ -311,7 +311,7 @@ pub fn scenario(words: &str) -> Result<Scenario, Problem> {
         ("tbt", Feedback::Total),
         ("decode", Feedback::Decode),
     ];
-    let controller = &mut s.scheduler.controller;
+    let controller = &mut s.closed_mut().controller;
     if let Some(feed) = words.choice("--feed", &feeds)? {
         controller.feedback = feed;
     }
@@ -394,10 +394,11 @@ impl Words<'_> {
 
     fn bins(&self, s: &mut Scenario) -> Result<(), Problem> {
         let count = self.whole("--bins")?;
-        let bins = &mut s.scheduler.bins;
+        let sorts = s.has_bins();
+        let bins = &mut s.bins;
         bins.batch_caps = self.0.contains_key("--cap");
         bins.count = count.unwrap_or(1);
-        if !s.scheduler.policy.has_bins() {
+        if !sorts {
             return Ok(());
         }
         let missing = |word: &str| refuse("multi_bin_dynamic", &format!("a run with {word}"));

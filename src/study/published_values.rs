@@ -146,7 +146,7 @@ impl Value {
             .map_err(|_| bad("time_scale", time_scale, "a number"))?;
         if !boundary_rows.is_empty() {
             let rows = whole("boundary_rows", boundary_rows)?;
-            let bins = &mut scenario.scheduler.bins;
+            let bins = &mut scenario.bins;
             match bins.boundaries {
                 Boundaries::EqualMassPredictions => bins.sample_size = rows,
                 _ => bins.sample_rows = rows,
@@ -155,12 +155,12 @@ impl Value {
         match variant {
             "" => {}
             "decode-step" => {
-                scenario.scheduler.controller.feedback = Feedback::Decode;
+                scenario.closed_mut().controller.feedback = Feedback::Decode;
                 scenario.sla.published_token_rule = TokenRule::DecodeStep;
             }
             _ => return Err(bad("variant", variant, "empty or decode-step")),
         }
-        scenario.scheduler.policy =
+        scenario.closed_mut().policy =
             Policy::deserialize(StrDeserializer::<NoSuchName>::new(scheduler)).map_err(|_| {
                 bad(
                     "scheduler",
@@ -169,7 +169,7 @@ impl Value {
                 )
             })?;
         scenario.fleet.gpus = whole("gpus", gpus)?;
-        scenario.scheduler.bins.count = whole("bins", bins)?;
+        scenario.bins.count = whole("bins", bins)?;
         scenario.validate().map_err(|e| Error::BadRow {
             file: file.to_owned(),
             row,
@@ -417,7 +417,7 @@ static ROW_FIGURES: [(&str, Getter); 39] = [
     }),
     ("num_completed", |s| Some(s.workload.rows_replayed as f64)),
     ("avg_ttft_ms", |s| {
-        let linear = s.scenario.latency.linear()?;
+        let linear = s.scenario.closed()?.latency.linear()?;
         Some(1e3 * linear.alpha_s)
     }),
     ("avg_decode_tbt_ms", |s| {

@@ -210,14 +210,14 @@ pub fn plan(values: Vec<Value>, rows_in_trace: u64, source: &Source) -> Plan {
 /// The rows of the file that decide a run: those it replays and those that its bins are made from.
 fn needs_rows(scenario: &Scenario) -> u64 {
     let replayed = scenario.workload.limit.map_or(0, u64::from);
-    let scheduler = &scenario.scheduler;
-    let bins_from_file = scheduler.policy == Policy::MultiBinDynamic
-        && scheduler.bins.count > 1
-        && scheduler.bins.boundaries == Boundaries::EqualMassOutputs;
+    let bins = &scenario.bins;
+    let bins_from_file = scenario.policy() == Some(Policy::MultiBinDynamic)
+        && bins.count > 1
+        && bins.boundaries == Boundaries::EqualMassOutputs;
     if bins_from_file {
         let (requests, rows) = OUTPUT_SAMPLE;
-        let sample_rows = u64::from(scheduler.bins.sample_rows);
-        replayed.max(match scheduler.bins.sample_size == requests {
+        let sample_rows = u64::from(bins.sample_rows);
+        replayed.max(match bins.sample_size == requests {
             true => sample_rows.min(rows),
             false => sample_rows,
         })
@@ -265,9 +265,9 @@ pub fn judge(row: &Row, outcome: &Summary) -> Vec<Comparison> {
             Comparison {
                 study: row.study.clone(),
                 requests: outcome.workload.rows_taken,
-                scheduler: scenario.scheduler.policy,
+                scheduler: scenario.policy().unwrap_or_default(),
                 gpus: scenario.fleet.gpus,
-                bins: scenario.scheduler.bins.count,
+                bins: scenario.bins.count,
                 time_scale: scenario.workload.time_scale,
                 token_rule: scenario.sla.published_token_rule,
                 figure: value.figure.name(),

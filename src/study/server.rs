@@ -2,10 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::latency::Latency;
 use crate::scenario::{ClosedLoop, Engine, Fleet, Scenario, Sla, Source, Workload};
-use crate::sched::memory::Memory;
-use crate::sched::{Policy, Scheduler};
+use crate::sched::{Bins, Closed, Policy};
 use crate::trace::predict::Predictor;
 use crate::trace::synth::{Arrivals, Lengths, Shape, Synthetic};
 
@@ -15,11 +13,9 @@ use crate::trace::synth::{Arrivals, Lengths, Shape, Synthetic};
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct Server {
     pub predictor: Predictor,
-    pub scheduler: Scheduler,
+    pub bins: Bins,
     pub engine: Engine,
     pub fleet: Fleet,
-    pub latency: Latency,
-    pub memory: Memory,
     pub sla: Sla,
 }
 
@@ -27,15 +23,13 @@ impl Default for Server {
     /// One GPU with dynamic batches and a scenario's default latency model and memory.
     fn default() -> Self {
         Server {
-            scheduler: Scheduler {
-                policy: Policy::Dynamic,
-                ..Scheduler::default()
-            },
-            engine: Engine::Closed,
-            fleet: Fleet { gpus: 1 },
             predictor: Predictor::default(),
-            latency: Latency::default(),
-            memory: Memory::default(),
+            bins: Bins::default(),
+            engine: Engine::Closed(Box::new(Closed {
+                policy: Policy::Dynamic,
+                ..Closed::default()
+            })),
+            fleet: Fleet { gpus: 1 },
             sla: Sla::default(),
         }
     }
@@ -46,11 +40,9 @@ impl From<Scenario> for Server {
     fn from(scenario: Scenario) -> Server {
         Server {
             predictor: scenario.predictor,
-            scheduler: scenario.scheduler,
+            bins: scenario.bins,
             engine: scenario.engine,
             fleet: scenario.fleet,
-            latency: scenario.latency,
-            memory: scenario.memory,
             sla: scenario.sla,
         }
     }
@@ -77,11 +69,9 @@ impl Server {
                 ..Workload::default()
             },
             predictor: server.predictor,
-            scheduler: server.scheduler,
+            bins: server.bins,
             engine: server.engine,
             fleet: server.fleet,
-            latency: server.latency,
-            memory: server.memory,
             sla: server.sla,
             seed,
             ..Scenario::default()

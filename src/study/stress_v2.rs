@@ -83,8 +83,8 @@ impl StressV2 {
         scenario.trace = self.trace.clone();
         scenario.seed = self.seed;
         scenario.workload.limit = Some(requests);
-        scenario.scheduler.policy = policy;
-        scenario.scheduler.bins.count = bins;
+        scenario.closed_mut().policy = policy;
+        scenario.bins.count = bins;
         scenario.fleet.gpus = gpus;
         (scenario.sla.token_ms, scenario.sla.request_s) = self.sla.limits();
         scenario
@@ -195,8 +195,8 @@ fn results(optimal: bool) -> Vec<Column> {
 fn label(s: &Summary, fleet: &str) -> String {
     let gpus = s.scenario.fleet.gpus;
     let kind = if gpus > 1 { fleet } else { "Dynamic" };
-    let bins = s.scenario.scheduler.bins.count;
-    match s.scenario.scheduler.policy {
+    let bins = s.scenario.bins.count;
+    match s.scenario.policy().unwrap_or_default() {
         Policy::StaticFifo => format!("Static_FIFO_{gpus}GPU"),
         Policy::Dynamic => format!("Dynamic_NoBins_{gpus}GPU"),
         Policy::MultiBinDynamic => format!("MultiBin_{kind}_{gpus}GPU_K{bins}"),

@@ -33,8 +33,8 @@ pub(crate) fn gpus(n: u32) -> String {
 
 /// "Static FIFO", "Multi-Bin K=8".
 pub(crate) fn scheduler(s: &Summary) -> String {
-    let bins = s.scenario.scheduler.bins.count;
-    match s.scenario.scheduler.policy {
+    let bins = s.scenario.bins.count;
+    match s.scenario.policy().unwrap_or_default() {
         Policy::StaticFifo => "Static FIFO".to_owned(),
         Policy::Dynamic => "Dynamic No-Bins".to_owned(),
         Policy::MultiBinDynamic => format!("Multi-Bin K={bins}"),
@@ -164,7 +164,8 @@ pub(crate) fn aligned(header: &[&str], rows: &[Vec<String>]) -> String {
 
 /// The latency model that a run used, in lines for a report.
 pub(crate) fn latency_model(s: &Summary) -> String {
-    let Some(model) = s.scenario.latency.linear() else {
+    let closed = s.scenario.closed();
+    let Some(model) = closed.and_then(|closed| closed.latency.linear()) else {
         return "  the steps of a server, added up\n".to_owned();
     };
     // The published models do not have it, and their reports do not speak of it.

@@ -121,10 +121,10 @@ impl ThreeStep {
         } else {
             self.rps_scaling
         };
-        scenario.scheduler.policy = policy;
-        scenario.scheduler.bins.count = bins;
-        scenario.scheduler.bins.sample_size = self.sample(bins);
-        scenario.scheduler.controller.target_s = Some(self.d_sla_s);
+        scenario.closed_mut().policy = policy;
+        scenario.bins.count = bins;
+        scenario.bins.sample_size = self.sample(bins);
+        scenario.closed_mut().controller.target_s = Some(self.d_sla_s);
         scenario.sla.token_ms = self.d_sla_s * 1e3;
         scenario.sla.request_s = self.d_sla_s;
         scenario.fleet.gpus = gpus;

@@ -85,8 +85,8 @@ impl TwoStep {
         scenario.seed = self.seed;
         scenario.workload.limit = Some(requests);
         scenario.workload.time_scale = self.rps_scaling;
-        scenario.scheduler.policy = policy;
-        scenario.scheduler.bins.count = bins;
+        scenario.closed_mut().policy = policy;
+        scenario.bins.count = bins;
         scenario.fleet.gpus = gpus;
         scenario
     }
@@ -123,15 +123,8 @@ impl TwoStep {
             let size = self.grid_size();
             let found = grid.get(i * size..(i + 1) * size).unwrap_or_default();
             if let Some(best) = optimum(found) {
-                let Scenario {
-                    fleet, scheduler, ..
-                } = &best.run.scenario;
-                points.push(self.point(
-                    n,
-                    Policy::MultiBinDynamic,
-                    fleet.gpus,
-                    scheduler.bins.count,
-                ));
+                let Scenario { fleet, bins, .. } = &best.run.scenario;
+                points.push(self.point(n, Policy::MultiBinDynamic, fleet.gpus, bins.count));
             }
         }
         points
@@ -193,7 +186,7 @@ fn gpu_count(s: &Summary) -> u32 {
 }
 
 fn bin_count(s: &Summary) -> u32 {
-    s.scenario.scheduler.bins.count
+    s.scenario.bins.count
 }
 
 /// "4 GPUs, 1 bin".

@@ -230,18 +230,19 @@ impl Engine {
         let calibration: Calibration = read(calibration, "calibration")?;
         let policies: Vec<Policy> = read(policies, "policies")?;
         let mut scenario = read_scenario(&scenario)?;
+        let bins = scenario.bins.clone();
         let largest = policies.into_iter().max_by_key(|policy| {
-            let mut scheduler = scenario.scheduler.clone();
-            scheduler.policy = *policy;
-            scheduler.largest_batch()
+            let mut closed = scenario.closed().cloned().unwrap_or_default();
+            closed.policy = *policy;
+            closed.largest_batch(&bins)
         });
         if let Some(policy) = largest {
-            scenario.scheduler.policy = policy;
+            scenario.closed_mut().policy = policy;
         }
         let form = calibrated::put_form_on(&calibration, &self.trace, &mut scenario)
             .map_err(|e| failure(&e))?;
         plain(&Derived {
-            latency: scenario.latency,
+            latency: Latency::Linear(form.linear),
             form,
         })
     }

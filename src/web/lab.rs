@@ -12,7 +12,7 @@ use crate::latency::StepLatency;
 use crate::latency::architecture::{Architecture, Precision};
 use crate::latency::roofline::Card;
 use crate::metrics::{Outcome, figures, rows};
-use crate::scenario::{Engine as Serving, Scenario, put_on_hardware};
+use crate::scenario::{Scenario, put_on_hardware};
 
 /// A model on GPUs by data sheet, as `--model`, `--hardware` and `--precision` say it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -45,11 +45,7 @@ impl Placement {
                 &["a share above 0 and at most 1"],
             ));
         }
-        let Serving::Continuous(server) = &scenario.engine else {
-            let allowed = "continuous, where a model is put on GPUs";
-            return Err(known("engine", "closed", &[allowed]));
-        };
-        let group = server.tensor_parallel;
+        let group = scenario.gpus_together();
         put_on_hardware(
             scenario,
             &model,
@@ -130,7 +126,7 @@ impl Engine {
         Ok(file)
     }
 
-    /// Distributions of a run with continuous batching, dense in the tail.
+    /// Distributions of a run, dense in the tail.
     #[wasm_bindgen(js_name = servedCdfs, unchecked_return_type = "ServedCdfColumns")]
     pub fn served_cdfs(&self, key: &str, points: u32) -> Result<Object, JsValue> {
         let cdfs = figures::served_cdfs(&self.trace, self.outcome(key)?, points as usize);
@@ -144,10 +140,10 @@ impl Engine {
         ])
     }
 
-    /// State over time of a run with continuous batching.
+    /// State over time of a run.
     #[wasm_bindgen(js_name = servedSeries, unchecked_return_type = "ServedSeriesColumns")]
     pub fn served_series(&self, key: &str) -> Result<Object, JsValue> {
-        let series = figures::served_series(self.outcome(key)?);
+        let series = figures::served_series(&self.trace, self.outcome(key)?);
         columns::object([
             ("t_s", floats(&series.t_s)),
             ("waiting", floats(&series.waiting)),

@@ -10,13 +10,7 @@ mod blob;
 mod columns;
 #[cfg(feature = "gpu")]
 pub mod gpu;
-#[cfg(all(feature = "ts", feature = "gpu"))]
-pub mod gpu_messages;
 pub mod lab;
-#[cfg(feature = "ts")]
-pub mod lab_messages;
-#[cfg(feature = "ts")]
-pub mod messages;
 #[cfg(feature = "figures")]
 pub mod reproduce;
 #[cfg(feature = "figures")]
@@ -25,8 +19,6 @@ mod search;
 pub mod serving;
 #[cfg(feature = "figures")]
 pub mod studies;
-#[cfg(all(feature = "ts", feature = "figures"))]
-pub mod study_messages;
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -240,8 +232,7 @@ const TYPES: &str = r#"import type { BatchColumns, CdfColumns, ControllerColumns
 #[wasm_bindgen(typescript_custom_section)]
 const STUDY_TYPES: &str = r#"import type { RecognisedFile, Reproduced, Study, StudyFile, StudyInfo } from "../www/types.js";"#;
 
-/// A scenario from a plain object, by way of the text form: one reader of scenarios instead of two
-/// halves the module, and its sentences name the field.
+/// A scenario of version 2 from a plain object.
 fn read_scenario(value: &JsValue) -> Result<Scenario, JsValue> {
     let scenario: Scenario = serde_wasm_bindgen::from_value(value.clone()).map_err(|e| {
         failure(&Error::BadScenario {

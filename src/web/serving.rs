@@ -14,7 +14,7 @@ use crate::gpu::{Cancel, Device, serve};
 use crate::latency::StepLatency;
 use crate::latency::calibration::Calibration;
 use crate::report;
-use crate::scenario::{Engine, Scenario, Source};
+use crate::scenario::{Scenario, Source};
 use crate::sim::device::Measured;
 use crate::study::document::Content;
 use crate::study::saturation::curves::MichaelisMenten;
@@ -113,7 +113,7 @@ impl Load {
     }
 
     fn new(calibration: Calibration, users: &[u32], mut scenario: Scenario) -> Result<Load, Error> {
-        if let Engine::Continuous(server) = &mut scenario.engine {
+        if let Some(server) = scenario.server_mut() {
             server.latency = StepLatency::Linear(calibration.served_step());
         }
         let scenarios = serving::levels(users, &scenario)?;

@@ -478,21 +478,26 @@ fn flags_override_the_preset_which_overrides_the_file() {
         (
             "--scheduler",
             "multi-bin",
-            &["/scheduler/policy"],
+            &["/engine/closed/policy"],
             json!("multi-bin"),
         ),
-        ("--bins", "6", &["/scheduler/bins/count"], json!(6)),
+        ("--bins", "6", &["/bins/count"], json!(6)),
         (
             "--boundaries",
             "equal-width",
-            &["/scheduler/bins/boundaries"],
+            &["/bins/boundaries"],
             json!("equal-width"),
         ),
-        ("--max-batch", "31", &["/scheduler/max_batch"], json!(31)),
+        (
+            "--max-batch",
+            "31",
+            &["/engine/closed/max_batch"],
+            json!(31),
+        ),
         (
             "--batch",
             "9",
-            &["/scheduler/static_batch", "/scheduler/full_batch"],
+            &["/engine/closed/static_batch", "/bins/full_batch"],
             json!(9),
         ),
         ("--token-sla", "12.5", &["/sla/token_ms"], json!(12.5)),
@@ -1124,7 +1129,7 @@ fn users_send_requests_instead_of_the_trace() {
     );
     assert_eq!(mixed["workload"]["time_scale"], 1.0);
     assert_eq!(mixed["workload"]["ties"], "fixed");
-    assert_eq!(mixed["latency"], study["latency"]);
+    assert_eq!(mixed["engine"], study["engine"]);
 
     refused(
         &run(&["run", "--think", "1"]),
@@ -1268,14 +1273,14 @@ fn a_flag_without_effect_is_refused() {
         parsed(&run(&args));
     }
     // What a flag or a preset replaced goes back to its default, so that the printed scenario is one that can be read.
-    let file = json!({"scheduler": {"bins": {"count": 3}}, "seed": 9}).to_string();
+    let file = json!({"bins": {"count": 3}, "seed": 9}).to_string();
     for args in [
         "run - --print-scenario --scheduler static-fifo",
         "run - --print-scenario --preset v4 --scheduler dynamic",
     ] {
         let args: Vec<&str> = args.split(' ').collect();
         let shown = run_with_input(&args, file.as_bytes());
-        assert_eq!(parsed(&shown)["scheduler"]["bins"]["count"], 8);
+        assert_eq!(parsed(&shown)["bins"]["count"], 8);
         let again = run_with_input(&["run", "-", "--print-scenario"], &shown.stdout);
         assert_eq!(again.stdout, shown.stdout);
     }
@@ -1295,8 +1300,8 @@ fn a_setting_without_effect_is_refused_in_every_file() {
     );
     let wrong = [
         (
-            json!({"scheduler": {"policy": "static-fifo", "bins": {"count": 3}}}),
-            "scheduler.bins.count: ",
+            json!({"engine": {"closed": {"policy": "static-fifo"}}, "bins": {"count": 3}}),
+            "bins.count: ",
         ),
         (
             json!({"engine": {"continuous": {"kv": {"capacity": "unlimited", "null_block": true}}}}),

@@ -301,7 +301,8 @@ fn one_signal_ends_every_command_that_waits() {
 }
 
 /// One signal ends it with 130 and a sentence, within 300 ms and what the machine adds. A machine that is busy
-/// may add more to one try than to the baseline beside it; to three tries it does not.
+/// may add more to one try than to the baseline beside it, or keep the sentence waiting for longer than a process that
+/// must end waits for it; in three tries it does not.
 #[cfg(target_os = "linux")]
 fn ends_in_time(args: &[&str], signal: &str) {
     let mut tries = Vec::new();
@@ -310,14 +311,17 @@ fn ends_in_time(args: &[&str], signal: &str) {
         listens(&mut child);
         let (took, code, message) = ended_by(signal, &mut child);
         assert_eq!(code, Some(130), "{args:?}: {message}");
-        assert!(message.ends_with("[interrupted]\n"), "{args:?}: {message}");
+        let said = message.ends_with("[interrupted]\n");
+        assert!(said || message.is_empty(), "{args:?}: {message}");
         let most = Duration::from_millis(300) + baseline();
-        if took < most {
+        if took < most && said {
             return;
         }
-        tries.push((took, most));
+        tries.push((took, most, said));
     }
-    panic!("{args:?} {signal}: how long each try took, and at most: {tries:?}");
+    panic!(
+        "{args:?} {signal}: how long each try took, at most, and whether it was said: {tries:?}"
+    );
 }
 
 #[cfg(target_os = "linux")]

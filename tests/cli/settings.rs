@@ -32,15 +32,15 @@ fn a_flag_and_its_path_are_one_setting() {
     for (flags, paths) in [
         (
             &["--max-batch", "16"][..],
-            &["--set", "scheduler.max_batch=16"][..],
+            &["--set", "engine.closed.max_batch=16"][..],
         ),
         (
             &["--scheduler", "static-fifo", "--batch", "4"],
             &[
                 "--set",
-                "scheduler.policy=static-fifo",
+                "engine.closed.policy=static-fifo",
                 "--set",
-                "scheduler.static_batch=4",
+                "engine.closed.static_batch=4",
             ],
         ),
         (
@@ -114,8 +114,8 @@ fn what_cannot_be_set_is_one_sentence() {
         ),
         ("fleet.gpu=1", "allowed is a part of fleet: gpus"),
         (
-            "scheduler.static_batch=4",
-            "--set scheduler.static_batch: it would have no effect",
+            "engine.closed.static_batch=4",
+            "--set engine.closed.static_batch: it would have no effect",
         ),
         ("fleet.gpus", "it has no \"=\""),
     ] {

@@ -201,7 +201,7 @@ test("an anchor leads to its figure, and links lead to the other views and back"
   await page.waitForFunction(() => Math.abs(document.getElementById("fig-gpus")?.getBoundingClientRect().top ?? 9999) < 200, null, WAIT);
   await page.locator("#fig-gpus .figure-tools a").click();
   await page.waitForSelector('#page[data-painted][aria-busy="false"]', WAIT);
-  assert.match(await page.evaluate(() => location.hash), /^#v=1/);
+  assert.match(await page.evaluate(() => location.hash), /^#v=2/);
   await page.getByRole("link", { name: "Article" }).click();
   await page.waitForFunction(() => document.querySelector("#fig-promise")?.checkVisibility() === true, null, WAIT);
   await page.close();

@@ -94,7 +94,7 @@ async function opening(harness) {
 
 /** Opens the simulator and waits for its picture. @type {(harness: Harness, settings: string) => Promise<Page>} */
 async function simulator(harness, settings) {
-  const { page } = await harness.newPage(`index.html#v=1${settings}`);
+  const { page } = await harness.newPage(`index.html#v=2${settings}`);
   await page.waitForSelector('#page[data-painted][aria-busy="false"]', { timeout: 120_000 });
   return page;
 }
@@ -148,7 +148,7 @@ async function mapped(harness) {
 
 /** Frames a second while a timeline of about 100 K batches is panned by the pointer. @param {Harness} harness */
 async function panned(harness) {
-  const page = await simulator(harness, "&trace.synthetic.requests=110000&scheduler.static_batch=1&show=static-fifo");
+  const page = await simulator(harness, "&trace.synthetic.requests=110000&engine.closed.static_batch=1&show=static-fifo");
   await page.click("#timeline > summary");
   await page.waitForSelector("#timeline[data-loaded]", { timeout: 120_000 });
   const canvas = page.locator(".timeline-canvas");
@@ -190,7 +190,7 @@ async function large(page, policy, gpus) {
       const scenario = structuredClone(DEFAULT_SCENARIO);
       scenario.trace.synthetic.requests = requests;
       scenario.workload.time_scale = 200;
-      scenario.scheduler.bins.count = 8;
+      scenario.bins.count = 8;
       scenario.fleet.gpus = gpus;
       const times = [];
       for (let runId = 1; runId <= runs + 1; runId += 1) {
@@ -267,7 +267,7 @@ async function served(page, load) {
  * @param {string} name
  */
 async function study(harness, name) {
-  const { page } = await harness.newPage(`index.html#v=1&study=${name}`);
+  const { page } = await harness.newPage(`index.html#v=2&study=${name}`);
   await page.waitForSelector(".study-list a");
   if (!(await page.locator("#study-run").isVisible())) {
     await page.close();
@@ -303,8 +303,8 @@ const rows = [];
 try {
   for (const [id, what, address, where, control, bar] of /** @type {const} */ ([
     ["article", "slider input to painted picture, the article's first figure", "", "fig-promise", "promise-k", 50],
-    ["slider", "slider input to painted picture, simulator, default trace, four schedulers", "#v=1", "page", "gpus", 100],
-    ["large", "slider input to painted picture, simulator, 100 K requests, four schedulers", "#v=1&trace.synthetic.requests=100000", "page", "gpus", 150],
+    ["slider", "slider input to painted picture, simulator, default trace, four schedulers", "#v=2", "page", "gpus", 100],
+    ["large", "slider input to painted picture, simulator, 100 K requests, four schedulers", "#v=2&trace.synthetic.requests=100000", "page", "gpus", 150],
   ])) {
     const { page } = await harness.newPage(address);
     const times = await moves(page, where, control);

@@ -26,7 +26,7 @@ after(() => harness?.close());
 
 /** @param {string[]} complaints */
 /** @param {string} [hash] */
-async function open(hash = "#v=1") {
+async function open(hash = "#v=2") {
   const opened = await harness.newPage(hash);
   await painted(opened.page);
   return opened;
@@ -57,7 +57,7 @@ test("nothing of it is loaded before it is opened", async () => {
   /** @type {string[]} */
   const asked = [];
   page.on("request", (request) => asked.push(request.url()));
-  await page.goto(`${harness.url}/#v=1`);
+  await page.goto(`${harness.url}/#v=2`);
   await painted(page);
   assert.deepEqual(asked.filter((url) => /www\/(closer|search)/.test(url)), []);
   await timeline(page);
@@ -123,7 +123,7 @@ test("play, pause, scrub, pan and the whole run again", async () => {
 });
 
 test("the timeline follows the settings, and another scheduler can be looked at", async () => {
-  const { page } = await open("#v=1&trace.synthetic.requests=2000");
+  const { page } = await open("#v=2&trace.synthetic.requests=2000");
   await timeline(page);
   const label = () => page.getAttribute(".timeline-canvas", "aria-label");
   const first = await label();
@@ -196,7 +196,7 @@ test("an exercise is begun, strayed from and met", async () => {
 });
 
 test("how many GPUs: the answers of the native program", async () => {
-  const { page, complaints } = await open("#v=1&trace.synthetic.requests=1000&show=dynamic,multi-bin-dynamic");
+  const { page, complaints } = await open("#v=2&trace.synthetic.requests=1000&show=dynamic,multi-bin-dynamic");
   await page.click("#sizing > summary");
   await page.waitForSelector("#sizing-rate", WAIT);
   // The rate is that of the arrivals until the reader sets another.
@@ -244,7 +244,7 @@ test("how many GPUs: the answers of the native program", async () => {
 });
 
 test("a search is cancelled, and what was found stays", async () => {
-  const { page } = await open("#v=1&trace.synthetic.requests=100000");
+  const { page } = await open("#v=2&trace.synthetic.requests=100000");
   await page.click("#sizing > summary");
   await page.waitForSelector("#sizing-rate", WAIT);
   await page.fill("#sizing-replications", "30");
@@ -263,7 +263,7 @@ for (const [name, width, scheme] of /** @type {const} */ ([["desktop, dark", 128
     const { page } = await harness.newPage(null);
     await page.setViewportSize({ width, height: 844 });
     await page.emulateMedia({ colorScheme: scheme });
-    await page.goto(`${harness.url}/#v=1`);
+    await page.goto(`${harness.url}/#v=2`);
     await painted(page);
     for (const part of ["timeline", "map", "sizing", "challenges"]) await page.click(`#${part} > summary`);
     await page.waitForSelector("#timeline[data-loaded]", WAIT);

@@ -88,7 +88,7 @@ test("the laboratory is loaded when it is opened, and opens with four ways to se
   /** @type {string[]} */
   const asked = [];
   page.on("request", (request) => asked.push(request.url().slice(harness.url.length)));
-  await page.goto(`${harness.url}/#v=1`);
+  await page.goto(`${harness.url}/#v=2`);
   await page.waitForSelector('#page[data-painted][aria-busy="false"]', WAIT);
   assert.deepEqual(asked.filter((path) => /\/lab\/|pkg-studies/.test(path)), []);
 
@@ -186,6 +186,37 @@ test("the files are those of the native program, byte for byte", async () => {
   const summary = String(await download(page, "All figures, CSV"));
   assert.match(summary, /^scheduler,figure,value\nA,/);
   assert.match(summary, /A,continuous\.preemptions,\d+/);
+  await page.close();
+});
+
+test("closed batches stand beside continuous batching, on the same GPU", async () => {
+  const { page, complaints } = await open(`${SMALL}&workload.time_scale=60&b=`);
+  await choose(page, "lab-engine", "closed");
+  assert.equal(await page.locator("#lab-rule").isVisible(), false);
+  await choose(page, "lab-policy", "static-fifo");
+  await set(page, "lab-static-batch", "16");
+  assert.match(page.url(), /engine=closed&.*engine\.closed\.policy=static-fifo&engine\.closed\.static_batch=16/);
+  assert.match(await page.locator('.lab-runs [data-run="run-a"]').innerText(), /closed batches, static FIFO, .*static batch size 16/);
+  assert.match(await page.locator('.lab-runs [data-run="run-b"]').innerText(), /continuous/);
+  // Gaps between tokens are those of the server alone.
+  const [ttft, gaps] = [await row(page, "TTFT, P99"), await row(page, "TBT, P99")];
+  assert.ok(Number(ttft["run-a"]?.replaceAll(/\s/g, "")) > 0 && Number(ttft["run-b"]?.replaceAll(/\s/g, "")) > 0, JSON.stringify(ttft));
+  assert.equal(gaps["run-a"], "–");
+  assert.notEqual(gaps["run-b"], "–");
+  assert.equal(await page.getByRole("button", { name: "Steps of run A, for Perfetto" }).count(), 0);
+  // What it runs is what the command line runs.
+  const file = join(scratch, "closed.json");
+  writeFileSync(file, await download(page, "Scenario of run A, JSON"));
+  const rows = join(scratch, "closed.csv");
+  execFileSync(program(), ["run", file, "--requests-csv", rows], { stdio: ["ignore", "ignore", "inherit"] });
+  assert.ok((await download(page, "Requests of run A, CSV")).equals(readFileSync(rows)), "requests");
+  // The address shows the same.
+  const found = await page.locator("#lab-table").textContent();
+  const again = await open(new URL(page.url()).hash);
+  assert.equal(await again.page.locator("#lab-table").textContent(), found);
+  assert.deepEqual(await harness.axe(page), []);
+  assert.deepEqual([...complaints, ...again.complaints], []);
+  await again.page.close();
   await page.close();
 });
 

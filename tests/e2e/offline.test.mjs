@@ -33,7 +33,7 @@ test("without a network the article computes and the simulator simulates", async
     await again.page.waitForSelector("#fig-promise[data-painted]", WAIT);
     assert.match(await again.page.locator("#fig-promise .sentence").innerText(), /With 2 bins/);
     await again.page.close();
-    const simulator = await harness.newPage("#v=1&fleet.gpus=5");
+    const simulator = await harness.newPage("#v=2&fleet.gpus=5");
     await simulator.page.waitForSelector('#page[data-painted][aria-busy="false"]', WAIT);
     assert.match(await simulator.page.locator("#finding").innerText(), /On 5 GPUs/);
     // What was never loaded says so in a sentence.

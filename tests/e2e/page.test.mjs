@@ -24,7 +24,7 @@ after(() => harness?.close());
 
 /** Opens the page and waits for its first picture. @param {string} [hash] */
 async function open(hash = "") {
-  const opened = await harness.newPage(`index.html${hash === "" ? "#v=1" : hash}`);
+  const opened = await harness.newPage(`index.html${hash === "" ? "#v=2" : hash}`);
   await painted(opened.page);
   return opened;
 }
@@ -61,7 +61,7 @@ test("opens on a finished picture, without a complaint, and asks nobody else", a
   page.on("request", (request) => {
     if (!request.url().startsWith(harness.url)) elsewhere.push(request.url());
   });
-  await page.goto(`${harness.url}/#v=1`);
+  await page.goto(`${harness.url}/#v=2`);
   await painted(page);
   assert.match(await page.locator("#finding").innerText(), /keeps both promises for [\d.]+\s%/);
   assert.equal(await page.locator(".promise tbody tr").count(), 12);
@@ -72,7 +72,7 @@ test("opens on a finished picture, without a complaint, and asks nobody else", a
   assert.match(await page.locator("#version").innerText(), /^Version \d/);
   assert.deepEqual(complaints, []);
   assert.deepEqual(elsewhere, []);
-  assert.equal(await hash(page), "#v=1");
+  assert.equal(await hash(page), "#v=2");
   await page.close();
 });
 
@@ -95,7 +95,7 @@ test("a slider changes table and link; back and forward undo and redo it", async
     await page.keyboard.press("ArrowRight");
   });
   assert.equal(await page.inputValue("#gpus"), "20");
-  assert.equal(await hash(page), "#v=1&fleet.gpus=20");
+  assert.equal(await hash(page), "#v=2&fleet.gpus=20");
   assert.notEqual(await cell(page, "honest", "Utilisation", "dynamic"), before);
   assert.match(await page.locator(".promise.joint .was").last().innerText(), /^[\d.]+ →$/);
 
@@ -103,7 +103,7 @@ test("a slider changes table and link; back and forward undo and redo it", async
     await page.fill("#bins", "3");
     await page.keyboard.press("Enter");
   });
-  assert.equal(await hash(page), "#v=1&scheduler.bins.count=3&fleet.gpus=20");
+  assert.equal(await hash(page), "#v=2&bins.count=3&fleet.gpus=20");
   await repaint(page, () => page.goBack());
   assert.equal(await page.inputValue("#bins"), "8");
   await repaint(page, () => page.goBack());
@@ -128,9 +128,9 @@ test("a link restores settings and schedulers", async () => {
 });
 
 for (const [name, link, expected] of [
-  ["out of range", "#v=1&fleet.gpus=99999999", /fleet\.gpus/],
-  ["markup", "#v=1&fleet.gpus=<img src=x onerror=alert(1)>", /<img src=x/],
-  ["an unknown word for the core to refuse", "#v=1&scheduler.bins.served=nobody", /nobody/],
+  ["out of range", "#v=2&fleet.gpus=99999999", /fleet\.gpus/],
+  ["markup", "#v=2&fleet.gpus=<img src=x onerror=alert(1)>", /<img src=x/],
+  ["an unknown word for the core to refuse", "#v=2&bins.served=nobody", /nobody/],
   ["a number that only the core knows to be wrong", "#v=1&memory.capacity_gb=-5", /memory\.capacity_gb/],
   ["another version", "#v=77&fleet.gpus=2", /version 77/],
 ]) {
@@ -151,7 +151,7 @@ test("a box refuses what is not allowed, in words", async () => {
   await page.keyboard.press("Tab");
   assert.match(await page.locator("#gpus-problem").innerText(), /Allowed is 1 to/);
   assert.equal(await page.getAttribute("#gpus", "aria-invalid"), "true");
-  assert.equal(await hash(page), "#v=1");
+  assert.equal(await hash(page), "#v=2");
   await page.close();
 });
 
@@ -269,13 +269,13 @@ test("a bad file is refused with file, row and column, and the picture stays", a
   assert.match(alert, /bad\.csv, row 3, column "Request tokens": "many" is not/);
   assert.equal(await page.locator("#notices").getAttribute("role"), "alert");
   assert.equal(await page.locator("#finding").innerText(), finding);
-  assert.equal(await hash(page), "#v=1");
+  assert.equal(await hash(page), "#v=2");
   // A good file afterwards clears the complaint.
   await repaint(page, () => fileFrom(page, "good.csv", "arrival_s,prompt_tokens,output_tokens\n0,10,5\n1,20,6\n2,30,7\n"));
   assert.equal(await page.locator("#notices .notice").count(), 0);
   assert.match(await page.locator("#trace-read").innerText(), /good\.csv: 3 rows/);
   await repaint(page, () => page.locator("#trace button").click());
-  assert.equal(await hash(page), "#v=1");
+  assert.equal(await hash(page), "#v=2");
   assert.deepEqual(complaints, []);
   await page.close();
 });
@@ -311,7 +311,7 @@ test("settings are found by their words", async () => {
 });
 
 test("a long run is shared by several workers, and its numbers are those of one", async () => {
-  const long = "#v=1&trace.synthetic.requests=100000&workload.time_scale=20";
+  const long = "#v=2&trace.synthetic.requests=100000&workload.time_scale=20";
   const { page, complaints } = await open(long);
   const alone = await page.locator("#tables").textContent();
   assert.match(alone ?? "", /Utilisation/);
@@ -353,9 +353,9 @@ test("fifty quick moves end in the right picture", async () => {
   await painted(page);
   const quick = await page.locator("#tables").textContent();
   assert.match(quick ?? "", /Utilisation/);
-  assert.equal(await hash(page), "#v=1&fleet.gpus=8");
+  assert.equal(await hash(page), "#v=2&fleet.gpus=8");
   assert.deepEqual(complaints, []);
-  const calm = await open("#v=1&fleet.gpus=8");
+  const calm = await open("#v=2&fleet.gpus=8");
   assert.equal(await calm.page.locator("#tables").textContent(), quick);
   await calm.page.close();
   await page.close();

@@ -20,7 +20,7 @@ after(() => harness?.close());
 
 /** @param {string[]} complaints */
 /** @param {string} [hash] */
-async function open(hash = "#v=1") {
+async function open(hash = "#v=2") {
   const opened = await harness.newPage(hash);
   await painted(opened.page);
   return opened;
@@ -74,7 +74,7 @@ test("a file of 2 GB: progress, a page that answers, and a reader who changes th
   await repaint(page, () => page.click("#reset"));
   assert.equal(await page.locator("#finding").innerText(), finding);
   assert.match(await page.locator("#trace-read").innerText(), /generated requests/);
-  assert.equal(await page.evaluate(() => location.hash), "#v=1");
+  assert.equal(await page.evaluate(() => location.hash), "#v=2");
   assert.deepEqual(complaints, []);
   await page.close();
 });
@@ -111,7 +111,7 @@ test("a run that needs more memory than there is says so, and the page goes on",
     changed ||= made !== text;
     await route.fulfill({ response, body: hungry ? made : text });
   });
-  await page.goto(`${harness.url}/#v=1&trace.synthetic.requests=1000000`);
+  await page.goto(`${harness.url}/#v=2&trace.synthetic.requests=1000000`);
   await page.waitForSelector('#notices [data-kind="crash"]', WAIT);
   assert.ok(changed);
   assert.match(await page.locator("#notices").innerText(), /needs more memory than a browser gives.*fewer requests.*command line/);

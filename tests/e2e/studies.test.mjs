@@ -19,10 +19,10 @@ import { Harness, ROOT } from "./harness.mjs";
 
 /** Plenty for a small study, also on a busy machine. */
 const WAIT = { timeout: 60_000 };
-const SMALL = "#v=1&study=stress-v2&request_counts=200,400";
+const SMALL = "#v=2&study=stress-v2&request_counts=200,400";
 const HEAD = join(ROOT, "../shared/data/burstgpt_slice/BurstGPT_1_head.csv");
 /** Minutes of work: nobody waits for it. */
-const LONG = "#v=1&study=stress-v2&replications=50&request_counts=1000000";
+const LONG = "#v=2&study=stress-v2&replications=50&request_counts=1000000";
 
 /** @type {Harness} */
 let harness;
@@ -70,7 +70,7 @@ test("the studies are loaded when they are opened, not before", async () => {
   /** @type {string[]} */
   const asked = [];
   page.on("request", (request) => asked.push(request.url().slice(harness.url.length)));
-  await page.goto(`${harness.url}/#v=1`);
+  await page.goto(`${harness.url}/#v=2`);
   await page.waitForSelector('#page[data-painted][aria-busy="false"]', WAIT);
   assert.ok(asked.includes("/www/page.js"));
   const early = asked.filter((path) => /studies|fflate/.test(path));
@@ -143,16 +143,16 @@ test("a study runs without holding up the page, and leaves the native program's 
 test("settings stand in the address; back undoes them; a bad one is told beside its field", async () => {
   const { page, complaints } = await open();
   await page.getByRole("link", { name: "Stress test v2" }).click();
-  assert.equal(await hash(page), "#v=1&study=stress-v2");
+  assert.equal(await hash(page), "#v=2&study=stress-v2");
   assert.equal(await page.inputValue("#study-size"), "published");
   await page.waitForFunction(() => document.querySelector(".plan")?.textContent?.startsWith("10 runs with 55,000"), null, WAIT);
 
   await page.selectOption("#study-size", "small");
-  assert.equal(await hash(page), "#v=1&study=stress-v2&request_counts=200,2000");
+  assert.equal(await hash(page), "#v=2&study=stress-v2&request_counts=200,2000");
   assert.equal(await page.inputValue("#study-request_counts"), "200, 2000");
   await page.fill("#study-request_counts", "300");
   await page.keyboard.press("Enter");
-  assert.equal(await hash(page), "#v=1&study=stress-v2&request_counts=300");
+  assert.equal(await hash(page), "#v=2&study=stress-v2&request_counts=300");
   assert.equal(await page.inputValue("#study-size"), "custom");
   await page.waitForFunction(() => document.querySelector(".plan")?.textContent?.startsWith("5 runs with 1,500"), null, WAIT);
 
@@ -168,10 +168,10 @@ test("settings stand in the address; back undoes them; a bad one is told beside 
   await page.waitForFunction(() => document.querySelector("#study-request_counts")?.getAttribute("aria-invalid") === null, null, WAIT);
   assert.equal(await page.inputValue("#study-request_counts"), "300");
   await page.getByRole("button", { name: "Published settings" }).click();
-  assert.equal(await hash(page), "#v=1&study=stress-v2");
+  assert.equal(await hash(page), "#v=2&study=stress-v2");
 
   await page.evaluate(() => {
-    location.hash = "#v=1&study=stress-v2&nonsense=1&seed=x";
+    location.hash = "#v=2&study=stress-v2&nonsense=1&seed=x";
   });
   await page.waitForSelector("#study-notices .notice", WAIT);
   assert.match(await page.locator("#study-notices").innerText(), /nonsense.*seed = x/s);
@@ -238,11 +238,11 @@ function nativeComparisons(path, ...flags) {
 test("the first rows of BurstGPT_1.csv, dropped, meet all their published figures", { skip: existsSync(HEAD) ? false : `${HEAD} is absent` }, async () => {
   const { page, complaints } = await open();
   await page.getByRole("link", { name: "Reproduce" }).click();
-  assert.equal(await hash(page), "#v=1&study=reproduce");
+  assert.equal(await hash(page), "#v=2&study=reproduce");
   assert.match(await page.locator("#reproduce-what").innerText(), /^No file/);
   await drop(page, "head.csv", readFileSync(HEAD, "utf8"));
   await page.waitForSelector("#reproduce-summary", WAIT);
-  assert.equal(await hash(page), "#v=1&study=reproduce&file=head.csv");
+  assert.equal(await hash(page), "#v=2&study=reproduce&file=head.csv");
   assert.equal(await page.locator("#reproduce-what").innerText(), "head.csv: the first 400 rows of BurstGPT_1.csv.");
   assert.equal(await page.locator("#reproduce-summary").innerText(), "96 of 96 figures agree; 1,486 need more rows.");
   assert.match(await page.locator("#reproduce-status").innerText(), /^Done: \d+ runs with /);
@@ -264,7 +264,7 @@ test("the first rows of BurstGPT_1.csv, dropped, meet all their published figure
 });
 
 test("a file of the simulator's is recognised; one that the figures are not about is compared only when asked", async () => {
-  const { page, complaints } = await harness.newPage("#v=1");
+  const { page, complaints } = await harness.newPage("#v=2");
   await page.waitForSelector('#page[data-painted][aria-busy="false"]', WAIT);
   const rows = Array.from({ length: 1000 }, (_, i) => `${i * 30},${20 + ((i * 37) % 900)},${1 + ((i * 53) % 400)}`);
   const text = `arrival_s,prompt_tokens,output_tokens\n${rows.join("\n")}\n`;
@@ -350,7 +350,7 @@ async function crashingSite(crashes) {
     let body = Buffer.from(await found.arrayBuffer());
     if (pathname === "/www/studies/worker.js") {
       const text = body.toString("utf8");
-      const marked = text.replace(/(\w+)\.begin\((\w+)\)/, (call, _, scenario) => `(${scenario}.workload.limit===400&&${scenario}.scheduler.policy==="static-fifo"&&crashNow(),${call})`);
+      const marked = text.replace(/(\w+)\.begin\((\w+)\)/, (call, _, scenario) => `(${scenario}.workload.limit===400&&${scenario}.engine.closed.policy==="static-fifo"&&crashNow(),${call})`);
       assert.notEqual(marked, text);
       body = Buffer.from(`${marked}
 function crashNow(){const r=new XMLHttpRequest();r.open("GET",new URL("crash-now",import.meta.url),false);r.send();if(r.responseText==="yes")throw new WebAssembly.RuntimeError("unreachable");}`);

@@ -85,7 +85,7 @@ test(`${LINKS} random addresses`, async () => {
   }
   // After all that: the simulator's own picture.
   await page.evaluate(() => {
-    location.hash = "#v=1&trace.synthetic.requests=1000";
+    location.hash = "#v=2&trace.synthetic.requests=1000";
   });
   await page.waitForFunction(() => /1,000 generated requests/.test(document.getElementById("trace-read")?.textContent ?? ""), null, WAIT);
   await settled(page);
@@ -250,7 +250,7 @@ test(`${SECONDS} s of random gestures`, async () => {
   assert.ok(redrawn <= done.length / 20, `${redrawn} of ${done.length} gestures found their part redrawn, hidden or disabled`);
   // No control is dead after all that: the simulator still follows its sliders.
   await page.evaluate(() => {
-    location.hash = "#v=1&trace.synthetic.requests=1000";
+    location.hash = "#v=2&trace.synthetic.requests=1000";
   });
   await page.waitForFunction(() => /1,000 generated requests/.test(document.getElementById("trace-read")?.textContent ?? ""), null, WAIT);
   await settled(page);

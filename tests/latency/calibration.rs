@@ -336,18 +336,13 @@ fn a_scenario_on_a_calibration() {
     let mut scenario = Scenario::default();
     let before = scenario.clone();
     let form = put_form_on(&calibration, &trace, &mut scenario).unwrap();
-    let linear = *scenario.latency.linear().unwrap();
+    let linear = *scenario.closed().unwrap().latency.linear().unwrap();
     assert_eq!(linear, form.linear);
     assert!(linear.growth > 0.0 && linear.gamma == 0.0);
-    assert_eq!(form.max_batch, before.scheduler.max_batch);
+    assert_eq!(form.max_batch, before.closed().unwrap().max_batch);
     // Nothing else changed.
-    assert_eq!(
-        Scenario {
-            latency: before.latency.clone(),
-            ..scenario.clone()
-        },
-        before
-    );
+    scenario.closed_mut().latency = before.closed().unwrap().latency.clone();
+    assert_eq!(scenario, before);
 
     // The lengths are those of the rows that the scenario takes, without failed requests.
     let mean = |rows: std::ops::Range<usize>, of: &[u32]| {
@@ -363,7 +358,7 @@ fn a_scenario_on_a_calibration() {
     let mut some = before.clone();
     some.workload.limit = Some(50);
     assert_eq!(shape(&trace, &some).output, mean(0..50, &trace.output));
-    some.scheduler.policy = batchscope::sched::Policy::StaticFifo;
+    some.closed_mut().policy = batchscope::sched::Policy::StaticFifo;
     assert_eq!(shape(&trace, &some).most_tokens, None);
     assert_eq!(
         put_form_on(&calibration, &trace, &mut some)
@@ -374,7 +369,10 @@ fn a_scenario_on_a_calibration() {
     // Steps are what they are, whatever the lengths.
     put_on(&calibration, &mut some).unwrap();
     let steps = StepLatency::Linear(calibration.served_step());
-    assert_eq!(some.latency, Latency::Steps(Box::new(steps)));
+    assert_eq!(
+        some.closed().unwrap().latency,
+        Latency::Steps(Box::new(steps))
+    );
     let mut served = Scenario::continuous();
     assert!(put_form_on(&calibration, &trace, &mut served).is_err());
 
@@ -427,7 +425,7 @@ fn run_with_a_calibration() {
     ];
     // Without a closed form, steps are added up.
     let steps: Value = serde_json::from_str(&done(&[&base[..7], &["--json"]].concat())).unwrap();
-    assert!(steps["scenario"]["latency"]["steps"]["linear"].is_object());
+    assert!(steps["scenario"]["engine"]["closed"]["latency"]["steps"]["linear"].is_object());
     assert!(steps["calibration"]["closed_form"].is_null());
     let table = done(&base);
     for line in [
@@ -449,13 +447,21 @@ fn run_with_a_calibration() {
     let again = done(&["run", path.to_str().unwrap(), "--digest"]);
     assert_eq!(again, with_flag("--digest"));
     let scenario: Value = serde_json::from_str(&scenario).unwrap();
-    assert!(scenario["latency"]["linear"]["growth"].as_f64().unwrap() > 0.0);
+    assert!(
+        scenario["engine"]["closed"]["latency"]["linear"]["growth"]
+            .as_f64()
+            .unwrap()
+            > 0.0
+    );
     // JSON: the summary with one more group.
     let json: Value = serde_json::from_str(&with_flag("--json")).unwrap();
     assert_eq!(json["scenario"], scenario);
     let note = &json["calibration"];
     assert_eq!(note["demonstration"], true);
-    assert_eq!(note["closed_form"]["linear"], scenario["latency"]["linear"]);
+    assert_eq!(
+        note["closed_form"]["linear"],
+        scenario["engine"]["closed"]["latency"]["linear"]
+    );
     let p95 = &note["range"]["e2e_p95_s"];
     assert_eq!(p95["at"], json["honest"]["e2e_s"]["p95"]);
     for figure in ["faster", "slower"] {

@@ -91,7 +91,7 @@ test("every setting of every figure gives a picture, a sentence and numbers with
         assert.ok(table.rows.length > 0 && table.rows.every(({ cells }) => cells.length === table.columns.length), said);
         assert.deepEqual(pairs(figure, settings).length, value === figure.standard[control.path] ? 0 : 1);
         assert.deepEqual(valueFrom(figure, control.path, String(value)), value);
-        if (figure.lab !== undefined) assert.match(figure.lab(settings), /^#v=1/);
+        if (figure.lab !== undefined) assert.match(figure.lab(settings), /^#v=2/);
       }
     }
   }

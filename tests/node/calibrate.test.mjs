@@ -12,6 +12,7 @@ import { ticks } from "../../www/calibrate/chart.js";
 import { nameOf, readName } from "../../www/calibrate/line.js";
 import { residuals, steps } from "../../www/calibrate/pictures.js";
 import { MODEL, PRECISION } from "../../www/calibrate/words.js";
+import { closed } from "../../www/scenario.js";
 import { DEFAULT_SCENARIO } from "../../www/state.js";
 
 /** @import { Calibration, ErrorReport, Point, Scenario } from "../../www/types.js" */
@@ -79,12 +80,12 @@ test("the closed form for a trace runs in the simulator, and a larger error move
   engine.generate(SCENARIO);
   const { calibration } = GpuEngine.read(TEXT, "mine.json");
   const { latency, form } = engine.derive(calibration, SCENARIO, ["static-fifo", "multi-bin-dynamic"]);
-  assert.equal(form.max_batch, SCENARIO.scheduler.max_batch);
+  assert.equal(form.max_batch, closed(SCENARIO).max_batch);
   assert.ok(form.worst_error >= form.median_error);
-  engine.begin({ ...SCENARIO, latency });
+  engine.begin({ ...SCENARIO, engine: { closed: { ...closed(SCENARIO), latency } } });
   while (!engine.advance(1_000_000));
   const summary = engine.finish("run");
-  assert.deepEqual(summary.scenario.latency, latency);
+  assert.deepEqual(closed(summary.scenario).latency, latency);
   const [small, large] = [0.02, 0.2].map((error) => engine.range(summary, error).e2e_p95_s);
   const width = (/** @type {typeof small} */ moved) => (moved?.slower ?? NaN) - (moved?.faster ?? NaN);
   assert.ok(width(small) > 0 && width(large) > width(small));

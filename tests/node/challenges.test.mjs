@@ -9,14 +9,15 @@ import { Engine, initSync } from "../../pkg/batchscope.js";
 import { strayed } from "../../www/closer/challenge.js";
 import { CHALLENGES, begin } from "../../www/closer/challenges.js";
 import { CHALLENGE } from "../../www/closer/words.js";
+import { withPolicy } from "../../www/scenario.js";
 import { CONTROLS, setPath } from "../../www/state.js";
 
 initSync({ module: readFileSync(fileURLToPath(new URL("../../pkg/batchscope_bg.wasm", import.meta.url))) });
 
-/** @type {(scenario: any, policy: string) => any} */
+/** @type {(scenario: any, policy: any) => any} */
 function summary(scenario, policy) {
   const engine = new Engine();
-  const made = { ...scenario, scheduler: { ...scenario.scheduler, policy } };
+  const made = withPolicy(scenario, policy);
   engine.generate(made);
   engine.begin(made);
   while (!engine.advance(1 << 30));

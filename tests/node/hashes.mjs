@@ -35,7 +35,7 @@ const VALUES = [
 /** What the views themselves write. @type {string[]} */
 const WRITTEN = [
   "",
-  "#v=1",
+  "#v=2",
   "#lab",
   "#studies",
   "#calibrate",
@@ -51,9 +51,9 @@ const WRITTEN = [
   ...FIGURES.flatMap(({ id, controls }) =>
     controls.flatMap((control) => (control.kind === "choice" ? Object.keys(control.options) : control.kind === "number" ? [control.min, control.max] : []).map((value) => article.toHash({ ...article.standard(), [id]: { ...article.standard()[id], [control.path]: value } }))),
   ),
-  "#v=1&study=two-step&replications=3&replays.requests=100,200",
-  "#v=1&study=stress-v2&requests=500",
-  "#v=1&study=reproduce&file=BurstGPT_1.csv",
+  "#v=2&study=two-step&replications=3&replays.requests=100,200",
+  "#v=2&study=stress-v2&requests=500",
+  "#v=2&study=reproduce&file=BurstGPT_1.csv",
 ];
 
 /** Without halves of letters, which no address can hold. @param {string} text */
@@ -65,11 +65,11 @@ const value = fc.oneof({ weight: 6, arbitrary: fc.constantFrom(...VALUES) }, fc.
 const pair = fc.tuple(key, value);
 /** Percent signs that stand for nothing, signs of a form, and letters that need none. */
 const coded = fc.constantFrom(encodeURIComponent, (/** @type {string} */ text) => text, (/** @type {string} */ text) => text.replaceAll(/[a-z]/g, "%"));
-const start = fc.constantFrom("#v=1", "#v=1", "#lab=1", "#lab=1", "#a=1", "#v=1&study=two-step", "#v=1&study=stress-v2", "#v=1&study=reproduce", "#studies", "#calibrate", "#v=2", "#", "");
+const start = fc.constantFrom("#v=2", "#v=1", "#lab=2", "#lab=1", "#a=1", "#v=2&study=two-step", "#v=2&study=stress-v2", "#v=2&study=reproduce", "#studies", "#calibrate", "#v=2", "#", "");
 
 const built = fc.tuple(start, fc.array(pair, { maxLength: 8 }), coded).map(([first, pairs, code]) => first + pairs.map(([k, v]) => `&${code(whole(k))}=${code(whole(v))}`).join(""));
 /** One of a pinned run's own lists of pairs within the laboratory's. */
-const nested = fc.tuple(fc.constantFrom("b", "c", "d"), fc.array(pair, { maxLength: 5 })).map(([slot, pairs]) => `#lab=1&${slot}=${encodeURIComponent(pairs.map(([k, v]) => `${whole(k)}=${encodeURIComponent(whole(v))}`).join("&"))}`);
+const nested = fc.tuple(fc.constantFrom("b", "c", "d"), fc.array(pair, { maxLength: 5 })).map(([slot, pairs]) => `#lab=2&${slot}=${encodeURIComponent(pairs.map(([k, v]) => `${whole(k)}=${encodeURIComponent(whole(v))}`).join("&"))}`);
 /** A written address with one place cut out, doubled or replaced. */
 const changed = fc.tuple(fc.constantFrom(...WRITTEN), fc.nat(), fc.nat(30), fc.oneof(fc.constant(""), fc.constantFrom(...VALUES), fc.string({ maxLength: 5 }))).map(([hash, at, length, by]) => {
   const from = at % (hash.length + 1);

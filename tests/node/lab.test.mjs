@@ -4,6 +4,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { DEFAULT_SCENARIO } from "../../www/defaults.js";
+import { closed, server } from "../../www/scenario.js";
 import { allows, getPath, same } from "../../www/state.js";
 import { CONTROLS, SLOTS, differences, firstRuns, fromHash, standard, toHash, withChange, withClasses, withSetting } from "../../www/lab/state.js";
 import { CHOICE, GROUP, brief } from "../../www/lab/words.js";
@@ -24,6 +26,9 @@ const OPENED = [
   ["workload.closed_loop", { users: 2, requests_per_user: 3, think_min_s: 0, think_max_s: 1 }],
 ];
 
+/** Closed batches instead. @type {[string, unknown]} */
+const BATCHED = ["engine", { closed: closed(DEFAULT_SCENARIO) }];
+
 /** Values to try of a control. @param {Control} control @returns {unknown[]} */
 function values(control) {
   switch (control.kind) {
@@ -38,6 +43,13 @@ function values(control) {
   }
 }
 
+test("links of version 1 say the same", () => {
+  const now = fromHash("#lab=2&on=null&bins.count=3&engine.continuous.memory.capacity_gb=30&engine.continuous.rule=orca&b=bins.count%3D5");
+  const then = fromHash("#lab=1&on=null&scheduler.bins.count=3&memory.capacity_gb=30&engine.continuous.rule=orca&b=scheduler.bins.count%3D5");
+  assert.deepEqual(now.notices, []);
+  assert.deepEqual(then, now);
+});
+
 test("the default is what the page opens with, and its link is short", () => {
   assert.equal(toHash(firstRuns()), "#lab");
   assert.deepEqual(fromHash("#lab"), { runs: firstRuns(), file: null, notices: [] });
@@ -46,7 +58,7 @@ test("the default is what the page opens with, and its link is short", () => {
 
 test("every setting of the engine of continuous batching has a control", () => {
   const { engine } = OPENED.reduce((settings, [path, value]) => withSetting(settings, path, value), standard());
-  assert.ok(typeof engine === "object");
+  assert.ok("continuous" in engine);
   const paths = CONTROLS.map(({ path }) => path);
   // These follow from the model and its GPUs, or from a file of step times.
   const derived = ["engine.continuous.ceiling", "engine.continuous.latency.linear.compute"];
@@ -64,7 +76,8 @@ test("every control has a place, words, and a default that it allows", () => {
   const open = OPENED.reduce((settings, [path, value]) => withSetting(settings, path, value), standard());
   for (const control of CONTROLS) {
     assert.ok(GROUP[control.group] !== undefined, control.id);
-    const value = getPath(control.path.startsWith("workload.closed_loop.") ? open : standard(), control.path) ?? getPath(open, control.path);
+    const places = [...(control.path.startsWith("workload.closed_loop.") ? [] : [standard()]), open, withSetting(standard(), ...BATCHED)];
+    const value = places.map((settings) => getPath(settings, control.path)).find((found) => found !== undefined);
     assert.notEqual(value, undefined, `${control.id}: ${control.path}`);
     if (control.kind === "number") {
       assert.ok((value === null && control.empty !== undefined) || (typeof value === "number" && allows(control, value)), `${control.id} = ${value}`);
@@ -85,8 +98,8 @@ test("every control has a place, words, and a default that it allows", () => {
 test("each setting survives the journey through a link, in run A and in another", () => {
   for (const control of CONTROLS) {
     for (const value of values(control)) {
-      const opened = OPENED.filter(([path]) => control.path.startsWith(`${path}.`));
-      const byHand = control.path.includes(".latency.") || control.path.startsWith("memory.");
+      const opened = control.path.startsWith("engine.closed.") ? [BATCHED] : OPENED.filter(([path]) => control.path.startsWith(`${path}.`));
+      const byHand = control.path.includes(".latency.") || control.path.includes(".memory.");
       const runs = one([...opened, ...(byHand ? /** @type {[string, unknown][]} */ ([["on", null]]) : []), [control.path, value]]);
       const [first] = runs;
       assert.ok(first !== undefined);
@@ -103,7 +116,7 @@ test("each setting survives the journey through a link, in run A and in another"
 test("load and promises are those of all runs, the rest is run A's", () => {
   const runs = withChange(withChange(firstRuns(), "workload.time_scale", 12), "engine.continuous.max_sequences", 8);
   assert.deepEqual(runs.map(({ settings }) => settings.workload.time_scale), [12, 12, 12, 12]);
-  const most = runs.map(({ settings }) => (typeof settings.engine === "object" ? settings.engine.continuous.max_sequences : NaN));
+  const most = runs.map(({ settings }) => server(settings)?.max_sequences);
   assert.deepEqual(most, [8, 256, 256, 256]);
 });
 
@@ -113,6 +126,18 @@ test("what differs is said in words", () => {
   assert.deepEqual(differences(a.settings, a.settings), []);
   assert.deepEqual(differences(b.settings, a.settings).map(brief), ["Sarathi", "512 tokens a step"]);
   assert.deepEqual(differences(d.settings, a.settings).map(brief), ["one bin at a time", "K = 8"]);
+});
+
+test("closed batches stand beside the others, on a data sheet", () => {
+  const [run] = one([BATCHED, ["engine.closed.policy", "static-fifo"], ["engine.closed.static_batch", 16]]);
+  assert.ok(run !== undefined);
+  assert.deepEqual(differences(run.settings, standard()).map(brief), ["closed batches", "static FIFO", "static batch size 16"]);
+  assert.deepEqual(differences(standard(), run.settings).map(brief), ["continuous"]);
+  assert.match(toHash([run]), /^#lab=2&engine=closed&engine\.closed\.policy=static-fifo&engine\.closed\.static_batch=16$/);
+  // Without a data sheet the steps would be nobody's.
+  const [own] = one([["on", null], BATCHED]);
+  assert.deepEqual(own?.settings.on, standard().on);
+  assert.deepEqual(fromHash("#lab=2&on=null&engine=closed").runs[0]?.settings.on, standard().on);
 });
 
 test("what a link says in vain falls back, with a notice", () => {
@@ -128,7 +153,7 @@ test("what a link says in vain falls back, with a notice", () => {
     "__proto__.polluted": "1",
   };
   for (const [path, text] of Object.entries(bad)) {
-    const { runs, notices } = fromHash(`#lab=1&${path}=${encodeURIComponent(text)}`);
+    const { runs, notices } = fromHash(`#lab=2&${path}=${encodeURIComponent(text)}`);
     assert.equal(notices.length, 1, path);
     assert.deepEqual(runs, one([]), path);
   }

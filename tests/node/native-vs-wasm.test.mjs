@@ -12,6 +12,7 @@ import { fileURLToPath } from "node:url";
 import { Engine, initSync } from "../../pkg/batchscope.js";
 import * as studies from "../../pkg-studies/batchscope.js";
 import { DEFAULT_SCENARIO, PRESETS } from "../../www/defaults.js";
+import { closed } from "../../www/scenario.js";
 import { program } from "./program.mjs";
 
 /** @import { Scenario } from "../../www/types.js" */
@@ -22,7 +23,7 @@ const REAL_TRACE = join(ROOT, "../shared/data/burstgpt_slice/BurstGPT_1_head.csv
 const SLICE = 777;
 
 initSync({ module: readFileSync(join(ROOT, "pkg/batchscope_bg.wasm")) });
-// The first module has closed batches alone.
+// Both modules have both engines.
 studies.initSync({ module: readFileSync(join(ROOT, "pkg-studies/batchscope_bg.wasm")) });
 const scratch = mkdtempSync(join(tmpdir(), "batchscope-native-vs-wasm-"));
 after(() => rmSync(scratch, { recursive: true }));
@@ -38,7 +39,7 @@ function native(scenario, file) {
 
 /** @type {(scenario: Scenario, file?: string) => Record<string, string>} */
 function wasm(scenario, file) {
-  const engine = scenario.engine === "closed" ? new Engine() : new studies.Engine();
+  const engine = "closed" in scenario.engine ? new Engine() : new studies.Engine();
   if (file === undefined) engine.generate(scenario);
   else engine.loadBytes(readFileSync(file), basename(file));
   engine.begin(scenario);
@@ -60,7 +61,7 @@ function scenario(change) {
 /** @type {[string, Scenario][]} */
 const CASES = [];
 for (const policy of /** @type {const} */ (["static-fifo", "dynamic", "multi-bin", "multi-bin-dynamic"])) {
-  CASES.push([`scheduler ${policy}`, scenario((s) => { s.scheduler.policy = policy; })]);
+  CASES.push([`scheduler ${policy}`, scenario((s) => { closed(s).policy = policy; })]);
 }
 for (const kind of /** @type {const} */ (["published", "oracle", "noisy", "prompt-only"])) {
   CASES.push([`predictor ${kind}`, scenario((s) => { s.predictor.kind = kind; if (kind === "noisy") s.predictor.bin_error = 0.1; })]);
@@ -74,8 +75,7 @@ function continuous(name, change, more = () => {}) {
   CASES.push([`continuous batching, ${name}`, scenario((s) => {
     s.workload.time_scale = 60;
     s.fleet.gpus = 2;
-    s.memory = { capacity_gb: 17.5, model_gb: 16, kv_gb_per_token: 0.000131072, margin_gb: 0 };
-    s.engine = /** @type {any} */ ({ continuous: change });
+    s.engine = /** @type {any} */ ({ continuous: { memory: { capacity_gb: 17.5, model_gb: 16, kv_gb_per_token: 0.000131072, margin_gb: 0 }, ...change } });
     more(s);
   })]);
 }
@@ -113,7 +113,7 @@ for (const [name, preset] of Object.entries(PRESETS)) {
 for (const policy of /** @type {const} */ (["static-fifo", "dynamic", "multi-bin", "multi-bin-dynamic"])) {
   test(`every request of ${policy} on the page is that of the native program`, () => {
     const made = scenario((s) => {
-      s.scheduler.policy = policy;
+      closed(s).policy = policy;
       s.workload.time_scale = 100;
     });
     const [path, rows] = [join(scratch, "rows.json"), join(scratch, "rows.csv")];

@@ -4,10 +4,11 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { PRESETS } from "../../www/defaults.js";
+import { closed, withPolicy } from "../../www/scenario.js";
 import { CONTROLS, DEFAULT_SCENARIO, POLICIES, allows, defaultState, fromHash, getPath, same, toHash, withPath } from "../../www/state.js";
 
 test("the default has the shortest hash", () => {
-  assert.equal(toHash(defaultState()), "#v=1");
+  assert.equal(toHash(defaultState()), "#v=2");
   assert.deepEqual(fromHash("").state, defaultState());
   assert.deepEqual(fromHash("#settings").notices, []);
 });
@@ -37,10 +38,19 @@ test("each control survives the journey through a link", () => {
   }
 });
 
+test("links of version 1 say the same", () => {
+  const now = fromHash("#v=2&bins.count=3&bins.full_batch=9&bins.cuts=1,2&engine.closed.max_batch=64&engine.closed.controller.alpha=3&engine.closed.latency.linear.gamma=0.4&engine.closed.memory.margin_gb=2&fleet.gpus=5");
+  const then = fromHash("#v=1&scheduler.bins.count=3&scheduler.full_batch=9&scheduler.bins.cuts=1,2&scheduler.max_batch=64&scheduler.controller.alpha=3&latency.linear.gamma=0.4&memory.margin_gb=2&fleet.gpus=5");
+  assert.deepEqual(now.notices, []);
+  assert.deepEqual(then, now);
+  // Each version has its own names.
+  assert.equal(fromHash("#v=2&scheduler.max_batch=64").notices.length, 1);
+});
+
 test("presets and switched-off schedulers survive the journey", () => {
   for (const scenario of Object.values(PRESETS)) {
     const state = { scenario: structuredClone(scenario), shown: POLICIES.slice(1, 3) };
-    state.scenario.scheduler.policy = DEFAULT_SCENARIO.scheduler.policy;
+    state.scenario = withPolicy(state.scenario, closed(DEFAULT_SCENARIO).policy);
     const { state: back, notices } = fromHash(toHash(state));
     assert.deepEqual(back, state);
     assert.deepEqual(notices, []);
@@ -48,18 +58,18 @@ test("presets and switched-off schedulers survive the journey", () => {
 });
 
 for (const [hash, word] of [
-  ["#v=1&fleet.gpus=0", "fleet.gpus"],
-  ["#v=1&fleet.gpus=1e9", "fleet.gpus"],
-  ["#v=1&fleet.gpus=2.5", "fleet.gpus"],
-  ["#v=1&fleet.gpus=NaN", "fleet.gpus"],
-  ["#v=1&fleet.gpus=<script>alert(1)</script>", "fleet.gpus"],
-  ["#v=1&workload.failed=explode", "workload.failed"],
-  ["#v=1&__proto__.x=1", "__proto__.x"],
-  ["#v=1&constructor=1", "constructor"],
-  ["#v=1&fleet=1", "fleet"],
-  ["#v=1&version=9", "version"],
-  ["#v=1&workload.closed_loop=5", "workload.closed_loop"],
-  ["#v=1&show=everything", "show"],
+  ["#v=2&fleet.gpus=0", "fleet.gpus"],
+  ["#v=2&fleet.gpus=1e9", "fleet.gpus"],
+  ["#v=2&fleet.gpus=2.5", "fleet.gpus"],
+  ["#v=2&fleet.gpus=NaN", "fleet.gpus"],
+  ["#v=2&fleet.gpus=<script>alert(1)</script>", "fleet.gpus"],
+  ["#v=2&workload.failed=explode", "workload.failed"],
+  ["#v=2&__proto__.x=1", "__proto__.x"],
+  ["#v=2&constructor=1", "constructor"],
+  ["#v=2&fleet=1", "fleet"],
+  ["#v=2&version=9", "version"],
+  ["#v=2&workload.closed_loop=5", "workload.closed_loop"],
+  ["#v=2&show=everything", "show"],
   ["#v=999&fleet.gpus=8", "999"],
   ["#fleet.gpus=8", "version"],
 ]) {

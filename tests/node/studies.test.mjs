@@ -173,9 +173,9 @@ test("a file that published figures are not about is refused; compared anyway, i
 test("a comparison's link names its file and nothing else", () => {
   assert.deepEqual(reproduceFrom(reproduceHash(null)), { file: null, notices: [] });
   assert.deepEqual(reproduceFrom(reproduceHash("a b+c.csv")), { file: "a b+c.csv", notices: [] });
-  assert.equal(reproduceFrom("#v=1&study=reproduce&anyway=1")?.notices.length, 1);
+  assert.equal(reproduceFrom("#v=2&study=reproduce&anyway=1")?.notices.length, 1);
   assert.equal(reproduceFrom("#v=99&study=reproduce")?.notices.length, 1);
-  assert.equal(reproduceFrom("#v=1&study=stress-v2"), null);
+  assert.equal(reproduceFrom("#v=2&study=stress-v2"), null);
   assert.ok(STUDIES.every(({ name }) => name !== "reproduce"));
 });
 
@@ -233,14 +233,14 @@ test("what a link says is not trusted", () => {
   const read = (hash) => fromHash(hash, STUDIES);
   const state = standard(info("stress-v2"));
   assert.deepEqual(read("#studies"), { state: null, file: null, notices: [] });
-  assert.deepEqual(read("#v=1&study=stress-v2&request_counts=200,400").state?.settings["request_counts"], [200, 400]);
+  assert.deepEqual(read("#v=2&study=stress-v2&request_counts=200,400").state?.settings["request_counts"], [200, 400]);
   for (const bad of ["request_counts=1,x", "replications=0", "trace.synthetic.requests=5", "nonsense=1"]) {
-    const { state: found, notices } = read(`#v=1&study=stress-v2&${bad}`);
+    const { state: found, notices } = read(`#v=2&study=stress-v2&${bad}`);
     assert.deepEqual(found, state, bad);
     assert.equal(notices.length, 1, bad);
   }
-  assert.equal(read("#v=1&study=no-such").state, null);
-  assert.equal(read("#v=1&study=no-such").notices.length, 1);
+  assert.equal(read("#v=2&study=no-such").state, null);
+  assert.equal(read("#v=2&study=no-such").notices.length, 1);
   assert.equal(read("#v=99&study=stress-v2&seed=1").notices.length, 1);
   // Settings of the core's own choosing are not made by a link, whatever their type.
   assert.notEqual(published(info("stress-v2")), published(info("stress-v2")));

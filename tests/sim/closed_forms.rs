@@ -4,7 +4,7 @@
 
 use batchscope::latency::{Latency, Linear};
 use batchscope::scenario::{ClosedLoop, Scenario};
-use batchscope::sched::{Boundaries, Policy};
+use batchscope::sched::{Bins, Boundaries, Policy};
 use batchscope::trace::predict::{Kind, Predictor};
 use batchscope::trace::synth::{Arrivals, Lengths, Shape, Synthetic};
 use batchscope::{Outcome, Trace, simulate};
@@ -97,24 +97,27 @@ fn saturated(lengths: &[f64], bins: u32, batch: u32, boundaries: Boundaries) -> 
             kind: Kind::Oracle,
             ..Predictor::default()
         },
-        latency: Latency::Linear(Linear {
-            alpha_s: 0.0,
-            beta_s_per_token: 1.0 / SCALE,
-            gamma: 0.0,
-            growth: 0.0,
-            floor_s: 1e-9,
-        }),
         ..Scenario::default()
     };
     scenario.fleet.gpus = 1;
-    let scheduler = &mut scenario.scheduler;
+    let scheduler = scenario.closed_mut();
     scheduler.policy = Policy::MultiBin;
-    scheduler.full_batch = batch;
-    scheduler.bins.count = bins;
-    scheduler.bins.boundaries = boundaries;
-    scheduler.bins.sample_rows = n as u32;
-    scheduler.bins.sample_size = n as u32;
-    scheduler.bins.last_upper = 4_000_000;
+    scheduler.latency = Latency::Linear(Linear {
+        alpha_s: 0.0,
+        beta_s_per_token: 1.0 / SCALE,
+        gamma: 0.0,
+        growth: 0.0,
+        floor_s: 1e-9,
+    });
+    scenario.bins = Bins {
+        full_batch: batch,
+        count: bins,
+        boundaries,
+        sample_rows: n as u32,
+        sample_size: n as u32,
+        last_upper: 4_000_000,
+        ..Bins::default()
+    };
     let outcome = simulate(&trace, &scenario).unwrap();
     // Saturated: the GPU never paused.
     let utilization = outcome.summary.published().gpu_utilization_mean;
@@ -244,10 +247,10 @@ impl Queue {
         };
         let trace = synthetic.generate(seed).unwrap();
         let mut scenario = Scenario::default();
-        scenario.scheduler.policy = Policy::StaticFifo;
-        scenario.scheduler.static_batch = self.batch;
+        scenario.closed_mut().policy = Policy::StaticFifo;
+        scenario.closed_mut().static_batch = self.batch;
         scenario.fleet.gpus = self.gpus;
-        scenario.latency = Latency::Linear(self.latency);
+        scenario.closed_mut().latency = Latency::Linear(self.latency);
         let outcome = simulate(&trace, &scenario).unwrap();
         let n = trace.len();
         let mut met = Met {
@@ -456,10 +459,10 @@ fn batch_service_queue() {
 /// Users on a FIFO fleet that serves one request at a time.
 fn users(trace: &Trace, gpus: u32, closed_loop: ClosedLoop) -> Outcome {
     let mut scenario = Scenario::default();
-    scenario.scheduler.policy = Policy::StaticFifo;
-    scenario.scheduler.static_batch = 1;
+    scenario.closed_mut().policy = Policy::StaticFifo;
+    scenario.closed_mut().static_batch = 1;
     scenario.fleet.gpus = gpus;
-    scenario.latency = Latency::Linear(TOKEN);
+    scenario.closed_mut().latency = Latency::Linear(TOKEN);
     scenario.workload.closed_loop = Some(closed_loop);
     simulate(trace, &scenario).unwrap()
 }
@@ -512,12 +515,10 @@ fn users_who_never_wait_send_once_a_cycle() {
         beta_s_per_token: 1.0 / 1024.0,
         ..TOKEN
     });
-    let mut scenario = Scenario {
-        latency,
-        ..Scenario::default()
-    };
-    scenario.scheduler.policy = Policy::StaticFifo;
-    scenario.scheduler.static_batch = 1;
+    let mut scenario = Scenario::default();
+    scenario.closed_mut().latency = latency;
+    scenario.closed_mut().policy = Policy::StaticFifo;
+    scenario.closed_mut().static_batch = 1;
     scenario.fleet.gpus = n;
     scenario.workload.closed_loop = Some(ClosedLoop {
         users: n,

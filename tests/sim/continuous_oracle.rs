@@ -13,6 +13,7 @@ use batchscope::sched::continuous::kv::{Capacity, Eviction, Kv, Preemption, Pref
 use batchscope::sched::continuous::router::Router;
 use batchscope::sched::continuous::speculative::Speculative;
 use batchscope::sched::continuous::{Admission, Class, Order, Rule, Server, Warmup};
+use batchscope::sched::memory::Memory;
 use batchscope::sim::continuous::{Fate, Level};
 use batchscope::trace::predict::Kind;
 use batchscope::trace::{Labels, NO_SESSION, PrefixBlocks};
@@ -353,15 +354,17 @@ fn case() -> impl Strategy<Value = Case> {
             scenario.fleet.gpus = replicas * server.tensor_parallel;
             scenario.predictor.kind = kind;
             scenario.predictor.sigma = 0.6;
-            scenario.scheduler.bins.boundaries = Boundaries::Fixed;
-            scenario.scheduler.bins.cuts = vec![9, 21];
+            scenario.bins.boundaries = Boundaries::Fixed;
+            scenario.bins.cuts = vec![9, 21];
             scenario.sla.request_s = 3.0;
             scenario.sla.token_ms = 31.0;
             // 40 to 100 tokens a GPU where memory decides.
-            scenario.memory.capacity_gb = 1.0;
-            scenario.memory.model_gb = 0.41;
-            scenario.memory.margin_gb = 0.1;
-            scenario.memory.kv_gb_per_token = 0.0051;
+            server.memory = Memory {
+                capacity_gb: 1.0,
+                model_gb: 0.41,
+                margin_gb: 0.1,
+                kv_gb_per_token: 0.0051,
+            };
             // A cache in which most requests fit, and not many of them.
             if let Capacity::Blocks(more) = server.kv.capacity {
                 let null = u32::from(server.kv.null_block);
@@ -456,7 +459,7 @@ fn conserves_work(case: &Case, outcome: &Outcome) -> Result<(), TestCaseError> {
         prop_assert!(step.start_s >= *free_s - 1e-9, "two steps at once");
         *free_s = step.end_s;
     }
-    let Engine::Continuous(server) = &case.scenario.engine else {
+    let Some(server) = case.scenario.server() else {
         return Err(TestCaseError::fail("no continuous engine"));
     };
     let served = &outcome.served.as_ref().unwrap().0;
@@ -492,7 +495,7 @@ fn conserves_work(case: &Case, outcome: &Outcome) -> Result<(), TestCaseError> {
 /// engine.
 fn figures_of_a_window(case: &Case, outcome: &Outcome, told: &Told) -> Result<(), TestCaseError> {
     let Case { trace, scenario } = case;
-    let Engine::Continuous(server) = &scenario.engine else {
+    let Some(server) = scenario.server() else {
         return Err(TestCaseError::fail("no continuous engine"));
     };
     let (h, c) = (
@@ -651,7 +654,7 @@ fn compare(case: &Case) -> Result<(), TestCaseError> {
     conserves_work(case, &outcome)?;
     let (served, totals) = *outcome.served.clone().unwrap();
     let predicted = &outcome.requests.predicted;
-    let cuts = &scenario.scheduler.bins.cuts;
+    let cuts = &scenario.bins.cuts;
     let bin_of: Vec<u8> = (0..trace.len())
         .map(|row| {
             let length = predicted.get(row).copied().unwrap_or(0);
@@ -741,10 +744,10 @@ fn compare(case: &Case) -> Result<(), TestCaseError> {
     }
     // Little's law: what the levels over time say is what the requests say.
     let arrivals = outcome.requests.arrivals(trace);
-    let timeout_s = match &scenario.engine {
-        Engine::Continuous(server) => server.admission.timeout_s.unwrap_or(0.0),
-        Engine::Closed => 0.0,
-    };
+    let timeout_s = scenario
+        .server()
+        .and_then(|server| server.admission.timeout_s)
+        .unwrap_or(0.0);
     let in_system: f64 = (0..rows)
         .map(|row| match served.fate[row] {
             Fate::Done => served.done_s[row] - arrivals.of(row),
@@ -799,7 +802,7 @@ fn compare(case: &Case) -> Result<(), TestCaseError> {
         Warmup::Share(f64::from(scenario.seed % 51) / 100.0)
     };
     let mut warm = case.clone();
-    if let Engine::Continuous(server) = &mut warm.scenario.engine {
+    if let Some(server) = warm.scenario.server_mut() {
         server.warmup = warmup;
     }
     let outcome =
@@ -809,7 +812,7 @@ fn compare(case: &Case) -> Result<(), TestCaseError> {
     let fates = |fate: Fate| told.fate.iter().filter(|f| **f == fate).count() as u64;
     let mut seen = SEEN.lock().unwrap();
     seen.cases += 1;
-    let Engine::Continuous(server) = &scenario.engine else {
+    let Some(server) = scenario.server() else {
         unreachable!()
     };
     let longest = trace.prompt.iter().copied().max().unwrap();
@@ -848,7 +851,7 @@ fn urgent_case() -> impl Strategy<Value = Case> {
         let scenario = &mut case.scenario;
         scenario.workload.closed_loop = None;
         scenario.workload.time_scale = 40.0;
-        if let Engine::Continuous(server) = &mut scenario.engine {
+        if let Some(server) = scenario.server_mut() {
             server.order = order;
             server.rule = rule;
             server.kv.block_tokens = block;
@@ -1154,7 +1157,7 @@ fn an_idle_server_serves_whoever_comes() {
     for router in [Router::RoundRobin, Router::LeastRequests, Router::LeastWork] {
         for mut scenario in [nobody_waits.clone(), no_patience.clone()] {
             scenario.fleet.gpus = 2;
-            if let Engine::Continuous(server) = &mut scenario.engine {
+            if let Some(server) = scenario.server_mut() {
                 server.router = router;
             }
             let found = fates(&simulate(&at_once, &scenario).unwrap());

@@ -34,7 +34,7 @@ fn on_h100(change: impl FnOnce(&mut Server)) -> Scenario {
     let model = Architecture::preset("llama-3.1-8b").unwrap();
     let card = Card::preset("h100").unwrap();
     put_on_hardware(&mut scenario, &model, Precision::F16, &card, 1, 0.9).unwrap();
-    if let Engine::Continuous(server) = &mut scenario.engine {
+    if let Some(server) = scenario.server_mut() {
         change(server);
     }
     scenario
@@ -123,7 +123,7 @@ fn mooncake_with_its_prefix_hashes() {
     // Spread over replicas prompts meet less of what went before; whoever looks for it meets more.
     let rate = |router| {
         let mut scenario = infinite.clone();
-        if let Engine::Continuous(server) = &mut scenario.engine {
+        if let Some(server) = scenario.server_mut() {
             server.router = router;
         }
         hit_rate(&all_done(&trace, &scenario))
@@ -209,7 +209,7 @@ fn curves_and_levels_are_those_of_the_rows() {
     assert_eq!(cdfs.tbt.fraction.last(), Some(&1.0));
     assert!(cdfs.tbt.latency_s.last() >= Some(&totals.gaps.max));
 
-    let series = figures::served_series(&outcome);
+    let series = figures::served_series(&trace, &outcome);
     let width = totals.series.width_s;
     // As fine as 1024 intervals allow.
     let intervals = series.t_s.len();
@@ -548,7 +548,7 @@ fn settings_that_cannot_be_are_refused_by_field() {
     keeps.workload.failed = Failed::Keep;
     cases.push((keeps, "workload.failed"));
     let mut small = on_h100(|_| {});
-    small.memory.capacity_gb = small.memory.model_gb + 1e-4;
+    small.memory_mut().capacity_gb = small.memory().model_gb + 1e-4;
     cases.push((small, "memory.capacity_gb"));
     for (scenario, said) in cases {
         let refusal = refused(&scenario);
@@ -561,14 +561,14 @@ fn settings_that_cannot_be_are_refused_by_field() {
     assert_eq!(refused(&rejecting), "accepted");
     // More bins than requests, where bins are used.
     let mut many = on_h100(|s| s.bins = true);
-    many.scheduler.bins.count = 4;
+    many.bins.count = 4;
     assert_eq!(
         refused(&many),
-        "scheduler.bins.count: 4 is not allowed; allowed is at most the number of requests to serve, which is 3"
+        "bins.count: 4 is not allowed; allowed is at most the number of requests to serve, which is 3"
     );
-    many.scheduler.bins.count = 3;
+    many.bins.count = 3;
     assert_eq!(refused(&many), "accepted");
-    many.scheduler.bins.count = 4;
+    many.bins.count = 4;
     many.engine = on_h100(|_| {}).engine;
     assert_eq!(refused(&many), "accepted");
 }

@@ -86,10 +86,7 @@ fn case() -> impl Strategy<Value = (Trace, Scenario)> {
 }
 
 fn server(scenario: &Scenario) -> &Server {
-    match &scenario.engine {
-        Engine::Continuous(server) => server,
-        Engine::Closed => panic!("closed batches"),
-    }
+    scenario.server().unwrap()
 }
 
 /// What a decoder would see, and what it may rely on.
@@ -314,7 +311,7 @@ fn a_device_needs_a_cache_for_all_that_can_be_at_work() {
     let mut scenario = Scenario::continuous();
     scenario.fleet.gpus = 1;
     let tokens = |capacity, scenario: &mut Scenario| {
-        if let Engine::Continuous(server) = &mut scenario.engine {
+        if let Some(server) = scenario.server_mut() {
             server.max_sequences = 2;
             // As many rows as the device takes.
             server.max_batched_tokens = LIMITS.rows;

@@ -3,7 +3,7 @@
 use batchscope::latency::architecture::{Architecture, Precision};
 use batchscope::latency::roofline::{Card, Ceiling};
 use batchscope::metrics::{Outcome, Summary, figures, rows};
-use batchscope::scenario::{Engine, put_on_hardware};
+use batchscope::scenario::put_on_hardware;
 use batchscope::sched::Policy;
 use batchscope::sched::continuous::kv::Capacity;
 use batchscope::sched::continuous::{Class, Warmup};
@@ -109,7 +109,7 @@ fn plenty(replicas: u32, budget: u32, warmup: Warmup) -> Scenario {
     let (model, card) = ("llama-3.1-8b", Card::preset("h100").unwrap());
     let model = Architecture::preset(model).unwrap();
     put_on_hardware(&mut scenario, &model, Precision::F16, &card, 1, 0.9).unwrap();
-    if let Engine::Continuous(server) = &mut scenario.engine {
+    if let Some(server) = scenario.server_mut() {
         server.kv.capacity = Capacity::Unlimited;
         server.max_batched_tokens = budget;
         server.max_sequences = 16;
@@ -243,7 +243,7 @@ fn check(seen: &Seen, scenario: &Scenario, warm: usize) -> Result<(), TestCaseEr
         c.kv.mean_tokens,
         counted.tokens_s / counted.seconds,
     )?;
-    let token_bytes = scenario.memory.kv_gb_per_token * 1e9;
+    let token_bytes = scenario.memory().kv_gb_per_token * 1e9;
     is(
         "bytes",
         c.kv.mean_bytes,
@@ -332,7 +332,7 @@ fn check(seen: &Seen, scenario: &Scenario, warm: usize) -> Result<(), TestCaseEr
         is("a replica's share", share, busy / counted.seconds)?;
     }
     // Everything that the model computed and read.
-    let Engine::Continuous(server) = &scenario.engine else {
+    let Some(server) = scenario.server() else {
         panic!("no server");
     };
     let ceiling = server.ceiling.as_ref().unwrap();
@@ -481,7 +481,7 @@ fn fairness_and_rows_are_those_of_the_requests() {
     };
     let mut scenario = Scenario::continuous();
     scenario.fleet.gpus = 1;
-    if let Engine::Continuous(server) = &mut scenario.engine {
+    if let Some(server) = scenario.server_mut() {
         server.latency = serde_json::from_value(serde_json::json!({"linear": {
             "c0_s": 1.0, "c1_s_per_sequence": 0.0, "c2_s_per_context_token": 0.0,
             "c3_s_per_prefill_token": 0.0, "compute": null
@@ -542,7 +542,7 @@ fn fairness_and_rows_are_those_of_the_requests() {
         session: Some(vec![0, 1]),
         ..Trace::default()
     };
-    if let Engine::Continuous(server) = &mut scenario.engine {
+    if let Some(server) = scenario.server_mut() {
         server.max_sequences = 1;
         server.classes.clear();
     }
@@ -557,8 +557,8 @@ fn fairness_and_rows_are_those_of_the_requests() {
 fn closed_batches_over_time() {
     let mut scenario = Scenario::default();
     scenario.fleet.gpus = 1;
-    scenario.scheduler.policy = Policy::StaticFifo;
-    scenario.latency = serde_json::from_value(serde_json::json!({"linear": {
+    scenario.closed_mut().policy = Policy::StaticFifo;
+    scenario.closed_mut().latency = serde_json::from_value(serde_json::json!({"linear": {
         "alpha_s": 2.0, "beta_s_per_token": 0.0, "gamma": 0.0, "growth": 0.0, "floor_s": 1e-9
     }}))
     .unwrap();

@@ -24,21 +24,21 @@ fn scenario(group: &str, settings: &Value, row: &Value) -> Scenario {
     };
     let v2 = &settings["linear_model_v2"];
     let own = if group == "decode_feedback_v2" {
-        scenario.scheduler.controller.feedback = Feedback::Decode;
+        scenario.closed_mut().controller.feedback = Feedback::Decode;
         scenario.sla.published_token_rule = TokenRule::DecodeStep;
         v2
     } else {
         &settings[group]
     };
     scenario.workload.time_scale = own["time_scale"].as_f64().unwrap();
-    scenario.latency = Latency::Linear(Linear {
+    scenario.closed_mut().latency = Latency::Linear(Linear {
         alpha_s: own["alpha_s"].as_f64().unwrap(),
         beta_s_per_token: own["beta_s_per_token"].as_f64().unwrap(),
         gamma: own["gamma"].as_f64().unwrap(),
         ..Linear::default()
     });
-    scenario.scheduler.policy = policy(row["sched"].as_str().unwrap());
-    scenario.scheduler.bins.count = row["k"].as_u64().unwrap() as u32;
+    scenario.closed_mut().policy = policy(row["sched"].as_str().unwrap());
+    scenario.bins.count = row["k"].as_u64().unwrap() as u32;
     scenario.fleet.gpus = row["g"].as_u64().unwrap() as u32;
     scenario
 }
@@ -104,7 +104,7 @@ fn bins_of_the_400_row_head() {
     };
     for count in [1u32, 2, 4] {
         let mut scenario = Preset::StressV2.scenario();
-        scenario.scheduler.bins.count = count;
+        scenario.bins.count = count;
         let outcome = simulate(&trace, &scenario).unwrap();
         assert_eq!(
             serde_json::to_value(&outcome.summary.bins).unwrap(),
@@ -117,11 +117,13 @@ fn bins_of_the_400_row_head() {
 /// The bins of a preset over the first rows of the first week, and the cap of each.
 fn bins_and_caps(trace: &Trace, preset: Preset, rows: u32, count: u32) -> (Vec<u32>, Vec<u32>) {
     let mut scenario = preset.scenario();
-    scenario.scheduler.bins.count = count;
+    scenario.bins.count = count;
     scenario.workload.limit = Some(rows);
     let outcome = simulate(trace, &scenario).unwrap();
     let bins = outcome.summary.bins.iter();
-    let caps = bins.clone().map(|&bin| scenario.memory.batch_cap(bin, 128));
+    let caps = bins
+        .clone()
+        .map(|&bin| scenario.memory().batch_cap(bin, 128));
     (bins.map(|&[low, _]| low).collect(), caps.collect())
 }
 

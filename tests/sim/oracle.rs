@@ -118,12 +118,12 @@ struct Learner {
 
 impl Learner {
     fn new(s: &Scenario, (low, high): (u32, u32)) -> Learner {
-        let bound = &s.scheduler.memory_bound;
-        let mut most = i64::from(s.scheduler.max_batch);
-        let mut mean_batch = s.scheduler.controller.initial_batch;
-        if s.scheduler.policy == Policy::MultiBinDynamic && s.scheduler.bins.batch_caps {
+        let bound = &s.closed().unwrap().memory_bound;
+        let mut most = i64::from(s.closed().unwrap().max_batch);
+        let mut mean_batch = s.closed().unwrap().controller.initial_batch;
+        if s.closed().unwrap().policy == Policy::MultiBinDynamic && s.bins.batch_caps {
             let middle = f64::from((low + high.min(4096)) / 2);
-            let m = &s.memory;
+            let m = s.memory();
             let room = m.capacity_gb - m.model_gb - m.margin_gb;
             let cap = room / (2.0 * middle * m.kv_gb_per_token);
             most = most.min((cap.floor() as i64).max(1));
@@ -147,12 +147,12 @@ impl Learner {
 
     fn by_memory(&self, s: &Scenario, theta: f64, running: usize) -> i64 {
         let most = self.most;
-        let eta = (s.memory.capacity_gb - s.memory.model_gb) / s.memory.kv_gb_per_token;
+        let eta = (s.memory().capacity_gb - s.memory().model_gb) / s.memory().kv_gb_per_token;
         let mean = self.mean_prompt + self.mean_output;
-        let bound = match s.scheduler.memory_bound.rule {
+        let bound = match s.closed().unwrap().memory_bound.rule {
             MemoryRule::Off => most,
             MemoryRule::Published => {
-                let reserve = s.scheduler.memory_bound.reserve * eta;
+                let reserve = s.closed().unwrap().memory_bound.reserve * eta;
                 let bound = ((eta - reserve) / mean).floor();
                 if bound >= most as f64 {
                     most
@@ -172,7 +172,7 @@ impl Learner {
                     .unwrap_or(1)
             }
         };
-        if s.scheduler.memory_bound.at_least_running {
+        if s.closed().unwrap().memory_bound.at_least_running {
             bound.max(running as i64).min(most)
         } else {
             bound
@@ -180,7 +180,7 @@ impl Learner {
     }
 
     fn by_sla(&mut self, s: &Scenario, running_elsewhere: usize) -> i64 {
-        let c = &s.scheduler.controller;
+        let c = &s.closed().unwrap().controller;
         let most = self.most;
         if c.variant == Variant::Off {
             return most;
@@ -281,12 +281,12 @@ impl Learner {
         let before = self.mean_prompt + self.mean_output;
         let distance = |r: &Request| (r.tokens() - before).powi(2);
         let spread = batch.members.iter().map(distance).sum::<f64>() / n;
-        let w = s.scheduler.memory_bound.smoothing;
+        let w = s.closed().unwrap().memory_bound.smoothing;
         self.variance = w * spread + (1.0 - w) * self.variance;
         self.mean_prompt = w * prompt + (1.0 - w) * self.mean_prompt;
         self.mean_output = w * output + (1.0 - w) * self.mean_output;
 
-        let observed = match s.scheduler.controller.feedback {
+        let observed = match s.closed().unwrap().controller.feedback {
             Feedback::Service => batch.clocked(),
             Feedback::Decode => decode_step,
             Feedback::Total => match batch.longest_output() {
@@ -294,7 +294,7 @@ impl Learner {
                 longest => batch.clocked() / f64::from(longest),
             },
         };
-        let w = s.scheduler.controller.smoothing;
+        let w = s.closed().unwrap().controller.smoothing;
         self.tau = w * observed + (1.0 - w) * self.tau;
         self.mean_batch = w * n + (1.0 - w) * self.mean_batch;
         self.seen += 1;
@@ -477,7 +477,7 @@ struct Times {
 }
 
 fn times(s: &Scenario, members: &[Request]) -> Times {
-    match &s.latency {
+    match &s.closed().unwrap().latency {
         Latency::Linear(linear) => by_formula(*linear, members),
         Latency::Steps(steps) => match &**steps {
             StepLatency::Linear(step) => step_by_step(step, members),
@@ -535,7 +535,7 @@ fn step_by_step(step: &Step, members: &[Request]) -> Times {
 
 impl Oracle<'_> {
     fn over_memory(&self, members: &[Request]) -> bool {
-        let m = &self.s.memory;
+        let m = self.s.memory();
         let tokens: f64 = members.iter().map(Request::tokens).sum();
         m.model_gb + m.kv_gb_per_token * tokens > m.capacity_gb - m.margin_gb
     }
@@ -543,8 +543,8 @@ impl Oracle<'_> {
     fn arrive(&mut self, request: Request) {
         let bin = request.bin;
         self.queues[bin].push(request);
-        if self.s.scheduler.policy == Policy::MultiBin {
-            let full = self.s.scheduler.full_batch as usize;
+        if self.s.closed().unwrap().policy == Policy::MultiBin {
+            let full = self.s.bins.full_batch as usize;
             if self.queues[bin].len() == full {
                 let members = std::mem::take(&mut self.queues[bin]);
                 self.formed.push((bin, members));
@@ -572,7 +572,7 @@ impl Oracle<'_> {
 
     fn choose_bin(&mut self) -> Option<usize> {
         let count = self.queues.len();
-        match self.s.scheduler.bins.served {
+        match self.s.bins.served {
             Served::RoundRobin => {
                 for step in 0..count {
                     let bin = (self.pointer + step) % count;
@@ -592,11 +592,11 @@ impl Oracle<'_> {
 
     /// Lets an idle GPU look for work; true when it found some.
     fn schedule(&mut self, gpu: usize, now: f64) -> bool {
-        let (bin, members) = match self.s.scheduler.policy {
+        let (bin, members) = match self.s.closed().unwrap().policy {
             Policy::StaticFifo => {
                 let size = self.queues[0]
                     .len()
-                    .min(self.s.scheduler.static_batch as usize);
+                    .min(self.s.closed().unwrap().static_batch as usize);
                 let mut members = Vec::new();
                 for _ in 0..size {
                     members.push(self.queues[0].remove(0));
@@ -838,7 +838,7 @@ fn draws(seed: u32, user: u32) -> Xoshiro256PlusPlus {
 
 fn has_bins(s: &Scenario) -> bool {
     matches!(
-        s.scheduler.policy,
+        s.closed().unwrap().policy,
         Policy::MultiBin | Policy::MultiBinDynamic
     )
 }
@@ -851,7 +851,7 @@ fn bin_of(s: &Scenario, intervals: &[(u32, u32)], length: u32) -> usize {
             return i;
         }
     }
-    if length < intervals[0].0 && !s.scheduler.bins.below_range_to_last {
+    if length < intervals[0].0 && !s.bins.below_range_to_last {
         0
     } else {
         intervals.len() - 1
@@ -859,7 +859,7 @@ fn bin_of(s: &Scenario, intervals: &[(u32, u32)], length: u32) -> usize {
 }
 
 fn intervals(s: &Scenario, outputs: &[f64], predictions: &[f64]) -> Option<Vec<(u32, u32)>> {
-    let bins = &s.scheduler.bins;
+    let bins = &s.bins;
     let k = bins.count as usize;
     if k == 1 && bins.boundaries != Boundaries::Fixed {
         let predictions = bins.boundaries == Boundaries::EqualMassPredictions;
@@ -888,9 +888,7 @@ fn intervals(s: &Scenario, outputs: &[f64], predictions: &[f64]) -> Option<Vec<(
             let mean = sample.iter().sum::<f64>() / sample.len() as f64;
             // L_1 = H_B, L_m = 1 + ln L_(m-1); l_i = mean * sum over j = 1..i of ln L_(k-j).
             let level = |m: usize| {
-                let mut l: f64 = (1..=s.scheduler.full_batch)
-                    .map(|i| 1.0 / f64::from(i))
-                    .sum();
+                let mut l: f64 = (1..=s.bins.full_batch).map(|i| 1.0 / f64::from(i)).sum();
                 for _ in 1..m {
                     l = 1.0 + l.ln();
                 }
@@ -964,7 +962,7 @@ fn oracle(trace: &Trace, s: &Scenario) -> Option<Truth> {
         Some(rate) => rate * recorded_span / kept.len() as f64,
     };
     let intervals = if has_bins(s) {
-        let bins = &s.scheduler.bins;
+        let bins = &s.bins;
         let sample_outputs: Vec<f64> = trace
             .output
             .iter()
@@ -980,7 +978,7 @@ fn oracle(trace: &Trace, s: &Scenario) -> Option<Truth> {
             .collect();
         intervals(s, &sample_outputs, &sample_predictions)?
     } else {
-        vec![(1, s.scheduler.bins.last_upper)]
+        vec![(1, s.bins.last_upper)]
     };
     let requests: Vec<Request> = kept
         .iter()
@@ -1000,7 +998,7 @@ fn oracle(trace: &Trace, s: &Scenario) -> Option<Truth> {
     let recorded_span = requests.last()?.arrival;
     let mut oracle = Oracle {
         s,
-        theta: normal_quantile(1.0 - s.scheduler.memory_bound.overflow_probability),
+        theta: normal_quantile(1.0 - s.closed().unwrap().memory_bound.overflow_probability),
         future: requests,
         queues: vec![Vec::new(); intervals.len()],
         formed: Vec::new(),
@@ -1142,8 +1140,8 @@ fn honest(s: &Scenario, truth: &Truth) -> Figures {
         let times = times(s, &batch.members);
         positions += times.positions;
         peak = peak.max(batch.tokens());
-        let need = s.memory.model_gb + s.memory.kv_gb_per_token * batch.tokens();
-        if need > s.memory.capacity_gb - s.memory.margin_gb {
+        let need = s.memory().model_gb + s.memory().kv_gb_per_token * batch.tokens();
+        if need > s.memory().capacity_gb - s.memory().margin_gb {
             over_memory += 1.0;
         }
         if batch.longest_output() == 0 {
@@ -1241,7 +1239,7 @@ fn honest(s: &Scenario, truth: &Truth) -> Figures {
     ] {
         figures.insert(name.to_owned(), value);
     }
-    if s.latency.linear().is_none() {
+    if s.closed().unwrap().latency.linear().is_none() {
         figures.insert("outside_measurements".to_owned(), Some(0.0));
     }
     for (gpu, share) in utilization.iter().enumerate() {
@@ -1419,7 +1417,7 @@ proptest! {
         closed_loop in prop::option::of(arbitrary::closed_loop()),
         step in dyadic_step(),
     ) {
-        scenario.latency = Latency::Steps(Box::new(StepLatency::Linear(step)));
+        scenario.closed_mut().latency = Latency::Steps(Box::new(StepLatency::Linear(step)));
         if let Some(closed_loop) = closed_loop {
             scenario.workload = arbitrary::by_users(scenario.workload, closed_loop);
         }

@@ -204,10 +204,10 @@ proptest! {
             let before = last.insert(b.bin[request.batch], now);
             prop_assert!(before.is_none_or(|before| before <= now), "row {}", request.row);
         }
-        let scheduler = &scenario.scheduler;
+        let scheduler = scenario.closed().unwrap();
         let largest = match scheduler.policy {
             Policy::StaticFifo => scheduler.static_batch,
-            Policy::MultiBin => scheduler.full_batch,
+            Policy::MultiBin => scenario.bins.full_batch,
             Policy::Dynamic | Policy::MultiBinDynamic => scheduler.max_batch,
         };
         for i in 0..b.len() {
@@ -218,7 +218,7 @@ proptest! {
                 .sum();
             let looks_at_memory = matches!(scheduler.policy, Policy::Dynamic | Policy::MultiBinDynamic);
             if looks_at_memory && b.size[i] > 1 {
-                prop_assert!(!scenario.memory.exceeds_limit(tokens), "batch {} of {} tokens", i, tokens);
+                prop_assert!(!scenario.memory().exceeds_limit(tokens), "batch {} of {} tokens", i, tokens);
             }
         }
     }
@@ -231,7 +231,7 @@ proptest! {
             Policy::StaticFifo, Policy::Dynamic, Policy::MultiBinDynamic,
         ]),
     ) {
-        scenario.scheduler.policy = policy;
+        scenario.closed_mut().policy = policy;
         let Some(outcome) = run(&trace, &scenario) else { return Ok(()) };
         let idle = idle_times(&outcome);
         for request in served(&trace, &outcome) {
@@ -373,13 +373,13 @@ proptest! {
 
     #[test]
     fn one_bin_is_no_bins(trace in arbitrary::trace(1..=200), mut scenario in scenario()) {
-        scenario.scheduler.bins.count = 1;
-        scenario.scheduler.bins.boundaries = Boundaries::EqualMassPredictions;
+        scenario.bins.count = 1;
+        scenario.bins.boundaries = Boundaries::EqualMassPredictions;
         // Without bins there is no cap.
-        scenario.scheduler.bins.batch_caps = false;
-        scenario.scheduler.policy = Policy::MultiBinDynamic;
+        scenario.bins.batch_caps = false;
+        scenario.closed_mut().policy = Policy::MultiBinDynamic;
         let binned = run(&trace, &scenario);
-        scenario.scheduler.policy = Policy::Dynamic;
+        scenario.closed_mut().policy = Policy::Dynamic;
         let plain = run(&trace, &scenario);
         prop_assert_eq!(binned.is_some(), plain.is_some());
         let (Some(binned), Some(plain)) = (binned, plain) else { return Ok(()) };
@@ -423,7 +423,7 @@ proptest! {
         let mut slow_trace = trace.clone();
         slow_trace.arrival.iter_mut().for_each(|t| *t *= factor);
         let mut slow = scenario.clone();
-        let Latency::Linear(linear) = &mut slow.latency else {
+        let Latency::Linear(linear) = &mut slow.closed_mut().latency else {
             panic!("another latency");
         };
         linear.alpha_s *= factor;
@@ -443,7 +443,7 @@ proptest! {
         slow.sla.token_ms *= factor;
         slow.sla.request_s *= factor;
         slow.sla.ttft_s = slow.sla.ttft_s.map(|s| s * factor);
-        let controller = &mut slow.scheduler.controller;
+        let controller = &mut slow.closed_mut().controller;
         controller.epsilon_s *= factor;
         if let Some(target) = &mut controller.target_s {
             *target *= factor;
@@ -616,7 +616,7 @@ fn quantiles_of_a_long_run_are_those_of_its_sorted_rows() {
             ..Scenario::default()
         };
         scenario.fleet.gpus = gpus;
-        scenario.scheduler.policy = policy;
+        scenario.closed_mut().policy = policy;
         scenario.workload.failed = Failed::Keep;
         scenario.workload.time_scale = 200.0;
         let synthetic = Synthetic {

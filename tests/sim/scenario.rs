@@ -48,8 +48,8 @@ fn examples() -> Vec<Scenario> {
     full.workload.window_end_s = Some(1e6);
     full.workload.limit = Some(50);
     full.workload.rate_per_s = Some(3.5);
-    full.scheduler.controller.target_s = Some(0.75);
-    full.scheduler.bins.boundaries = batchscope::sched::Boundaries::Fixed;
+    full.closed_mut().controller.target_s = Some(0.75);
+    full.bins.boundaries = batchscope::sched::Boundaries::Fixed;
     let mut all = vec![
         Scenario::default(),
         full,
@@ -128,7 +128,7 @@ fn pointers(value: &Value) -> Vec<String> {
     all
 }
 
-/// "/scheduler/bins/cuts/0" as "scheduler.bins.cuts".
+/// "/scheduler/bins/cuts/0" as "bins.cuts".
 fn dotted(pointer: &str) -> String {
     let names = pointer[1..]
         .split('/')
@@ -223,7 +223,14 @@ fn every_default_is_written_out_and_may_be_left_out() {
     }
     // The tags that say what the rest of their group means, and nothing else.
     needed.sort();
-    assert_eq!(needed, ["/latency/linear", "/trace/synthetic"]);
+    assert_eq!(
+        needed,
+        [
+            "/engine/closed",
+            "/engine/closed/latency/linear",
+            "/trace/synthetic"
+        ]
+    );
 }
 
 #[test]
@@ -244,6 +251,7 @@ fn unknown_fields_are_refused_in_every_group() {
                     // Where one name is a choice among several, a second one makes no choice.
                     let choice = [
                         "/trace",
+                        "/engine",
                         "/latency",
                         "/shape",
                         "/arrivals",
@@ -341,7 +349,7 @@ fn numbers_out_of_range_are_refused_by_name() {
 fn not_a_number_is_refused_by_name() {
     type Field = (&'static str, fn(&mut Scenario) -> &mut f64);
     fn linear(s: &mut Scenario) -> &mut batchscope::latency::Linear {
-        let Latency::Linear(linear) = &mut s.latency else {
+        let Latency::Linear(linear) = &mut s.closed_mut().latency else {
             panic!("another latency");
         };
         linear
@@ -365,29 +373,39 @@ fn not_a_number_is_refused_by_name() {
         }),
         ("predictor.sigma", |s| &mut s.predictor.sigma),
         ("predictor.bin_error", |s| &mut s.predictor.bin_error),
-        ("scheduler.memory_bound.reserve", |s| {
-            &mut s.scheduler.memory_bound.reserve
+        ("engine.closed.memory_bound.reserve", |s| {
+            &mut s.closed_mut().memory_bound.reserve
         }),
-        ("scheduler.memory_bound.smoothing", |s| {
-            &mut s.scheduler.memory_bound.smoothing
+        ("engine.closed.memory_bound.smoothing", |s| {
+            &mut s.closed_mut().memory_bound.smoothing
         }),
-        ("scheduler.controller.target_s", |s| {
-            s.scheduler.controller.target_s.insert(1.0)
+        ("engine.closed.controller.target_s", |s| {
+            s.closed_mut().controller.target_s.insert(1.0)
         }),
-        ("scheduler.controller.epsilon_s", |s| {
-            &mut s.scheduler.controller.epsilon_s
+        ("engine.closed.controller.epsilon_s", |s| {
+            &mut s.closed_mut().controller.epsilon_s
         }),
-        ("scheduler.controller.smoothing", |s| {
-            &mut s.scheduler.controller.smoothing
+        ("engine.closed.controller.smoothing", |s| {
+            &mut s.closed_mut().controller.smoothing
         }),
-        ("scheduler.controller.initial_batch", |s| {
-            &mut s.scheduler.controller.initial_batch
+        ("engine.closed.controller.initial_batch", |s| {
+            &mut s.closed_mut().controller.initial_batch
         }),
-        ("latency.linear.alpha_s", |s| &mut linear(s).alpha_s),
-        ("latency.linear.gamma", |s| &mut linear(s).gamma),
-        ("latency.linear.growth", |s| &mut linear(s).growth),
-        ("memory.kv_gb_per_token", |s| &mut s.memory.kv_gb_per_token),
-        ("memory.margin_gb", |s| &mut s.memory.margin_gb),
+        ("engine.closed.latency.linear.alpha_s", |s| {
+            &mut linear(s).alpha_s
+        }),
+        ("engine.closed.latency.linear.gamma", |s| {
+            &mut linear(s).gamma
+        }),
+        ("engine.closed.latency.linear.growth", |s| {
+            &mut linear(s).growth
+        }),
+        ("engine.closed.memory.kv_gb_per_token", |s| {
+            &mut s.memory_mut().kv_gb_per_token
+        }),
+        ("engine.closed.memory.margin_gb", |s| {
+            &mut s.memory_mut().margin_gb
+        }),
         ("sla.token_ms", |s| &mut s.sla.token_ms),
         ("sla.request_s", |s| &mut s.sla.request_s),
     ];
@@ -514,10 +532,101 @@ fn users_take_as_many_rows_as_they_need_and_no_row_twice() {
 }
 
 #[test]
+fn version_1_says_the_same() {
+    let step = json!({"linear": {"c0_s": 0.01, "c1_s_per_sequence": 1e-4, "c2_s_per_context_token": 0.0,
+        "c3_s_per_prefill_token": 1e-5}});
+    for (then, now) in [
+        (json!({}), json!({})),
+        (
+            json!({"engine": "closed"}),
+            json!({"engine": {"closed": {}}}),
+        ),
+        (
+            json!({"scheduler": {"policy": "multi-bin", "full_batch": 9,
+                "bins": {"boundaries": "fixed", "cuts": [1, 2, 3]}}}),
+            json!({"engine": {"closed": {"policy": "multi-bin"}},
+                "bins": {"boundaries": "fixed", "cuts": [1, 2, 3], "full_batch": 9}}),
+        ),
+        (
+            json!({"scheduler": {"policy": "static-fifo", "static_batch": 3}}),
+            json!({"engine": {"closed": {"policy": "static-fifo", "static_batch": 3}}}),
+        ),
+        (
+            json!({"scheduler": {"max_batch": 7, "bins": {"count": 4}, "memory_bound": {"rule": "off"},
+                "controller": {"variant": "off"}}}),
+            json!({"engine": {"closed": {"max_batch": 7, "memory_bound": {"rule": "off"},
+                "controller": {"variant": "off"}}}, "bins": {"count": 4}}),
+        ),
+        (
+            json!({"latency": {"linear": {"alpha_s": 0.0, "beta_s_per_token": 0.002, "gamma": 0.0}}, "seed": 7}),
+            json!({"engine": {"closed": {"latency":
+                {"linear": {"alpha_s": 0.0, "beta_s_per_token": 0.002, "gamma": 0.0}}}}, "seed": 7}),
+        ),
+        (
+            json!({"version": 1, "latency": {"steps": step}, "memory": {"margin_gb": 2.0}}),
+            json!({"version": 2, "engine": {"closed": {"latency": {"steps": step}, "memory": {"margin_gb": 2.0}}}}),
+        ),
+        // Memory that is not given is of each engine's usual machine.
+        (
+            json!({"version": 1, "engine": {"continuous": {"rule": "orca"}}}),
+            json!({"engine": {"continuous": {"rule": "orca"}}}),
+        ),
+        (
+            json!({"engine": {"continuous": {"bins": true}}, "scheduler": {"bins": {"count": 4}},
+                "memory": {"capacity_gb": 40.0}, "workload": {"limit": 9}, "predictor": {"kind": "oracle"},
+                "fleet": {"gpus": 2}, "sla": {"request_s": 5.0}, "trace": {"file": {"name": "a.csv"}}}),
+            json!({"engine": {"continuous": {"bins": true, "memory": {"capacity_gb": 40.0}}},
+                "bins": {"count": 4}, "workload": {"limit": 9}, "predictor": {"kind": "oracle"},
+                "fleet": {"gpus": 2}, "sla": {"request_s": 5.0}, "trace": {"file": {"name": "a.csv"}}}),
+        ),
+    ] {
+        let read = |value: &Value| {
+            let scenario = Scenario::from_json(&value.to_string(), "s.json");
+            scenario
+                .unwrap_or_else(|e| panic!("{value}: {e}"))
+                .to_json()
+        };
+        assert_eq!(read(&then), read(&now), "{then}");
+    }
+    // What had no effect has none now.
+    for (text, field) in [
+        (
+            r#"{"engine": {"continuous": {}}, "scheduler": {"policy": "dynamic"}}"#,
+            "scheduler.policy",
+        ),
+        (
+            r#"{"engine": {"continuous": {}}, "latency": {"linear": {"gamma": 0.5}}}"#,
+            "latency",
+        ),
+        (
+            r#"{"scheduler": {"bins": {"full_batch": 9}}}"#,
+            "scheduler.bins.full_batch",
+        ),
+    ] {
+        match Scenario::from_json(text, "s.json") {
+            Err(Error::Contradiction { what, .. }) => assert_eq!(what, field),
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+    // Each version has its own fields.
+    for text in [
+        r#"{"version": 1, "bins": {"count": 4}}"#,
+        r#"{"version": 2, "scheduler": {"policy": "dynamic"}}"#,
+        r#"{"memory": {"capacity_gb": null}}"#,
+    ] {
+        let refused = Scenario::from_json(text, "s.json");
+        assert!(
+            matches!(refused, Err(Error::BadScenario { line: 1, .. })),
+            "{text}: {refused:?}"
+        );
+    }
+}
+
+#[test]
 fn other_versions_and_broken_texts_are_refused() {
-    match read(&json!({"version": 2})) {
+    match read(&json!({"version": 3})) {
         Err(Error::BadField { field, value, .. }) => {
-            assert_eq!((field.as_str(), value.as_str()), ("version", "2"));
+            assert_eq!((field.as_str(), value.as_str()), ("version", "3"));
         }
         other => panic!("{other:?}"),
     }
@@ -631,6 +740,12 @@ fn a_list_is_no_group_of_settings() {
         (r#"{"trace":{"file":["a.csv"]}}"#, "trace.file", 1, 18),
         (r#"{"latency":{"linear":[1,2]}}"#, "latency.linear", 1, 22),
         (
+            r#"{"engine":{"closed":{"latency":{"linear":[1,2]}}}}"#,
+            "engine.closed.latency.linear",
+            1,
+            42,
+        ),
+        (
             r#"{"workload":{"closed_loop":[1,2,3,4]}}"#,
             "workload.closed_loop",
             1,
@@ -669,11 +784,11 @@ fn refusals_speak_of_json() {
             "expected a number, found \"30\"",
         ),
         (
-            r#"{"scheduler":{"bins":{"cuts":{}}}}"#,
+            r#"{"bins":{"cuts":{}}}"#,
             "expected a list, found an object",
         ),
         (
-            r#"{"scheduler":{"policy":5}}"#,
+            r#"{"engine":{"closed":{"policy":5}}}"#,
             "expected a name or an object",
         ),
         (
@@ -744,17 +859,17 @@ fn every_version_of_the_published_program_is_a_preset() {
             Value::String(word) => word.clone(),
             value => value.to_string(),
         };
-        let d = scenario.scheduler.controller.target_s;
+        let d = scenario.closed().unwrap().controller.target_s;
         lines += &format!(
             "{} {} {} {} {} {} {} {} {} {}\n",
             preset.name(),
-            word("/scheduler/controller/variant"),
-            word("/scheduler/controller/feedback"),
+            word("/engine/closed/controller/variant"),
+            word("/engine/closed/controller/feedback"),
             d.unwrap_or(scenario.sla.token_ms / 1e3),
-            word("/scheduler/controller/epsilon_s"),
-            word("/scheduler/bins/boundaries"),
-            word("/scheduler/bins/sample_size"),
-            word("/scheduler/bins/batch_caps"),
+            word("/engine/closed/controller/epsilon_s"),
+            word("/bins/boundaries"),
+            word("/bins/sample_size"),
+            word("/bins/batch_caps"),
             word("/sla/published_token_rule"),
             scenario.workload.time_scale,
         );
@@ -768,7 +883,7 @@ fn every_version_of_the_published_program_is_a_preset() {
             name if name.starts_with("real-time") || name == "three-step" => "off",
             _ => "at-last-end",
         };
-        assert_eq!(word("/scheduler/controller/running_floor"), floor);
+        assert_eq!(word("/engine/closed/controller/running_floor"), floor);
     }
     assert_eq!(lines, VERSIONS);
     assert_eq!(Preset::named("v5"), None);
@@ -833,13 +948,13 @@ type Ignored = (Value, &'static str, Value, &'static str);
 /// Every row of src/scenario/effect.rs, each of its reasons at least once.
 fn ignored() -> Vec<Ignored> {
     let file = json!({"trace": {"file": {"name": "odd.jsonl"}}});
-    let policy = |name: &str| json!({"scheduler": {"policy": name}});
+    let policy = |name: &str| json!({"engine": {"closed": {"policy": name}}});
     let fifo = policy("static-fifo");
     let dynamic = policy("dynamic");
     let full = policy("multi-bin");
     let own = policy("multi-bin-dynamic");
-    let one_bin = json!({"scheduler": {"bins": {"count": 1}}});
-    let boundaries = |name: &str| json!({"scheduler": {"bins": {"boundaries": name}}});
+    let one_bin = json!({"bins": {"count": 1}});
+    let boundaries = |name: &str| json!({"bins": {"boundaries": name}});
     let predictor = |kind: &str| json!({"predictor": {"kind": kind}});
     let server = |settings: Value| json!({"engine": {"continuous": settings}});
     let vllm = server(json!({}));
@@ -855,9 +970,9 @@ fn ignored() -> Vec<Ignored> {
         "output": {"fixed": {"tokens": 9}}, "failed_share": 0.0}}}}});
     let once = json!({"workload": {"closed_loop":
         {"users": 20, "requests_per_user": 1, "think_min_s": 0.0, "think_max_s": 0.0}}});
-    let off = json!({"scheduler": {"controller": {"variant": "off"}}});
-    let nov24 = json!({"scheduler": {"controller": {"variant": "nov24"}}});
-    let rule = |name: &str| json!({"scheduler": {"memory_bound": {"rule": name}}});
+    let off = json!({"engine": {"closed": {"controller": {"variant": "off"}}}});
+    let nov24 = json!({"engine": {"closed": {"controller": {"variant": "nov24"}}}});
+    let rule = |name: &str| json!({"engine": {"closed": {"memory_bound": {"rule": name}}}});
     let one_gpu = json!({"fleet": {"gpus": 1}});
     let continuous = "of continuous batching";
     let no_bins = "has no bins";
@@ -884,54 +999,52 @@ fn ignored() -> Vec<Ignored> {
         (json!({}), "predictor.exponent", json!(0.5), "noisy starts from the true output"),
         (predictor("oracle"), "predictor.scale", json!(2.5), "oracle starts from the true output"),
         (fifo.clone(), "predictor.max_tokens", json!(99), "does not look at predictions"),
-        (tight.clone(), "scheduler.policy", json!("dynamic"), continuous),
-        (full.clone(), "scheduler.static_batch", json!(3), "scheduler.full_batch"),
-        (dynamic.clone(), "scheduler.static_batch", json!(3), "sizes its batches itself"),
-        (tight.clone(), "scheduler.static_batch", json!(3), continuous),
-        (fifo.clone(), "scheduler.full_batch", json!(3), "scheduler.static_batch"),
-        (own.clone(), "scheduler.full_batch", json!(3), "sizes its batches itself"),
-        (merged(&own, &merged(&one_bin, &boundaries("exponential-optimal"))), "scheduler.full_batch", json!(3), "sizes its batches itself"),
-        (tight.clone(), "scheduler.full_batch", json!(3), continuous),
-        (fifo.clone(), "scheduler.max_batch", json!(3), fixed_size),
-        (full.clone(), "scheduler.max_batch", json!(3), fixed_size),
-        (tight.clone(), "scheduler.max_batch", json!(3), continuous),
-        (dynamic.clone(), "scheduler.bins.count", json!(3), no_bins),
-        (boundaries("fixed"), "scheduler.bins.count", json!(3), "scheduler.bins.cuts"),
-        (sjf.clone(), "scheduler.bins.count", json!(3), "engine.continuous.bins"),
-        (fifo.clone(), "scheduler.bins.boundaries", json!("equal-width"), no_bins),
-        (sjf.clone(), "scheduler.bins.boundaries", json!("fixed"), "engine.continuous.bins"),
-        (full.clone(), "scheduler.bins.served", json!("longest-queue"), "in which they filled"),
-        (one_bin.clone(), "scheduler.bins.served", json!("longest-queue"), "one bin"),
-        (server(json!({"bins": true})), "scheduler.bins.served", json!("longest-queue"), continuous),
-        (json!({}), "scheduler.bins.sample_rows", json!(9), "do not look at outputs"),
-        (merged(&one_bin, &boundaries("equal-mass-outputs")), "scheduler.bins.sample_rows", json!(9), "one bin"),
-        (boundaries("fixed"), "scheduler.bins.sample_size", json!(9), "not fitted to a sample"),
-        (one_bin.clone(), "scheduler.bins.sample_size", json!(9), "one bin"),
-        (json!({}), "scheduler.bins.cuts", json!([5]), "make their own cuts"),
-        (fifo.clone(), "scheduler.bins.last_upper", json!(500), no_bins),
-        (sjf.clone(), "scheduler.bins.last_upper", json!(500), "does not sort"),
-        (boundaries("fixed"), "scheduler.bins.below_range_to_last", json!(true), "begins at 0"),
-        (boundaries("exponential-optimal"), "scheduler.bins.below_range_to_last", json!(true), "begins at 0"),
-        (one_bin.clone(), "scheduler.bins.below_range_to_last", json!(true), "one bin"),
-        (full.clone(), "scheduler.bins.batch_caps", json!(true), "only the scheduler multi-bin-dynamic"),
-        (server(json!({"bins": true})), "scheduler.bins.batch_caps", json!(true), continuous),
-        (rule("exact"), "scheduler.memory_bound.reserve", json!(0.5), "of the rule published"),
-        (rule("published"), "scheduler.memory_bound.overflow_probability", json!(0.5), "of the rule exact"),
-        (rule("off"), "scheduler.memory_bound.overflow_probability", json!(0.5), "of the rule exact"),
-        (rule("published"), "scheduler.memory_bound.initial_sd_tokens", json!(5.0), "of the rule exact"),
-        (rule("off"), "scheduler.memory_bound.smoothing", json!(0.5), "memory_bound.rule is off"),
-        (rule("off"), "scheduler.memory_bound.initial_prompt_tokens", json!(5.0), "memory_bound.rule is off"),
-        (rule("off"), "scheduler.memory_bound.initial_output_tokens", json!(5.0), "memory_bound.rule is off"),
-        (rule("off"), "scheduler.memory_bound.at_least_running", json!(true), "memory_bound.rule is off"),
-        (one_gpu.clone(), "scheduler.memory_bound.at_least_running", json!(true), "there is one GPU"),
-        (one_gpu, "scheduler.controller.running_floor", json!("at-last-end"), "there is one GPU"),
-        (nov24.clone(), "scheduler.controller.alpha", json!(40), "neither alpha nor delta"),
-        (nov24.clone(), "scheduler.controller.delta", json!(40), "neither alpha nor delta"),
-        (nov24, "scheduler.controller.band_from_delta", json!(true), "neither alpha nor delta"),
+        (full.clone(), "engine.closed.static_batch", json!(3), "bins.full_batch"),
+        (dynamic.clone(), "engine.closed.static_batch", json!(3), "sizes its batches itself"),
+        (fifo.clone(), "bins.full_batch", json!(3), "engine.closed.static_batch"),
+        (own.clone(), "bins.full_batch", json!(3), "sizes its batches itself"),
+        (merged(&own, &merged(&one_bin, &boundaries("exponential-optimal"))), "bins.full_batch", json!(3), "sizes its batches itself"),
+        (sjf.clone(), "bins.full_batch", json!(3), "does not sort"),
+        (server(json!({"bins": true})), "bins.full_batch", json!(3), "exponential-optimal"),
+        (fifo.clone(), "engine.closed.max_batch", json!(3), fixed_size),
+        (full.clone(), "engine.closed.max_batch", json!(3), fixed_size),
+        (dynamic.clone(), "bins.count", json!(3), no_bins),
+        (boundaries("fixed"), "bins.count", json!(3), "bins.cuts"),
+        (sjf.clone(), "bins.count", json!(3), "engine.continuous.bins"),
+        (fifo.clone(), "bins.boundaries", json!("equal-width"), no_bins),
+        (sjf.clone(), "bins.boundaries", json!("fixed"), "engine.continuous.bins"),
+        (full.clone(), "bins.served", json!("longest-queue"), "in which they filled"),
+        (one_bin.clone(), "bins.served", json!("longest-queue"), "one bin"),
+        (server(json!({"bins": true})), "bins.served", json!("longest-queue"), continuous),
+        (json!({}), "bins.sample_rows", json!(9), "do not look at outputs"),
+        (merged(&one_bin, &boundaries("equal-mass-outputs")), "bins.sample_rows", json!(9), "one bin"),
+        (boundaries("fixed"), "bins.sample_size", json!(9), "not fitted to a sample"),
+        (one_bin.clone(), "bins.sample_size", json!(9), "one bin"),
+        (json!({}), "bins.cuts", json!([5]), "make their own cuts"),
+        (fifo.clone(), "bins.last_upper", json!(500), no_bins),
+        (sjf.clone(), "bins.last_upper", json!(500), "does not sort"),
+        (boundaries("fixed"), "bins.below_range_to_last", json!(true), "begins at 0"),
+        (boundaries("exponential-optimal"), "bins.below_range_to_last", json!(true), "begins at 0"),
+        (one_bin.clone(), "bins.below_range_to_last", json!(true), "one bin"),
+        (full.clone(), "bins.batch_caps", json!(true), "only the scheduler multi-bin-dynamic"),
+        (server(json!({"bins": true})), "bins.batch_caps", json!(true), continuous),
+        (rule("exact"), "engine.closed.memory_bound.reserve", json!(0.5), "of the rule published"),
+        (rule("published"), "engine.closed.memory_bound.overflow_probability", json!(0.5), "of the rule exact"),
+        (rule("off"), "engine.closed.memory_bound.overflow_probability", json!(0.5), "of the rule exact"),
+        (rule("published"), "engine.closed.memory_bound.initial_sd_tokens", json!(5.0), "of the rule exact"),
+        (rule("off"), "engine.closed.memory_bound.smoothing", json!(0.5), "memory_bound.rule is off"),
+        (rule("off"), "engine.closed.memory_bound.initial_prompt_tokens", json!(5.0), "memory_bound.rule is off"),
+        (rule("off"), "engine.closed.memory_bound.initial_output_tokens", json!(5.0), "memory_bound.rule is off"),
+        (rule("off"), "engine.closed.memory_bound.at_least_running", json!(true), "memory_bound.rule is off"),
+        (one_gpu.clone(), "engine.closed.memory_bound.at_least_running", json!(true), "there is one GPU"),
+        (one_gpu, "engine.closed.controller.running_floor", json!("at-last-end"), "there is one GPU"),
+        (nov24.clone(), "engine.closed.controller.alpha", json!(40), "neither alpha nor delta"),
+        (nov24.clone(), "engine.closed.controller.delta", json!(40), "neither alpha nor delta"),
+        (nov24, "engine.closed.controller.band_from_delta", json!(true), "neither alpha nor delta"),
         (tight.clone(), "sla.published_token_rule", json!("end-to-end"), continuous),
-        (tight.clone(), "memory.capacity_gb", json!(60.0), "kv.capacity says how many"),
-        (roomy.clone(), "memory.model_gb", json!(10.0), "kv.capacity is unlimited"),
-        (tight.clone(), "memory.margin_gb", json!(2.0), "kv.capacity says how many"),
+        (tight.clone(), "engine.continuous.memory.capacity_gb", json!(60.0), "kv.capacity says how many"),
+        (roomy.clone(), "engine.continuous.memory.model_gb", json!(10.0), "kv.capacity is unlimited"),
+        (tight.clone(), "engine.continuous.memory.margin_gb", json!(2.0), "kv.capacity says how many"),
         (tight.clone(), "engine.continuous.ageing_per_s", json!(3.0), "fcfs does not age"),
         (merged(&tight, &server(json!({"order": "edf", "classes": classes(0.0, json!(1.0))}))), "engine.continuous.ageing_per_s", json!(3.0), "edf does not age"),
         (tight.clone(), "engine.continuous.classes", classes(1.0, json!(1.0)), "fcfs does not look at classes"),
@@ -990,49 +1103,21 @@ fn ignored() -> Vec<Ignored> {
         ("controller.running_floor", json!("off")),
         ("controller.band_from_delta", json!(true)),
     ] {
-        let field: &'static str = format!("scheduler.{field}").leak();
+        let field: &'static str = format!("engine.closed.{field}").leak();
         all.push((fifo.clone(), field, value.clone(), fixed_size));
         all.push((full.clone(), field, value.clone(), fixed_size));
-        all.push((tight.clone(), field, value.clone(), continuous));
         if field.contains("controller") && !field.ends_with("variant") {
             all.push((off.clone(), field, value, "controller.variant is off"));
         }
     }
-    for (name, value) in [
-        ("alpha_s", 0.5),
-        ("beta_s_per_token", 0.5),
-        ("gamma", 0.5),
-        ("growth", 0.5),
-        ("floor_s", 0.5),
-    ] {
-        let field: &'static str = format!("latency.linear.{name}").leak();
-        all.push((tight.clone(), field, json!(value), continuous));
-    }
     all
-}
-
-#[test]
-fn steps_of_closed_batches_have_no_effect_with_continuous_batching() {
-    let mut scenario = Scenario::continuous();
-    scenario.latency = Latency::Steps(Box::default());
-    match Scenario::from_json(&scenario.to_json(), "s") {
-        Err(Error::Contradiction { what, why }) => {
-            assert_eq!(what, "latency.steps");
-            assert!(why.contains("it is about closed batches"), "{why}");
-        }
-        other => panic!("{other:?}"),
-    }
-    assert_eq!(scenario.without_effect().len(), 1);
-    scenario.reset_without_effect();
-    assert_eq!(scenario, Scenario::continuous());
 }
 
 #[test]
 fn a_setting_without_effect_is_refused_and_its_reason_is_true() {
     let odd = odd_requests();
     let mut shown: Vec<&str> = vec![
-        // Parts of lists, one of two choices, and a pair that is set together: below.
-        "latency.steps",
+        // Parts of lists, and a pair that is set together: below.
         "engine.continuous.classes.level",
         "engine.continuous.classes.deadline_s",
         "workload.closed_loop.think_min_s",
@@ -1212,17 +1297,15 @@ fn any_server() -> impl Strategy<Value = Value> {
             "fleet": {"gpus": r.1},
             "seed": r.8,
             "predictor": {"kind": r.2, "sigma": r.3, "bin_error": r.3 / 2.0},
-            "scheduler": {"policy": "dynamic", "full_batch": 3, "max_batch": 2, "static_batch": 5,
-                "bins": {"count": r.4, "boundaries": r.5, "sample_rows": 20, "sample_size": 9, "cuts": [20],
-                    "last_upper": 40, "below_range_to_last": r.6, "served": "longest-queue", "batch_caps": true},
-                "controller": {"variant": "paper", "alpha": 9}, "memory_bound": {"rule": "exact"}},
-            "latency": {"linear": {"alpha_s": 0.5, "gamma": 0.75}},
-            "memory": {"capacity_gb": 60.0, "model_gb": 59.0, "margin_gb": 0.5},
+            "bins": {"count": r.4, "boundaries": r.5, "sample_rows": 20, "sample_size": 9, "cuts": [20],
+                "last_upper": 40, "below_range_to_last": r.6, "served": "longest-queue", "batch_caps": true,
+                "full_batch": 3},
             "sla": {"published_token_rule": "end-to-end", "request_s": 1.0},
             "engine": {"continuous": {
                 "rule": b.0, "order": b.1, "ageing_per_s": b.2, "classes": b.3, "bins": b.4, "bin_patience_s": b.5,
                 "long_prefill_token_threshold": b.6, "async_scheduling": b.7,
                 "max_sequences": 8, "max_batched_tokens": 64,
+                "memory": {"capacity_gb": 60.0, "model_gb": 59.0, "margin_gb": 0.5},
                 "kv": {"capacity": c.0, "null_block": c.1, "watermark": c.2, "preemption": c.3,
                     "prefix": {"reuse": c.4, "eviction": c.5, "eviction_s": c.6}},
                 "admission": {"whole_prompt_fits": c.7, "reject_too_long": c.8},

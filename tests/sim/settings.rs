@@ -1,8 +1,8 @@
 //! The settings of a scenario as they are described: every one has its range or a check of its own, a sentence and a
 //! value that can be set by its path.
 
+use batchscope::scenario::ClosedLoop;
 use batchscope::scenario::describe::{all, explain, page, schema, set, set_all};
-use batchscope::scenario::{ClosedLoop, Engine};
 use batchscope::sched::continuous::kv::Capacity;
 use batchscope::sched::memory::Memory;
 use batchscope::{Error, Scenario};
@@ -22,8 +22,8 @@ fn every_number_has_its_range() {
         "trace.",
         "engine.continuous.latency.table",
         "engine.continuous.latency.profile",
-        "latency.steps.table",
-        "latency.steps.profile",
+        "engine.closed.latency.steps.table",
+        "engine.closed.latency.steps.profile",
     ];
     let mut ranges = 0;
     for setting in all() {
@@ -97,13 +97,13 @@ fn a_path_chooses_what_it_names() {
     for assignment in assignments {
         set(&mut s, assignment).unwrap_or_else(|e| panic!("{e}"));
     }
-    let Engine::Continuous(server) = &s.engine else {
+    let Some(server) = s.server() else {
         panic!("{:?}", s.engine)
     };
     assert_eq!(server.max_sequences, 128);
     assert_eq!(server.kv.capacity, Capacity::Blocks(900));
     // The default step and memory are of one machine.
-    assert_eq!(s.memory, Memory::LLAMA_3_1_8B_ON_H100);
+    assert_eq!(*s.memory(), Memory::LLAMA_3_1_8B_ON_H100);
     let users = ClosedLoop {
         users: 3,
         ..ClosedLoop::default()
@@ -112,8 +112,8 @@ fn a_path_chooses_what_it_names() {
     assert_eq!(s.sla.ttft_s, Some(0.5));
     set(&mut s, "workload.closed_loop=null").unwrap();
     assert_eq!(s.workload.closed_loop, None);
-    set(&mut s, "engine=closed").unwrap();
-    assert_eq!(s.engine, Engine::Closed);
+    set(&mut s, "engine.closed={}").unwrap();
+    assert!(s.closed().is_some());
 }
 
 #[test]
@@ -126,8 +126,8 @@ fn what_cannot_be_set_is_refused_by_name() {
         ("engine.closed.rule=vllm", "engine.closed.rule"),
         ("seed", "it has no \"=\""),
         ("seed=many", "many"),
-        ("scheduler.policy=lifo", "lifo"),
-        ("scheduler=3", "expected"),
+        ("engine.closed.policy=lifo", "lifo"),
+        ("bins=3", "expected"),
         ("engine.continuous.kv.capacity.blocks=-1", "-1"),
     ] {
         let mut s = Scenario::default();
@@ -144,22 +144,26 @@ fn what_cannot_be_set_is_refused_by_name() {
         Err(Error::BadField { field, .. }) => assert_eq!(field, "fleet.gpus"),
         other => panic!("{other:?}"),
     }
-    match with(&["scheduler.static_batch=4"]) {
+    match with(&["engine.closed.static_batch=4"]) {
         Err(Error::Contradiction { what, why }) => {
-            assert_eq!(what, "--set scheduler.static_batch");
+            assert_eq!(what, "--set engine.closed.static_batch");
             assert!(why.contains("would have no effect"), "{why}");
         }
         other => panic!("{other:?}"),
     }
-    with(&["scheduler.policy=static-fifo", "scheduler.static_batch=4"]).unwrap();
+    with(&[
+        "engine.closed.policy=static-fifo",
+        "engine.closed.static_batch=4",
+    ])
+    .unwrap();
 }
 
 #[test]
 fn explanations_name_range_default_choices_and_effect() {
     let text = |path: &str| explain(path).unwrap().text();
-    let batch = text("scheduler.max_batch");
+    let batch = text("engine.closed.max_batch");
     for words in [
-        "scheduler.max_batch: a whole number from 1 to 4096",
+        "engine.closed.max_batch: a whole number from 1 to 4096",
         "default: 128",
         "it has an effect with: dynamic, multi-bin-dynamic",
     ] {

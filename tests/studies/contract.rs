@@ -7,6 +7,8 @@ use std::path::PathBuf;
 
 use crate::support::studies::{all_but_figures, outcome, run, same_as_golden};
 use batchscope::latency::Latency;
+use batchscope::scenario::Engine;
+use batchscope::sched::Closed;
 use batchscope::study::contract::{Contract, Measured, Metric, Sample, Workload, measured};
 use batchscope::study::document::{Content, File};
 use batchscope::study::figure::{Form, Plot, Scale};
@@ -203,10 +205,17 @@ fn what_the_engine_does_not_know_is_never_a_number() {
     }));
 }
 
+fn closed_batches(server: &mut Server) -> &mut Closed {
+    match &mut server.engine {
+        Engine::Closed(closed) => closed,
+        Engine::Continuous(_) => panic!("another engine"),
+    }
+}
+
 /// A server so fast that every threshold it models is met.
 fn fast() -> Server {
     let mut server = Server::default();
-    let Latency::Linear(model) = &mut server.latency else {
+    let Latency::Linear(model) = &mut closed_batches(&mut server).latency else {
         panic!("another latency");
     };
     model.alpha_s = 0.001;
@@ -239,9 +248,10 @@ fn a_contract_with_unknown_lines_cannot_be_met() {
 fn a_server_without_room_for_one_request_fails_all() {
     let mut server = fast();
     // 2,000 KV tokens.
-    server.memory.capacity_gb = 4.5;
-    server.memory.kv_gb_per_token = 2.5e-4;
-    server.memory.margin_gb = 0.0;
+    let memory = &mut closed_batches(&mut server).memory;
+    memory.capacity_gb = 4.5;
+    memory.kv_gb_per_token = 2.5e-4;
+    memory.margin_gb = 0.0;
     let contract = Contract {
         workloads: vec![Workload::Short, Workload::ContractLong],
         server,
@@ -781,7 +791,6 @@ mod command_line {
 
 #[test]
 fn with_continuous_batching_every_metric_is_simulated() {
-    use batchscope::scenario::Engine;
     let text = r#"{"fleet": {"gpus": 1},
         "memory": {"capacity_gb": 24, "model_gb": 16, "kv_gb_per_token": 0.000131072, "margin_gb": 0},
         "engine": {"continuous": {"kv": {"prefix": {"reuse": "own", "eviction_s": 0.001}},

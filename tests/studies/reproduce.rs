@@ -290,9 +290,9 @@ const RUN: &str = "--limit 60 --scale 200 --state nov29 --sched dynamic_no_bins 
 fn words_of_a_run_are_a_scenario() {
     let values = published_rows::read(&published_row(RUN, "full", "num_batches", "3", ""), "r.csv");
     let mut expected = Preset::StressV2.scenario();
-    expected.scheduler.policy = Policy::Dynamic;
-    expected.scheduler.controller.target_s = Some(0.03);
-    expected.scheduler.bins.count = 1;
+    expected.closed_mut().policy = Policy::Dynamic;
+    expected.closed_mut().controller.target_s = Some(0.03);
+    expected.bins.count = 1;
     expected.fleet.gpus = 1;
     expected.workload.limit = Some(60);
     assert_eq!(values.unwrap()[0].scenario, expected);
@@ -300,19 +300,16 @@ fn words_of_a_run_are_a_scenario() {
     let bins = "--sched multi_bin_dynamic --bins 4 --bounds sample:700 --cap --wake ascending --seed 3 \
                 --kv 0.5 --mmod 1 --feed service --rule deadline --deadline 0.05";
     let s = published_rows::scenario(&format!("{RUN} {bins}")).unwrap();
-    assert_eq!(s.scheduler.policy, Policy::MultiBinDynamic);
-    assert_eq!(s.scheduler.bins.sample_size, 700);
-    assert_eq!(
-        s.scheduler.bins.boundaries,
-        Boundaries::EqualMassPredictions
-    );
-    assert!(s.scheduler.bins.batch_caps);
+    assert_eq!(s.closed().unwrap().policy, Policy::MultiBinDynamic);
+    assert_eq!(s.bins.sample_size, 700);
+    assert_eq!(s.bins.boundaries, Boundaries::EqualMassPredictions);
+    assert!(s.bins.batch_caps);
     assert_eq!(s.workload.ties, Ties::PublishedHeapAscending);
     assert_eq!(
-        (s.seed, s.memory.kv_gb_per_token, s.memory.model_gb),
+        (s.seed, s.memory().kv_gb_per_token, s.memory().model_gb),
         (3, 0.5, 1.0)
     );
-    assert_eq!(s.scheduler.controller.feedback, Feedback::Service);
+    assert_eq!(s.closed().unwrap().controller.feedback, Feedback::Service);
     assert_eq!(s.sla.published_token_rule, TokenRule::EndToEnd);
     assert_eq!(s.sla.token_ms, 50.0);
 }

@@ -229,7 +229,7 @@ fn a_data_sheet_is_served_by_the_engine_of_run() {
 
     // With 64 tokens a step each of 2048 steps reads all weights: 2.1 s, and 2.0 s of attention.
     let mut narrow = load.on(scenario.clone());
-    if let Engine::Continuous(server) = &mut narrow.engine {
+    if let Some(server) = narrow.server_mut() {
         (server.max_sequences, server.max_batched_tokens) = (1, 64);
     }
     let ttft_s = 2048.0 * step.step_s(0.0, 0.0, 64.0) + step.c4_s_per_prefill_pair * pairs;
@@ -252,7 +252,9 @@ fn a_data_sheet_is_served_by_the_engine_of_run() {
     let refused = on_card(&model, Precision::F32, &l4)
         .and_then(|scenario| predict(&LOAD.trace(), &LOAD.on(scenario)));
     match refused {
-        Err(Error::BadField { field, .. }) => assert_eq!(field, "memory.capacity_gb"),
+        Err(Error::BadField { field, .. }) => {
+            assert_eq!(field, "engine.continuous.memory.capacity_gb")
+        }
         other => panic!("{other:?}"),
     }
 }

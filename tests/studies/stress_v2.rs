@@ -73,8 +73,9 @@ fn columns_are_the_published_ones() {
 
 /// Multi-bin K=8 and static batching on one GPU.
 fn is(s: &Summary, policy: Policy, bins: u32) -> bool {
-    let scheduler = &s.scenario.scheduler;
-    s.scenario.fleet.gpus == 1 && scheduler.policy == policy && scheduler.bins.count == bins
+    s.scenario.fleet.gpus == 1
+        && s.scenario.policy() == Some(policy)
+        && s.scenario.bins.count == bins
 }
 
 #[test]
@@ -225,7 +226,7 @@ fn without_an_optimum_three_fleets_stand_in() {
     let fleets: Vec<(u32, u32)> = execution
         .pending()
         .iter()
-        .map(|s| (s.fleet.gpus, s.scheduler.bins.count))
+        .map(|s| (s.fleet.gpus, s.bins.count))
         .collect();
     assert_eq!(
         fleets,

@@ -650,7 +650,7 @@ fn a_server_of_a_scenario_has_no_hardware_but_the_flags() {
         "{report}"
     );
     // Four GPUs by default, each with batches of its own.
-    let batch = Scenario::default().scheduler.largest_batch();
+    let batch = Scenario::default().closed().unwrap().max_batch;
     let words = format!("Largest batch         {} requests at once", 4 * batch);
     assert!(report.contains(&words), "{words}: {report}");
     let given = run(&[&server[..], &["--hardware", "h100", "--params", "8e9"]].concat());

@@ -77,7 +77,7 @@ fn the_published_settings_make_34_runs() {
     let third = execution.pending().to_vec();
     assert_eq!(third.len(), 5);
     assert!(third.iter().all(|s| s.fleet.gpus == 16));
-    let bins: Vec<u32> = third.iter().map(|s| s.scheduler.bins.count).collect();
+    let bins: Vec<u32> = third.iter().map(|s| s.bins.count).collect();
     assert_eq!(bins, [1, 2, 4, 16, 32]);
     execution
         .take(third.iter().map(stand_in).collect())
@@ -87,7 +87,7 @@ fn the_published_settings_make_34_runs() {
     let bins: Vec<u32> = execution
         .outcomes()
         .skip(28)
-        .map(|s| s.scenario.scheduler.bins.count)
+        .map(|s| s.scenario.bins.count)
         .collect();
     assert_eq!(bins, [1, 2, 4, 8, 16, 32]);
 }
@@ -188,7 +188,10 @@ fn the_deadline_and_the_pace_are_what_was_asked_for() {
     };
     let (_, strict) = one(study(1.0, false));
     let (files, loose) = one(study(5.0, false));
-    assert_eq!(loose.scenario.scheduler.controller.target_s, Some(5.0));
+    assert_eq!(
+        loose.scenario.closed().unwrap().controller.target_s,
+        Some(5.0)
+    );
     assert_eq!(loose.scenario.sla.request_s, 5.0);
     let late = |s: &Summary| s.published().token_violations;
     assert!(
@@ -250,8 +253,7 @@ fn findings_follow_the_numbers() {
     // Capacity in proportion to the fleet; violations fall with K.
     let growing = report(|s| {
         s.published.as_mut().unwrap().capacity_qps_under_sla = f64::from(s.scenario.fleet.gpus);
-        s.published.as_mut().unwrap().token_violations =
-            100 - u64::from(s.scenario.scheduler.bins.count);
+        s.published.as_mut().unwrap().token_violations = 100 - u64::from(s.scenario.bins.count);
     });
     for line in [
         "GPU scaling does not saturate up to 100 GPUs",
@@ -265,12 +267,8 @@ fn findings_follow_the_numbers() {
     // The other way round.
     let falling = report(|s| {
         s.published.as_mut().unwrap().capacity_qps_under_sla =
-            if s.scenario.scheduler.bins.count == 1 {
-                1.0
-            } else {
-                4.0
-            };
-        s.published.as_mut().unwrap().token_violations = u64::from(s.scenario.scheduler.bins.count);
+            if s.scenario.bins.count == 1 { 1.0 } else { 4.0 };
+        s.published.as_mut().unwrap().token_violations = u64::from(s.scenario.bins.count);
     });
     for line in [
         "GPU scaling saturates at ~1 GPU (4.00 QPS with 2 GPUs)",

@@ -23,7 +23,7 @@ fn the_published_grid_has_192_points() {
     let execution = Execution::new(Study::TwoStep(TwoStep::default()), 1).unwrap();
     assert_eq!(execution.pending().len(), 4 * 8 * 6);
     for scenario in execution.pending() {
-        assert_eq!(scenario.scheduler.policy, Policy::MultiBinDynamic);
+        assert_eq!(scenario.closed().unwrap().policy, Policy::MultiBinDynamic);
         assert_eq!(scenario.workload.time_scale, 200.0);
         assert_eq!(
             (scenario.sla.token_ms, scenario.sla.request_s),
@@ -41,7 +41,7 @@ fn step_2_runs_the_optimum_of_step_1() {
     for (grid, methods) in grid.chunks(9).zip(methods.chunks(4)) {
         let policies: Vec<Policy> = methods
             .iter()
-            .map(|s| s.scenario.scheduler.policy)
+            .map(|s| s.scenario.closed().unwrap().policy)
             .collect();
         assert_eq!(
             policies,
@@ -73,9 +73,8 @@ fn step_2_runs_the_optimum_of_step_1() {
             .filter(|s| violations(s) < 0.1)
             .map(|s| s.published().tokens_per_s)
             .fold(0.0, f64::max);
-        let size = |s: &batchscope::metrics::Summary| {
-            (s.scenario.fleet.gpus, s.scenario.scheduler.bins.count)
-        };
+        let size =
+            |s: &batchscope::metrics::Summary| (s.scenario.fleet.gpus, s.scenario.bins.count);
         assert!(optimum.published().tokens_per_s >= 0.9 * fastest);
         assert!(!grid.iter().any(|s| violations(s) < 0.1
             && s.published().tokens_per_s >= 0.9 * fastest

@@ -38,7 +38,7 @@ fn run() -> Option<(Measured, Meta, StepLatency)> {
 
 fn with(scenario: &Scenario, change: impl FnOnce(&mut Server)) -> Scenario {
     let mut scenario = scenario.clone();
-    if let Engine::Continuous(server) = &mut scenario.engine {
+    if let Some(server) = scenario.server_mut() {
         change(server);
     }
     scenario
@@ -219,7 +219,6 @@ fn a_long_run_is_compared_at_ten_thousand_moments() {
     let measured = Measured::read(&text, "log").unwrap();
     let mut scenario = Scenario::default();
     scenario.fleet.gpus = 1;
-    scenario.memory = batchscope::sched::memory::Memory::LLAMA_3_1_8B_ON_H100;
     scenario.engine = Engine::Continuous(Box::default());
     let comparison = measured.against(&scenario, 1.0).unwrap();
     let moments = comparison.moments.len();

@@ -2,11 +2,11 @@
 //! reach every branch: ties, failed rows, prompts beyond the memory limit, overload and idleness.
 use batchscope::Trace;
 use batchscope::latency::{Latency, Linear};
-use batchscope::scenario::{ClosedLoop, Fleet, Scenario, Sla, Ties, TokenRule, Workload};
+use batchscope::scenario::{ClosedLoop, Engine, Fleet, Scenario, Sla, Ties, TokenRule, Workload};
 use batchscope::sched::memory::Memory;
 use batchscope::sched::{
-    Bins, Boundaries, Controller, Feedback, MemoryBound, MemoryRule, Policy, RunningFloor,
-    Scheduler, Served, Variant,
+    Bins, Boundaries, Closed, Controller, Feedback, MemoryBound, MemoryRule, Policy, RunningFloor,
+    Served, Variant,
 };
 use batchscope::trace::Failed;
 use batchscope::trace::predict::{Kind, Predictor};
@@ -165,6 +165,7 @@ fn bins() -> impl Strategy<Value = Bins> {
                     count,
                     boundaries,
                     served,
+                    full_batch: 32,
                     sample_rows,
                     sample_size,
                     cuts: cuts.into_iter().collect(),
@@ -261,7 +262,8 @@ fn controller() -> impl Strategy<Value = Controller> {
         )
 }
 
-fn scheduler(policy: impl Strategy<Value = Policy>) -> impl Strategy<Value = Scheduler> {
+/// Closed batches with their bins.
+fn closed(policy: impl Strategy<Value = Policy>) -> impl Strategy<Value = (Closed, Bins)> {
     (
         policy,
         1..12u32,
@@ -270,18 +272,31 @@ fn scheduler(policy: impl Strategy<Value = Policy>) -> impl Strategy<Value = Sch
         bins(),
         memory_bound(),
         controller(),
+        latency(),
+        memory(),
     )
         .prop_map(
-            |(policy, static_batch, full_batch, max_batch, bins, memory_bound, controller)| {
-                Scheduler {
+            |(
+                policy,
+                static_batch,
+                full_batch,
+                max_batch,
+                bins,
+                memory_bound,
+                controller,
+                latency,
+                memory,
+            )| {
+                let closed = Closed {
                     policy,
                     static_batch,
-                    full_batch,
                     max_batch,
-                    bins,
                     memory_bound,
                     controller,
-                }
+                    latency,
+                    memory,
+                };
+                (closed, Bins { full_batch, ..bins })
             },
         )
 }
@@ -338,21 +353,18 @@ pub fn scenario(kinds: &'static [Kind]) -> impl Strategy<Value = Scenario> {
     (
         workload(),
         predictor(select(kinds)),
-        scheduler(select(&POLICIES[..])),
+        closed(select(&POLICIES[..])),
         prop_oneof![3 => 1..4u32, 2 => 4..9u32, 1 => 60..70u32],
-        latency(),
-        memory(),
         sla(),
         any::<u32>(),
     )
         .prop_map(
-            |(workload, predictor, scheduler, gpus, latency, memory, sla, seed)| Scenario {
+            |(workload, predictor, (closed, bins), gpus, sla, seed)| Scenario {
                 workload,
                 predictor,
-                scheduler,
+                bins,
+                engine: Engine::Closed(Box::new(closed)),
                 fleet: Fleet { gpus },
-                latency,
-                memory,
                 sla,
                 seed,
                 ..Scenario::default()

@@ -694,8 +694,8 @@ fn headlines() -> Vec<Headline> {
         let Some(requests @ (1_000 | 10_000)) = scenario.workload.limit else {
             continue;
         };
-        let policy = scenario.scheduler.policy;
-        let point = (scenario.fleet.gpus, scenario.scheduler.bins.count);
+        let policy = scenario.closed().unwrap().policy;
+        let point = (scenario.fleet.gpus, scenario.bins.count);
         let figure = value.figure.name();
         let is_wanted = match (&*value.study, policy) {
             ("stress-v2", _) => stress.contains(&figure),

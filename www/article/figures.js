@@ -5,6 +5,7 @@
 
 import { count, duration, number, percent, withUnit } from "../format.js";
 import { DEFAULT_STEPS } from "../defaults.js";
+import { closed } from "../scenario.js";
 import { BURSTS, DEFAULT_SCENARIO, POLICIES, setPath, toHash } from "../state.js";
 import { NAME } from "../charts/palette.js";
 import { at, ticks } from "./draw.js";
@@ -75,7 +76,7 @@ const linear = (label, max, marks, text, min = 0) => ({ kind: "linear", min, max
 
 /** @param {Settings} s */
 const promised = (s) => scenario((made) => {
-  made.scheduler.bins.count = s["k"];
+  made.bins.count = s["k"];
   made.fleet.gpus = s["gpus"];
   made.sla.request_s = s["sla"];
 });
@@ -156,9 +157,9 @@ const backlog = (size, bins) => scenario((made) => {
   made.trace = { synthetic: { requests: 4000, shape: "burstgpt-like" } };
   made.workload.time_scale = 1e6;
   made.fleet.gpus = 1;
-  made.scheduler.full_batch = size;
-  made.scheduler.static_batch = size;
-  made.scheduler.bins.count = bins;
+  made.bins.full_batch = size;
+  closed(made).static_batch = size;
+  made.bins.count = bins;
   made.predictor.kind = "oracle";
 });
 
@@ -253,7 +254,7 @@ const theorem = {
     const simulated = KS.map((k) => {
       const made = backlog(s["size"], k);
       made.trace = { synthetic: { requests: 20_000, shape: { custom: { arrivals: { poisson: { rate: 1000 } }, prompt: { fixed: { tokens: 1 } }, output: { uniform: { min: LEAST - 1, max: MOST - 1 } }, failed_share: 0 } } } };
-      made.latency = { linear: { alpha_s: 0, beta_s_per_token: beta, gamma: 0, growth: 0, floor_s: 1e-9 } };
+      closed(made).latency = { linear: { alpha_s: 0, beta_s_per_token: beta, gamma: 0, growth: 0, floor_s: 1e-9 } };
       return ofFullBatches(sim.run(made, "multi-bin").batches(), s["size"]);
     });
     const one = per[0] ?? 1;
@@ -289,11 +290,11 @@ const steered = (s) => scenario((made) => {
   made.trace = { synthetic: { requests: 20_000, shape: "burstgpt-like" } };
   made.workload.time_scale = 1e6;
   made.fleet.gpus = 1;
-  made.latency = { linear: { alpha_s: 0, beta_s_per_token: 0.0302, gamma: 0, growth: 0.22 / 30.2, floor_s: 1e-9 } };
-  made.memory = { ...made.memory, capacity_gb: 200 };
+  closed(made).latency = { linear: { alpha_s: 0, beta_s_per_token: 0.0302, gamma: 0, growth: 0.22 / 30.2, floor_s: 1e-9 } };
+  closed(made).memory.capacity_gb = 200;
   made.sla.token_ms = s["target"];
-  made.scheduler.max_batch = 256;
-  made.scheduler.controller = { ...made.scheduler.controller, variant: s["variant"], feedback: "decode", epsilon_s: 0.0005, initial_batch: s["first"] };
+  closed(made).max_batch = 256;
+  Object.assign(closed(made).controller, { variant: s["variant"], feedback: "decode", epsilon_s: 0.0005, initial_batch: s["first"] });
 });
 /** Batches that are shown. */
 const STEPS = 80;
@@ -464,7 +465,7 @@ const SIGMAS = [0, 0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3];
 
 /** @type {(s: Settings, sigma: number) => Scenario} */
 const predicted = (s, sigma) => scenario((made) => {
-  made.scheduler.bins.count = s["k"];
+  made.bins.count = s["k"];
   made.fleet.gpus = s["gpus"];
   made.predictor.sigma = sigma;
 });
@@ -539,17 +540,18 @@ const counted = {
 
 // ---- Closed against continuous -----------------------------------------------------------------
 
+/** @type {import("../types.js").Memory} */
+const MACHINE = { capacity_gb: 72, model_gb: 16.060522496, kv_gb_per_token: 0.000131072, margin_gb: 0 };
+
 /** @type {(policy: Policy) => (made: Scenario) => void} */
 const closedBatches = (policy) => (made) => {
-  made.scheduler.policy = policy;
-  // As many as the others have at work.
-  made.scheduler.max_batch = 256;
-  made.latency = { steps: DEFAULT_STEPS };
+  // As many as the others have at work, on the same machine.
+  Object.assign(closed(made), { policy, max_batch: 256, latency: { steps: DEFAULT_STEPS }, memory: MACHINE });
 };
 
 /** What is not named is at its default, as in a scenario file. @type {(bins: boolean) => (made: Scenario) => void} */
 const continuousBatching = (bins) => (made) => {
-  made.engine = /** @type {any} */ ({ continuous: { bins } });
+  made.engine = /** @type {any} */ ({ continuous: { bins, memory: MACHINE } });
 };
 
 /** Each takes the same steps. @type {[Key, string, (made: Scenario) => void][]} */
@@ -565,9 +567,8 @@ const served = (s, serve) => scenario((made) => {
   made.trace = { synthetic: { requests: 3000, shape: { custom: { arrivals: { poisson: { rate: s["rate"] } }, prompt: { lognormal: { median: 421.5, sigma: 1 } }, output: { lognormal: { median: 145.6, sigma: 1 } }, failed_share: 0 } } } };
   made.workload.time_scale = 1;
   made.fleet.gpus = 1;
-  made.scheduler.bins.count = s["k"];
+  made.bins.count = s["k"];
   made.predictor.kind = "oracle";
-  made.memory = { capacity_gb: 72, model_gb: 16.060522496, kv_gb_per_token: 0.000131072, margin_gb: 0 };
   serve(made);
 });
 

@@ -3,6 +3,8 @@
 
 /** @import { Cost, Policy, Scenario, Summary, BatchColumns, ControllerColumns, RequestColumns, SeriesColumns } from "../types.js" */
 
+import { withPolicy } from "../scenario.js";
+
 /** Events of a slice. */
 const EVENTS = 1 << 30;
 
@@ -49,14 +51,14 @@ export class Sim {
   }
 
   /** @type {(scenario: Scenario, policy?: Policy) => Ran} */
-  run(scenario, policy = scenario.scheduler.policy) {
+  run(scenario, policy) {
     const { engine } = this;
     const trace = JSON.stringify([scenario.trace, scenario.seed]);
     if (this.#trace !== trace) {
       engine.generate(scenario);
       this.#trace = trace;
     }
-    engine.begin({ ...scenario, scheduler: { ...scenario.scheduler, policy } });
+    engine.begin(policy === undefined ? scenario : withPolicy(scenario, policy));
     while (!engine.advance(EVENTS));
     return new Ran(engine, "run", engine.finish("run"));
   }

@@ -166,7 +166,6 @@ export function serving(engine, on) {
  * @type {(users: number, each: number, prompt: number, output: number) => object}
  */
 const scenario = (users, each, prompt, output) => ({
-  version: 1,
   trace: {
     synthetic: {
       requests: users * each,

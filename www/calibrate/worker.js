@@ -1,5 +1,5 @@
 // The worker of the calibrate view: it holds the GPU and the module that drives it. Types of all
-// messages: types.d.ts, generated from src/web/gpu_messages.rs.
+// messages: messages.d.ts.
 //
 // Page to worker                        Worker to page, in this order
 //   open      { runId }                 opened      the adapter; or: error. Nothing asks for a GPU
@@ -29,6 +29,7 @@
 // with an error; the next run opens the GPU anew.
 
 import init, { Engine, GpuEngine } from "../../pkg-gpu/batchscope.js";
+import { closed } from "../scenario.js";
 
 /** @import { ErrorReport, FromGpu, CalibrateProgress, GpuProgress, ServeProgress, ToGpu, TraceFile, Scenario } from "../types.js" */
 /** @template {ToGpu["type"]} T @typedef {Extract<ToGpu, {type: T}>} Question */
@@ -232,7 +233,7 @@ async function range({ runId, summaries, file, error }) {
       return;
     }
     const { scenario } = summary;
-    ranges.push({ policy: scenario.scheduler.policy, range: traceOf(scenario, file).range(summary, error) });
+    ranges.push({ policy: closed(scenario).policy, range: traceOf(scenario, file).range(summary, error) });
   }
   post({ type: "ranged", runId, ranges });
 }

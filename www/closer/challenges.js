@@ -19,14 +19,14 @@ import { BURSTS, DEFAULT_SCENARIO, setPath } from "../state.js";
 export const CHALLENGES = [
   {
     id: "bins",
-    from: [["fleet.gpus", 16], ["scheduler.bins.count", 1], ["scheduler.max_batch", 128]],
+    from: [["fleet.gpus", 16], ["bins.count", 1], ["engine.closed.max_batch", 128]],
     free: ["bins", "maxBatch"],
     policy: "multi-bin-dynamic",
     judge: (summary) => {
       const p99 = summary.honest.e2e_s?.p99 ?? Infinity;
       return { value: p99, met: p99 <= 37 };
     },
-    solution: [["scheduler.bins.count", 8], ["scheduler.max_batch", 16]],
+    solution: [["bins.count", 8], ["engine.closed.max_batch", 16]],
   },
   {
     id: "fleet",
@@ -41,19 +41,19 @@ export const CHALLENGES = [
   },
   {
     id: "static",
-    from: [["fleet.gpus", 16], ["scheduler.static_batch", 1]],
+    from: [["fleet.gpus", 16], ["engine.closed.static_batch", 1]],
     free: ["staticBatch"],
     policy: "static-fifo",
     judge: atLeast(0.75),
-    solution: [["scheduler.static_batch", 16]],
+    solution: [["engine.closed.static_batch", 16]],
   },
   {
     id: "waiting",
-    from: [["fleet.gpus", 16], ["scheduler.full_batch", 32], ["scheduler.bins.count", 8]],
+    from: [["fleet.gpus", 16], ["bins.full_batch", 32], ["bins.count", 8]],
     free: ["bins", "fullBatch"],
     policy: "multi-bin",
     judge: atLeast(0.7),
-    solution: [["scheduler.full_batch", 4], ["scheduler.bins.count", 4]],
+    solution: [["bins.full_batch", 4], ["bins.count", 4]],
   },
 ];
 

@@ -3,6 +3,7 @@
 // opened or asked for.
 
 import { byId, el } from "../dom.js";
+import { withPolicy } from "../scenario.js";
 import { searchPanel } from "../search/panel.js";
 import { POLICY } from "../words.js";
 import { challenges } from "./challenge.js";
@@ -89,7 +90,7 @@ export function explore(on) {
       exercises.update(next.results);
       const { scenario } = next;
       search.update({
-        candidates: next.results.map(({ policy }) => ({ key: policy, name: POLICY[policy].name, job: { key: policy, scenario: { ...scenario, scheduler: { ...scenario.scheduler, policy } }, on: null } })),
+        candidates: next.results.map(({ policy }) => ({ key: policy, name: POLICY[policy].name, job: { key: policy, scenario: withPolicy(scenario, policy), on: null } })),
         file: next.file,
         rate: next.results[0]?.summary.workload.offered_requests_per_s ?? null,
       });

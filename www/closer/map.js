@@ -44,7 +44,7 @@ export function map(host, set) {
   button.addEventListener("click", () => void fill());
 
   /** Everything that decides the cells. @param {{scenario: Scenario, file: TraceFile | null}} of */
-  const keyOf = ({ scenario, file }) => JSON.stringify([{ ...scenario, fleet: null, scheduler: { ...scenario.scheduler, bins: { ...scenario.scheduler.bins, count: 0 } } }, file?.id ?? null, policy.value, which.value]);
+  const keyOf = ({ scenario, file }) => JSON.stringify([{ ...scenario, fleet: null, bins: { ...scenario.bins, count: 0 } }, file?.id ?? null, policy.value, which.value]);
 
   async function fill() {
     if (now === null) return;
@@ -85,7 +85,7 @@ export function map(host, set) {
             one.promise = promise;
             one.done = resolve;
             one.engine.run({
-              scenario: { ...scenario, fleet: { ...scenario.fleet, gpus: at.gpus }, scheduler: { ...scenario.scheduler, bins: { ...scenario.scheduler.bins, count: at.bins } } },
+              scenario: { ...scenario, fleet: { ...scenario.fleet, gpus: at.gpus }, bins: { ...scenario.bins, count: at.bins } },
               policies: [scheduler],
               file,
             });
@@ -132,7 +132,7 @@ export function map(host, set) {
 
   function mark() {
     for (const cell of table.querySelectorAll("td")) {
-      const here = now !== null && cell.dataset["gpus"] === String(now.scenario.fleet.gpus) && cell.dataset["bins"] === String(now.scenario.scheduler.bins.count);
+      const here = now !== null && cell.dataset["gpus"] === String(now.scenario.fleet.gpus) && cell.dataset["bins"] === String(now.scenario.bins.count);
       cell.classList.toggle("here", here);
     }
   }

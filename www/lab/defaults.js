@@ -48,6 +48,12 @@ export const DEFAULT_SERVER = {
       }
     }
   },
+  "memory": {
+    "capacity_gb": 72.0,
+    "model_gb": 16.059990016,
+    "kv_gb_per_token": 0.000131072,
+    "margin_gb": 0.0
+  },
   "ceiling": null,
   "warmup": "none"
 };

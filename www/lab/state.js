@@ -1,11 +1,11 @@
 // The laboratory's state: up to four runs, each a complete description, kept in the URL hash.
 //
-// A run's settings are a Scenario with the engine of continuous batching, and beside it `on`: a model
-// put on GPUs by their data sheets, which decides latency and memory in place of the scenario's own
-// numbers. The hash holds what differs from the default, one `path=value` each; the runs that are
+// A run's settings are a Scenario, and beside it `on`: a model put on GPUs by their data sheets, which
+// decides latency and memory in place of the scenario's own numbers. The hash holds what differs from the default, one `path=value` each; the runs that are
 // compared with stand in it as `b`, `c` and `d`, each with its own such list.
 
 import { DEFAULT_SCENARIO } from "../defaults.js";
+import { closed, renamed, server } from "../scenario.js";
 import { allows, getPath, range, same, setPath, shorten, toNumber } from "../state.js";
 import { NOTICE } from "../words.js";
 import { DEFAULT_SERVER, HARDWARE, MODELS, PRECISIONS } from "./defaults.js";
@@ -21,11 +21,12 @@ import { ALLOWED, CHOICE, CONTROL, UNIT } from "./words.js";
 /** @type {readonly Slot[]} */
 export const SLOTS = ["run-a", "run-b", "run-c", "run-d"];
 /** The version of the hash. */
-const VERSION = "1";
+const VERSION = "2";
 /** Most letters of a link that are read. */
 const MOST_LETTERS = 20_000;
 
 const SERVER = "engine.continuous";
+const CLOSED = "engine.closed";
 
 /** @type {(a: number, b: number) => number[]} */
 const steps = (a, b) => Array.from({ length: b - a + 1 }, (_, i) => a + i);
@@ -38,17 +39,17 @@ const plain = (id) => Object.fromEntries(Object.keys(CHOICE[id] ?? {}).map((key)
 const kindOf = (value) => (typeof value === "string" ? value : value === null ? "none" : Object.keys(/** @type {object} */ (value))[0]);
 
 /** @param {Settings} settings */
-const server = (settings) => (typeof settings.engine === "object" ? settings.engine.continuous : undefined);
-
-/** @param {Settings} settings */
 const ownLatency = (settings) => settings.on === null;
+/** The policy of closed batches, where the run has them. @param {Settings} settings */
+const policy = (settings) => ("closed" in settings.engine ? settings.engine.closed.policy : undefined);
 /** @param {Settings} settings */
 const predicts = (settings) => {
   const s = server(settings);
-  return s !== undefined && (s.bins || s.order === "sjf" || s.router === "least-work" || s.router === "bin-affinity");
+  if (s === undefined) return binned(settings);
+  return s.bins || s.order === "sjf" || s.router === "least-work" || s.router === "bin-affinity";
 };
 /** @param {Settings} settings */
-const binned = (settings) => server(settings)?.bins === true || server(settings)?.router === "bin-affinity";
+const binned = (settings) => server(settings)?.bins === true || server(settings)?.router === "bin-affinity" || policy(settings)?.startsWith("multi-bin") === true;
 
 /** A list of numbers. @type {(low: number, high: number, most: number) => {item: number, write: (value: number[]) => string, read: (text: string) => number[] | undefined}} */
 const numbers = (low, high, most) => ({
@@ -106,9 +107,10 @@ export const CONTROLS = [
   { kind: "number", id: "lab-c2", path: `${SERVER}.latency.linear.c2_s_per_context_token`, group: "hardware", unit: UNIT.s, ...range(`${SERVER}.latency.linear.c2_s_per_context_token`), stops: [], shown: ownLatency },
   { kind: "number", id: "lab-c3", path: `${SERVER}.latency.linear.c3_s_per_prefill_token`, group: "hardware", unit: UNIT.s, ...range(`${SERVER}.latency.linear.c3_s_per_prefill_token`), stops: [], shown: ownLatency },
   { kind: "number", id: "lab-c4", path: `${SERVER}.latency.linear.c4_s_per_prefill_pair`, group: "hardware", unit: UNIT.s, ...range(`${SERVER}.latency.linear.c4_s_per_prefill_pair`), stops: [], shown: ownLatency },
-  { kind: "number", id: "lab-memory", path: "memory.capacity_gb", group: "hardware", unit: UNIT.gb, ...range("memory.capacity_gb"), stops: [], shown: ownLatency },
-  { kind: "number", id: "lab-model-gb", path: "memory.model_gb", group: "hardware", unit: UNIT.gb, ...range("memory.model_gb"), stops: [], shown: ownLatency },
-  { kind: "number", id: "lab-kv-gb", path: "memory.kv_gb_per_token", group: "hardware", unit: UNIT.gb, ...range("memory.kv_gb_per_token"), stops: [], shown: ownLatency },
+  { kind: "number", id: "lab-memory", path: `${SERVER}.memory.capacity_gb`, group: "hardware", unit: UNIT.gb, ...range(`${SERVER}.memory.capacity_gb`), stops: [], shown: ownLatency },
+  { kind: "number", id: "lab-model-gb", path: `${SERVER}.memory.model_gb`, group: "hardware", unit: UNIT.gb, ...range(`${SERVER}.memory.model_gb`), stops: [], shown: ownLatency },
+  { kind: "number", id: "lab-margin-gb", path: `${SERVER}.memory.margin_gb`, group: "hardware", unit: UNIT.gb, ...range(`${SERVER}.memory.margin_gb`), stops: [], shown: ownLatency },
+  { kind: "number", id: "lab-kv-gb", path: `${SERVER}.memory.kv_gb_per_token`, group: "hardware", unit: UNIT.gb, ...range(`${SERVER}.memory.kv_gb_per_token`), stops: [], shown: ownLatency },
 
   { kind: "choice", id: "lab-shape", path: "trace.synthetic.shape", group: "load", options: SHAPES },
   { kind: "number", id: "lab-requests", path: "trace.synthetic.requests", group: "load", unit: UNIT.requests, min: 1, max: 2_000_000, whole: true, stops: [1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000, 200_000] },
@@ -127,6 +129,11 @@ export const CONTROLS = [
   { kind: "number", id: "lab-think-max", path: "workload.closed_loop.think_max_s", group: "load", unit: UNIT.s, ...range("workload.closed_loop.think_max_s"), stops: [] },
   { kind: "number", id: "lab-seed", path: "seed", group: "load", unit: UNIT.none, ...range("seed"), stops: [] },
 
+  { kind: "choice", id: "lab-engine", path: "engine", group: "batching", options: { continuous: { continuous: DEFAULT_SERVER }, closed: { closed: closed(DEFAULT_SCENARIO) } }, of: kindOf },
+  { kind: "choice", id: "lab-policy", path: `${CLOSED}.policy`, group: "batching", wide: true, options: plain("lab-policy") },
+  { kind: "number", id: "lab-static-batch", path: `${CLOSED}.static_batch`, group: "batching", unit: UNIT.requests, ...range(`${CLOSED}.static_batch`), stops: DOUBLES, shown: (s) => policy(s) === "static-fifo" },
+  { kind: "number", id: "lab-full-batch", path: "bins.full_batch", group: "batching", unit: UNIT.requests, ...range("bins.full_batch"), stops: DOUBLES, shown: (s) => policy(s) === "multi-bin" },
+  { kind: "number", id: "lab-max-batch", path: `${CLOSED}.max_batch`, group: "batching", unit: UNIT.requests, ...range(`${CLOSED}.max_batch`), stops: DOUBLES, shown: (s) => policy(s) === "dynamic" || policy(s) === "multi-bin-dynamic" },
   { kind: "choice", id: "lab-rule", path: `${SERVER}.rule`, group: "batching", wide: true, options: plain("lab-rule") },
   { kind: "number", id: "lab-max-sequences", path: `${SERVER}.max_sequences`, group: "batching", unit: UNIT.requests, ...range(`${SERVER}.max_sequences`), stops: DOUBLES },
   { kind: "number", id: "lab-max-batched-tokens", path: `${SERVER}.max_batched_tokens`, group: "batching", unit: UNIT.tokens, min: 1, max: 1 << 24, whole: true, stops: [256, 512, 1024, 2048, 4096, 8192, 16_384] },
@@ -136,7 +143,7 @@ export const CONTROLS = [
   { kind: "number", id: "lab-ageing", path: `${SERVER}.ageing_per_s`, group: "batching", unit: UNIT.perSecond, ...range(`${SERVER}.ageing_per_s`), stops: [0, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100], shown: (s) => ["sjf", "priority"].includes(server(s)?.order ?? "") },
   { kind: "list", id: "lab-classes", path: `${SERVER}.classes`, group: "batching", ...CLASSES, allowed: ALLOWED.classes, shown: (s) => ["edf", "priority"].includes(server(s)?.order ?? "") },
   { kind: "switch", id: "lab-share-bins", path: `${SERVER}.bins`, group: "batching" },
-  { kind: "number", id: "lab-bins", path: "scheduler.bins.count", group: "batching", unit: UNIT.bins, ...range("scheduler.bins.count"), stops: [...steps(1, 12), 16, 24, 32], shown: binned },
+  { kind: "number", id: "lab-bins", path: "bins.count", group: "batching", unit: UNIT.bins, ...range("bins.count"), stops: [...steps(1, 12), 16, 24, 32], shown: binned },
   { kind: "number", id: "lab-bin-patience", path: `${SERVER}.bin_patience_s`, group: "batching", unit: UNIT.s, ...range(`${SERVER}.bin_patience_s`), stops: [0, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60], shown: (s) => server(s)?.bins === true },
   { kind: "choice", id: "lab-predictor", path: "predictor.kind", group: "batching", options: plain("lab-predictor"), shown: predicts },
   { kind: "number", id: "lab-sigma", path: "predictor.sigma", group: "batching", unit: UNIT.none, ...range("predictor.sigma"), stops: [0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 1, 1.5, 2], shown: (s) => predicts(s) && s.predictor.kind === "noisy" },
@@ -198,6 +205,9 @@ export function standard() {
   return settings;
 }
 
+/** The defaults of both engines. */
+const ENGINES = { engine: { continuous: DEFAULT_SERVER, closed: closed(DEFAULT_SCENARIO) } };
+
 /** Settings that all runs have in common, so that the same requests are judged alike. */
 const SHARED = new Set(["load", "promises"]);
 
@@ -216,16 +226,19 @@ export function withChange(runs, path, value) {
  * @type {(scenario: Scenario) => Scenario}
  */
 export function withClasses(scenario) {
-  const { engine } = scenario;
-  if (typeof engine !== "object" || !["edf", "priority"].includes(engine.continuous.order) || engine.continuous.classes.length > 0) return scenario;
-  return { ...scenario, engine: { continuous: { ...engine.continuous, order: "fcfs" } } };
+  const serving = server(scenario);
+  if (serving === undefined || !["edf", "priority"].includes(serving.order) || serving.classes.length > 0) return scenario;
+  return { ...scenario, engine: { continuous: { ...serving, order: "fcfs" } } };
 }
 
 /** @type {(settings: Settings, path: string, value: unknown) => Settings} */
 export function withSetting(settings, path, value) {
   const next = structuredClone(settings);
   setPath(next, path, structuredClone(value));
-  if (path === "workload.closed_loop" && value !== null) {
+  if (path === "engine" && server(next) === undefined) {
+    // Their steps and memory are a data sheet's here; the studies' formula is the simulator's.
+    next.on ??= standard().on;
+  } else if (path === "workload.closed_loop" && value !== null) {
     // Users send when they have their answer: arrival times have no meaning.
     next.workload.time_scale = 1;
     next.workload.rate_per_s = null;
@@ -252,7 +265,7 @@ export function firstRuns() {
     run("run-a"),
     run("run-b", [`${SERVER}.rule`, "sarathi"], [`${SERVER}.max_batched_tokens`, 512]),
     run("run-c", [`${SERVER}.rule`, "orca"]),
-    run("run-d", [`${SERVER}.bins`, true], ["scheduler.bins.count", 8]),
+    run("run-d", [`${SERVER}.bins`, true], ["bins.count", 8]),
   ];
 }
 
@@ -261,6 +274,8 @@ export function firstRuns() {
 /** Values that are one thing, whatever they are made of. */
 const WHOLE = new Set([
   "on",
+  `${CLOSED}.latency`,
+  `${CLOSED}.memory`,
   "trace.synthetic.shape",
   "workload.closed_loop",
   `${SERVER}.classes`,
@@ -288,8 +303,8 @@ function leaves(settings, prefix = "") {
   return found;
 }
 
-/** What a link leaves out. */
-const USUAL = leaves(standard());
+/** What a link leaves out: the default of every setting, of either engine. */
+const USUAL = new Map([...leaves(withSetting(standard(), "engine", { closed: closed(DEFAULT_SCENARIO) })), ...leaves(standard())]);
 
 /**
  * What differs between two runs, as a reader says it: names of settings with the first one's values.
@@ -298,10 +313,15 @@ const USUAL = leaves(standard());
 export function differences(settings, than) {
   const found = [];
   for (const control of CONTROLS) {
-    const [value, other] = [getPath(settings, control.path), getPath(than, control.path)];
+    // What another engine does not have is compared with its own default.
+    const [value, there] = [getPath(settings, control.path), getPath(than, control.path)];
+    const other = there === undefined ? getPath(ENGINES, control.path) : there;
     if (value === undefined || (control.shown !== undefined && !control.shown(settings))) continue;
-    // How many bins there are belongs to there being bins at all.
-    if (same(value, other) && !(control.id === "lab-bins" && !binned(than))) continue;
+    // How many bins there are belongs to there being bins at all, and a scheduler to closed batches.
+    // What the engines have in them is compared setting by setting.
+    const alike = control.path === "engine" ? kindOf(value) === kindOf(other) : same(value, other);
+    const belongs = (control.id === "lab-bins" && !binned(than)) || (control.id === "lab-policy" && policy(than) === undefined);
+    if (alike && !belongs) continue;
     found.push({ id: control.id, label: CONTROL[control.id]?.label ?? control.id, value: control.kind === "choice" ? (control.of ?? keyOf(control.options))(value) : value });
   }
   return found;
@@ -313,11 +333,11 @@ const keyOf = (options) => (value) => Object.keys(options).find((key) => same(op
 // ---- The hash ----------------------------------------------------------------------------------
 
 /** What the data sheet says of a model put on GPUs, in place of the settings. @param {string} path */
-const ofDataSheet = (path) => path === `${SERVER}.latency` || path === `${SERVER}.ceiling` || path.startsWith("memory.");
+const ofDataSheet = (path) => [`${SERVER}.latency`, `${SERVER}.ceiling`, `${CLOSED}.latency`, `${CLOSED}.memory`].includes(path) || path.startsWith(`${SERVER}.memory.`);
 
 /** One run's settings as `path=value` pairs. @param {Settings} settings */
 function toPairs(settings) {
-  const parts = [];
+  const parts = server(settings) === undefined ? ["engine=closed"] : [];
   for (const [path, value] of leaves(settings)) {
     if (!USUAL.has(path) || same(value, USUAL.get(path))) continue;
     // A long table would fill the address bar.
@@ -354,25 +374,29 @@ export function fromHash(hash) {
   const text = hash.replace(/^#/, "");
   if (text === "lab" || text === "") return { runs: firstRuns(), file: null, notices };
   const pairs = text.length > MOST_LETTERS ? [] : [...new URLSearchParams(text.replaceAll("+", "%2B"))];
-  if (pairs.find(([key]) => key === "lab")?.[1] !== VERSION) {
-    notices.push(NOTICE.otherVersion(shorten(pairs.find(([key]) => key === "lab")?.[1] ?? "?")));
+  const version = pairs.find(([key]) => key === "lab")?.[1];
+  if (version !== "1" && version !== VERSION) {
+    notices.push(NOTICE.otherVersion(shorten(version ?? "?")));
     return { runs: firstRuns(), file: null, notices };
   }
   /** @type {LabRun[]} */
-  const runs = [{ slot: "run-a", settings: fromPairs(pairs.filter(([key]) => key !== "lab" && key !== "file" && key.length > 1), notices) }];
+  const runs = [{ slot: "run-a", settings: fromPairs(pairs.filter(([key]) => key !== "lab" && key !== "file" && key.length > 1), version, notices) }];
   for (const slot of SLOTS.slice(1)) {
     const of = pairs.find(([key]) => key === slot.slice(-1))?.[1];
     if (of === undefined) continue;
-    runs.push({ slot, settings: fromPairs([...new URLSearchParams(of.replaceAll("+", "%2B"))], notices) });
+    runs.push({ slot, settings: fromPairs([...new URLSearchParams(of.replaceAll("+", "%2B"))], version, notices) });
   }
   const file = pairs.find(([key]) => key === "file")?.[1];
   return { runs, file: file === undefined ? null : shorten(file), notices };
 }
 
-/** @type {(pairs: [string, string][], notices: string[]) => Settings} */
-function fromPairs(pairs, notices) {
-  const settings = standard();
-  for (const [path, text] of pairs.slice(0, 100)) {
+/** @type {(pairs: [string, string][], version: string, notices: string[]) => Settings} */
+function fromPairs(pairs, version, notices) {
+  const batched = pairs.some(([path, text]) => path === "engine" && text === "closed");
+  const settings = batched ? withSetting(standard(), "engine", { closed: closed(DEFAULT_SCENARIO) }) : standard();
+  for (const [given, text] of pairs.slice(0, 100)) {
+    const path = version === "1" ? renamed(given, "continuous") : given;
+    if (path === "engine" && batched) continue;
     if (!USUAL.has(path)) {
       notices.push(NOTICE.unknownKey(shorten(path)));
       continue;
@@ -381,7 +405,8 @@ function fromPairs(pairs, notices) {
     if (value === undefined) notices.push(NOTICE.badHash(path, shorten(text)));
     else setPath(settings, path, value);
   }
-  if (settings.on === null) return settings;
+  if (settings.on === null && server(settings) !== undefined) return settings;
+  settings.on ??= standard().on;
   for (const [path, value] of leaves(settings)) {
     if (!ofDataSheet(path) || same(value, USUAL.get(path))) continue;
     notices.push(NOTICE.ofDataSheet(path));

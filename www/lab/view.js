@@ -16,6 +16,7 @@ import { notices } from "../panels/notices.js";
 import { differencesPanel } from "../search/differences.js";
 import { searchPanel } from "../search/panel.js";
 import { SEARCH } from "../search/words.js";
+import { closed, server } from "../scenario.js";
 import { getPath, same } from "../state.js";
 import { summaryCsv } from "../summary.js";
 import { CHOICE as WORDS, NOTICE, UI, errorSentence, traceSentence } from "../words.js";
@@ -23,7 +24,7 @@ import { Lab } from "./engine.js";
 import { SITUATIONS, inForce } from "./situations.js";
 import { CONTROLS, SLOTS, differences, firstRuns, fromHash, standard, toHash, withChange, withClasses, withSetting } from "./state.js";
 import { table, text } from "./table.js";
-import { CHOICE, CONTROL, DOUBT, FIGURE, GROUP, ROWS, VIEW, brief, finding, placeOf, ruleName } from "./words.js";
+import { CHOICE, CONTROL, DOUBT, FIGURE, GROUP, ROWS, VIEW, brief, closedName, finding, placeOf, ruleName } from "./words.js";
 
 /** @import { ErrorReport, LabJob, LabResult, Scenario, TraceFile, TraceInfo } from "../types.js" */
 /** @import { Line } from "../charts/plot.js" */
@@ -96,6 +97,8 @@ export function labView(host, on) {
   const generated = el("button", { type: "button", class: "quiet", hidden: true, onclick: () => on.generated() }, UI.useGenerated);
   const stepInput = el("input", { type: "file", id: "lab-steps-file", class: "visually-hidden", accept: ".json,.csv,application/json,text/csv" });
   const stepWords = el("p", { class: "help", id: "lab-step-words" });
+  const stepChoice = el("p", { class: "trace-choose" }, stepInput, el("label", { for: "lab-steps-file", class: "button" }, VIEW.chooseSteps));
+  const stepHelp = el("p", { class: "help" }, VIEW.stepsHelp);
   const byHand = el("button", { type: "button", class: "quiet", id: "lab-by-hand", onclick: ownNumbers }, VIEW.stepsOwn);
   const bySheet = el("button", { type: "button", class: "quiet", onclick: dataSheet }, VIEW.stepsSheet);
   const said = el("span", { role: "status", class: "help" });
@@ -188,8 +191,8 @@ export function labView(host, on) {
       { class: "control wide", "data-control": "lab-step-times" },
       el("p", { class: "name" }, VIEW.steps),
       stepWords,
-      el("p", { class: "trace-choose" }, stepInput, el("label", { for: "lab-steps-file", class: "button" }, VIEW.chooseSteps)),
-      el("p", { class: "help" }, VIEW.stepsHelp),
+      stepChoice,
+      stepHelp,
       byHand,
       bySheet,
     ),
@@ -232,11 +235,13 @@ export function labView(host, on) {
   function showState() {
     panel.update(now());
     situation.value = inForce(runs) ?? "";
-    const { engine: serving, on: sheet } = now();
-    const latency = typeof serving === "object" ? serving.continuous.latency : null;
-    byHand.hidden = sheet === null;
+    const { on: sheet } = now();
+    const latency = server(now())?.latency;
+    byHand.hidden = sheet === null || latency === undefined;
+    stepChoice.hidden = latency === undefined;
+    stepHelp.hidden = latency === undefined;
     bySheet.hidden = sheet !== null;
-    if (sheet === null && latency !== null && !("linear" in latency)) stepWords.textContent = VIEW.stepsFile("table" in latency ? "table" : "profile");
+    if (sheet === null && latency !== undefined && !("linear" in latency)) stepWords.textContent = VIEW.stepsFile("table" in latency ? "table" : "profile");
     pin.disabled = runs.length === SLOTS.length;
     pinHelp.textContent = pin.disabled ? VIEW.pinFull : "";
     generated.hidden = !("file" in now().trace);
@@ -262,10 +267,10 @@ export function labView(host, on) {
 
   /** What a run is, in a few words. @param {LabRun} run */
   function says(run) {
-    const { engine: serving } = run.settings;
-    const rule = typeof serving === "object" ? ruleName(serving.continuous.rule) : "";
+    const serving = server(run.settings);
+    const rule = serving === undefined ? closedName(closed(run.settings).policy) : ruleName(serving.rule);
     if (run.slot === "run-a") {
-      const others = differences(run.settings, standard()).filter(({ id }) => id !== "lab-rule");
+      const others = differences(run.settings, standard()).filter(({ id }) => !["lab-rule", "lab-engine", "lab-policy"].includes(id));
       return [rule, ...shorter(others)].join(", ");
     }
     const found = differences(run.settings, now());
@@ -315,22 +320,21 @@ export function labView(host, on) {
 
   /** The numbers of the data sheet, to be changed by hand. */
   function ownNumbers() {
-    const resolved = resultOf(good.runs[0])?.summary.scenario;
-    if (resolved === undefined) return;
+    const scenario = resultOf(good.runs[0])?.summary.scenario;
+    const resolved = scenario && server(scenario);
     const next = structuredClone(now());
+    const own = server(next);
+    if (resolved === undefined || own === undefined) return;
     next.on = null;
-    next.memory = resolved.memory;
-    if (typeof next.engine === "object" && typeof resolved.engine === "object") {
-      next.engine.continuous.latency = resolved.engine.continuous.latency;
-      next.engine.continuous.ceiling = resolved.engine.continuous.ceiling;
-    }
+    Object.assign(own, { latency: resolved.latency, ceiling: resolved.ceiling, memory: resolved.memory });
     apply([{ slot: "run-a", settings: next }, ...runs.slice(1)], true);
   }
 
   function dataSheet() {
     const usual = standard();
-    const next = { ...structuredClone(now()), on: usual.on, memory: usual.memory };
-    if (typeof next.engine === "object" && typeof usual.engine === "object") next.engine.continuous.latency = usual.engine.continuous.latency;
+    const next = { ...structuredClone(now()), on: usual.on };
+    const [own, given] = [server(next), server(usual)];
+    if (own !== undefined && given !== undefined) Object.assign(own, { latency: given.latency, memory: given.memory });
     apply([{ slot: "run-a", settings: next }, ...runs.slice(1)], true);
   }
 
@@ -474,8 +478,10 @@ export function labView(host, on) {
 
   /** What the numbers of the steps are, where a data sheet or a hand has set them. @param {Scenario} resolved */
   function showResolved(resolved) {
-    if (typeof resolved.engine !== "object" || !("linear" in resolved.engine.continuous.latency)) return;
-    const step = resolved.engine.continuous.latency.linear;
+    const latency = server(resolved)?.latency ?? closed(resolved).latency;
+    const steps = "steps" in latency ? latency.steps : latency;
+    if (!("linear" in steps) || !("c0_s" in steps.linear)) return;
+    const step = steps.linear;
     const perToken = step.compute === null ? 0 : step.compute.d1_s_per_token;
     stepWords.textContent = VIEW.coefficients(step.c0_s, step.c1_s_per_sequence, step.c2_s_per_context_token, Math.max(step.c3_s_per_prefill_token, perToken));
   }
@@ -494,6 +500,16 @@ export function labView(host, on) {
     doubts.replaceChildren(...[...found].map(([message, names]) => el("li", {}, el("strong", {}, names.join(", ")), ` ${message}`)));
   }
 
+  /** Every step of run A, which is done once more for it. */
+  async function trace() {
+    said.textContent = VIEW.chromeTraceWait;
+    try {
+      save("batchscope-steps.json", await engine.steps(job(/** @type {LabRun} */ (runs[0])), file));
+    } finally {
+      said.textContent = "";
+    }
+  }
+
   /** @param {LabResult[]} picture */
   function showDownloads(picture) {
     /** @type {(text: string, onclick: () => void | Promise<void>) => HTMLElement} */
@@ -509,15 +525,7 @@ export function labView(host, on) {
         save("batchscope-lab.csv", summaryCsv(picture.map(({ key, summary }) => ({ policy: NAME[/** @type {Slot} */ (key)].name, summary }))), "text/csv"),
       ),
       ...runs.flatMap((one) => [" ", button(VIEW.requests(one.slot), async () => save(`batchscope-requests-${NAME[one.slot].name}.csv`, await engine.csv(job(one), file)))]),
-      " ",
-      button(VIEW.chromeTrace, async () => {
-        said.textContent = VIEW.chromeTraceWait;
-        try {
-          save("batchscope-steps.json", await engine.steps(job(/** @type {LabRun} */ (runs[0])), file));
-        } finally {
-          said.textContent = "";
-        }
-      }),
+      ...(first.summary.continuous === null ? [] : [" ", button(VIEW.chromeTrace, trace)]),
     );
   }
 

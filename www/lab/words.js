@@ -2,6 +2,8 @@
 
 import { count, duration, number, percent, withUnit } from "../format.js";
 import { NAME } from "../charts/palette.js";
+import { server } from "../scenario.js";
+import { POLICY } from "../words.js";
 import { HARDWARE_NAME } from "./defaults.js";
 
 /** @import { LabResult, Placement } from "../types.js" */
@@ -9,7 +11,7 @@ import { HARDWARE_NAME } from "./defaults.js";
 
 export const VIEW = {
   title: "Laboratory: a server as it really runs",
-  lead: "Production servers let requests join and leave at every step of the model, keep their keys and values in a paged cache, and cut long prompts into chunks. Here the same requests go through up to four such servers. Change the settings of run A; keep others beside it to compare.",
+  lead: "Production servers let requests join and leave at every step of the model, keep their keys and values in a paged cache, and cut long prompts into chunks. Here the same requests go through up to four such servers, or through the closed batches of the studies. Change the settings of run A; keep others beside it to compare.",
   settings: "Settings of run A",
   loading: "Loading the simulator.",
   runs: "Runs",
@@ -95,6 +97,7 @@ export const CONTROL = {
   "lab-c4": { label: "Per pair of a prompt", help: "c4: attention, a token to a token before it." },
   "lab-memory": { label: "Memory of a GPU", help: "What the server may use of it." },
   "lab-model-gb": { label: "Weights", help: "Of the whole model; the GPUs of a replica share them." },
+  "lab-margin-gb": { label: "Kept free", help: "Of each GPU, beside weights and cache." },
   "lab-kv-gb": { label: "Keys and values of a token", help: "What a token of context takes of the cache." },
   "lab-shape": { label: "Requests", help: "Made up: like the first week of the BurstGPT trace, like all of it with its bursts, or Poisson arrivals of prompts of 692 and outputs of 240 tokens on average." },
   "lab-requests": { label: "How many", help: "Requests that the generator makes." },
@@ -105,6 +108,11 @@ export const CONTROL = {
   "lab-think-min": { label: "Shortest pause", help: "After an answer; any pause between the two is as likely." },
   "lab-think-max": { label: "Longest pause", help: "After an answer." },
   "lab-seed": { label: "Seed", help: "Same seed, same trace, same settings: same bytes." },
+  "lab-engine": { label: "Batching", help: "Requests join and leave at every step, or a batch starts together and leaves when its longest answer is done." },
+  "lab-policy": { label: "Scheduler", help: "How closed batches are formed." },
+  "lab-static-batch": { label: "Static batch size", help: "As many as wait, up to this." },
+  "lab-full-batch": { label: "Full batch", help: "A bin waits until it has so many." },
+  "lab-max-batch": { label: "Batch cap", help: "No batch of the two dynamic schedulers is larger." },
   "lab-rule": { label: "Rule of a step", help: "What a step does with prompts, and who may join." },
   "lab-max-sequences": { label: "Sequences at most", help: "Requests at work on a replica (max_num_seqs)." },
   "lab-max-batched-tokens": { label: "Tokens of a step at most", help: "Decoded and of prompts (max_num_batched_tokens); not below the sequences." },
@@ -156,6 +164,8 @@ export const CHOICE = {
   "lab-hardware": HARDWARE_NAME,
   "lab-shape": { "burstgpt-week1": "BurstGPT's first week", "burstgpt-like": "all of BurstGPT", poisson: "Poisson" },
   "lab-users": { open: "at the trace's times", closed: "users who wait" },
+  "lab-engine": { continuous: "continuous", closed: "closed batches" },
+  "lab-policy": Object.fromEntries(Object.entries(POLICY).map(([key, { name }]) => [key, name])),
   "lab-rule": {
     vllm: "vLLM: decode, then prompts in chunks",
     sarathi: "Sarathi: chunks, prompt's blocks at once",
@@ -212,6 +222,9 @@ const BRIEF = {
   "lab-draft": (v) => `${v} proposed`,
   "lab-hardware": (v) => HARDWARE_NAME[v] ?? v,
 };
+
+/** @param {string} policy */
+export const closedName = (policy) => `closed batches, ${CHOICE["lab-policy"]?.[policy] ?? policy}`;
 
 /** The rule of a run in a word or two. @param {string} rule */
 export const ruleName = (rule) => (CHOICE["lab-rule"]?.[rule] ?? rule).split(":")[0] ?? rule;
@@ -293,7 +306,10 @@ export const FIGURE = {
     at: within,
     table: "TBT at percentiles",
     rows: "percentile",
-    sentence: /** @param {LabResult[]} r */ (r) => spread(r, (one) => (one.summary.continuous?.tbt_ms?.p99 ?? NaN) / 1e3, duration, "Every gap is counted, not each request's mean: one in a hundred is longer than"),
+    sentence: /** @param {LabResult[]} r */ (r) => {
+      const closed = r.some(({ summary }) => summary.continuous === null) ? "Of closed batches they are not modelled." : "";
+      return [spread(r, (one) => (one.summary.continuous?.tbt_ms?.p99 ?? NaN) / 1e3, duration, "Every gap is counted, not each request's mean: one in a hundred is longer than"), closed].filter((said) => said !== "").join(" ");
+    },
   },
   latency: {
     title: "Latency of requests",
@@ -335,8 +351,9 @@ export const FIGURE = {
     table: "Blocks in use",
     rows: "time",
     sentence: /** @param {LabResult[]} r */ (r) => {
-      const blocks = r[0]?.summary.continuous?.kv.blocks ?? null;
-      const size = blocks === null ? "The cache of run A has no limit." : `A replica of run A has ${count(blocks)} blocks of ${count(tokensOf(r[0]))} tokens.`;
+      const cache = r[0]?.summary.continuous?.kv;
+      const blocks = cache?.blocks ?? null;
+      const size = cache === undefined ? "The memory of closed batches is not modelled over time." : blocks === null ? "The cache of run A has no limit." : `A replica of run A has ${count(blocks)} blocks of ${count(tokensOf(r[0]))} tokens.`;
       return `${size} ${spread(r, (one) => one.summary.continuous?.preemptions, count, "Preemptions:")}`;
     },
   },
@@ -344,8 +361,7 @@ export const FIGURE = {
 
 /** @param {LabResult | undefined} result */
 function tokensOf(result) {
-  const engine = result?.summary.scenario.engine;
-  return typeof engine === "object" ? engine.continuous.kv.block_tokens : NaN;
+  return (result && server(result.summary.scenario)?.kv.block_tokens) ?? NaN;
 }
 
 /**

@@ -1,4 +1,4 @@
-// The laboratory's worker. Types of all messages: types.d.ts, generated from src/web/lab_messages.rs.
+// The laboratory's worker. Types of all messages: messages.d.ts.
 //
 // Page to worker                     Worker to page, in this order
 //   run     { runId, runs,             trace    when the trace is another than before

@@ -1,5 +1,5 @@
 // The worker that searches: one question at a time, answered without a break. It is ended when its answer
-// is not wanted any more. Types of all messages: types.d.ts, generated from src/web/lab_messages.rs.
+// is not wanted any more. Types of all messages: messages.d.ts.
 //
 // Page to worker                              Worker to page, in this order
 //   fewest-gpus  { runId, run, promise,         trying   { number } GPUs that are tried now

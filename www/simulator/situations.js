@@ -8,7 +8,7 @@ import { defaultState, same, setPath } from "../state.js";
 /** What differs from the default, by path. @type {[string, [string, unknown][]][]} */
 const CHANGES = [
   ["chat-peak", [["workload.time_scale", 200], ["fleet.gpus", 28], ["trace.synthetic.requests", 20_000]]],
-  ["batch-burst", [["workload.time_scale", 100_000], ["fleet.gpus", 8], ["sla.token_ms", 100], ["sla.request_s", 600], ["scheduler.max_batch", 256]]],
+  ["batch-burst", [["workload.time_scale", 100_000], ["fleet.gpus", 8], ["sla.token_ms", 100], ["sla.request_s", 600], ["engine.closed.max_batch", 256]]],
   ["one-gpu", [["workload.time_scale", 5], ["fleet.gpus", 1], ["trace.synthetic.requests", 2000], ["sla.request_s", 30]]],
 ];
 

@@ -12,6 +12,7 @@ import { Crew } from "../engine.js";
 import { controls } from "../panels/controls.js";
 import { finder } from "../panels/finder.js";
 import { notices } from "../panels/notices.js";
+import { closed, withPolicy } from "../scenario.js";
 import { CONTROLS, POLICIES, defaultState, fileSource, fromHash, getPath, same, toHash, withPath } from "../state.js";
 import { summaryCsv, summaryJson } from "../summary.js";
 import { CHOICE, CONTROL, GROUP, NOTICE, UI, errorSentence, finding } from "../words.js";
@@ -21,7 +22,7 @@ import { schedulers } from "./schedulers.js";
 import { SITUATIONS, inForce } from "./situations.js";
 import { tables } from "./tables.js";
 
-/** @import { ErrorReport, RunResult, Scenario, TraceFile, TraceInfo } from "../types.js" */
+/** @import { ErrorReport, Latency, RunResult, Scenario, TraceFile, TraceInfo } from "../types.js" */
 /** @import { RunReply } from "../engine.js" */
 /** @import { State } from "../state.js" */
 
@@ -87,7 +88,7 @@ export function simulatorView(on) {
     return explore({
       ask: (policy) => crew.timeline(policy),
       set(gpus, bins) {
-        apply(withPath(withPath(state, "fleet.gpus", gpus), "scheduler.bins.count", bins), true);
+        apply(withPath(withPath(state, "fleet.gpus", gpus), "bins.count", bins), true);
       },
       mark(marked) {
         latencies.span(marked?.latency_s ?? null);
@@ -123,7 +124,7 @@ export function simulatorView(on) {
     if (!dragging) before = picture;
     dragging = !settled;
     // Another latency model is not of that GPU any more.
-    if (!same(next.scenario.latency, state.scenario.latency)) delete next.gpu;
+    if (!same(closed(next.scenario).latency, closed(state.scenario).latency)) delete next.gpu;
     state = next;
     if (settled) remember();
     showState();
@@ -150,13 +151,12 @@ export function simulatorView(on) {
    * @type {(preset: Scenario, kept: Scenario) => Scenario}
    */
   function withPreset(preset, kept) {
-    const { policy, bins } = kept.scheduler;
     return {
-      ...structuredClone(preset),
+      ...structuredClone(withPolicy(preset, closed(kept).policy)),
       trace: kept.trace,
       workload: { ...preset.workload, limit: kept.workload.limit },
       fleet: kept.fleet,
-      scheduler: { ...preset.scheduler, policy, bins: { ...preset.scheduler.bins, count: bins.count } },
+      bins: { ...preset.bins, count: kept.bins.count },
     };
   }
 
@@ -401,9 +401,9 @@ export function simulatorView(on) {
     },
     /** For the other views. */
     state: () => state,
-    /** Latency of a measured GPU, named so that a link says whose it is. @type {(latency: Scenario["latency"], gpu: string) => void} */
+    /** Latency of a measured GPU, named so that a link says whose it is. @type {(latency: Latency, gpu: string) => void} */
     use(latency, gpu) {
-      state = { ...withPath(state, "latency", latency), gpu };
+      state = { ...withPath(state, "engine.closed.latency", latency), gpu };
       apply(state, true);
       findingLine.focus();
     },

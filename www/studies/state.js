@@ -2,7 +2,7 @@
 // in the URL hash as `#v=1&study=stress-v2&request_counts=200,400`. The conventions are state.js's:
 // what a link says is never trusted.
 
-import { DEFAULT_SCENARIO, encode, getPath, leaves, same, setPath, shorten, toNumber } from "../state.js";
+import { DEFAULT_SCENARIO, encode, getPath, knows, leaves, same, setPath, shorten, toNumber } from "../state.js";
 import { NOTICE } from "../words.js";
 import { PROBLEM } from "./words.js";
 
@@ -174,7 +174,7 @@ export function reproduceFrom(hash) {
   const notices = [];
   for (const [key, text] of pairs) {
     if (key === "file") file = shorten(text);
-    else if (key === "v" && text !== String(DEFAULT_SCENARIO.version)) notices.push(NOTICE.otherVersion(shorten(text)));
+    else if (key === "v" && !knows(text)) notices.push(NOTICE.otherVersion(shorten(text)));
     else if (key !== "v" && key !== "study") notices.push(NOTICE.unknownKey(shorten(key)));
   }
   return { file, notices };
@@ -196,7 +196,7 @@ export function fromHash(hash, studies) {
   /** @type {string | null} */
   let file = null;
   const version = pairs.find(([key]) => key === "v")?.[1];
-  if (version !== String(DEFAULT_SCENARIO.version)) {
+  if (!knows(version)) {
     return { state, file, notices: [NOTICE.otherVersion(shorten(version ?? "?"))] };
   }
   const defaults = published(info);

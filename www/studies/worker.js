@@ -1,6 +1,6 @@
 // The workers of the Studies view. One file, two roles: the page starts the coordinator; the
 // coordinator starts the runners, each with `{ type: "start" }` as its first message. Types of the
-// page's messages: types.d.ts, generated from src/web/study_messages.rs.
+// page's messages: messages.d.ts.
 //
 // Page to coordinator                Coordinator to page, in this order
 //   list       { }                     ready       the studies there are

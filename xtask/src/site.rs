@@ -124,7 +124,7 @@ pub fn bindings(toolchain: &WasmToolchain, effort: Effort) -> Result<()> {
 }
 
 /// What the figures of the article are made of: folders and files of `www/`.
-const FIGURE_PARTS: [&str; 13] = [
+const FIGURE_PARTS: [&str; 15] = [
     "article",
     "charts/figure.js",
     "charts/palette.js",
@@ -134,6 +134,8 @@ const FIGURE_PARTS: [&str; 13] = [
     "dom.js",
     "format.js",
     "replies.js",
+    "messages.d.ts",
+    "scenario.js",
     "state.js",
     "style.css",
     "types.d.ts",

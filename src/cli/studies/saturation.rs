@@ -9,7 +9,7 @@ use crate::Error;
 use crate::cli::args::{card, count, number, think};
 use crate::cli::files;
 use crate::latency::roofline::{self, Card};
-use crate::scenario::MAX_BATCH;
+use crate::scenario::{Engine, MAX_BATCH, no_effect};
 use crate::study::Study;
 use crate::study::saturation::ceilings::{Hardware, ModelSize};
 use crate::study::saturation::{Measured, Saturation, points};
@@ -95,7 +95,16 @@ impl SaturationArgs {
             }
             None => self.put_on(&mut study),
         }
-        set(&mut study.server.scheduler.max_batch, self.max_batch);
+        match &mut study.server.engine {
+            Engine::Closed(closed) => set(&mut closed.max_batch, self.max_batch),
+            Engine::Continuous(_) if self.max_batch.is_some() => {
+                return Err(no_effect(
+                    "--max-batch",
+                    "the server has continuous batching; its scenario says engine.continuous.max_sequences",
+                ));
+            }
+            Engine::Continuous(_) => {}
+        }
         if let Some(path) = &self.points {
             let source = match path.to_str() {
                 Some("-") => "standard input".to_owned(),

@@ -18,7 +18,7 @@ use crate::latency::{StepModel, StepWork};
 use crate::metrics::Outcome;
 use crate::metrics::honest::Distribution;
 use crate::quantiles::{Histogram, median};
-use crate::scenario::{ClosedLoop, Engine, Scenario};
+use crate::scenario::{ClosedLoop, Scenario};
 use crate::sched::continuous::Server;
 use crate::sim::continuous::{Gaps, StepRow};
 use crate::sim::device::{Measured, Taken};
@@ -243,10 +243,7 @@ impl Comparison {
         scenario: &Scenario,
         measured: Option<&Measured>,
     ) -> Result<Comparison, Error> {
-        let model = match &scenario.engine {
-            Engine::Continuous(server) => Some(server.latency.model()),
-            Engine::Closed => None,
-        };
+        let model = scenario.server().map(|server| server.latency.model());
         Ok(Comparison {
             predicted: predict(trace, scenario)?,
             measured: measured.map(|measured| Served::measured(trace, measured)),
@@ -271,7 +268,7 @@ impl Comparison {
 /// Errors: no level, one that is there twice, closed batches, or no users in the scenario.
 pub fn levels(users: &[u32], scenario: &Scenario) -> Result<Vec<Scenario>, Error> {
     crate::study::check::counts("workload.closed_loop.users", users, MAX_USERS)?;
-    if scenario.engine == Engine::Closed {
+    if scenario.server().is_none() {
         return Err(Error::contradiction(
             "--users",
             "levels of load are of continuous batching; add --rule or --model",
@@ -492,8 +489,8 @@ impl Levels<'_> {
                 .map_or(0, |u| u.users)
         };
         let fullest = self.scenarios.iter().max_by_key(|scenario| of(scenario));
-        match fullest.map(|scenario| (&scenario.engine, &scenario.workload.closed_loop)) {
-            Some((Engine::Continuous(server), Some(users))) => Ok((server, users)),
+        match fullest.map(|scenario| (scenario.server(), &scenario.workload.closed_loop)) {
+            Some((Some(server), Some(users))) => Ok((server, users)),
             _ => Err(Error::bad_field(
                 "workload.closed_loop.users",
                 "an empty list",

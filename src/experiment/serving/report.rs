@@ -111,7 +111,7 @@ fn tokens(all: &Levels<'_>) -> String {
 }
 
 fn limits(all: &Levels<'_>, server: &Server, users: &ClosedLoop) -> String {
-    let memory = all.scenarios.first().map(|scenario| scenario.memory);
+    let memory = all.scenarios.first().map(|scenario| *scenario.memory());
     let cache = match (server.kv.capacity, memory) {
         (Capacity::Blocks(blocks), _) => format!(
             ", in a KV cache of {blocks} blocks of {} tokens",

@@ -95,6 +95,7 @@ impl Meta {
             async_scheduling: kwargs.async_scheduling.unwrap_or(false),
             tensor_parallel: kwargs.tensor_parallel_size,
             latency,
+            memory: *scenario.memory(),
             ..Server::default()
         };
         server.kv.block_tokens = self.kv_cache.block_size;
@@ -338,7 +339,7 @@ impl Measured {
         for blocks in PERTURBED_BLOCKS {
             for step_times in PERTURBED_STEPS {
                 let mut scenario = scenario.clone();
-                if let Engine::Continuous(server) = &mut scenario.engine {
+                if let Some(server) = scenario.server_mut() {
                     match &mut server.kv.capacity {
                         Capacity::Blocks(all) => *all = all.saturating_add_signed(blocks),
                         Capacity::Memory | Capacity::Unlimited if blocks != 0 => continue,

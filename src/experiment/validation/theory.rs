@@ -5,11 +5,11 @@ use crate::latency::StepLatency;
 use crate::latency::step::Step;
 use crate::latency::{Latency, Linear};
 use crate::metrics::Summary;
-use crate::scenario::{Engine, Scenario, Source};
-use crate::sched::Policy;
+use crate::scenario::{Engine, Fleet, Scenario, Source};
 use crate::sched::continuous::kv::Capacity;
 use crate::sched::continuous::router::Router;
 use crate::sched::continuous::{Server, Warmup};
+use crate::sched::{Closed, Policy};
 use crate::trace::synth::{Arrivals, Lengths, Shape, Synthetic};
 use crate::{Error, Trace, simulate};
 
@@ -298,7 +298,7 @@ pub fn cases() -> Vec<Case> {
     // Replicas that a request is sent to by chance are M/G/1 queues of their own.
     let mut spread = replica(requests(4.0 * rate, uniform), 1, 0.01, 0.0, 0.0);
     spread.fleet.gpus = 4;
-    if let Engine::Continuous(server) = &mut spread.engine {
+    if let Some(server) = spread.server_mut() {
         server.router = Router::Random;
     }
     cases.push(Case {
@@ -315,21 +315,23 @@ pub fn cases() -> Vec<Case> {
 
 /// Closed batches of one request, from one queue: a G/G/c queue whose service takes so long a token.
 fn one_at_a_time(source: Source, servers: u32, token_s: f64) -> Scenario {
-    let mut scenario = Scenario {
+    Scenario {
         trace: source,
-        latency: Latency::Linear(Linear {
-            alpha_s: 0.0,
-            beta_s_per_token: token_s,
-            gamma: 0.0,
-            growth: 0.0,
-            floor_s: 1e-9,
-        }),
+        engine: Engine::Closed(Box::new(Closed {
+            policy: Policy::StaticFifo,
+            static_batch: 1,
+            latency: Latency::Linear(Linear {
+                alpha_s: 0.0,
+                beta_s_per_token: token_s,
+                gamma: 0.0,
+                growth: 0.0,
+                floor_s: 1e-9,
+            }),
+            ..Closed::default()
+        })),
+        fleet: Fleet { gpus: servers },
         ..Scenario::default()
-    };
-    scenario.scheduler.policy = Policy::StaticFifo;
-    scenario.scheduler.static_batch = 1;
-    scenario.fleet.gpus = servers;
-    scenario
+    }
 }
 
 /// Mean wait of the requests of [`one_at_a_time`], s.
@@ -341,10 +343,8 @@ fn mean_wait(trace: &Trace, scenario: &Scenario) -> f64 {
 /// The wait of each request in a queue in order of arrival for several servers (Kiefer and Wolfowitz
 /// 1955): the servers' unfinished work, ascending, when a request comes; it waits for the least.
 fn waits(trace: &Trace, scenario: &Scenario) -> Vec<f64> {
-    let s_per_token = scenario
-        .latency
-        .linear()
-        .map_or(0.0, |latency| latency.beta_s_per_token);
+    let linear = scenario.closed().and_then(|closed| closed.latency.linear());
+    let s_per_token = linear.map_or(0.0, |linear| linear.beta_s_per_token);
     let mut work = vec![0.0; scenario.fleet.gpus as usize];
     let mut last = 0.0;
     let mut waits = Vec::with_capacity(trace.len());

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::latency::StepLatency;
 use crate::latency::roofline::Ceiling;
+use crate::sched::memory::{Memory, OnAnH100};
 use kv::Kv;
 use router::Router;
 use speculative::Speculative;
@@ -34,7 +35,7 @@ pub struct Server {
     pub ageing_per_s: f64,
     /// Classes of requests by the trace's log type; `priority` and `edf` look here.
     pub classes: Vec<Class>,
-    /// Only requests of one bin (`scheduler.bins`, by predicted output) share a replica at a time.
+    /// Only requests of one bin (`bins`, by predicted output) share a replica at a time.
     pub bins: bool,
     /// A bin keeps its replica until a request of another bin has waited so long, s.
     pub bin_patience_s: f64,
@@ -56,6 +57,9 @@ pub struct Server {
     pub tensor_parallel: u32,
     /// Time of a step.
     pub latency: StepLatency,
+    /// Of each GPU; a text that gives some of its fields has the others of the default.
+    #[serde(deserialize_with = "OnAnH100::deserialize")]
+    pub memory: Memory,
     /// What the model asks of the hardware, where known: MFU and MBU are shares of it.
     pub ceiling: Option<Ceiling>,
     /// Requests at the beginning before the window that the figures are of (docs/MODEL.md, "Intervals of a
@@ -97,6 +101,7 @@ impl Default for Server {
             router: Router::default(),
             tensor_parallel: 1,
             latency: StepLatency::default(),
+            memory: Memory::LLAMA_3_1_8B_ON_H100,
             ceiling: None,
             warmup: Warmup::None,
         }

@@ -54,7 +54,7 @@ impl ContinuousServer {
         prepare::enough_for_bins(scenario, server, workload.report.rows_replayed)?;
         prepare::classes_are_there(trace, server)?;
         let shared = Shared::new(trace, scenario, server)?;
-        let blocks = prepare::blocks(scenario, server)?;
+        let blocks = prepare::blocks(server)?;
         let mut served = Served::new(workload.rows.len());
         if let Some(blocks) = blocks {
             prepare::turn_away_too_long(trace, server, workload, blocks, &mut served)?;
@@ -68,7 +68,7 @@ impl ContinuousServer {
         let rules = Rules::new(
             server,
             blocks,
-            f64::from(server.kv.block_tokens) * scenario.memory.kv_gb_per_token,
+            f64::from(server.kv.block_tokens) * server.memory.kv_gb_per_token,
             shared.unit_tokens,
             scenario.seed,
         );

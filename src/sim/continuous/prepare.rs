@@ -67,11 +67,11 @@ pub(super) fn enough_for_bins(
     server: &Server,
     requests: u64,
 ) -> Result<(), Error> {
-    let bins = &scenario.scheduler.bins;
+    let bins = &scenario.bins;
     if server.has_bins() && bins.boundaries != Boundaries::Fixed && u64::from(bins.count) > requests
     {
         return Err(Error::bad_field(
-            "scheduler.bins.count",
+            "bins.count",
             bins.count,
             format!("at most the number of requests to serve, which is {requests}"),
         ));
@@ -167,8 +167,8 @@ fn shared_units(trace: &Trace, server: &Server) -> Result<u32, Error> {
 }
 
 /// Blocks of a replica that requests can use; `None` without a limit.
-pub(super) fn blocks(scenario: &Scenario, server: &Server) -> Result<Option<u64>, Error> {
-    let memory = &scenario.memory;
+pub(super) fn blocks(server: &Server) -> Result<Option<u64>, Error> {
+    let memory = &server.memory;
     let null = u64::from(server.kv.null_block);
     match server.kv.capacity {
         Capacity::Unlimited => Ok(None),
@@ -181,7 +181,7 @@ pub(super) fn blocks(scenario: &Scenario, server: &Server) -> Result<Option<u64>
             let blocks = libm::floor(free_gb / block_gb);
             if blocks < 1.0 + null as f64 {
                 return Err(Error::bad_field(
-                    "memory.capacity_gb",
+                    "engine.continuous.memory.capacity_gb",
                     memory.capacity_gb,
                     format!(
                         "enough for one block of {} tokens, which is {block_gb} GB, beside the \
@@ -223,7 +223,7 @@ pub(super) fn turn_away_too_long(
             let row = workload.rows.start + row;
             let field = match server.kv.capacity {
                 Capacity::Blocks(_) => "engine.continuous.kv.capacity.blocks",
-                _ => "memory.capacity_gb",
+                _ => "engine.continuous.memory.capacity_gb",
             };
             Err(Error::bad_field(
                 field,

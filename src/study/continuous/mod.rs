@@ -116,21 +116,24 @@ impl System {
 
     fn engine(self) -> Engine {
         match self {
-            System::Closed | System::ClosedBins => Engine::Closed,
+            System::Closed | System::ClosedBins => Engine::default(),
             _ => Engine::Continuous(Box::default()),
         }
     }
 
     fn put_on(self, scenario: &mut Scenario, bins: u32) {
-        scenario.scheduler.bins.count = bins;
-        scenario.scheduler.policy = match self {
-            System::Closed => Policy::Dynamic,
-            _ => Policy::MultiBinDynamic,
-        };
-        let Engine::Continuous(server) = &mut scenario.engine else {
-            // As many as the other servers have at work.
-            scenario.scheduler.max_batch = Server::default().max_sequences;
-            return;
+        scenario.bins.count = bins;
+        let server = match &mut scenario.engine {
+            Engine::Continuous(server) => server,
+            Engine::Closed(closed) => {
+                closed.policy = match self {
+                    System::Closed => Policy::Dynamic,
+                    _ => Policy::MultiBinDynamic,
+                };
+                // As many as the other servers have at work.
+                closed.max_batch = Server::default().max_sequences;
+                return;
+            }
         };
         match self {
             System::Plain => {}
@@ -276,7 +279,7 @@ impl Continuous {
             1,
             MEMORY_SHARE,
         )?;
-        if let Engine::Continuous(server) = &mut scenario.engine {
+        if let Some(server) = scenario.server_mut() {
             server.kv.preemption = Preemption::Recompute;
         }
         place.system.put_on(&mut scenario, place.bins);

@@ -189,15 +189,7 @@ impl Reader<'_> {
     }
 
     fn broken(&self, e: &csv::Error) -> Error {
-        self.bad_row(
-            e.position().map_or(1, csv::Position::line),
-            match e.kind() {
-                csv::ErrorKind::UnequalLengths {
-                    expected_len, len, ..
-                } => format!("{len} fields, but the header has {expected_len}"),
-                _ => e.to_string(),
-            },
-        )
+        Error::of_csv(e, self.file)
     }
 }
 

@@ -9,6 +9,7 @@ use super::{Measured, Workload, simulated};
 use crate::latency::Latency;
 use crate::metrics::Summary;
 use crate::scenario::Engine;
+use crate::sched::continuous;
 use crate::study::document::{Cell, Content, File, Table};
 use crate::study::figure::{At, Axis, Figure, Form, Mark, Panel, Plot, Scale, Series};
 use crate::study::server::Server;
@@ -70,30 +71,12 @@ pub fn simulated(server: &Server, runs: &[(Workload, &Summary)]) -> Vec<File> {
 }
 
 fn describe(server: &Server) -> String {
-    let memory = &server.memory;
-    if let Engine::Continuous(continuous) = &server.engine {
-        return format!(
-            "Simulated: {} GPU{}, continuous batching with rule {}, at most {} sequences and {} tokens a step, \
-             prefix cache {}, speculative decoding {}, memory {} GB per GPU, {} GB of it for the model, {} kB KV per \
-             token.",
-            server.fleet.gpus,
-            if server.fleet.gpus == 1 { "" } else { "s" },
-            json!(continuous.rule).as_str().unwrap_or_default(),
-            continuous.max_sequences,
-            continuous.max_batched_tokens,
-            json!(continuous.kv.prefix.reuse)
-                .as_str()
-                .unwrap_or_default(),
-            match &continuous.speculative {
-                Some(draft) => format!("of {} tokens", draft.draft_tokens),
-                None => "off".to_owned(),
-            },
-            trimmed(memory.capacity_gb),
-            trimmed(memory.model_gb),
-            trimmed(memory.kv_gb_per_token * 1e6),
-        );
-    }
-    let time = match &server.latency {
+    let closed = match &server.engine {
+        Engine::Closed(closed) => closed,
+        Engine::Continuous(continuous) => return by_steps(server, continuous),
+    };
+    let memory = &closed.memory;
+    let time = match &closed.latency {
         Latency::Linear(latency) => format!(
             "batch time {} s + {} ms x longest prompt and output x h(b) with gamma {}{}",
             trimmed(latency.alpha_s),
@@ -111,7 +94,31 @@ fn describe(server: &Server) -> String {
         "Simulated: {} GPU{}, policy {}, {time}, memory {} GB per GPU, {} GB of it for the model, {} kB KV per token.",
         server.fleet.gpus,
         if server.fleet.gpus == 1 { "" } else { "s" },
-        json!(server.scheduler.policy).as_str().unwrap_or_default(),
+        json!(closed.policy).as_str().unwrap_or_default(),
+        trimmed(memory.capacity_gb),
+        trimmed(memory.model_gb),
+        trimmed(memory.kv_gb_per_token * 1e6),
+    )
+}
+
+fn by_steps(server: &Server, continuous: &continuous::Server) -> String {
+    let memory = &continuous.memory;
+    format!(
+        "Simulated: {} GPU{}, continuous batching with rule {}, at most {} sequences and {} tokens a step, \
+             prefix cache {}, speculative decoding {}, memory {} GB per GPU, {} GB of it for the model, {} kB KV per \
+             token.",
+        server.fleet.gpus,
+        if server.fleet.gpus == 1 { "" } else { "s" },
+        json!(continuous.rule).as_str().unwrap_or_default(),
+        continuous.max_sequences,
+        continuous.max_batched_tokens,
+        json!(continuous.kv.prefix.reuse)
+            .as_str()
+            .unwrap_or_default(),
+        match &continuous.speculative {
+            Some(draft) => format!("of {} tokens", draft.draft_tokens),
+            None => "off".to_owned(),
+        },
         trimmed(memory.capacity_gb),
         trimmed(memory.model_gb),
         trimmed(memory.kv_gb_per_token * 1e6),
@@ -155,7 +162,7 @@ fn notes(runs: &[(Workload, &Summary)]) -> Vec<String> {
                  for {}: a real server fails each of them. The engine serves them all the same, \
                  and the times are of that.",
                 workload.prompt() + workload.output(),
-                trimmed(libm::floor(run.scenario.memory.kv_tokens())),
+                trimmed(libm::floor(run.scenario.memory().kv_tokens())),
             ));
         } else if h.batches_over_memory > 0 {
             notes.push(format!(
@@ -361,7 +368,7 @@ impl Report {
             let closed = self
                 .server
                 .as_ref()
-                .is_some_and(|s| s["engine"] == "closed");
+                .is_some_and(|s| s["engine"]["closed"].is_object());
             let heading = if closed {
                 "What is not modelled"
             } else {

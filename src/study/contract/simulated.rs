@@ -9,7 +9,7 @@ use crate::metrics::honest::Distribution;
 /// What the engine knows of a workload. What it does not model, or the scenario switches off, is absent.
 pub fn sample(workload: Workload, run: &Summary) -> Sample {
     let h = &run.honest;
-    let memory = &run.scenario.memory;
+    let memory = run.scenario.memory();
     let mut values = BTreeMap::new();
     let mut set = |metric, value: Option<f64>| {
         if let Some(value) = value {
@@ -93,7 +93,7 @@ pub fn sample(workload: Workload, run: &Summary) -> Sample {
 /// Whether one request alone fits beside the model.
 pub fn fits(workload: Workload, run: &Summary) -> bool {
     let tokens = workload.prompt() + workload.output();
-    f64::from(tokens) <= run.scenario.memory.kv_tokens()
+    f64::from(tokens) <= run.scenario.memory().kv_tokens()
 }
 
 /// Place of the published report's percentile `p` among `n >= 1` sorted values: `int(n p)`, at most

@@ -15,9 +15,9 @@ use super::{Plan, check};
 use crate::Error;
 use crate::latency::{Latency, Linear};
 use crate::metrics::Summary;
-use crate::scenario::{MAX_BATCH, Scenario, Source};
+use crate::scenario::{Engine, Fleet, MAX_BATCH, Scenario, Source};
 use crate::sched::bins::{MAX_BINS, MAX_CUT};
-use crate::sched::{Boundaries, Policy};
+use crate::sched::{Bins, Boundaries, Closed, Policy};
 use crate::trace::predict::{Kind, Predictor};
 use crate::trace::synth::{Arrivals, Lengths, MAX_TOKENS, Shape, Synthetic};
 use decode::DecodeModel;
@@ -119,7 +119,7 @@ struct ExponentialRow<'a> {
 /// Proposition 4.1, B / E[t], with the mean over requests of the service time of their batch: a
 /// batch that the trace's end left short counts with the requests it has.
 fn full_batch_throughput(outcome: &Summary) -> f64 {
-    f64::from(outcome.scenario.scheduler.full_batch) / outcome.published().avg_service_s
+    f64::from(outcome.scenario.bins.full_batch) / outcome.published().avg_service_s
 }
 
 fn tokens(seconds: f64) -> u32 {
@@ -173,7 +173,7 @@ impl Paper {
         output: Lengths,
         boundaries: Boundaries,
     ) -> Scenario {
-        let mut scenario = Scenario {
+        Scenario {
             trace: Source::Synthetic(Synthetic {
                 requests: self.requests,
                 shape: Shape::Custom {
@@ -183,30 +183,34 @@ impl Paper {
                     failed_share: 0.0,
                 },
             }),
-            latency: Latency::Linear(Linear {
-                alpha_s: 0.0,
-                beta_s_per_token: TOKEN_S,
-                gamma: 0.0,
-                growth: 0.0,
-                floor_s: 1e-9,
-            }),
+            engine: Engine::Closed(Box::new(Closed {
+                policy: Policy::MultiBin,
+                latency: Latency::Linear(Linear {
+                    alpha_s: 0.0,
+                    beta_s_per_token: TOKEN_S,
+                    gamma: 0.0,
+                    growth: 0.0,
+                    floor_s: 1e-9,
+                }),
+                ..Closed::default()
+            })),
+            bins: Bins {
+                full_batch: batch,
+                count: bins,
+                boundaries,
+                sample_rows: self.requests,
+                sample_size: self.requests,
+                last_upper: MAX_CUT,
+                ..Bins::default()
+            },
+            fleet: Fleet { gpus: 1 },
             predictor: Predictor {
                 kind: Kind::Oracle,
                 ..Predictor::default()
             },
             seed: self.seed,
             ..Scenario::default()
-        };
-        scenario.fleet.gpus = 1;
-        let scheduler = &mut scenario.scheduler;
-        scheduler.policy = Policy::MultiBin;
-        scheduler.full_batch = batch;
-        scheduler.bins.count = bins;
-        scheduler.bins.boundaries = boundaries;
-        scheduler.bins.sample_rows = self.requests;
-        scheduler.bins.sample_size = self.requests;
-        scheduler.bins.last_upper = MAX_CUT;
-        scenario
+        }
     }
 
     fn uniform_scenario(&self, point: Point) -> Scenario {

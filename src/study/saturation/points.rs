@@ -137,7 +137,21 @@ impl Column {
     }
 }
 
+/// A column of a number that may be absent, by its place in [`Level`].
+macro_rules! column {
+    ($range:ident, $($field:ident).+, $($name:literal),+) => {
+        Column {
+            names: &[$($name),+],
+            range: Range::$range,
+            get: |l| l.$($field).+.map(f64::from),
+            // Of a whole number the range is checked before.
+            put: |l, x| l.$($field).+ = Some(x as _),
+        }
+    };
+}
+
 /// The columns, the two that must be there first.
+#[rustfmt::skip]
 const COLUMNS: [Column; 17] = [
     Column {
         names: &["users", "concurrency", "concurrent_users"],
@@ -146,113 +160,26 @@ const COLUMNS: [Column; 17] = [
         put: |l, x| l.users = x as u32,
     },
     Column {
-        names: &[
-            "tok_s",
-            "tokens_per_s",
-            "tokens_per_second",
-            "throughput",
-            "throughput_tok_s",
-            "aggregate_tok_s",
-        ],
+        names: &["tok_s", "tokens_per_s", "tokens_per_second", "throughput", "throughput_tok_s", "aggregate_tok_s"],
         range: Range::Positive,
         get: |l| Some(l.tok_s),
         put: |l, x| l.tok_s = x,
     },
-    Column {
-        names: &["requests", "total_requests"],
-        range: Range::Whole,
-        get: |l| l.requests.map(f64::from),
-        put: |l, x| l.requests = Some(x as u32),
-    },
-    Column {
-        names: &["successful", "successful_requests"],
-        range: Range::Whole,
-        get: |l| l.successful.map(f64::from),
-        put: |l, x| l.successful = Some(x as u32),
-    },
-    Column {
-        names: &["duration_s", "duration"],
-        range: Range::Positive,
-        get: |l| l.duration_s,
-        put: |l, x| l.duration_s = Some(x),
-    },
-    Column {
-        names: &["ttft_ms", "ttft_avg_ms", "avg_ttft_ms", "mean_ttft_ms"],
-        range: Range::NotNegative,
-        get: |l| l.ttft_ms.avg,
-        put: |l, x| l.ttft_ms.avg = Some(x),
-    },
-    Column {
-        names: &["ttft_p50_ms", "p50_ttft_ms", "median_ttft_ms"],
-        range: Range::NotNegative,
-        get: |l| l.ttft_ms.p50,
-        put: |l, x| l.ttft_ms.p50 = Some(x),
-    },
-    Column {
-        names: &["ttft_p95_ms", "p95_ttft_ms"],
-        range: Range::NotNegative,
-        get: |l| l.ttft_ms.p95,
-        put: |l, x| l.ttft_ms.p95 = Some(x),
-    },
-    Column {
-        names: &["ttft_p99_ms", "p99_ttft_ms"],
-        range: Range::NotNegative,
-        get: |l| l.ttft_ms.p99,
-        put: |l, x| l.ttft_ms.p99 = Some(x),
-    },
-    Column {
-        names: &[
-            "latency_ms",
-            "latency_avg_ms",
-            "avg_latency_ms",
-            "mean_latency_ms",
-        ],
-        range: Range::NotNegative,
-        get: |l| l.latency_ms.avg,
-        put: |l, x| l.latency_ms.avg = Some(x),
-    },
-    Column {
-        names: &["latency_p50_ms", "p50_latency_ms", "median_latency_ms"],
-        range: Range::NotNegative,
-        get: |l| l.latency_ms.p50,
-        put: |l, x| l.latency_ms.p50 = Some(x),
-    },
-    Column {
-        names: &["latency_p95_ms", "p95_latency_ms"],
-        range: Range::NotNegative,
-        get: |l| l.latency_ms.p95,
-        put: |l, x| l.latency_ms.p95 = Some(x),
-    },
-    Column {
-        names: &["latency_p99_ms", "p99_latency_ms"],
-        range: Range::NotNegative,
-        get: |l| l.latency_ms.p99,
-        put: |l, x| l.latency_ms.p99 = Some(x),
-    },
-    Column {
-        names: &["request_tok_s", "per_request_tok_s", "request_tok_s_avg"],
-        range: Range::NotNegative,
-        get: |l| l.request_tok_s,
-        put: |l, x| l.request_tok_s = Some(x),
-    },
-    Column {
-        names: &["request_tok_s_p50", "per_request_tok_s_p50"],
-        range: Range::NotNegative,
-        get: |l| l.request_tok_s_p50,
-        put: |l, x| l.request_tok_s_p50 = Some(x),
-    },
-    Column {
-        names: &["power_w", "power", "avg_power_w"],
-        range: Range::Positive,
-        get: |l| l.power_w,
-        put: |l, x| l.power_w = Some(x),
-    },
-    Column {
-        names: &["tokens_per_request", "output_tokens_per_request"],
-        range: Range::Positive,
-        get: |l| l.tokens_per_request,
-        put: |l, x| l.tokens_per_request = Some(x),
-    },
+    column!(Whole, requests, "requests", "total_requests"),
+    column!(Whole, successful, "successful", "successful_requests"),
+    column!(Positive, duration_s, "duration_s", "duration"),
+    column!(NotNegative, ttft_ms.avg, "ttft_ms", "ttft_avg_ms", "avg_ttft_ms", "mean_ttft_ms"),
+    column!(NotNegative, ttft_ms.p50, "ttft_p50_ms", "p50_ttft_ms", "median_ttft_ms"),
+    column!(NotNegative, ttft_ms.p95, "ttft_p95_ms", "p95_ttft_ms"),
+    column!(NotNegative, ttft_ms.p99, "ttft_p99_ms", "p99_ttft_ms"),
+    column!(NotNegative, latency_ms.avg, "latency_ms", "latency_avg_ms", "avg_latency_ms", "mean_latency_ms"),
+    column!(NotNegative, latency_ms.p50, "latency_p50_ms", "p50_latency_ms", "median_latency_ms"),
+    column!(NotNegative, latency_ms.p95, "latency_p95_ms", "p95_latency_ms"),
+    column!(NotNegative, latency_ms.p99, "latency_p99_ms", "p99_latency_ms"),
+    column!(NotNegative, request_tok_s, "request_tok_s", "per_request_tok_s", "request_tok_s_avg"),
+    column!(NotNegative, request_tok_s_p50, "request_tok_s_p50", "per_request_tok_s_p50"),
+    column!(Positive, power_w, "power_w", "power", "avg_power_w"),
+    column!(Positive, tokens_per_request, "tokens_per_request", "output_tokens_per_request"),
 ];
 
 const REQUIRED: usize = 2;
@@ -360,17 +287,7 @@ fn read_csv(text: &[u8], file: &str) -> Result<(Vec<Level>, Vec<u64>), Error> {
     let mut reader = csv::ReaderBuilder::new()
         .trim(csv::Trim::All)
         .from_reader(text);
-    let broken = |e: csv::Error| Error::BadRow {
-        file: file.to_owned(),
-        row: e.position().map_or(1, csv::Position::line),
-        problem: match e.kind() {
-            csv::ErrorKind::UnequalLengths {
-                expected_len, len, ..
-            } => format!("{len} fields, but the header has {expected_len}"),
-            csv::ErrorKind::Utf8 { .. } => "not UTF-8 text".to_owned(),
-            other => format!("{other:?}"),
-        },
-    };
+    let broken = |e: csv::Error| Error::of_csv(&e, file);
     let header = reader.headers().map_err(broken)?.clone();
     let found = columns(header.iter(), file, 1)?;
     for (i, needed) in COLUMNS.iter().enumerate().take(REQUIRED) {

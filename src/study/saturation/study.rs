@@ -12,7 +12,7 @@ use crate::metrics::honest::Distribution;
 use crate::scenario::Engine;
 use crate::scenario::{ClosedLoop, Scenario, Source};
 use crate::sched::memory::{Memory, MemoryBound, MemoryRule};
-use crate::sched::{Controller, Scheduler, Variant};
+use crate::sched::{Closed, Controller, Policy, Variant};
 use crate::study::Plan;
 use crate::study::check;
 use crate::study::document::File;
@@ -101,13 +101,14 @@ impl Saturation {
     /// Llama-3-8B, 2 x 32 layers x 8 heads x 128 x 2 bytes a token, in the A40's 48 GB.
     pub fn server(bandwidth_bytes_per_s: f64, weight_bytes: f64) -> Server {
         Server {
-            latency: Latency::Linear(Linear {
-                alpha_s: 0.0,
-                beta_s_per_token: weight_bytes / bandwidth_bytes_per_s,
-                gamma: 0.0,
-                ..Linear::default()
-            }),
-            scheduler: Scheduler {
+            engine: Engine::Closed(Box::new(Closed {
+                policy: Policy::Dynamic,
+                latency: Latency::Linear(Linear {
+                    alpha_s: 0.0,
+                    beta_s_per_token: weight_bytes / bandwidth_bytes_per_s,
+                    gamma: 0.0,
+                    ..Linear::default()
+                }),
                 max_batch: MAX_BATCH,
                 memory_bound: MemoryBound {
                     rule: MemoryRule::Off,
@@ -117,14 +118,14 @@ impl Saturation {
                     variant: Variant::Off,
                     ..Controller::default()
                 },
-                ..Server::default().scheduler
-            },
-            memory: Memory {
-                capacity_gb: 48.0,
-                model_gb: weight_bytes / 1e9,
-                kv_gb_per_token: 131_072e-9,
-                margin_gb: 3.84,
-            },
+                memory: Memory {
+                    capacity_gb: 48.0,
+                    model_gb: weight_bytes / 1e9,
+                    kv_gb_per_token: 131_072e-9,
+                    margin_gb: 3.84,
+                },
+                ..Closed::default()
+            })),
             ..Server::default()
         }
     }
@@ -155,10 +156,10 @@ impl Saturation {
 
 /// Most requests that a GPU of a server works on at once.
 fn largest_batch(server: &Server) -> u32 {
-    if let Engine::Continuous(continuous) = &server.engine {
-        return continuous.max_sequences;
+    match &server.engine {
+        Engine::Closed(closed) => closed.largest_batch(&server.bins),
+        Engine::Continuous(continuous) => continuous.max_sequences,
     }
-    server.scheduler.largest_batch()
 }
 
 /// The hardware, under another name where its figures are no longer those of the A40 that it is called.

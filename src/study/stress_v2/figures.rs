@@ -213,7 +213,7 @@ pub(super) fn grid(study: &StressV2, groups: &[&[Summary]]) -> Figure {
                 format!(
                     "{} and K={}",
                     gpus(s.scenario.fleet.gpus),
-                    s.scenario.scheduler.bins.count
+                    s.scenario.bins.count
                 )
             };
             Some(format!(

@@ -109,8 +109,8 @@ fn rivals(runs: &[Summary]) -> Option<(&Summary, &Summary)> {
     let one = |policy, bins| {
         runs.iter().find(|s| {
             s.scenario.fleet.gpus == 1
-                && s.scenario.scheduler.policy == policy
-                && s.scenario.scheduler.bins.count == bins
+                && s.scenario.policy() == Some(policy)
+                && s.scenario.bins.count == bins
         })
     };
     Some((

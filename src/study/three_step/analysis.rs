@@ -25,7 +25,7 @@ pub(super) fn fleet(s: &Summary) -> u32 {
 }
 
 pub(super) fn bins(s: &Summary) -> u32 {
-    s.scenario.scheduler.bins.count
+    s.scenario.bins.count
 }
 
 /// The runs of step 1 by request count.
@@ -112,7 +112,7 @@ pub(super) struct Rivals<'a> {
 pub(super) fn rivals(runs: &[Summary]) -> Option<Rivals<'_>> {
     let one = |policy| {
         runs.iter()
-            .find(|s| fleet(s) == 1 && s.scenario.scheduler.policy == policy)
+            .find(|s| fleet(s) == 1 && s.scenario.policy() == Some(policy))
     };
     Some(Rivals {
         fixed: one(Policy::StaticFifo)?,
@@ -133,7 +133,7 @@ pub(super) fn key_findings(steps: StepRuns) -> Vec<String> {
 fn step1_findings(runs: &[Summary], said: &mut Vec<String>) {
     let multi_bin = runs
         .iter()
-        .filter(|s| s.scenario.scheduler.policy == Policy::MultiBinDynamic);
+        .filter(|s| s.scenario.policy() == Some(Policy::MultiBinDynamic));
     if let Some(best) = best_by(multi_bin, |s| -violations(s)) {
         said.push(format!(
             "Multi-bin achieves {:.1}% SLA violations with {} requests on {}",
@@ -284,7 +284,7 @@ fn step1_json(runs: &[Summary]) -> Value {
     for policy in [Policy::StaticFifo, Policy::Dynamic, Policy::MultiBinDynamic] {
         let of: Vec<&Summary> = runs
             .iter()
-            .filter(|s| s.scenario.scheduler.policy == policy)
+            .filter(|s| s.scenario.policy() == Some(policy))
             .collect();
         let mut part = lists(&of);
         part["request_volumes"] = list(&of, |s| s.workload.rows_replayed);

@@ -444,7 +444,7 @@ fn tradeoff(steps: StepRuns) -> Figure {
     all.sort_by_key(|s| std::cmp::Reverse(fleet(s)));
     let binned = all
         .iter()
-        .filter(|s| s.scenario.scheduler.policy == Policy::MultiBinDynamic);
+        .filter(|s| s.scenario.policy() == Some(Policy::MultiBinDynamic));
     let mut counts: Vec<u32> = binned.map(|s| bins(s)).collect();
     counts.sort_unstable();
     counts.dedup();
@@ -460,7 +460,7 @@ fn tradeoff(steps: StepRuns) -> Figure {
     ]
     .into_iter()
     .filter_map(|(name, policy)| {
-        let of = all.iter().filter(|s| s.scenario.scheduler.policy == policy);
+        let of = all.iter().filter(|s| s.scenario.policy() == Some(policy));
         let mut points: Vec<[f64; 3]> = of
             .map(|s| {
                 let p = s.published();

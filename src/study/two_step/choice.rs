@@ -121,7 +121,7 @@ mod tests {
             .unwrap()
             .summary;
         s.scenario.fleet.gpus = gpus;
-        s.scenario.scheduler.bins.count = bins;
+        s.scenario.bins.count = bins;
         s.workload.rows_replayed = 100;
         s.published = Some(Published {
             token_violations: violations,

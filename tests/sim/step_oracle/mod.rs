@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use batchscope::latency::{Chunk, StepModel, StepWork};
-use batchscope::scenario::Engine;
 use batchscope::sched::continuous::kv::{Capacity, Eviction, Preemption, Reuse};
 use batchscope::sched::continuous::router::Router;
 use batchscope::sched::continuous::speculative::uniform;
@@ -171,10 +170,10 @@ pub fn run(
     bin_of: &[u8],
     chosen: &[u16],
 ) -> Told {
-    let Engine::Continuous(server) = &scenario.engine else {
+    let Some(server) = scenario.server() else {
         panic!("not continuous");
     };
-    let memory = &scenario.memory;
+    let memory = scenario.memory();
     let block = server.kv.block_tokens;
     let capacity = match server.kv.capacity {
         Capacity::Unlimited => None,
@@ -489,7 +488,7 @@ impl Oracle<'_> {
                 (0..count).min_by_key(|&n| (work(n), n)).unwrap()
             }
             Router::BinAffinity => {
-                let bins = self.scenario.scheduler.bins.cuts.len() + 1;
+                let bins = self.scenario.bins.cuts.len() + 1;
                 let bin = usize::from(self.bin_of[row]);
                 let from = bin * count / bins;
                 self.fewest(from..((bin + 1) * count / bins).max(from + 1))
@@ -1042,7 +1041,7 @@ impl Oracle<'_> {
         self.told.eviction_s += eviction_s;
         seconds += eviction_s;
         if let Preemption::Swap { gb_per_s } = server.kv.preemption {
-            let block_gb = f64::from(self.block) * self.scenario.memory.kv_gb_per_token;
+            let block_gb = f64::from(self.block) * self.scenario.memory().kv_gb_per_token;
             let s = (self.told.swapped_blocks - swapped) as f64 * block_gb / gb_per_s;
             self.told.swap_s += s;
             seconds += s;

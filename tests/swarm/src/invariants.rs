@@ -296,10 +296,7 @@ impl<'a> Seen<'a> {
 
     fn served(&self) -> Option<(&Served, &Totals, &Server)> {
         let (served, totals) = self.outcome.served.as_deref()?;
-        match &self.scenario.engine {
-            Engine::Continuous(server) => Some((served, totals, server)),
-            Engine::Closed => None,
-        }
+        Some((served, totals, self.scenario.server()?))
     }
 
     /// Whether the figures are of the whole run.
@@ -709,8 +706,8 @@ fn cache_within_capacity(seen: &Seen<'_>) -> Result<(), String> {
     }
     let b = &seen.outcome.batches;
     let looks = matches!(
-        seen.scenario.scheduler.policy,
-        Policy::Dynamic | Policy::MultiBinDynamic
+        seen.scenario.policy(),
+        Some(Policy::Dynamic | Policy::MultiBinDynamic)
     );
     let (mut over, mut peak) = (0, 0);
     for i in 0..b.len() {
@@ -723,7 +720,7 @@ fn cache_within_capacity(seen: &Seen<'_>) -> Result<(), String> {
         let tokens: u64 = members
             .map(|row| u64::from(seen.trace.prompt[row]) + u64::from(seen.trace.output[row]))
             .sum();
-        let exceeds = seen.scenario.memory.exceeds_limit(tokens);
+        let exceeds = seen.scenario.memory().exceeds_limit(tokens);
         over += u64::from(exceeds);
         peak = peak.max(tokens);
         ensure(!(looks && exceeds && b.size[i] > 1), || {

@@ -78,36 +78,46 @@ fn rule(path: &str) -> Option<Rule> {
         "predictor.exponent" => Real(0.0, 4.0, &[0.0, 0.7, 1.0]),
         "predictor.scale" => Real(1e-3, 1e3, &[1.0, 1.5]),
         "predictor.max_tokens" => Whole(1, 100_000, &[1, 4096]),
-        "scheduler.static_batch" | "scheduler.full_batch" => Whole(1, 12, &[1, 8, 4096]),
-        "scheduler.max_batch" => Whole(1, 24, &[1, 128, 4096]),
-        "scheduler.bins.count" => Whole(1, 9, &[1, 2, 64]),
-        "scheduler.bins.sample_rows" => Whole(1, 200, &[1, 20_000, u32::MAX as u64]),
-        "scheduler.bins.sample_size" => Whole(1, 100, &[1, 10_000, u32::MAX as u64]),
-        "scheduler.bins.cuts[]" => Whole(1, 2000, &[1, 64, 256]),
-        "scheduler.bins.last_upper" => Whole(2, 10_000, &[2, 10_000]),
-        "scheduler.memory_bound.reserve" => Real(0.0, 0.99, &[0.0, 0.1]),
-        "scheduler.memory_bound.overflow_probability" => Real(1e-9, 0.5, &[0.05, 0.5]),
-        "scheduler.memory_bound.smoothing" | "scheduler.controller.smoothing" => {
+        "engine.closed.static_batch" | "bins.full_batch" => Whole(1, 12, &[1, 8, 4096]),
+        "engine.closed.max_batch" => Whole(1, 24, &[1, 128, 4096]),
+        "bins.count" => Whole(1, 9, &[1, 2, 64]),
+        "bins.sample_rows" => Whole(1, 200, &[1, 20_000, u32::MAX as u64]),
+        "bins.sample_size" => Whole(1, 100, &[1, 10_000, u32::MAX as u64]),
+        "bins.cuts[]" => Whole(1, 2000, &[1, 64, 256]),
+        "bins.last_upper" => Whole(2, 10_000, &[2, 10_000]),
+        "engine.closed.memory_bound.reserve" => Real(0.0, 0.99, &[0.0, 0.1]),
+        "engine.closed.memory_bound.overflow_probability" => Real(1e-9, 0.5, &[0.05, 0.5]),
+        "engine.closed.memory_bound.smoothing" | "engine.closed.controller.smoothing" => {
             Real(0.0, 1.0, &[0.0, 0.2, 1.0])
         }
-        "scheduler.memory_bound.initial_prompt_tokens"
-        | "scheduler.memory_bound.initial_output_tokens"
-        | "scheduler.memory_bound.initial_sd_tokens" => Real(0.0, 3000.0, &[0.0, 300.0, 1e7]),
-        "scheduler.controller.target_s" => Real(1e-3, 10.0, &[0.005, 1.0]),
-        "scheduler.controller.epsilon_s" => Real(0.0, 0.5, &[0.0, 0.005]),
-        "scheduler.controller.alpha" | "scheduler.controller.delta" => Whole(0, 40, &[0, 2, 4096]),
-        "scheduler.controller.initial_batch" => Real(1.0, 200.0, &[1.0, 64.0, 4096.0]),
-        "scheduler.controller.warmup_batches" => Whole(0, 6, &[0, 3, u32::MAX as u64]),
+        "engine.closed.memory_bound.initial_prompt_tokens"
+        | "engine.closed.memory_bound.initial_output_tokens"
+        | "engine.closed.memory_bound.initial_sd_tokens" => Real(0.0, 3000.0, &[0.0, 300.0, 1e7]),
+        "engine.closed.controller.target_s" => Real(1e-3, 10.0, &[0.005, 1.0]),
+        "engine.closed.controller.epsilon_s" => Real(0.0, 0.5, &[0.0, 0.005]),
+        "engine.closed.controller.alpha" | "engine.closed.controller.delta" => {
+            Whole(0, 40, &[0, 2, 4096])
+        }
+        "engine.closed.controller.initial_batch" => Real(1.0, 200.0, &[1.0, 64.0, 4096.0]),
+        "engine.closed.controller.warmup_batches" => Whole(0, 6, &[0, 3, u32::MAX as u64]),
         "fleet.gpus" => Whole(1, 9, &[1, 1, 2, 4, 64]),
-        "latency.linear.alpha_s" => Real(0.0, 0.5, &[0.0, 0.06, 1.0]),
-        "latency.linear.beta_s_per_token" => Real(0.0, 0.01, &[0.0, 0.0057]),
-        "latency.linear.gamma" => Real(0.0, 2.0, &[0.0, 0.3]),
-        "latency.linear.growth" => Real(0.0, 0.1, &[0.0]),
-        "latency.linear.floor_s" => Real(1e-6, 1.0, &[0.001, 1e-9]),
-        "memory.capacity_gb" => Real(1.0, 90.0, &[12.0, 80.0, 17.5]),
-        "memory.model_gb" => Real(0.0, 20.0, &[0.0, 4.0, 16.0]),
-        "memory.kv_gb_per_token" => Real(1e-6, 0.1, &[1.875e-4, 1.0 / 64.0, 0.000131072]),
-        "memory.margin_gb" => Real(0.0, 2.0, &[0.0, 1.0]),
+        "engine.closed.latency.linear.alpha_s" => Real(0.0, 0.5, &[0.0, 0.06, 1.0]),
+        "engine.closed.latency.linear.beta_s_per_token" => Real(0.0, 0.01, &[0.0, 0.0057]),
+        "engine.closed.latency.linear.gamma" => Real(0.0, 2.0, &[0.0, 0.3]),
+        "engine.closed.latency.linear.growth" => Real(0.0, 0.1, &[0.0]),
+        "engine.closed.latency.linear.floor_s" => Real(1e-6, 1.0, &[0.001, 1e-9]),
+        "engine.closed.memory.capacity_gb" | "engine.continuous.memory.capacity_gb" => {
+            Real(1.0, 90.0, &[12.0, 80.0, 17.5])
+        }
+        "engine.closed.memory.model_gb" | "engine.continuous.memory.model_gb" => {
+            Real(0.0, 20.0, &[0.0, 4.0, 16.0])
+        }
+        "engine.closed.memory.kv_gb_per_token" | "engine.continuous.memory.kv_gb_per_token" => {
+            Real(1e-6, 0.1, &[1.875e-4, 1.0 / 64.0, 0.000131072])
+        }
+        "engine.closed.memory.margin_gb" | "engine.continuous.memory.margin_gb" => {
+            Real(0.0, 2.0, &[0.0, 1.0])
+        }
         "sla.token_ms" => Real(1.0, 20_000.0, &[30.0]),
         "sla.request_s" => Real(0.1, 100.0, &[20.0]),
         "sla.ttft_s" => Real(0.01, 100.0, &[0.1, 1.0]),
@@ -173,7 +183,7 @@ fn rule(path: &str) -> Option<Rule> {
 
 /// Closed batches in steps have the settings of a server's steps.
 fn of_steps(path: &str) -> Cow<'_, str> {
-    match path.strip_prefix("latency.steps") {
+    match path.strip_prefix("engine.closed.latency.steps") {
         Some(rest) => Cow::Owned(format!("engine.continuous.latency{rest}")),
         None => Cow::Borrowed(path),
     }
@@ -202,7 +212,7 @@ fn names(path: &str) -> (&'static [&'static str], usize) {
 /// Fewest and most entries of a list.
 fn entries(path: &str) -> (u64, u64) {
     match &*of_steps(path) {
-        "scheduler.bins.cuts" => (0, 6),
+        "bins.cuts" => (0, 6),
         "engine.continuous.classes" => (0, 3),
         "engine.continuous.speculative.acceptance" => (1, 3),
         "engine.continuous.latency.table" => (3, 9),
@@ -216,7 +226,7 @@ fn entries(path: &str) -> (u64, u64) {
 fn weight(path: &str, alternative: &str) -> f64 {
     match (&*of_steps(path), alternative) {
         ("engine", "continuous") => 2.0,
-        ("latency", "linear") => 2.0,
+        ("engine.closed.latency", "linear") => 2.0,
         ("trace", "file") => 3.0,
         // Whole weeks by the hour: their arrivals lie too far apart to queue.
         ("trace.synthetic.shape", "custom") => 3.0,
@@ -542,7 +552,7 @@ fn mend(made: &mut Value, mut has: Has, rng: &mut Rng) {
     {
         made["workload"]["window_end_s"] = json!(start + end);
     }
-    if let Some(cuts) = at(made, "/scheduler/bins/cuts") {
+    if let Some(cuts) = at(made, "/bins/cuts") {
         sort(cuts);
     }
     for lengths in ["prompt", "output"] {
@@ -567,26 +577,26 @@ fn mend(made: &mut Value, mut has: Has, rng: &mut Rng) {
         true => float(made, "/engine/continuous/tensor_parallel").unwrap_or(1.0),
         false => 1.0,
     };
-    let (model, margin) = (
-        float(made, "/memory/model_gb").unwrap_or(0.0),
-        float(made, "/memory/margin_gb").unwrap_or(0.0),
-    );
-    let capacity = float(made, "/memory/capacity_gb").unwrap_or(0.0);
-    if gpus * capacity <= model + gpus * margin + 1.0 {
-        made["memory"]["capacity_gb"] = json!(model / gpus + margin + 1.0 + rng.float(0.1, 60.0));
+    let engine = if continuous { "continuous" } else { "closed" };
+    if let Some(memory) = at(made, &format!("/engine/{engine}/memory")) {
+        let gb = |name: &str| memory[name].as_f64().unwrap_or(0.0);
+        let (model, margin, capacity) = (gb("model_gb"), gb("margin_gb"), gb("capacity_gb"));
+        if gpus * capacity <= model + gpus * margin + 1.0 {
+            memory["capacity_gb"] = json!(model / gpus + margin + 1.0 + rng.float(0.1, 60.0));
+        }
     }
     if continuous {
         mend_server(made, has, rng);
-    } else if let Some(steps) = at(made, "/latency/steps") {
+    } else if let Some(steps) = at(made, "/engine/closed/latency/steps") {
         mend_steps(steps);
     }
 }
 
 fn mend_server(made: &mut Value, has: Has, rng: &mut Rng) {
-    if let Some(count) = made["scheduler"]["bins"]["count"].as_u64()
+    if let Some(count) = made["bins"]["count"].as_u64()
         && count > has.requests / 2
     {
-        made["scheduler"]["bins"]["count"] = json!((has.requests / 2).clamp(1, count.max(1)));
+        made["bins"]["count"] = json!((has.requests / 2).clamp(1, count.max(1)));
     }
     put_all(made, "/workload", &json!({ "failed": "drop" }));
     if is(made, "/workload/ties", "published-heap") {

@@ -19,7 +19,7 @@ pub fn sliced(trace: &Trace, scenario: &Scenario, events: u64) -> Result<Outcome
 
 /// The outcome of a run that does each step by itself; `None` of an engine without steps.
 pub fn stepped(trace: &Trace, scenario: &Scenario) -> Result<Option<Outcome>, Error> {
-    if matches!(scenario.engine, Engine::Closed) {
+    if scenario.closed().is_some() {
         return Ok(None);
     }
     let mut run = Run::new(trace, scenario)?;
