@@ -6,7 +6,6 @@ use std::ops::Range;
 
 use batchscope::metrics::honest::Distribution;
 use batchscope::metrics::{Summary, figures};
-use batchscope::scenario::Engine;
 use batchscope::sched::Policy;
 use batchscope::sched::continuous::kv::{Preemption, Reuse};
 use batchscope::sched::continuous::{Server, Warmup};

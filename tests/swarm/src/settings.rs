@@ -25,7 +25,7 @@ use Rule::{Real, Text, Whole};
 /// Ranges lie inside those of `scenario::check`, and are chosen so that small traces meet the limits.
 fn rule(path: &str) -> Option<Rule> {
     Some(match &*of_steps(path) {
-        "version" => Whole(1, 1, &[]),
+        "version" => Whole(2, 2, &[]),
         "seed" => Whole(0, u32::MAX as u64, &[0, 1, 42, u32::MAX as u64]),
         "trace.file.name" => Text(&["swarm", "a trace", "t.csv", "Spur \u{fc}ber.jsonl"]),
         "trace.file.hash_tokens" => Whole(1, 600, &[1, 16, 16, 64, 512]),
@@ -254,9 +254,9 @@ fn known() -> &'static Known {
     KNOWN.get_or_init(|| {
         let mut defaults = json!(Scenario::default());
         defaults["trace"]["synthetic"]["requests"] = json!(60);
-        // Defaults of both engines: the one that is chosen takes its own.
-        defaults["engine"] = json!({ "continuous": Server::default() });
-        defaults["latency"]["steps"] = json!(Server::default().latency);
+        // Defaults of both engines, and of both latencies of closed batches: what is chosen takes its own.
+        defaults["engine"]["continuous"] = json!(Server::default());
+        defaults["engine"]["closed"]["latency"]["steps"] = json!(Server::default().latency);
         Known {
             shape: Shape::scenario(),
             defaults,
@@ -361,7 +361,8 @@ fn draw(shape: &Shape, path: &str, default: Option<&Value>, moved: f64, rng: &mu
                 Some(chosen) if !rng.chance(moved) && path != "engine" => chosen,
                 _ => by_weight(all, path, rng),
             };
-            let default = default.filter(|_| of_default == Some(chosen));
+            let default = default
+                .filter(|d| of_default == Some(chosen) || d.get(chosen.alternative()).is_some());
             draw(chosen, path, default, moved, rng)
         }
     }

@@ -1,9 +1,8 @@
 //! Negative twins: a fault for each invariant, put where a fault of an engine would show, which the invariant
 //! must notice. An invariant that no fault breaks is removed.
 
-use batchscope::scenario::Engine as Serving;
 use batchscope::sched::continuous::kv::Reuse;
-use batchscope::sched::continuous::{Server, Warmup};
+use batchscope::sched::continuous::Warmup;
 use batchscope::sim::continuous::{Fate, Level, Served, Totals};
 use batchscope::sim::{ClosedWork, Record, Work};
 use batchscope::{Outcome, Scenario, Trace};
@@ -419,20 +418,15 @@ fn whole(outcome: &Outcome) -> bool {
 }
 
 fn unwarmed(scenario: &Scenario) -> bool {
-    server_of(scenario).is_none_or(|server| server.warmup == Warmup::None)
-}
-
-fn server_of(scenario: &Scenario) -> Option<&Server> {
-    match &scenario.engine {
-        Serving::Continuous(server) => Some(server),
-        Serving::Closed => None,
-    }
+    scenario
+        .server()
+        .is_none_or(|server| server.warmup == Warmup::None)
 }
 
 /// Whether nothing is shared, drafted, preempted, turned away or left out as warm-up: what a run holds then
 /// follows from its requests.
 fn is_settled(record: &mut Record) -> bool {
-    server_of(&record.scenario).is_some_and(|s| {
+    record.scenario.server().is_some_and(|s| {
         s.kv.prefix.reuse == Reuse::Off
             && s.speculative.is_none()
             && !s.async_scheduling

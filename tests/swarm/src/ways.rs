@@ -1,7 +1,6 @@
 //! The ways in which a scenario can be run, and the bytes of what comes out. The one file that knows how
 //! an engine is driven.
 
-use batchscope::scenario::Engine;
 use batchscope::sim::{Record, Run};
 use batchscope::{Error, Outcome, Scenario, Trace};
 
