@@ -1,8 +1,8 @@
 //! Negative twins: a fault for each invariant, put where a fault of an engine would show, which the invariant
 //! must notice. An invariant that no fault breaks is removed.
 
-use batchscope::sched::continuous::kv::Reuse;
 use batchscope::sched::continuous::Warmup;
+use batchscope::sched::continuous::kv::Reuse;
 use batchscope::sim::continuous::{Fate, Level, Served, Totals};
 use batchscope::sim::{ClosedWork, Record, Work};
 use batchscope::{Outcome, Scenario, Trace};
