@@ -44,17 +44,31 @@ fn options() -> Options {
     }
 }
 
+/// What a calibration leaves and what it told meanwhile. Where the processor was busy with something else it is refused,
+/// in a sentence that says so, and is begun again; a device that never gets on is a failure of the tenth.
+fn calibrated(device: &Rc<Device>, options: &Options) -> (Calibration, Vec<Progress>) {
+    for attempt in 1.. {
+        let mut heard = Vec::new();
+        let found = pollster::block_on(calibrate::calibrate(
+            device,
+            options,
+            &Cancel::new(),
+            &mut |progress| heard.push(progress),
+        ));
+        match found {
+            Ok(found) => return (found, heard),
+            Err(Error::Gpu { problem, .. })
+                if attempt < 10 && problem.contains("busy with something else") => {}
+            Err(other) => panic!("{other}"),
+        }
+    }
+    unreachable!("the loop has no end")
+}
+
 #[test]
 fn leaves_a_calibration_that_can_be_read_back() {
     let Some(device) = device() else { return };
-    let mut heard: Vec<Progress> = Vec::new();
-    let found = pollster::block_on(calibrate::calibrate(
-        &device,
-        &options(),
-        &Cancel::new(),
-        &mut |progress| heard.push(progress),
-    ))
-    .unwrap();
+    let (found, heard) = calibrated(&device, &options());
     assert_eq!(found.model.layers_resident, 6);
     assert_eq!(
         found.points.len() as u32,
@@ -139,18 +153,12 @@ fn kernels(decoder: &mut Decoder, sequences: u32) -> Vec<(String, [u32; 3])> {
 
 #[test]
 fn a_new_device_runs_the_kernels_that_were_timed() {
-    let Some(calibrated) = device() else { return };
+    let Some(measured) = device() else { return };
     let options = options();
-    let found = pollster::block_on(calibrate::calibrate(
-        &calibrated,
-        &options,
-        &Cancel::new(),
-        &mut |_| {},
-    ))
-    .unwrap();
+    let (found, _) = calibrated(&measured, &options);
     // The device keeps the kernels that it was calibrated with.
     let config = calibrate::config(&options);
-    let mut timed = pollster::block_on(Decoder::new(calibrated, config)).unwrap();
+    let mut timed = pollster::block_on(Decoder::new(measured, config)).unwrap();
     // 64 prompt and 32 output tokens in each slot.
     let pool_tokens = SLOTS * 96;
     // Through the file, on a device that was opened for it.
@@ -243,13 +251,7 @@ fn fewer_layers_are_extrapolated_and_said_so() {
         most_bytes: Some(4 * calibrate::config(&all).layer_bytes()),
         ..all
     };
-    let found = pollster::block_on(calibrate::calibrate(
-        &device,
-        &some,
-        &Cancel::new(),
-        &mut |_| {},
-    ))
-    .unwrap();
+    let (found, _) = calibrated(&device, &some);
     assert_eq!(found.model.layers_resident, 4);
     assert!(found.warnings.iter().any(|w| w.code == "fewer-layers"));
     assert!(
