@@ -15,6 +15,16 @@ export type TraceFile = { id: number; name: string; blob: Blob };
 /** What a run is busy with. */
 export type Stage = "reading" | "simulating";
 
+/** What a worker that replays a trace answers. */
+type Replaying =
+  | { type: "ready"; version: string }
+  | Asked<"trace", { trace: TraceInfo }>
+  | Asked<"progress", { stage: Stage; done: number }>
+  | Asked<"done", { elapsedMs: number }>
+  | Asked<"cancelled">
+  | Asked<"seed", { seed: number }>
+  | Failed;
+
 // ---- The simulator: www/worker.js --------------------------------------------------------------
 
 export type ToWorker =
@@ -27,17 +37,11 @@ export type ToWorker =
   | Asked<"seed">;
 
 export type FromWorker =
-  | { type: "ready"; version: string }
-  | Asked<"trace", { trace: TraceInfo }>
-  | Asked<"progress", { stage: Stage; done: number }>
+  | Replaying
   | Asked<"result", { result: RunResult }>
-  | Asked<"done", { elapsedMs: number }>
-  | Asked<"cancelled">
   | Asked<"csv", { policy: Policy; blob: Blob }>
   | Asked<"digests", { policy: Policy; digests: { [column: string]: string } }>
-  | Asked<"timeline", { policy: Policy; batches: BatchColumns; requests: RequestColumns }>
-  | Asked<"seed", { seed: number }>
-  | Failed;
+  | Asked<"timeline", { policy: Policy; batches: BatchColumns; requests: RequestColumns }>;
 
 /** One scheduler's run: its figures, ready to draw. */
 export type RunResult = {
@@ -94,17 +98,11 @@ export type ToLab =
   | Asked<"latency", { name: string; text: string }>;
 
 export type FromLab =
-  | { type: "ready"; version: string }
-  | Asked<"trace", { trace: TraceInfo }>
-  | Asked<"progress", { stage: Stage; done: number }>
+  | Replaying
   | Asked<"result", { result: LabResult }>
-  | Asked<"done", { elapsedMs: number }>
-  | Asked<"cancelled">
   | Asked<"csv", { blob: Blob }>
   | Asked<"steps", { blob: Blob }>
-  | Asked<"seed", { seed: number }>
-  | Asked<"latency", { latency: StepLatencyModel }>
-  | Failed;
+  | Asked<"latency", { latency: StepLatencyModel }>;
 
 /** What a run left; `simulated_ms`: time in the simulator, without breaks. */
 export type LabResult = { key: string; summary: Summary; cdfs: ServedCdfColumns; series: ServedSeriesColumns; simulated_ms: number };

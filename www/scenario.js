@@ -1,6 +1,6 @@
 // What the page knows of a scenario's shape.
 
-/** @import { Closed, ContinuousServer, Memory, Policy, Scenario } from "./types.js" */
+/** @import { Closed, ContinuousServer, Policy, Scenario } from "./types.js" */
 
 /** The settings of closed batches. @param {Scenario} scenario @returns {Closed} */
 export function closed({ engine }) {
@@ -10,9 +10,6 @@ export function closed({ engine }) {
 
 /** The settings of continuous batching, where it has them. @param {Scenario} scenario @returns {ContinuousServer | undefined} */
 export const server = ({ engine }) => ("continuous" in engine ? engine.continuous : undefined);
-
-/** The memory of each GPU. @param {Scenario} scenario @returns {Memory} */
-export const memory = (scenario) => (server(scenario) ?? closed(scenario)).memory;
 
 /** The same in closed batches by another policy. @type {(scenario: Scenario, policy: Policy) => Scenario} */
 export const withPolicy = (scenario, policy) => ({ ...scenario, engine: { closed: { ...closed(scenario), policy } } });

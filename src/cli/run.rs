@@ -174,7 +174,16 @@ fn resolved(args: &ScenarioArgs) -> Result<(Scenario, Option<PathBuf>), Error> {
     set(&mut s.predictor.sigma, args.sigma);
     set(&mut s.predictor.bin_error, args.bin_error);
     set(&mut s.seed, args.seed);
+    let closed = s.closed().is_some();
     describe::set_all(&mut s, &args.set.assignments)?;
+    if s.closed().is_some() != closed
+        && let Some(flag) = engine_flag(args)
+    {
+        return Err(Error::contradiction(
+            flag,
+            "it chose or set one engine, and --set names a setting of the other; leave one of them out",
+        ));
+    }
     s.validate().map_err(|e| match e {
         Error::Contradiction { what, why }
             if args.order.is_some() && what == "engine.continuous.order" =>
@@ -274,7 +283,19 @@ fn closed_batches(args: &ScenarioArgs, closed: &mut Closed) -> Result<(), Error>
     if let Some(path) = &args.step_latency {
         closed.latency = Latency::Steps(Box::new(latency::read(path)?));
     }
-    for (flag, given) in [
+    match server_flag(args) {
+        None => Ok(()),
+        Some(flag) => Err(Error::contradiction(
+            flag,
+            "it is about continuous batching, and this run is of closed batches; add \
+                  --rule or --model, or remove it",
+        )),
+    }
+}
+
+/// A flag that sets something of continuous batching, if there is one.
+fn server_flag(args: &ScenarioArgs) -> Option<&'static str> {
+    first_given([
         ("--order", args.order.is_some()),
         ("--router", args.router.is_some()),
         ("--share-bins", args.share_bins),
@@ -282,16 +303,26 @@ fn closed_batches(args: &ScenarioArgs, closed: &mut Closed) -> Result<(), Error>
         ("--max-batched-tokens", args.max_batched_tokens.is_some()),
         ("--kv-blocks", args.kv_blocks.is_some()),
         ("--reuse", args.reuse.is_some()),
-    ] {
-        if given {
-            return Err(Error::contradiction(
-                flag,
-                "it is about continuous batching, and this run is of closed batches; add \
-                      --rule or --model, or remove it",
-            ));
-        }
-    }
-    Ok(())
+    ])
+}
+
+/// A flag that chooses an engine or sets something of one, if there is one.
+fn engine_flag(args: &ScenarioArgs) -> Option<&'static str> {
+    server_flag(args).or_else(|| {
+        first_given([
+            ("--rule", args.rule.is_some()),
+            ("--model", args.model.is_some()),
+            ("--step-latency", args.step_latency.is_some()),
+            ("--scheduler", args.scheduler.is_some()),
+            ("--max-batch", args.max_batch.is_some()),
+        ])
+    })
+}
+
+fn first_given<const N: usize>(flags: [(&'static str, bool); N]) -> Option<&'static str> {
+    flags
+        .into_iter()
+        .find_map(|(flag, given)| given.then_some(flag))
 }
 
 /// Refuses a cache that the GPUs of the data sheet cannot hold beside the weights.

@@ -243,7 +243,7 @@ fn steps(latency: &StepLatency, at: &str) -> Result<(), Error> {
     }
 }
 
-/// The memory of each of so many GPUs that work together and share the model.
+/// The memory of a GPU, where `together` GPUs share the model.
 fn memory(m: &Memory, engine: &str, together: u32) -> Result<(), Error> {
     let gpus = f64::from(together);
     if m.model_gb + gpus * m.margin_gb >= gpus * m.capacity_gb {

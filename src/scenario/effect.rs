@@ -162,6 +162,13 @@ pub(super) fn of_closed_batches(s: &Scenario) -> Option<String> {
     )
 }
 
+pub(super) fn of_a_server(s: &Scenario) -> Option<String> {
+    when(
+        s.server().is_none(),
+        "it is about continuous batching, and this run is of closed batches (engine.closed)",
+    )
+}
+
 pub(super) fn not_static_fifo(_: &Scenario, closed: &Closed) -> Option<String> {
     match closed.policy {
         Policy::StaticFifo => None,

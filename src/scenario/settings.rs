@@ -46,8 +46,12 @@ pub(super) struct Setting {
 impl Setting {
     /// Why it has no effect in this scenario.
     fn idle(&self, s: &Scenario) -> Option<String> {
-        let of_closed = self.path.starts_with("engine.closed.");
-        let other_engine = of_closed.then(|| of_closed_batches(s)).flatten();
+        // Settings of the engine that a scenario does not have: a flag or `--set` may name one.
+        let other_engine = match self.path {
+            path if path.starts_with("engine.closed.") => of_closed_batches(s),
+            path if path.starts_with("engine.continuous.") => of_a_server(s),
+            _ => None,
+        };
         other_engine.or_else(|| self.why.and_then(|why| why(s)))
     }
 

@@ -106,6 +106,39 @@ fn other_commands_set_settings_too() {
 }
 
 #[test]
+fn an_engine_is_not_left_without_a_word() {
+    for (args, words) in [
+        (
+            &["--rule", "vllm", "--set", "engine.closed.policy=dynamic"][..],
+            "--rule: it chose or set one engine",
+        ),
+        (
+            &[
+                "--scheduler",
+                "dynamic",
+                "--set",
+                "engine.continuous.rule=orca",
+            ],
+            "--scheduler: it chose or set one engine",
+        ),
+        (
+            &[
+                "--set",
+                "engine.continuous.rule=orca",
+                "--set",
+                "engine.closed.policy=dynamic",
+            ],
+            "--set engine.continuous.rule: it would have no effect",
+        ),
+    ] {
+        let output = batchscope(&[&["run", "--limit", "9"], args].concat(), "");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(words), "{said}");
+    }
+}
+
+#[test]
 fn what_cannot_be_set_is_one_sentence() {
     for (assignment, words) in [
         (

@@ -239,6 +239,10 @@ test("what a link says is not trusted", () => {
     assert.deepEqual(found, state, bad);
     assert.equal(notices.length, 1, bad);
   }
+  // The server of a study was described in version 1 too.
+  const then = read("#v=1&study=saturation&server.scheduler.max_batch=16&server.memory.margin_gb=1");
+  assert.deepEqual(then.notices, []);
+  assert.deepEqual(then.state, read("#v=2&study=saturation&server.engine.closed.max_batch=16&server.engine.closed.memory.margin_gb=1").state);
   assert.equal(read("#v=2&study=no-such").state, null);
   assert.equal(read("#v=2&study=no-such").notices.length, 1);
   assert.equal(read("#v=99&study=stress-v2&seed=1").notices.length, 1);

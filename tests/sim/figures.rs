@@ -10,7 +10,8 @@ use batchscope::sched::continuous::{Class, Warmup};
 use batchscope::sim::Run;
 use batchscope::sim::continuous::{Fate, StepRow};
 use batchscope::trace::Labels;
-use batchscope::{Scenario, Trace};
+use batchscope::trace::synth::{Shape, Synthetic};
+use batchscope::{Scenario, Trace, simulate};
 use proptest::prelude::*;
 
 /// One step of a replica.
@@ -580,4 +581,57 @@ fn closed_batches_over_time() {
     }
     // Three arrivals and three ends, and the slice that finds nothing more.
     assert_eq!(slices, 7);
+}
+
+/// What the laboratory draws of closed batches, from the rows that the command line writes.
+#[test]
+fn curves_of_closed_batches_are_those_of_their_rows() {
+    let trace = Synthetic {
+        requests: 600,
+        shape: Shape::BurstgptLike,
+    }
+    .generate(3)
+    .unwrap();
+    let mut scenario = Scenario::default();
+    scenario.workload.time_scale = 200.0;
+    scenario.fleet.gpus = 2;
+    let outcome = simulate(&trace, &scenario).unwrap();
+    let mut csv = Vec::new();
+    rows::requests_csv(&trace, &outcome, &mut csv).unwrap();
+    let mut reader = csv::Reader::from_reader(csv.as_slice());
+    let header = reader.headers().unwrap().clone();
+    let at = |name: &str| header.iter().position(|h| h == name).unwrap();
+    let (ttft, latency, failed) = (at("ttft_s"), at("latency_s"), at("failed"));
+    let good: Vec<csv::StringRecord> = reader
+        .records()
+        .map(Result::unwrap)
+        .filter(|row| &row[failed] == "0" && !row[latency].is_empty())
+        .collect();
+    let column = |i: usize| {
+        let mut all: Vec<f64> = good.iter().map(|row| row[i].parse().unwrap()).collect();
+        all.sort_by(f64::total_cmp);
+        all
+    };
+    let cdfs = figures::served_cdfs(&trace, &outcome, 1_000_000);
+    for (found, wanted) in [(&cdfs.ttft, column(ttft)), (&cdfs.latency, column(latency))] {
+        assert!(found.latency_s.len() > 50 && found.fraction.last() == Some(&1.0));
+        // Each point is the share of the rows below it.
+        for (x, share) in found.latency_s.iter().zip(&found.fraction) {
+            let below = wanted.partition_point(|y| y < x) as f64 / wanted.len() as f64;
+            assert!(
+                (below - share).abs() < 1e-12,
+                "{x}: {share}, and {below} of the rows"
+            );
+        }
+    }
+    // Requests in service over time are their service times.
+    let series = figures::served_series(&trace, &outcome);
+    let width = outcome.summary.honest.makespan_s / series.t_s.len() as f64;
+    let batches = &outcome.batches;
+    let served: f64 = (0..batches.len())
+        .map(|i| f64::from(batches.size[i]) * (batches.end(i) - batches.start[i]))
+        .sum();
+    let drawn = series.running.iter().sum::<f64>() * width;
+    assert!((drawn / served - 1.0).abs() < 1e-9, "{drawn} and {served}");
+    assert!(series.kv_blocks.is_empty() && cdfs.tbt.latency_s.is_empty());
 }

@@ -1,7 +1,8 @@
 // The laboratory's state: up to four runs, each a complete description, kept in the URL hash.
 //
 // A run's settings are a Scenario, and beside it `on`: a model put on GPUs by their data sheets, which
-// decides latency and memory in place of the scenario's own numbers. The hash holds what differs from the default, one `path=value` each; the runs that are
+// decides latency and memory in place of the scenario's own numbers. The hash holds what differs from
+// the default, one `path=value` each; the runs that are
 // compared with stand in it as `b`, `c` and `d`, each with its own such list.
 
 import { DEFAULT_SCENARIO } from "../defaults.js";

@@ -111,7 +111,7 @@ export const CONTROL = {
   "lab-engine": { label: "Batching", help: "Requests join and leave at every step, or a batch starts together and leaves when its longest answer is done." },
   "lab-policy": { label: "Scheduler", help: "How closed batches are formed." },
   "lab-static-batch": { label: "Static batch size", help: "As many as wait, up to this." },
-  "lab-full-batch": { label: "Full batch", help: "A bin waits until it has so many." },
+  "lab-full-batch": { label: "Full batch", help: "A bin waits until this many requests are in it." },
   "lab-max-batch": { label: "Batch cap", help: "No batch of the two dynamic schedulers is larger." },
   "lab-rule": { label: "Rule of a step", help: "What a step does with prompts, and who may join." },
   "lab-max-sequences": { label: "Sequences at most", help: "Requests at work on a replica (max_num_seqs)." },

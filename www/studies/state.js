@@ -2,6 +2,7 @@
 // in the URL hash as `#v=1&study=stress-v2&request_counts=200,400`. The conventions are state.js's:
 // what a link says is never trusted.
 
+import { renamed } from "../scenario.js";
 import { DEFAULT_SCENARIO, encode, getPath, knows, leaves, same, setPath, shorten, toNumber } from "../state.js";
 import { NOTICE } from "../words.js";
 import { PROBLEM } from "./words.js";
@@ -201,8 +202,10 @@ export function fromHash(hash, studies) {
   }
   const defaults = published(info);
   const known = new Set(fields(defaults));
+  const engine = getPath(defaults, "server.engine.continuous") === undefined ? "closed" : "continuous";
   const notices = [];
-  for (const [key, text] of pairs) {
+  for (const [given, text] of pairs) {
+    const key = version === "1" && given.startsWith("server.") ? `server.${renamed(given.slice("server.".length), engine)}` : given;
     if (key === "v" || key === "study") continue;
     if (key === "file") {
       file = shorten(text);
