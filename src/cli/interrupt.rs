@@ -3,7 +3,7 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError, mpsc};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use std::{process, thread};
 
@@ -12,14 +12,23 @@ use crate::Error;
 /// What a command has to end by itself. It may wait for input that never comes, or compute without a look
 /// at [`requested`]; the promise is 300 ms.
 const GRACE: Duration = Duration::from_millis(120);
-/// The longest wait for standard error to take the sentence: it may be a full pipe without a reader. On a busy machine
-/// the thread that says it may not run for 50 ms.
+/// The longest wait for standard error to take the sentence: it may be a full pipe without a reader, and on a busy
+/// machine the thread that says it may have to wait for a processor.
 const LAST_WORDS: Duration = Duration::from_millis(120);
 
 static REQUESTED: AtomicBool = AtomicBool::new(false);
-/// Whether one of the two threads that could say so has taken it on.
-static SAID: AtomicBool = AtomicBool::new(false);
+static SENTENCE: Mutex<Sentence> = Mutex::new(Sentence::Unsaid);
+static SAID: Condvar = Condvar::new();
 static STUDY: Mutex<Option<Kept>> = Mutex::new(None);
+
+/// What has become of the sentence that an interrupted command ends with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sentence {
+    Unsaid,
+    /// A thread has taken it on.
+    BeingSaid,
+    Said,
+}
 
 /// Where a study keeps the outcomes of its runs.
 struct Kept {
@@ -45,27 +54,37 @@ pub fn watch(end: impl Fn(&dyn Fn()) + Send + 'static) {
     }
 }
 
-/// Tells the person, unless that was done.
-fn say_so() {
-    if claim() {
-        let (told, wait) = mpsc::channel();
-        thread::spawn(move || {
+/// Tells the person once, whichever threads ask, and returns when that is done: each of them ends the process next.
+pub fn say_so() {
+    // On a thread of its own, as standard error may never take the sentence.
+    thread::spawn(|| {
+        if claim() {
             super::fail(&error());
-            // The process may have ended.
-            let _ = told.send(());
-        });
-        // Whether it was said or not, the process ends.
-        let _ = wait.recv_timeout(LAST_WORDS);
+            *sentence() = Sentence::Said;
+            SAID.notify_all();
+        }
+    });
+    let _ = SAID.wait_timeout_while(sentence(), LAST_WORDS, |sentence| {
+        *sentence != Sentence::Said
+    });
+}
+
+/// True for the first thread that asks.
+fn claim() -> bool {
+    let mut sentence = sentence();
+    let first = *sentence == Sentence::Unsaid;
+    if first {
+        *sentence = Sentence::BeingSaid;
     }
+    first
+}
+
+fn sentence() -> MutexGuard<'static, Sentence> {
+    SENTENCE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 pub fn requested() -> bool {
     REQUESTED.load(Ordering::SeqCst)
-}
-
-/// True for the first who asks, who then tells the person.
-pub fn claim() -> bool {
-    !SAID.swap(true, Ordering::SeqCst)
 }
 
 /// [`Error::Interrupted`] once the person has asked to stop.
@@ -95,12 +114,17 @@ pub fn keep(journal: &Path, runs: u64) {
     *STUDY.lock().unwrap_or_else(PoisonError::into_inner) = Some(Kept { journal, runs });
 }
 
-/// The journal has one more.
-pub fn one_more() {
+/// Writes one more run into the journal, unless the sentence that counts its runs is being said.
+pub fn one_more(write: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
     let mut kept = STUDY.lock().unwrap_or_else(PoisonError::into_inner);
+    if *sentence() != Sentence::Unsaid {
+        return Err(Error::Interrupted);
+    }
+    write()?;
     if let Some(kept) = &mut *kept {
         kept.runs += 1;
     }
+    Ok(())
 }
 
 /// The study's files are written.

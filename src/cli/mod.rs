@@ -92,9 +92,7 @@ pub fn main() -> ExitCode {
                 return fail(&error);
             }
             // Whatever failed failed because of it.
-            if interrupt::claim() {
-                fail(&interrupt::error());
-            }
+            interrupt::say_so();
             ExitCode::from(INTERRUPTED)
         }
     }

@@ -209,8 +209,7 @@ fn run_all(
         |_, result: Result<(usize, Summary), Error>| {
             let (i, summary) = result?;
             if let Some(journal) = &mut journal {
-                journal.add(&summary)?;
-                interrupt::one_more();
+                interrupt::one_more(|| journal.add(&summary))?;
             }
             outcomes[i] = Some(summary);
             bar.inc(1);
