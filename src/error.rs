@@ -8,6 +8,9 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
+#[cfg(feature = "cli")]
+use crate::words::counted;
+
 /// What was wrong, where, and what is allowed instead.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 // What only the command line meets is only in the command line: the page downloads every sentence.
@@ -104,13 +107,13 @@ pub enum Error {
     #[error("{}: no fit: {}", clean(.file), clean(.problem))]
     NoFit { file: String, problem: String },
     /// Some lines of a sweep could not run.
-    #[error("{failed} of {all} line{} failed; each has an error object in its place", plural(*.all))]
+    #[error("{failed} of {} failed; each has an error object in its place", counted(*.all, "line"))]
     #[cfg(feature = "cli")]
     FailedLines { failed: u64, all: u64 },
     /// Published figures that a simulation did not meet.
     #[error(
-        "{differ} of {compared} published figure{} {} by more than rounding",
-        plural(*.compared as u64), if *.differ == 1 { "differs" } else { "differ" }
+        "{differ} of {} {} by more than rounding",
+        counted(*.compared as u64, "published figure"), if *.differ == 1 { "differs" } else { "differ" }
     )]
     #[cfg(feature = "cli")]
     Mismatch { differ: usize, compared: usize },
@@ -135,16 +138,11 @@ pub enum Error {
     Interrupted,
     /// The person stopped a study whose outcomes so far are kept in a file.
     #[error(
-        "interrupted; {journal} holds {runs} finished run{}, and the same command goes on from there",
-        plural(*.runs)
+        "interrupted; {journal} holds {}, and the same command goes on from there",
+        counted(*.runs, "finished run")
     )]
     #[cfg(feature = "cli")]
     InterruptedStudy { journal: String, runs: u64 },
-}
-
-#[cfg(feature = "cli")]
-fn plural(n: u64) -> &'static str {
-    if n == 1 { "" } else { "s" }
 }
 
 fn at_line(line: usize, column: usize) -> String {
@@ -367,6 +365,38 @@ pub(crate) fn whole(field: &str, value: u32, low: u32, high: u32) -> Result<(), 
             Err(Error::bad_field(field, value, allowed))
         }
     }
+}
+
+/// Longest list of whole numbers in a setting. Far more than anybody runs; a slip could ask for millions.
+pub(crate) const MAX_LIST: usize = 10_000;
+
+/// Whole numbers from 1 to `most`, each once: at least one, and no more than [`MAX_LIST`].
+pub(crate) fn counts(field: &str, values: &[u32], most: u32) -> Result<(), Error> {
+    if values.is_empty() {
+        return Err(Error::bad_field(
+            field,
+            "an empty list",
+            "at least one number".to_owned(),
+        ));
+    }
+    if values.len() > MAX_LIST {
+        return Err(Error::bad_field(
+            field,
+            format!("a list of {}", values.len()),
+            format!("at most {MAX_LIST} numbers"),
+        ));
+    }
+    for (i, &value) in values.iter().enumerate() {
+        whole(field, value, 1, most)?;
+        if values.iter().take(i).any(|&earlier| earlier == value) {
+            return Err(Error::bad_field(
+                field,
+                value,
+                "each number once".to_owned(),
+            ));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -42,13 +42,14 @@ mod json;
 pub mod latency;
 pub mod least_squares;
 pub mod metrics;
+pub mod published;
 pub mod quantiles;
 pub mod report;
 pub mod scenario;
 pub mod sched;
 pub mod sim;
-pub mod study;
 pub mod trace;
+mod words;
 
 #[cfg(feature = "cli")]
 pub mod cli;

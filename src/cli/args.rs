@@ -12,12 +12,12 @@ use crate::Error;
 use crate::experiment::capacity::Which;
 use crate::latency::architecture::{Architecture, Precision};
 use crate::latency::roofline::Card;
+use crate::published::execution::MAX_REPLICATIONS;
 use crate::scenario::{ClosedLoop, MAX_BATCH, Preset, Scenario, Source, describe};
 use crate::sched::continuous::kv::Reuse;
 use crate::sched::continuous::router::Router;
 use crate::sched::continuous::{Order, Rule};
 use crate::sched::{Boundaries, Policy};
-use crate::study::execution::MAX_REPLICATIONS;
 use crate::trace::{Failed, Format, Reading, TimeUnit, predict};
 
 #[derive(Subcommand)]

@@ -5,12 +5,13 @@ use std::fmt::Write as _;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::args::CalibrateArgs;
-use super::table::{counted, new_table, percent, short};
+use super::table::{new_table, percent, short};
 use super::{files, interrupt};
 use crate::Error;
 use crate::gpu::{Gpu, Options, Progress};
 use crate::latency::calibration::{Calibration, ManyColumns};
 use crate::latency::roofline::Stored;
+use crate::words::counted;
 
 pub fn calibrate(args: CalibrateArgs) -> Result<(), Error> {
     let options = Options {

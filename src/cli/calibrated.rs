@@ -12,6 +12,7 @@ use crate::latency::ClosedForm;
 use crate::latency::calibration::{Calibration, Warning};
 use crate::metrics::Summary;
 use crate::sched::continuous::kv::Capacity;
+use crate::words;
 use crate::{Error, Scenario, Trace};
 
 /// A calibration, and its closed-batch form for one workload where it is asked for.
@@ -129,7 +130,7 @@ impl Note<'_> {
             n => format!(
                 "{} of whole steps ({}, at worst {})",
                 percent(self.check_median_error),
-                table::counted(n as u64, "check"),
+                words::counted(n as u64, "check"),
                 percent(self.check_worst_error)
             ),
         };

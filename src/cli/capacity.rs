@@ -9,8 +9,8 @@ use super::{calibrated, files, pool, replay, run, table};
 use crate::experiment::capacity::{
     Fewest, Highest, HighestRate, Part, Promise, Replication, Simulate, fewest_gpus,
 };
+use crate::published::execution::check_replications;
 use crate::scenario::{Source, no_effect};
-use crate::study::execution::check_replications;
 use crate::trace::Trace;
 use crate::{Error, Scenario, sim};
 

@@ -7,8 +7,8 @@ use super::args::CompareArgs;
 use super::table::{new_table, short};
 use super::{files, pool, replay, run};
 use crate::experiment::compare::{self, Comparison};
+use crate::published::execution::check_replications;
 use crate::scenario::{Source, describe, no_effect};
-use crate::study::execution::check_replications;
 use crate::{Error, Scenario};
 
 /// What the printed table has, by path and in its words; a file has every figure.

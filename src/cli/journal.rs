@@ -16,11 +16,11 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::files::{self, problem};
-use super::table::counted;
 use crate::error::printable;
 use crate::metrics::Summary;
-use crate::study::Study;
+use crate::published::Study;
 use crate::trace::Failed;
+use crate::words::counted;
 use crate::{Error, Scenario};
 
 const NAME: &str = "unfinished.jsonl";

@@ -10,13 +10,14 @@ use super::calibrated::Calibrated;
 use super::manifest::Manifest;
 #[cfg(feature = "gpu")]
 use super::study;
-use super::{files, interrupt, table};
+use super::{files, interrupt};
 use crate::experiment::serving::{self, Comparison, Levels, Stack};
 #[cfg(feature = "gpu")]
 use crate::gpu::{Device, adapters, serve as on_device};
 use crate::latency::roofline::Hardware;
+use crate::report::document::{Content, File};
 use crate::sim::device::Measured;
-use crate::study::document::{Content, File};
+use crate::words;
 use crate::{Error, Scenario, Trace};
 
 /// As in the list of a folder's files.
@@ -222,7 +223,7 @@ fn print(documents: &[File], json: bool, written: Option<(&Path, u64)>) -> Resul
         match written {
             // Whoever asked for JSON reads nothing else.
             Some((folder, files)) if !json => {
-                let files = table::counted(files, "file");
+                let files = words::counted(files, "file");
                 writeln!(output, "\n{files} in {}", folder.display())
             }
             _ => Ok(()),

@@ -9,7 +9,7 @@ use std::{fs, io};
 use serde::{Deserialize, Serialize};
 
 use super::{files, interrupt};
-use crate::study::document::File;
+use crate::report::document::File;
 use crate::{Error, report};
 
 pub const NAME: &str = "files.json";

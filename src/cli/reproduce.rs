@@ -7,13 +7,14 @@ use serde::Serialize;
 use super::args::ReproduceArgs;
 use super::{files, pool, replay, study, table};
 use crate::metrics::Summary;
-use crate::report;
-use crate::scenario::Source;
-use crate::study::published_rows;
-use crate::study::published_values::{self, COLUMNS, Value};
-use crate::study::reproduce::{
+use crate::published::published_rows;
+use crate::published::published_values::{self, COLUMNS, Value};
+use crate::published::reproduce::{
     self, CAVEAT, Comparison, FileReport, LeftOut, Plan, Recognised, judge, plan,
 };
+use crate::report;
+use crate::scenario::Source;
+use crate::words;
 use crate::{Error, Trace};
 
 /// What `--json` prints.
@@ -241,7 +242,7 @@ fn text(report: &Report, own_values: Option<&Path>) -> String {
     text += &left_out(report.left_out);
     text += &format!(
         "{} compared: {} within half a unit of the last printed digit, {}\n",
-        table::counted(report.compared as u64, "figure"),
+        words::counted(report.compared as u64, "figure"),
         verb(report.compared - report.differ, "agree"),
         verb(report.differ, "differ")
     );
@@ -257,7 +258,7 @@ fn left_out(left_out: &[LeftOut]) -> String {
                 1 => "1 figure needs".to_owned(),
                 n => format!("{n} figures need"),
             },
-            table::counted(left_out.needs_rows, "row")
+            words::counted(left_out.needs_rows, "row")
         )
     };
     left_out.iter().map(line).collect()
@@ -282,10 +283,10 @@ fn rows_text(report: &Report, rows: &Rows) -> String {
     text += &left_out(report.left_out);
     text += &format!(
         "{} compared: ",
-        table::counted(report.compared as u64, "figure")
+        words::counted(report.compared as u64, "figure")
     );
     text += &format!("{}\n", verb(report.differ, "differ"));
-    text += &format!("{} compared: ", table::counted(rows.compared as u64, "row"));
+    text += &format!("{} compared: ", words::counted(rows.compared as u64, "row"));
     text + &format!("{} agree, {} differ\n", rows.agree, rows.differ)
 }
 

@@ -13,11 +13,12 @@ use super::studies::{Common, Print, StudyCommand};
 use super::traces::Traces;
 use super::{files, interrupt, pool, replay, table};
 use crate::metrics::{Summary, digest};
+use crate::published::{Execution, Study};
+use crate::report::document::{Content, File};
 use crate::scenario::Source;
 use crate::sim;
-use crate::study::document::{Content, File};
-use crate::study::{Execution, Study};
 use crate::trace::Failed;
+use crate::words;
 use crate::{Error, Scenario, Trace};
 
 /// Traces in memory at a time; a study uses one or few.
@@ -147,7 +148,7 @@ fn open_journal(
     if journal.damaged() > 0 {
         eprintln!(
             "batchscope: {} of {} cannot be used; their runs are made again",
-            table::counted(journal.damaged(), "damaged line"),
+            words::counted(journal.damaged(), "damaged line"),
             journal.path().display()
         );
     }
@@ -155,7 +156,7 @@ fn open_journal(
     if known > 0 {
         eprintln!(
             "batchscope: going on after {} of an interrupted study",
-            table::counted(known, "run")
+            words::counted(known, "run")
         );
     }
     interrupt::keep(journal.path(), known);
@@ -440,7 +441,7 @@ fn print_report(documents: &[File], print: Print, out: Option<(&Path, u64)>) -> 
         match out {
             // Whoever asked for JSON reads nothing else.
             Some((folder, written)) if print != Print::Json => {
-                let files = table::counted(written, "file");
+                let files = words::counted(written, "file");
                 writeln!(output, "\n{files} in {}", folder.display())
             }
             _ => Ok(()),

@@ -10,34 +10,22 @@ use crate::latency::calibration::Adapter;
 use crate::latency::fit::Fit;
 use crate::metrics::honest::Distribution;
 use crate::metrics::{Continuous, Summary};
+use crate::report::document::{self, Cell};
 use crate::scenario::{ClosedLoop, Engine, Source};
 use crate::sched::Closed;
 use crate::sched::continuous::Order;
 use crate::sched::memory::Memory;
-use crate::study::document::{self, Cell};
 use crate::trace::{LengthStats, ReadReport, Stats};
+use crate::words::{self, counted};
 use crate::{Scenario, Trace};
 
 /// Four significant digits, or "-" for what does not exist.
 pub fn short(value: impl Into<Option<f64>>) -> String {
-    let Some(value) = value.into() else {
-        return "-".to_owned();
-    };
-    if value == 0.0 {
-        return "0".to_owned();
-    }
-    let magnitude = value.abs().log10().floor() as i32;
-    if (-4..=6).contains(&magnitude) {
-        format!("{value:.*}", (3 - magnitude).max(0) as usize)
-    } else {
-        format!("{value:.3e}")
-    }
+    words::or_dash(value.into(), words::significant)
 }
 
 pub fn percent(share: impl Into<Option<f64>>) -> String {
-    share
-        .into()
-        .map_or_else(|| "-".to_owned(), |share| format!("{:.1} %", share * 100.0))
+    words::or_dash(share.into(), words::percent)
 }
 
 pub fn new_table(header: &[&str]) -> Table {
@@ -280,7 +268,7 @@ pub fn outcome(s: &Summary, read: &ReadReport) -> String {
     text += &format!("{table}\n\n");
     text += &format!(
         "{}, {} requests on average, {} at most; {} s from first arrival to last end\n",
-        batches(p.batches),
+        counted(p.batches, "batch"),
         short(p.avg_batch),
         p.max_batch,
         short(p.makespan_s)
@@ -527,12 +515,6 @@ fn sent_by(users: &ClosedLoop) -> String {
     )
 }
 
-/// "1 row", "2 rows".
-pub fn counted(n: impl Into<u64>, what: &str) -> String {
-    let n = n.into();
-    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
-}
-
 /// Who waited when the last request arrived. In overload they are many, and latencies grow with the length of the
 /// trace; whether it is one is for the cautions to say.
 fn backlog(requests: u64) -> String {
@@ -540,13 +522,6 @@ fn backlog(requests: u64) -> String {
         0 => String::new(),
         1 => "1 request was still waiting when the last one arrived\n".to_owned(),
         n => format!("{n} requests were still waiting when the last one arrived\n"),
-    }
-}
-
-fn batches(n: u64) -> String {
-    match n {
-        1 => "1 batch".to_owned(),
-        n => format!("{n} batches"),
     }
 }
 

@@ -14,10 +14,10 @@ use crate::experiment::validation::{splitwise, theory};
 use crate::latency::StepLatency;
 use crate::latency::architecture::Precision;
 use crate::report;
+use crate::report::document::{Content, File};
+use crate::report::figure::{Axis, Figure, Form, Panel, Plot, Scale, Series};
 use crate::scenario::{MEMORY_SHARE, Scenario, put_on_hardware};
 use crate::sched::continuous::kv::Reuse;
-use crate::study::document::{Content, File};
-use crate::study::figure::{Axis, Figure, Form, Panel, Plot, Scale, Series};
 
 /// Beyond this an error is shown in bold.
 const BAR: f64 = 0.01;

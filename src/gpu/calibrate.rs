@@ -22,6 +22,7 @@ use crate::latency::calibration::{
 };
 use crate::latency::step_fit;
 use crate::quantiles::median;
+use crate::words::counted;
 
 /// What to calibrate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -274,9 +275,8 @@ impl Size {
             String::new()
         };
         format!(
-            "{} sequence{} of {} tokens{prompt}",
-            self.sequences,
-            if self.sequences == 1 { "" } else { "s" },
+            "{} of {} tokens{prompt}",
+            counted(self.sequences, "sequence"),
             self.context
         )
     }

@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
 
-use crate::study::figure::Scale;
+use crate::report::figure::Scale;
+use crate::words::without_zeros;
 
 /// Numbers from here on are written with K, M, G or T.
 const PLAIN: f64 = 1e4;
@@ -319,7 +320,7 @@ fn prefix(size: f64) -> (f64, &'static str) {
 
 /// A number of so many digits for a bar or a power: thousands set apart or as K, M, G, T.
 pub fn number(value: f64, digits: u8) -> String {
-    written(value, digits, trimmed)
+    written(value, digits, without_zeros)
 }
 
 /// The same for a cell among others: with the zeros that its digits end with, as its neighbours
@@ -353,18 +354,12 @@ fn written(value: f64, digits: u8, end: fn(String) -> String) -> String {
     minus(&thousands(&text)) + letter
 }
 
-fn trimmed(text: String) -> String {
-    if text.contains('.') {
-        text.trim_end_matches('0').trim_end_matches('.').to_owned()
-    } else {
-        text
-    }
-}
-
 fn scientific(value: f64, digits: usize) -> String {
     let text = format!("{value:.0$e}", digits.clamp(1, 12) - 1);
     match text.split_once('e') {
-        Some((mantissa, exponent)) => minus(&trimmed(mantissa.to_owned())) + "e" + &minus(exponent),
+        Some((mantissa, exponent)) => {
+            minus(&without_zeros(mantissa.to_owned())) + "e" + &minus(exponent)
+        }
         None => text,
     }
 }

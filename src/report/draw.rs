@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    study::figure::{Figure, Form, Plot, Scale},
+    report::figure::{Figure, Form, Plot, Scale},
 };
 
 /// A figure as SVG: text stays text, the title and the caption are there for screen readers, and the

@@ -1,7 +1,9 @@
-//! The nouns of [`study::document`](crate::study::document) as bytes: tables as CSV and Markdown,
-//! figures as SVG and PNG (feature `figures`). The same bytes on every target: no clock, no
-//! fonts of the system.
+//! What a report is made of: files, tables and figures as plain data ([`document`], [`figure`]), and the bytes of a
+//! file: tables as CSV, figures as SVG and PNG (feature `figures`). The same bytes on every target: no clock, no fonts
+//! of the system.
 
+pub mod document;
+pub mod figure;
 mod table;
 
 #[cfg(feature = "figures")]
@@ -15,7 +17,7 @@ mod paper;
 #[cfg(feature = "figures")]
 mod plan;
 
-pub use table::{csv, markdown};
+pub use table::csv;
 
 #[cfg(feature = "figures")]
 pub use self::{
@@ -27,7 +29,7 @@ pub use self::{
 mod files {
     use crate::{
         error::Error,
-        study::document::{Content, File},
+        report::document::{Content, File},
     };
 
     /// Pixels of a PNG per pixel of its SVG: sharp on a dense screen and on paper.

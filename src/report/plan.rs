@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    study::figure::{At, Figure, Form, Mark, Panel, Plot, Scale, Series},
+    report::figure::{At, Figure, Form, Mark, Panel, Plot, Scale, Series},
 };
 
 /// Width of a figure of up to three columns: a column of text on a page or a screen.

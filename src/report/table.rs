@@ -1,6 +1,6 @@
-//! Tables as text: CSV for programs, Markdown for people.
+//! Tables as CSV.
 
-use crate::study::document::{Cell, Table};
+use crate::report::document::{Cell, Table};
 
 /// What a table says where the engine does not know.
 const NOT_MODELLED: &str = "not modelled";
@@ -56,49 +56,4 @@ fn plain(cell: &Cell) -> String {
         Cell::NotModelled => NOT_MODELLED.to_owned(),
         Cell::Empty => String::new(),
     }
-}
-
-/// A table as a Markdown pipe table; columns of numbers only are aligned to the right.
-///
-/// Short rows are filled with empty cells; cells beyond the header's have no column and would not
-/// show, so they widen the table by columns without a name.
-pub fn markdown(table: &Table) -> String {
-    let width = table
-        .rows
-        .iter()
-        .map(Vec::len)
-        .fold(table.columns.len(), usize::max);
-    let mut text = String::new();
-    let mut line = |cells: &mut dyn Iterator<Item = String>| {
-        text.push('|');
-        for cell in cells {
-            text.push_str(&format!(" {cell} |"));
-        }
-        text.push('\n');
-    };
-    line(&mut (0..width).map(|at| table.columns.get(at).map_or_else(String::new, |c| quiet(c))));
-    line(&mut (0..width).map(|at| {
-        let mut cells = table.rows.iter().filter_map(|row| row.get(at)).peekable();
-        let numbers = cells.peek().is_some() && cells.all(|cell| !matches!(cell, Cell::Text(_)));
-        if numbers { "---:" } else { "---" }.to_owned()
-    }));
-    for row in &table.rows {
-        line(&mut (0..width).map(|at| row.get(at).map_or_else(String::new, |c| quiet(&plain(c)))));
-    }
-    text
-}
-
-/// Text that neither ends a cell nor begins markup of its own.
-fn quiet(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '|' | '\\' => out.extend(['\\', c]),
-            '<' => out.push_str("&lt;"),
-            '\n' => out.push_str("<br>"),
-            '\r' => {}
-            c => out.push(c),
-        }
-    }
-    out
 }

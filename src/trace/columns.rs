@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::{Labels, NO_SESSION, PrefixBlocks, Reading, TimeUnit, Trace};
 use crate::error::{Error, printable};
+use crate::words::counted;
 
 /// Arrival times end here, 3,200 years in seconds: milliseconds since 1970 taken for seconds lie beyond it,
 /// and sums stay finite.
@@ -356,18 +357,16 @@ impl Columns {
             Some(most) if most > least => format!("; {least} to {most} would fit this row"),
             Some(_) => String::new(),
         };
-        let plural = |n: u32| if n == 1 { "" } else { "s" };
         let make = tokens.div_ceil(size);
         Error::BadRow {
             file: self.file.clone(),
             row,
             problem: format!(
-                "{blocks} block{} in \"{column}\" for a prompt of {tokens} token{}, which is {make} \
-                 block{} of {size} tokens; where blocks have another size, name it (--hash-tokens, \
+                "{} in \"{column}\" for a prompt of {}, which is {} of {size} tokens; where blocks have another size, name it (--hash-tokens, \
                  trace.file.hash_tokens){fits}",
-                plural(blocks),
-                plural(tokens),
-                plural(make),
+                counted(blocks, "block"),
+                counted(tokens, "token"),
+                counted(make, "block"),
             ),
         }
     }

@@ -9,8 +9,8 @@ use crate::error::Error;
 use crate::latency::architecture::{Architecture, Precision};
 use crate::latency::roofline::{Card, Stored};
 use crate::metrics::steering::steering;
+use crate::published::paper::multi_bin::UniformTimes;
 use crate::scenario::MEMORY_SHARE;
-use crate::study::paper::multi_bin::UniformTimes;
 
 #[wasm_bindgen]
 impl Engine {

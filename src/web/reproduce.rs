@@ -7,15 +7,15 @@ use serde::Serialize;
 
 use crate::error::{Error, printable};
 use crate::metrics::{Summary, digest::Hashing};
-use crate::report;
-use crate::scenario::{Scenario, Source};
-use crate::study::errata;
-use crate::study::published_rows;
-use crate::study::published_values;
-use crate::study::reproduce::{
+use crate::published::errata;
+use crate::published::published_rows;
+use crate::published::published_values;
+use crate::published::reproduce::{
     self, CAVEAT, Comparison, FileReport, LeftOut, Plan, Recognised, differing_first, judge, plan,
     rows_agree,
 };
+use crate::report;
+use crate::scenario::{Scenario, Source};
 use crate::trace;
 
 /// A file that was read and what can be compared with it.

@@ -10,9 +10,9 @@ use super::{Engine, failure, plain, read, read_scenario};
 use crate::error::Error;
 use crate::experiment::capacity::{HighestRate, Part, Promise, Replication, fewest_gpus};
 use crate::experiment::compare;
+use crate::published::execution::check_replications;
 use crate::scenario::{Scenario, Source};
 use crate::simulate;
-use crate::study::execution::check_replications;
 use crate::trace::Trace;
 
 #[wasm_bindgen]

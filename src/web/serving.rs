@@ -9,15 +9,15 @@ use wasm_bindgen::prelude::*;
 
 use super::gpu::GpuEngine;
 use super::{failure, plain, read};
+use crate::experiment::saturation::curves::MichaelisMenten;
 use crate::experiment::serving::{self, Comparison, Levels, Stack};
 use crate::gpu::{Cancel, Device, serve};
 use crate::latency::StepLatency;
 use crate::latency::calibration::Calibration;
 use crate::report;
+use crate::report::document::Content;
 use crate::scenario::{Scenario, Source};
 use crate::sim::device::Measured;
-use crate::study::document::Content;
-use crate::study::saturation::curves::MichaelisMenten;
 use crate::{Error, Trace};
 
 #[wasm_bindgen(typescript_custom_section)]

@@ -10,10 +10,10 @@ use super::reproduce::{FileErratum, Reproduction};
 use super::{blob, columns, failure, plain, read};
 use crate::error::{Error, printable};
 use crate::metrics::Summary;
+use crate::published::{Execution, Study, errata};
 use crate::report;
+use crate::report::document::{Content, File};
 use crate::scenario::Source;
-use crate::study::document::{Content, File};
-use crate::study::{Execution, Study, errata};
 
 /// Rows of a table that cross beside its file, to be shown.
 const PREVIEW_ROWS: usize = 50;

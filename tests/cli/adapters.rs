@@ -1,16 +1,17 @@
 //! `batchscope adapters` from outside, on whatever drivers there are, and without any.
 
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::support::program::{done, program, text};
+
 fn run(args: &[&str], no_driver: bool) -> Output {
     let folder = TempDir::new().unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_batchscope"));
+    let mut command = program();
     command
         .args(args)
-        .stdin(Stdio::null())
         // Mesa complains on standard error where there is none.
         .env("XDG_RUNTIME_DIR", folder.path());
     if no_driver {
@@ -19,17 +20,6 @@ fn run(args: &[&str], no_driver: bool) -> Output {
             .env_remove("VK_ADD_DRIVER_FILES");
     }
     command.output().unwrap()
-}
-
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).unwrap()
-}
-
-/// Standard output of a command that must succeed in silence.
-fn done(output: &Output) -> &str {
-    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-    assert_eq!(text(&output.stderr), "");
-    text(&output.stdout)
 }
 
 fn refused(output: &Output, exit: i32, code: &str, words: &[&str]) {

@@ -8,40 +8,7 @@ use batchscope::{Scenario, Trace};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-fn batchscope() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_batchscope"))
-}
-
-fn run(args: &[&str]) -> Output {
-    batchscope()
-        .args(args)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap()
-}
-
-fn run_with_input(args: &[&str], input: &[u8]) -> Output {
-    let mut child = batchscope()
-        .args(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(input).unwrap();
-    child.wait_with_output().unwrap()
-}
-
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).unwrap()
-}
-
-/// Standard output of a run that must succeed in silence.
-fn done(output: &Output) -> &str {
-    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-    assert_eq!(text(&output.stderr), "");
-    text(&output.stdout)
-}
+use crate::support::program::{PROGRAM, done, fed, program, run, text};
 
 fn parsed(output: &Output) -> Value {
     serde_json::from_str(done(output)).unwrap()
@@ -570,10 +537,7 @@ fn a_printed_scenario_gives_the_same_digests() {
     std::fs::write(&file, done(&printed)).unwrap();
     let by_flags = parsed(&run(&[&["run"], &flags[..], &["--digest"]].concat()));
     let by_file = parsed(&run(&["run", path(&file), "--digest"]));
-    let by_input = parsed(&run_with_input(
-        &["run", "-", "--digest"],
-        done(&printed).as_bytes(),
-    ));
+    let by_input = parsed(&fed(&["run", "-", "--digest"], done(&printed).as_bytes()));
     assert_eq!(by_flags, by_file);
     assert_eq!(by_flags, by_input);
     assert!(by_flags.as_object().unwrap().len() > 5);
@@ -599,8 +563,8 @@ fn a_trace_may_be_piped_or_compressed() {
     let wanted = without_name(&run(&["run", "--trace", path(&plain), "--digest"]));
     for output in [
         run(&["run", "--trace", path(&file), "--digest"]),
-        run_with_input(&["run", "--trace", "-", "--digest"], &bytes),
-        run_with_input(&["run", "--trace", "-", "--digest"], &packed),
+        fed(&["run", "--trace", "-", "--digest"], &bytes),
+        fed(&["run", "--trace", "-", "--digest"], &packed),
     ] {
         assert_eq!(without_name(&output), wanted);
     }
@@ -770,7 +734,7 @@ fn an_output_that_cannot_be_written_leaves_nothing() {
 
 #[test]
 fn a_reader_that_has_enough_is_no_error() {
-    let mut child = batchscope()
+    let mut child = program()
         .args(["trace", "generate", "--requests", "50000"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -801,7 +765,7 @@ fn a_reader_that_has_enough_is_no_error() {
 #[cfg(unix)]
 fn interrupted(args: &[&str], mut ready: impl FnMut() -> bool) -> (Option<i32>, String) {
     use std::time::{Duration, Instant};
-    let mut child = batchscope()
+    let mut child = program()
         .args(args)
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
@@ -864,7 +828,7 @@ fn an_interrupt_leaves_no_partial_file() {
 
     // Before anything is written. The program has read its scenario from a pipe when the pipe
     // breaks, and it listens for signals before it reads.
-    let mut child = batchscope()
+    let mut child = program()
         .args(["run", "-", "--requests-csv", path(&target)])
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
@@ -921,10 +885,7 @@ fn fit_of_the_published_grid() {
             done(&table)
         );
     }
-    assert_eq!(
-        done(&run_with_input(&["fit", "-"], csv.as_bytes())),
-        done(&table)
-    );
+    assert_eq!(done(&fed(&["fit", "-"], csv.as_bytes())), done(&table));
     let fit = parsed(&run(&["fit", path(&file), "--json"]));
     assert_eq!(fit["points"], 30);
     std::fs::write(&file, csv.replace("0.88", "fast")).unwrap();
@@ -967,9 +928,9 @@ fn a_generated_trace_reads_back() {
     let from_file = parsed(&run(&["trace", "stats", path(&file), "--json"]));
     assert_eq!(from_file["stats"], wanted);
     assert_eq!(from_file["read"]["rows"], 3000);
-    let piped = run_with_input(&["trace", "stats", "-", "--json"], &to_pipe.stdout);
+    let piped = fed(&["trace", "stats", "-", "--json"], &to_pipe.stdout);
     assert_eq!(parsed(&piped)["stats"], wanted);
-    let table = run_with_input(&["trace", "stats", "-"], &to_pipe.stdout);
+    let table = fed(&["trace", "stats", "-"], &to_pipe.stdout);
     assert!(done(&table).contains("3000"));
 
     // Replayed from the file or from the seed: the same batches.
@@ -997,7 +958,7 @@ fn links_are_followed_and_pipes_stay_pipes() {
     std::fs::write(&real, "old").unwrap();
     std::fs::set_permissions(&real, std::fs::Permissions::from_mode(0o600)).unwrap();
     symlink(&real, &link).unwrap();
-    let done = Command::new(env!("CARGO_BIN_EXE_batchscope"))
+    let done = program()
         .args(["trace", "generate", "--requests", "3", "--out"])
         .arg(&link)
         .status()
@@ -1025,7 +986,7 @@ fn links_are_followed_and_pipes_stay_pipes() {
         .stdout(std::process::Stdio::piped())
         .spawn()
         .unwrap();
-    let done = Command::new(env!("CARGO_BIN_EXE_batchscope"))
+    let done = program()
         .args(["trace", "generate", "--requests", "3", "--out"])
         .arg(&pipe)
         .status()
@@ -1046,7 +1007,7 @@ fn outputs_never_overwrite_each_other_or_the_trace() {
         [("--requests-csv", "trace.csv"), ("--batches-csv", "b.csv")],
         [("--requests-csv", "a.csv"), ("--batches-csv", "a.csv")],
     ] {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_batchscope"));
+        let mut command = program();
         command.arg("run").arg("--trace").arg(&trace);
         for (flag, name) in outputs {
             command.arg(flag).arg(folder.path().join(name));
@@ -1279,9 +1240,9 @@ fn a_flag_without_effect_is_refused() {
         "run - --print-scenario --preset v4 --scheduler dynamic",
     ] {
         let args: Vec<&str> = args.split(' ').collect();
-        let shown = run_with_input(&args, file.as_bytes());
+        let shown = fed(&args, file.as_bytes());
         assert_eq!(parsed(&shown)["bins"]["count"], 8);
-        let again = run_with_input(&["run", "-", "--print-scenario"], &shown.stdout);
+        let again = fed(&["run", "-", "--print-scenario"], &shown.stdout);
         assert_eq!(again.stdout, shown.stdout);
     }
 }
@@ -1331,7 +1292,7 @@ fn a_setting_without_effect_is_refused_in_every_file() {
             }
             refused(&output, 2, "contradiction", &[field]);
         }
-        let output = run_with_input(&["sweep"], settings.to_string().as_bytes());
+        let output = fed(&["sweep"], settings.to_string().as_bytes());
         assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
         let line: Value = serde_json::from_str(text(&output.stdout)).unwrap();
         assert_eq!(line["error"]["code"], "contradiction");
@@ -1400,7 +1361,7 @@ fn a_refusal_gives_the_true_reason() {
             &words,
         );
         let scenario = json!({"engine": {"continuous": {"order": order}}}).to_string();
-        let output = run_with_input(&["run", "-"], scenario.as_bytes());
+        let output = fed(&["run", "-"], scenario.as_bytes());
         refused(
             &output,
             2,
@@ -1458,7 +1419,7 @@ fn classes_are_labels_of_the_trace() {
             "trace": {"synthetic": {"requests": 300}},
             "engine": {"continuous": {"order": order, "classes": [class("API log", 2.0), class(label, 1.0)]}},
         });
-        run_with_input(&["run", "-", "--json"], scenario.to_string().as_bytes())
+        fed(&["run", "-", "--json"], scenario.to_string().as_bytes())
     };
     parsed(&with("priority", "Conversation log"));
     // An order that does not look at classes has no use for their labels.
@@ -1488,7 +1449,7 @@ fn classes_are_labels_of_the_trace() {
     let scenario = json!({"engine": {"continuous": {
         "order": "edf", "classes": [{"label": "a", "level": 0, "deadline_s": 1}],
     }}});
-    let output = run_with_input(
+    let output = fed(
         &["run", "-", "--trace", path(&trace)],
         scenario.to_string().as_bytes(),
     );
@@ -1556,7 +1517,7 @@ fn a_file_is_read_as_flags_and_scenario_say() {
         "engine": {"continuous": {"kv": {"prefix": {"reuse": "hashes"}}}},
         "fleet": {"gpus": 1},
     });
-    let by_scenario = parsed(&run_with_input(
+    let by_scenario = parsed(&fed(
         &["run", "-", "--json"],
         scenario.to_string().as_bytes(),
     ));
@@ -1638,7 +1599,7 @@ fn one_of_a_thing_is_singular() {
     ] {
         assert!(table.contains(line), "{line}: {table}");
     }
-    let sweep = run_with_input(&["sweep"], b"[]\n");
+    let sweep = fed(&["sweep"], b"[]\n");
     let message = text(&sweep.stderr);
     assert!(message.contains("1 of 1 line failed"), "{message}");
 }
@@ -1749,7 +1710,7 @@ fn a_full_disk_leaves_no_partial_file() {
     let out = folder.path().join("out");
     let output = Command::new("sh")
         .args(["-c", "trap '' XFSZ; ulimit -f 8; exec \"$@\"", "sh"])
-        .arg(env!("CARGO_BIN_EXE_batchscope"))
+        .arg(PROGRAM)
         .args(["study", "saturation", "--users", "2,4", "--out", path(&out)])
         .output()
         .unwrap();
@@ -1778,7 +1739,7 @@ fn a_sweep_answers_for_a_trace_that_is_not_there() {
         json!({"trace": {"file": {"name": "-"}}}),
     ];
     let lines = input.map(|line| format!("{line}\n")).concat();
-    let output = run_with_input(&["sweep"], lines.as_bytes());
+    let output = fed(&["sweep"], lines.as_bytes());
     assert_eq!(output.status.code(), Some(3));
     let answers: Vec<Value> = text(&output.stdout)
         .lines()

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_batchscope");
+use crate::support::program::{PROGRAM, program};
 
 /// Runs the program with at most 1 GiB of address space.
 fn confined(args: &[&str], input: Stdio) -> Output {
@@ -100,7 +100,7 @@ fn a_limit_ends_the_reading_of_a_pipe() {
     // Bins come from the first 20,000 rows, whatever the limit.
     for (scheduler, sent) in [("dynamic", 50), ("multi-bin", 20_000)] {
         let args = ["--limit", "50", "--digest", "--scheduler", scheduler];
-        let mut child = Command::new(PROGRAM)
+        let mut child = program()
             .args(["run", "--trace", "-"])
             .args(args)
             .stdin(Stdio::piped())
@@ -114,7 +114,7 @@ fn a_limit_ends_the_reading_of_a_pipe() {
         let mut piped = done(&child.wait_with_output().unwrap());
         drop(input);
         let mut whole = done(
-            &Command::new(PROGRAM)
+            &program()
                 .args(["run", "--trace", path(&file)])
                 .args(args)
                 .output()
@@ -155,7 +155,7 @@ fn names_and_replications_have_a_limit() {
         format!("arrival_s,prompt_tokens,output_tokens,session_id\n0,5,5,{name}\n1,5,5,{name}\n")
     };
     let stats = || {
-        Command::new(PROGRAM)
+        program()
             .args(["trace", "stats", "--json", path(&file)])
             .output()
             .unwrap()
@@ -188,7 +188,7 @@ fn fifo(folder: &TempDir) -> PathBuf {
 }
 
 fn start(args: &[&str], input: Stdio) -> Child {
-    Command::new(PROGRAM)
+    program()
         .args(args)
         .stdin(input)
         .stdout(Stdio::null())
@@ -357,7 +357,7 @@ fn names_need_not_be_text() {
         println!("skipped: this file system takes no such name");
         return;
     }
-    let with = |args: &[&OsStr]| Command::new(PROGRAM).args(args).output().unwrap();
+    let with = |args: &[&OsStr]| program().args(args).output().unwrap();
     let word = OsStr::new;
     let out = file(b"o\xfet.csv");
     let ran = with(&[
@@ -467,7 +467,7 @@ fn what_a_killed_process_left_is_removed_by_the_next() {
         "--requests-csv",
         path(&other),
     ];
-    done(&Command::new(PROGRAM).args(next).output().unwrap());
+    done(&program().args(next).output().unwrap());
     assert_eq!(names_in(&out), ["other.csv"]);
 }
 
@@ -479,11 +479,7 @@ fn numbers_beyond_any_measurement_are_refused() {
     let file = folder.path().join("data");
     let refusal = |text: &str, args: &[&str], code| {
         std::fs::write(&file, text).unwrap();
-        let output = Command::new(PROGRAM)
-            .args(args)
-            .arg(&file)
-            .output()
-            .unwrap();
+        let output = program().args(args).arg(&file).output().unwrap();
         let message = refused(&output, 3, code);
         assert!(
             !message.contains("inf") && !message.contains("NaN"),

@@ -1,7 +1,7 @@
 //! `batchscope run --users` at several levels from outside: a calibration or a data sheet in, figures and files out.
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
 
 use batchscope::latency::StepLatency;
 use batchscope::latency::architecture::{Architecture, Precision};
@@ -12,6 +12,8 @@ use batchscope::latency::calibration::{
 use batchscope::latency::step::Step;
 use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::support::program::{done, program, run};
 
 /// A made-up GPU: 9.5 ms a step and 0.5 ms to submit it, 1 ms a sequence, 0.1 ms a prompt token, nothing for context.
 fn calibration() -> Calibration {
@@ -90,14 +92,6 @@ fn save(folder: &TempDir, calibration: &Calibration) -> String {
     path.display().to_string()
 }
 
-fn batchscope(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_batchscope"))
-        .args(args)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap()
-}
-
 /// One GPU with a cache for everybody, as a decoder has it; 64 prompt and 32 output tokens where nothing else is said.
 fn serve(args: &[&str]) -> Output {
     let has = |flag: &&str| args.contains(flag);
@@ -117,14 +111,7 @@ fn serve(args: &[&str]) -> Output {
         }
     }
     all.extend(args);
-    batchscope(&all)
-}
-
-fn done(output: &Output) -> String {
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(0), "{said}");
-    assert_eq!(said, "");
-    String::from_utf8(output.stdout.clone()).unwrap()
+    run(&all)
 }
 
 fn refused(output: &Output, exit: i32, words: &[&str]) {
@@ -152,7 +139,7 @@ fn a_calibration_predicts_what_users_get() {
         "11",
         "--json",
     ]);
-    let found: Value = serde_json::from_str(&done(&out)).unwrap();
+    let found: Value = serde_json::from_str(done(&out)).unwrap();
     let number = |level: usize, path: &str| {
         let at = format!("/levels/{level}/predicted/{path}");
         found.pointer(&at).and_then(Value::as_f64).unwrap()
@@ -190,16 +177,12 @@ fn a_calibration_predicts_what_users_get() {
             "9999",
             "--digest",
         ];
-        done(
-            &Command::new(env!("CARGO_BIN_EXE_batchscope"))
-                .args(args)
-                .output()
-                .unwrap(),
-        )
+        done(&program().args(args).output().unwrap()).to_owned()
     };
     assert_eq!(run("--latency"), run("--step-latency"));
 
-    let text = done(&serve(&["--latency", &cal]));
+    let output = serve(&["--latency", &cal]);
+    let text = done(&output);
     for words in [
         "SERVING USERS: demo (f16) on a made-up GPU",
         "A demonstration",
@@ -211,7 +194,8 @@ fn a_calibration_predicts_what_users_get() {
     ] {
         assert!(text.replace('\n', " ").contains(words), "{words}: {text}");
     }
-    let text = done(&serve(&["--latency", &cal, "--peak-flops", "1e12"]));
+    let output = serve(&["--latency", &cal, "--peak-flops", "1e12"]);
+    let text = done(&output);
     assert!(
         text.replace('\n', " ")
             .contains("of the peak of a made-up GPU"),
@@ -250,7 +234,7 @@ fn a_data_sheet_says_what_is_possible_at_best() {
     // A quarter of the weights' bytes, and scales of a half byte in eight.
     let tok_s = |more: &[&str]| {
         let all = [&args, more, &["--users", "1,2", "--json"]].concat();
-        let found: Value = serde_json::from_str(&done(&serve(&all))).unwrap();
+        let found: Value = serde_json::from_str(done(&serve(&all))).unwrap();
         let at = "/levels/0/predicted/level/tok_s";
         found.pointer(at).and_then(Value::as_f64).unwrap()
     };
@@ -266,7 +250,7 @@ fn a_level_is_the_run_with_as_many_users() {
         ("64", "10", "512", "128", 20_746.0),
         ("600", "2", "100", "20", 0.0),
     ] {
-        let json = |output: Output| -> Value { serde_json::from_str(&done(&output)).unwrap() };
+        let json = |output: Output| -> Value { serde_json::from_str(done(&output)).unwrap() };
         let out = folder.path().join("out");
         let place = out.display().to_string();
         let both = [
@@ -364,11 +348,10 @@ fn gpus_that_work_together_are_measured_by_all_their_peaks() {
             "32",
         ];
         let levels = ["--users", "8,1", "--out", &place];
-        done(&batchscope(&[&both[..], &levels].concat()));
-        let alone = done(&batchscope(
-            &[&both[..], &["--users", "8", "--json"]].concat(),
-        ));
-        let alone: Value = serde_json::from_str(&alone).unwrap();
+        done(&run(&[&both[..], &levels].concat()));
+        let output = run(&[&both[..], &["--users", "8", "--json"]].concat());
+        let alone = done(&output);
+        let alone: Value = serde_json::from_str(alone).unwrap();
         let levels = fs::read_to_string(folder.path().join("out/serving_levels.csv")).unwrap();
         for name in ["mbu", "mfu"] {
             let row = levels.lines().find(|row| row.contains(name)).unwrap();
@@ -483,14 +466,8 @@ fn files_are_written_whole_and_stale_ones_removed() {
     let cal = saved(&folder);
     let out = folder.path().join("out");
     let place = out.display().to_string();
-    let text = done(&serve(&[
-        "--latency",
-        &cal,
-        "--users",
-        "1,2,8",
-        "--out",
-        &place,
-    ]));
+    let output = serve(&["--latency", &cal, "--users", "1,2,8", "--out", &place]);
+    let text = done(&output);
     assert!(text.ends_with(&format!("13 files in {place}\n")), "{text}");
     let all = names(&out);
     assert_eq!(all.len(), 13, "{all:?}");
@@ -569,12 +546,12 @@ fn what_is_wrong_is_said_in_one_sentence() {
     // Closed batches, another command, and outputs of one run.
     let levels = ["--users", "1,2", "--prompt", "64", "--output", "32"];
     refused(
-        &batchscope(&[&["run"], &levels[..]].concat()),
+        &run(&[&["run"], &levels[..]].concat()),
         2,
         &["--users", "continuous batching"],
     );
     refused(
-        &batchscope(&[&["capacity"], &levels[..]].concat()),
+        &run(&[&["capacity"], &levels[..]].concat()),
         2,
         &["--users", "levels of load"],
     );
@@ -591,12 +568,12 @@ fn what_is_wrong_is_said_in_one_sentence() {
     );
     // A trace has the lengths, or two flags have them.
     refused(
-        &batchscope(&["run", "--rule", "vllm", "--users", "1", "--prompt", "64"]),
+        &run(&["run", "--rule", "vllm", "--users", "1", "--prompt", "64"]),
         2,
         &["--output"],
     );
     refused(
-        &batchscope(&["run", "--rule", "vllm", "--prompt", "64", "--output", "32"]),
+        &run(&["run", "--rule", "vllm", "--prompt", "64", "--output", "32"]),
         2,
         &["--users"],
     );
@@ -625,7 +602,7 @@ fn what_is_wrong_is_said_in_one_sentence() {
 
 #[test]
 fn the_old_name_prints_what_to_type() {
-    let old = batchscope(&[
+    let old = run(&[
         "serve",
         "--latency=cal.json",
         "--rows",
@@ -640,6 +617,6 @@ fn the_old_name_prints_what_to_type() {
     refused(&old, 2, &["serve", today]);
     let words: Vec<&str> = today.split(' ').collect();
     // What it prints is a command that is understood: the file is what is missing.
-    refused(&batchscope(&words[1..]), 4, &["cal.json", "[file]"]);
-    refused(&batchscope(&["serve"]), 2, &["batchscope run"]);
+    refused(&run(&words[1..]), 4, &["cal.json", "[file]"]);
+    refused(&run(&["serve"]), 2, &["batchscope run"]);
 }

@@ -1,26 +1,13 @@
 //! `--set` and `batchscope scenario` from outside.
 use std::fs;
-use std::io::Write as _;
-use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-fn batchscope(args: &[&str], input: &str) -> Output {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_batchscope"))
-        .args(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // A command that reads nothing has closed its end.
-    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-    child.wait_with_output().unwrap()
-}
+use crate::support::program::fed;
 
 fn done(args: &[&str], input: &str) -> String {
-    let output = batchscope(args, input);
+    let output = fed(args, input.as_bytes());
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{args:?}: {said}");
     String::from_utf8(output.stdout).unwrap()
@@ -131,7 +118,7 @@ fn an_engine_is_not_left_without_a_word() {
             "--set engine.continuous.rule: it would have no effect",
         ),
     ] {
-        let output = batchscope(&[&["run", "--limit", "9"], args].concat(), "");
+        let output = fed(&[&["run", "--limit", "9"], args].concat(), b"");
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{said}");
         assert!(said.contains(words), "{said}");
@@ -152,7 +139,7 @@ fn what_cannot_be_set_is_one_sentence() {
         ),
         ("fleet.gpus", "it has no \"=\""),
     ] {
-        let output = batchscope(&["run", "--set", assignment], "");
+        let output = fed(&["run", "--set", assignment], b"");
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{said}");
         assert_eq!(said.lines().count(), 1, "{said}");
@@ -170,6 +157,6 @@ fn settings_are_described() {
     );
     let text = done(&["scenario", "explain", "sla.token_ms"], "");
     assert!(text.contains("from 0.001 to 10000000 (ms)"), "{text}");
-    let output = batchscope(&["scenario", "explain", "sla.tokens"], "");
+    let output = fed(&["scenario", "explain", "sla.tokens"], b"");
     assert_eq!(output.status.code(), Some(2));
 }

@@ -1,6 +1,5 @@
 //! A calibration as a file: what is read, what is refused, and what the command line makes of it.
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
 
 use batchscope::experiment::calibrated::{error_range, put_form_on, put_on, shape};
 use batchscope::latency::calibration::Calibration;
@@ -10,14 +9,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::calibration::{TRUTH, calibration};
-
-fn run(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_batchscope"))
-        .args(args)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap()
-}
+use crate::support::program::run;
 
 fn done(args: &[&str]) -> String {
     let output = run(args);

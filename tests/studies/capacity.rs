@@ -1,16 +1,12 @@
 //! The capacity search against queueing theory, and its command.
-use std::process::{Command, Output, Stdio};
+use crate::support::program::program;
+use std::process::Output;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
 fn capacity(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_batchscope"))
-        .arg("capacity")
-        .args(args)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap()
+    program().arg("capacity").args(args).output().unwrap()
 }
 
 fn parsed(output: &Output) -> Value {
@@ -30,11 +26,10 @@ fn rate_of(highest: &Value) -> f64 {
 
 /// The share of requests that `batchscope run` says to keep every promise.
 fn kept(args: &[&str]) -> f64 {
-    let output = Command::new(env!("CARGO_BIN_EXE_batchscope"))
+    let output = program()
         .arg("run")
         .args(args)
         .arg("--json")
-        .stdin(Stdio::null())
         .output()
         .unwrap();
     parsed(&output)["honest"]["sla"]["joint"].as_f64().unwrap()
@@ -142,7 +137,7 @@ fn hopeless_and_endless_promises_are_said_to_be_so() {
 fn a_file_is_replicated_by_blocks() {
     let folder = TempDir::new().unwrap();
     let trace = folder.path().join("trace.csv");
-    let made = Command::new(env!("CARGO_BIN_EXE_batchscope"))
+    let made = program()
         .args(["trace", "generate", "--requests", "4000", "--out"])
         .arg(&trace)
         .output()

@@ -1,8 +1,8 @@
 //! The study of continuous batching: its places, files, words and refusals.
 
-use batchscope::study::continuous::Continuous;
-use batchscope::study::document::Content;
-use batchscope::study::{Execution, Study};
+use batchscope::published::continuous::Continuous;
+use batchscope::published::{Execution, Study};
+use batchscope::report::document::Content;
 
 use crate::support::studies::run;
 
@@ -42,7 +42,7 @@ fn one_bin_is_no_bin_and_every_difference_is_paired() {
         .position(|c| c == "e2e_mean_s")
         .unwrap();
     let row = |system: &str, bins: &str, rate: &str, promise: &str| {
-        let text = |cell: &batchscope::study::document::Cell| format!("{cell:?}");
+        let text = |cell: &batchscope::report::document::Cell| format!("{cell:?}");
         points
             .rows
             .iter()

@@ -1,19 +1,20 @@
 //! The contract study: its files byte for byte, the judgement of a measured report, refusals.
 //! `BATCHSCOPE_UPDATE=1 cargo test --test studies contract` rewrites the files.
 
+use crate::support::program::program;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
 use crate::support::studies::{all_but_figures, outcome, run, same_as_golden};
 use batchscope::latency::Latency;
+use batchscope::published::contract::{Contract, Measured, Metric, Sample, Workload, measured};
+use batchscope::published::server::Server;
+use batchscope::published::{Execution, Study};
+use batchscope::report::document::{Content, File};
+use batchscope::report::figure::{Form, Plot, Scale};
 use batchscope::scenario::Engine;
 use batchscope::sched::Closed;
-use batchscope::study::contract::{Contract, Measured, Metric, Sample, Workload, measured};
-use batchscope::study::document::{Content, File};
-use batchscope::study::figure::{Form, Plot, Scale};
-use batchscope::study::server::Server;
-use batchscope::study::{Execution, Study};
 use batchscope::{Error, Scenario, report};
 use serde_json::{Value, json};
 
@@ -667,13 +668,12 @@ fn text_names(files: &[File], policy: &str) -> bool {
 #[cfg(feature = "cli")]
 mod command_line {
     use super::*;
-    use std::process::{Command, Output, Stdio};
+    use std::process::Output;
 
     fn study(args: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_batchscope"))
+        program()
             .args(["study", "contract"])
             .args(args)
-            .stdin(Stdio::null())
             .output()
             .unwrap()
     }

@@ -1,9 +1,11 @@
 //! The study `paper`: simulation beside the closed forms, and its files byte for byte.
 
-use batchscope::study::document::Cell;
-use batchscope::study::figure::{Form, Plot};
-use batchscope::study::paper::Paper;
-use batchscope::study::{Execution, Study, document::Content};
+use crate::support::program::program;
+use batchscope::published::paper::Paper;
+use batchscope::published::{Execution, Study};
+use batchscope::report::document::Cell;
+use batchscope::report::document::Content;
+use batchscope::report::figure::{Form, Plot};
 
 use crate::support::studies::{all_but_figures, names, run, same_as_golden, table, text};
 
@@ -124,7 +126,7 @@ fn the_command_line_takes_a_seed_and_no_trace() {
             "--bin-counts=2",
             "--error-bin-counts=2",
         ];
-        std::process::Command::new(env!("CARGO_BIN_EXE_batchscope"))
+        program()
             .args(["study", "paper", "--bin-errors=0.1"])
             .args(small)
             .args(flags)

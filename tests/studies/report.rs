@@ -1,12 +1,10 @@
-//! The report room: tables as CSV and Markdown, figures as SVG and PNG.
+//! The report room: tables as CSV, figures as SVG and PNG.
 use std::{fs, path::Path, time::Instant};
 
-use batchscope::{
-    report,
-    study::{
-        document::{Cell, Content, File, Table},
-        figure::{At, Axis, Figure, Form, Mark, Panel, Plot, Scale, Series},
-    },
+use batchscope::report::{
+    self,
+    document::{Cell, Content, File, Table},
+    figure::{At, Axis, Figure, Form, Mark, Panel, Plot, Scale, Series},
 };
 use proptest::prelude::*;
 
@@ -646,19 +644,6 @@ fn a_table_becomes_csv() {
             "{text}"
         );
     }
-}
-
-#[test]
-fn a_table_becomes_markdown() {
-    assert_eq!(
-        report::markdown(&table()),
-        "| policy | GPUs | P95 (s) | =note |\n\
-         | --- | ---: | ---: | --- |\n\
-         | multi-bin, 4 bins | 8 | 2 | say \"so\" |\n\
-         | a\\|b |  | 0.1 | =SUM(A1) |\n\
-         | -1 | 18446744073709551615 | not modelled | two<br>lines |\n\
-         | -3.5 |  | 1e300 | 0.3333333333333333 |\n"
-    );
 }
 
 #[test]

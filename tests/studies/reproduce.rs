@@ -1,31 +1,23 @@
 //! Published figures against simulated ones: the table, the plan, the verdicts, the command.
+use crate::support::program::{program, text};
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
 
-use batchscope::scenario::{Preset, Source, Ties, TokenRule};
-use batchscope::sched::{Boundaries, Feedback, Policy};
-use batchscope::study::published_rows;
-use batchscope::study::published_values::{COLUMNS, Figure, Value, built_in};
-use batchscope::study::reproduce::{
+use batchscope::published::published_rows;
+use batchscope::published::published_values::{COLUMNS, Figure, Value, built_in};
+use batchscope::published::reproduce::{
     Comparison, FileReport, Plan, Recognised, differing_first, judge, plan, recognise, rows_agree,
     table,
 };
+use batchscope::scenario::{Preset, Source, Ties, TokenRule};
+use batchscope::sched::{Boundaries, Feedback, Policy};
 use batchscope::{Error, Trace, simulate};
 use serde_json::Value as Json;
 use tempfile::TempDir;
 
 fn reproduce(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_batchscope"))
-        .arg("reproduce")
-        .args(args)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap()
-}
-
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).unwrap()
+    program().arg("reproduce").args(args).output().unwrap()
 }
 
 fn refused(output: &Output, exit: i32, words: &[&str]) {

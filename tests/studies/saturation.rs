@@ -2,13 +2,13 @@
 //! from them, errors by name, and no panic on any levels.
 
 use batchscope::Error;
-use batchscope::study::document::{Cell, Content, File, Table};
-use batchscope::study::figure::{At, Figure, Form, Plot};
-use batchscope::study::saturation::ceilings::{Ceilings, Hardware, ModelSize};
-use batchscope::study::saturation::curves::{Curves, Line, MichaelisMenten, Usl};
-use batchscope::study::saturation::gains::Gains;
-use batchscope::study::saturation::points::{self, Level};
-use batchscope::study::saturation::{Settings, analyse, files};
+use batchscope::experiment::saturation::ceilings::{Ceilings, Hardware, ModelSize};
+use batchscope::experiment::saturation::curves::{Curves, Line, MichaelisMenten, Usl};
+use batchscope::experiment::saturation::gains::Gains;
+use batchscope::experiment::saturation::points::{self, Level};
+use batchscope::experiment::saturation::{Settings, analyse, files};
+use batchscope::report::document::{Cell, Content, File, Table};
+use batchscope::report::figure::{At, Figure, Form, Plot};
 use proptest::prelude::*;
 
 fn levels(points: &[(u32, f64)]) -> Vec<Level> {

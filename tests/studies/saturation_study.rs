@@ -1,9 +1,10 @@
 //! The study `saturation` from users to files.
 use crate::support::studies::{all_but_figures, column, run, same_as_golden, table, text};
-use batchscope::study::document::Cell;
-use batchscope::study::saturation::ceilings::{Hardware, ModelSize};
-use batchscope::study::saturation::{Measured, Saturation, points};
-use batchscope::study::{Execution, Study};
+use batchscope::experiment::saturation::ceilings::{Hardware, ModelSize};
+use batchscope::experiment::saturation::points;
+use batchscope::published::saturation::{Measured, Saturation};
+use batchscope::published::{Execution, Study};
+use batchscope::report::document::Cell;
 
 #[test]
 fn the_simulated_server_saturates_below_its_ceilings() {

@@ -1,6 +1,7 @@
 //! Users against a server with continuous batching: the figures against closed forms, and what is said of measured and
 //! predicted levels side by side.
 use crate::support::studies::{column, figure, names, table, text};
+use batchscope::experiment::saturation::points::Times;
 use batchscope::experiment::serving::{
     Comparison, Levels, Machine, Origin, Served, Stack, levels, predict,
 };
@@ -9,12 +10,11 @@ use batchscope::latency::roofline::{Card, Hardware, Stored};
 use batchscope::latency::step::{Compute, Step};
 use batchscope::latency::{StepLatency, StepWork};
 use batchscope::report as bytes_of;
+use batchscope::report::document::{Cell, File};
 use batchscope::scenario::{ClosedLoop, Engine, MEMORY_SHARE, put_on_hardware};
 use batchscope::sched::continuous::Server;
 use batchscope::sched::continuous::kv::Capacity;
 use batchscope::sim::device::{DeviceRun, Limits, Measured, Next, Taken};
-use batchscope::study::document::{Cell, File};
-use batchscope::study::saturation::points::Times;
 use batchscope::{Error, Scenario, Trace};
 
 const STEP: Step = Step {

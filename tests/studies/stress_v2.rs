@@ -2,10 +2,10 @@
 //! `BATCHSCOPE_UPDATE=1 cargo test --test studies stress_v2` rewrites the tracked files.
 
 use batchscope::metrics::Summary;
+use batchscope::published::stress_v2::{SlaMode, StressV2};
+use batchscope::published::{Execution, Study};
+use batchscope::report::figure::{At, Form, Plot};
 use batchscope::sched::Policy;
-use batchscope::study::figure::{At, Form, Plot};
-use batchscope::study::stress_v2::{SlaMode, StressV2};
-use batchscope::study::{Execution, Study};
 
 use crate::support::studies::{
     column, figure, names, refused_field, run, run_with, same_as_golden, table, text,
@@ -116,14 +116,14 @@ fn findings_follow_the_numbers() {
     let worse = text(&worse, "step2_report.txt");
     for line in [
         "1. TOKEN SLA LOSS:",
-        "200 req: Multi-Bin K=8 (50.0%) vs Static (100.0%)",
+        "200 req: Multi-Bin K=8 (50.0 %) vs Static (100.0 %)",
         "0.50x as many: worse than static batching",
         "2. REQUEST SLA LOSS:",
         "2 of 8 single GPU runs meet the 20s Request SLA",
-        "the best is 200 req Static FIFO (1 GPU) with 100.0%",
-        "Multi-GPU scaling (32 GPUs, Multi-Bin K=8) does not help: it reaches 0.0%",
+        "the best is 200 req Static FIFO (1 GPU) with 100.0 %",
+        "Multi-GPU scaling (32 GPUs, Multi-Bin K=8) does not help: it reaches 0.0 %",
         "3. TBT INCREASE:",
-        "400 req: 25.0ms \u{2192} 50.0ms (100.0% increase)",
+        "400 req: 25.0ms \u{2192} 50.0ms (100.0 % increase)",
     ] {
         assert!(worse.contains(line), "{line} is not in\n{worse}");
     }

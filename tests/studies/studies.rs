@@ -10,39 +10,7 @@ use batchscope::Scenario;
 use serde_json::Value;
 use tempfile::TempDir;
 
-fn batchscope() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_batchscope"))
-}
-
-fn run(args: &[&str]) -> Output {
-    batchscope()
-        .args(args)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap()
-}
-
-fn fed(args: &[&str], input: &[u8]) -> Output {
-    let mut child = batchscope()
-        .args(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    let input = input.to_vec();
-    // Written beside the reading: a full pipe on either side must not stop the other.
-    let feeding = std::thread::spawn(move || stdin.write_all(&input));
-    let output = child.wait_with_output().unwrap();
-    // A program that ended early closed the pipe; its output is what is judged.
-    let _ = feeding.join().unwrap();
-    output
-}
-
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).unwrap()
-}
+use crate::support::program::{fed, program, run, text};
 
 fn succeeded(output: &Output) -> &str {
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
@@ -76,7 +44,7 @@ const GRID: [&str; 10] = [
 ];
 
 fn grid(folder: &Path, more: &[&str]) -> Command {
-    let mut command = batchscope();
+    let mut command = program();
     command
         .args(GRID)
         .arg("--out")
@@ -372,7 +340,7 @@ fn a_bad_line_of_a_sweep_leaves_the_others_alone() {
 
 #[test]
 fn a_sweep_answers_before_its_input_ends() {
-    let mut child = batchscope()
+    let mut child = program()
         .args(["sweep", "--jobs", "2"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -479,7 +447,7 @@ fn outcomes_of_another_trace_of_the_same_name_are_refused() {
     };
     let (a, b) = (in_folder("a", "1"), in_folder("b", "2"));
     let study = |folder: &Path, more: &[&str]| {
-        batchscope()
+        program()
             .args(["study", "stress-v2", "--trace", "x.csv"])
             .args(["--request-counts", "150"])
             .args(more)

@@ -1,12 +1,12 @@
 //! The three-step study: steps, files, analysis, findings.
 //! `BATCHSCOPE_UPDATE=1 cargo test --test studies three_step` rewrites the tracked files.
 
-use std::process::Command;
+use crate::support::program::program;
 
 use batchscope::metrics::Summary;
-use batchscope::study::figure::Plot;
-use batchscope::study::three_step::{Steps, ThreeStep};
-use batchscope::study::{Execution, Study};
+use batchscope::published::three_step::{Steps, ThreeStep};
+use batchscope::published::{Execution, Study};
+use batchscope::report::figure::Plot;
 
 use crate::support::studies::{
     column, figure, json, names, outcome, refused_field, run, run_with, same_as_golden, table, text,
@@ -257,9 +257,9 @@ fn findings_follow_the_numbers() {
     });
     for line in [
         "GPU scaling does not saturate up to 100 GPUs",
-        "Scaling from 1 to 100 GPUs: 100.00x QPS improvement (100% efficiency)",
-        "Optimal K-bins: 32 (100.00 QPS, 6.8% SLA violations)",
-        "K-bins sensitivity: 0.0% performance variance across K=[1,2,4,8,16,32]",
+        "Scaling from 1 to 100 GPUs: 100.00x QPS improvement (100 % efficiency)",
+        "Optimal K-bins: 32 (100.00 QPS, 6.8 % SLA violations)",
+        "K-bins sensitivity: 0.0 % performance variance across K=[1,2,4,8,16,32]",
         "Multi-bin on 1 GPU beats both baselines at 0 of 1 request counts by QPS",
     ] {
         assert!(growing.contains(line), "{line} is not in\n{growing}");
@@ -272,9 +272,9 @@ fn findings_follow_the_numbers() {
     });
     for line in [
         "GPU scaling saturates at ~1 GPU (4.00 QPS with 2 GPUs)",
-        "Scaling from 1 to 100 GPUs: 1.00x QPS improvement (1% efficiency)",
-        "Optimal K-bins: 1 (1.00 QPS, 0.1% SLA violations)",
-        "K-bins sensitivity: 75.0% performance variance",
+        "Scaling from 1 to 100 GPUs: 1.00x QPS improvement (1 % efficiency)",
+        "Optimal K-bins: 1 (1.00 QPS, 0.1 % SLA violations)",
+        "K-bins sensitivity: 75.0 % performance variance",
         "Multi-bin on 1 GPU beats both baselines at 1 of 1 request counts by QPS",
     ] {
         assert!(falling.contains(line), "{line} is not in\n{falling}");
@@ -329,7 +329,7 @@ fn settings_out_of_range_are_refused_by_name() {
 #[test]
 fn flags_of_the_command_line() {
     let batchscope = |flags: &[&str]| {
-        let output = Command::new(env!("CARGO_BIN_EXE_batchscope"))
+        let output = program()
             .args(["study", "three-step", "--max-requests", "100"])
             .args(flags)
             .output()

@@ -1,10 +1,10 @@
 //! The study `two-step`: which runs follow from which, and its files byte for byte.
 
+use batchscope::published::two_step::{Step, TwoStep};
+use batchscope::published::{Execution, Study};
+use batchscope::report::document::{Cell, Content};
+use batchscope::report::figure::Plot;
 use batchscope::sched::Policy;
-use batchscope::study::document::{Cell, Content};
-use batchscope::study::figure::Plot;
-use batchscope::study::two_step::{Step, TwoStep};
-use batchscope::study::{Execution, Study};
 
 use crate::support::studies::{all_but_figures, names, run, same_as_golden, table, text};
 

@@ -1,8 +1,8 @@
 //! Against a run of a real server, where its log is there.
 
+use crate::support::program::program;
 use std::fs::{self, File};
 use std::path::Path;
-use std::process::Command;
 
 use batchscope::Scenario;
 use batchscope::experiment::validation::server::{Measured, Meta, median_worst};
@@ -238,7 +238,7 @@ fn the_document_is_what_the_program_prints() {
         Some(_) => Path::new("docs"),
         None => folder.path(),
     };
-    let done = Command::new(env!("CARGO_BIN_EXE_batchscope"))
+    let done = program()
         .args(["validate", "--run", RUN, "--splitwise"])
         .arg(splitwise)
         .arg("--out")

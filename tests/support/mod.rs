@@ -5,6 +5,8 @@ pub mod arbitrary;
 pub mod calibration;
 #[cfg(feature = "gpu")]
 pub mod gpu;
+#[cfg(feature = "cli")]
+pub mod program;
 pub mod studies;
 
 use std::fs::File;

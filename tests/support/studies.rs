@@ -4,10 +4,10 @@ use std::fs;
 use std::path::Path;
 
 use batchscope::metrics::Summary;
+use batchscope::published::{Execution, Study};
+use batchscope::report::document::{Cell, Content, File, Table};
+use batchscope::report::figure::Figure;
 use batchscope::scenario::Source;
-use batchscope::study::document::{Cell, Content, File, Table};
-use batchscope::study::figure::Figure;
-use batchscope::study::{Execution, Study};
 use batchscope::{Error, Scenario, Trace, report, simulate};
 
 /// The trace generated last: scenarios of one study mostly share it.

@@ -1,8 +1,8 @@
 //! Generated traces: the BurstGPT-like one against the published aggregates of BurstGPT_1.csv, the
 //! custom ones against their own parameters.
 
+use batchscope::published::published_values::{self, Value};
 use batchscope::sched::Policy;
-use batchscope::study::published_values::{self, Value};
 use batchscope::trace::stats::{LengthStats, Stats, stats};
 use batchscope::trace::synth::{Arrivals, Lengths, Shape, Synthetic};
 use batchscope::{Outcome, Scenario, Trace, simulate};

@@ -6,8 +6,8 @@ use super::{Common, set};
 use crate::cli::args::{card, count, model, number};
 use crate::latency::architecture::Architecture;
 use crate::latency::roofline::Card;
-use crate::study::Study;
-use crate::study::continuous::Continuous;
+use crate::published::Study;
+use crate::published::continuous::Continuous;
 
 #[derive(Args)]
 pub struct ContinuousArgs {

@@ -7,9 +7,9 @@ use clap::{Args, ValueEnum};
 use super::{Common, Print, server};
 use crate::Error;
 use crate::cli::files;
-use crate::study::Study;
-use crate::study::contract::{self, Contract, Workload};
-use crate::study::server::Server;
+use crate::published::Study;
+use crate::published::contract::{self, Contract, Workload};
+use crate::published::server::Server;
 
 #[derive(Args)]
 pub struct ContractArgs {

@@ -14,9 +14,9 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::args::{ReadingArgs, count, jobs};
 use super::files;
-use crate::study::Study;
-use crate::study::execution::MAX_REPLICATIONS;
-use crate::study::server::Server;
+use crate::published::Study;
+use crate::published::execution::MAX_REPLICATIONS;
+use crate::published::server::Server;
 use crate::{Error, Scenario};
 
 #[derive(Subcommand)]

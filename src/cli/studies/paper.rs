@@ -4,10 +4,10 @@ use clap::Args;
 
 use super::{Common, set};
 use crate::cli::args::{count, number};
+use crate::published::Study;
+use crate::published::paper::Paper;
 use crate::scenario::MAX_BATCH;
 use crate::sched::bins::MAX_BINS;
-use crate::study::Study;
-use crate::study::paper::Paper;
 
 #[derive(Args)]
 pub struct PaperArgs {

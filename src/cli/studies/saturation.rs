@@ -8,11 +8,12 @@ use super::{Common, server, set};
 use crate::Error;
 use crate::cli::args::{card, count, number, think};
 use crate::cli::files;
+use crate::experiment::saturation::ceilings::{Hardware, ModelSize};
+use crate::experiment::saturation::points;
 use crate::latency::roofline::{self, Card};
+use crate::published::Study;
+use crate::published::saturation::{Measured, Saturation};
 use crate::scenario::{Engine, MAX_BATCH, no_effect};
-use crate::study::Study;
-use crate::study::saturation::ceilings::{Hardware, ModelSize};
-use crate::study::saturation::{Measured, Saturation, points};
 
 #[derive(Args)]
 pub struct SaturationArgs {

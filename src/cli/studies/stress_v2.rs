@@ -5,10 +5,10 @@ use clap::{Args, ValueEnum};
 use super::{Common, set};
 use crate::Error;
 use crate::cli::args::count;
+use crate::published::Study;
+use crate::published::stress_v2::{SlaMode, StressV2};
 use crate::scenario::MAX_GPUS;
 use crate::sched::bins::MAX_BINS;
-use crate::study::Study;
-use crate::study::stress_v2::{SlaMode, StressV2};
 
 #[derive(Args)]
 pub struct StressV2Args {

@@ -4,9 +4,9 @@ use clap::Args;
 
 use super::{Common, set};
 use crate::cli::args::{count, number};
+use crate::published::Study;
+use crate::published::three_step::{Steps, ThreeStep};
 use crate::scenario::MAX_GPUS;
-use crate::study::Study;
-use crate::study::three_step::{Steps, ThreeStep};
 
 #[derive(Args)]
 pub struct ThreeStepArgs {

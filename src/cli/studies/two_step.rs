@@ -4,10 +4,10 @@ use clap::{Args, ValueEnum};
 
 use super::{Common, set};
 use crate::cli::args::{count, number};
+use crate::published::Study;
+use crate::published::two_step::{Step, TwoStep};
 use crate::scenario::MAX_GPUS;
 use crate::sched::bins::MAX_BINS;
-use crate::study::Study;
-use crate::study::two_step::{Step, TwoStep};
 
 #[derive(Args)]
 pub struct TwoStepArgs {

@@ -11,6 +11,9 @@ mod tables;
 
 use serde::{Deserialize, Serialize};
 
+use crate::experiment::saturation::ceilings::ModelSize;
+use crate::experiment::saturation::points::{Level, Times};
+use crate::experiment::saturation::{self, Settings};
 use crate::latency::architecture::{Architecture, Precision};
 use crate::latency::calibration::Calibration;
 use crate::latency::roofline::{self, Card, Hardware, Stored};
@@ -18,15 +21,12 @@ use crate::latency::{StepModel, StepWork};
 use crate::metrics::Outcome;
 use crate::metrics::honest::Distribution;
 use crate::quantiles::{Histogram, median};
+use crate::report::document::{Content, File};
 use crate::scenario::{ClosedLoop, Scenario};
 use crate::sched::continuous::Server;
 use crate::sim::continuous::{Gaps, StepRow};
 use crate::sim::device::{Measured, Taken};
-use crate::study::document::{Content, File};
-use crate::study::saturation::ceilings::ModelSize;
-use crate::study::saturation::points::{Level, Times};
-use crate::study::saturation::{self, Settings};
-use crate::{Error, Trace, sim};
+use crate::{Error, Trace, error, sim};
 
 /// As a scenario allows.
 const MAX_USERS: u32 = 10_000_000;
@@ -267,7 +267,7 @@ impl Comparison {
 ///
 /// Errors: no level, one that is there twice, closed batches, or no users in the scenario.
 pub fn levels(users: &[u32], scenario: &Scenario) -> Result<Vec<Scenario>, Error> {
-    crate::study::check::counts("workload.closed_loop.users", users, MAX_USERS)?;
+    error::counts("workload.closed_loop.users", users, MAX_USERS)?;
     if scenario.server().is_none() {
         return Err(Error::contradiction(
             "--users",

@@ -1,7 +1,7 @@
 //! Measured and predicted levels in one figure.
 
 use super::{Comparison, Levels, Served, report};
-use crate::study::figure::{Axis, Figure, Form, Panel, Plot, Scale, Series};
+use crate::report::figure::{Axis, Figure, Form, Panel, Plot, Scale, Series};
 
 /// Levels this far apart are shown by powers of two.
 const WIDE: u32 = 8;

@@ -2,13 +2,13 @@
 
 use super::tables::{MAIN, Metric, error_pct};
 use super::{Comparison, Levels, Origin, Served, Stack};
+use crate::experiment::saturation::curves::MichaelisMenten;
+use crate::experiment::saturation::points::Level;
 use crate::quantiles::median;
 use crate::scenario::ClosedLoop;
 use crate::sched::continuous::Server;
 use crate::sched::continuous::kv::Capacity;
-use crate::study::saturation::curves::MichaelisMenten;
-use crate::study::saturation::points::Level;
-use crate::study::text::{aligned, or_dash, paragraph, short};
+use crate::words::{aligned, change, counted, or_dash, paragraph, percent, short};
 
 /// The whole report. `server` and `most`: of the level with the most users.
 pub(super) fn text(all: &Levels<'_>, server: &Server, most: &ClosedLoop) -> String {
@@ -171,18 +171,14 @@ fn compared(metric: &Metric, levels: &[Comparison]) -> String {
             let measured = level.measured.as_ref().and_then(metric.of);
             let predicted = (metric.of)(&level.predicted);
             vec![
-                users(level.users()),
+                counted(level.users(), "user"),
                 or_dash(measured, short),
                 or_dash(predicted, short),
-                or_dash(error_pct(predicted, measured), |e| format!("{e:+.1} %")),
+                or_dash(error_pct(predicted, measured), |e| change(e / 100.0, 1)),
             ]
         })
         .collect();
     aligned(&[metric.label, "measured", "predicted", "error"], &rows)
-}
-
-fn users(n: u32) -> String {
-    format!("{n} user{}", if n == 1 { "" } else { "s" })
 }
 
 /// Median and greatest size of a figure's errors over the levels, and where the latter is.
@@ -220,7 +216,7 @@ fn differences(levels: &[Comparison]) -> Vec<String> {
             sentences.push(format!(
                 "{what} is predicted within {worst:.1} % at every level (worst at {}), {median:.1} % \
                  in the median.",
-                users(at)
+                counted(at, "user")
             ));
         }
     }
@@ -234,12 +230,11 @@ fn steps(levels: &[Comparison]) -> String {
         .iter()
         .filter_map(|level| {
             let errors = level.step_errors?;
-            let pct = |share: f64| format!("{:.1} %", share * 100.0);
             Some(vec![
-                users(level.users()),
-                format!("{:+.1} %", errors.median * 100.0),
-                pct(errors.median_size),
-                pct(errors.p95_size),
+                counted(level.users(), "user"),
+                change(errors.median, 1),
+                percent(errors.median_size),
+                percent(errors.p95_size),
             ])
         })
         .collect();
@@ -288,7 +283,7 @@ fn work(stack: &Stack, levels: &[Comparison]) -> String {
     };
     paragraph(&format!(
         "With {} a step decodes {} sequences and processes {} prompt tokens on average{mbu}.{mfu}{between}",
-        users(served.level.users),
+        counted(served.level.users, "user"),
         short(served.sequences),
         short(served.prefill),
     ))

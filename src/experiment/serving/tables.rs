@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Levels, Served};
-use crate::study::document::Table;
+use crate::report::document::Table;
 
 /// A figure of a served load.
 pub(super) struct Metric {

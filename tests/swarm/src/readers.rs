@@ -5,8 +5,8 @@ use std::io::Read;
 use batchscope::experiment::validation::server::{self, Meta};
 use batchscope::latency::calibration::Calibration;
 use batchscope::latency::{Chunk, StepLatency, StepWork, fit, measured, profile};
-use batchscope::study::document::Content;
-use batchscope::study::{Execution, Study, contract, published_rows, saturation};
+use batchscope::published::{Execution, Study, contract, published_rows};
+use batchscope::report::document::Content;
 use batchscope::trace::{Format, Reading, TimeUnit};
 use batchscope::{Error, Scenario, Trace, report, trace};
 
@@ -555,10 +555,11 @@ fn levels(rng: &mut Rng) -> File {
 }
 
 fn read_levels(file: &File) -> Read_ {
-    let levels = match saturation::points::read(file.bytes.as_slice(), "file") {
-        Err(error) => return Ok(Err(error)),
-        Ok(levels) => levels,
-    };
+    let levels =
+        match batchscope::experiment::saturation::points::read(file.bytes.as_slice(), "file") {
+            Err(error) => return Ok(Err(error)),
+            Ok(levels) => levels,
+        };
     sound(levels.is_sorted_by(|a, b| a.users < b.users), || {
         "levels are not in order of users".to_owned()
     })?;
