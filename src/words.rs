@@ -35,6 +35,7 @@ pub fn short(x: f64) -> String {
 }
 
 /// For a column: four significant digits, in powers of ten what is very large or small: "12.00", "15537", "1.235e8".
+#[cfg(feature = "cli")]
 pub fn significant(x: f64) -> String {
     if x == 0.0 {
         return "0".to_owned();
