@@ -11,6 +11,9 @@ pub(crate) fn problem(e: &serde_json::Error, whole: bool) -> String {
     match problem {
         // What serde_json says where a choice should stand and something else does.
         "expected value" if whole => "expected a name or an object".to_owned(),
+        "EOF while parsing a value" if e.line() <= 1 && e.column() == 0 => {
+            "the text is empty".to_owned()
+        }
         _ => plain(problem).unwrap_or_else(|| problem.to_owned()),
     }
 }

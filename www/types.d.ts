@@ -412,7 +412,7 @@ export type ClassFigures = { label: string, ttft_s: Distribution, e2e_s: Distrib
 
 /**
  * Closed batches: the policy that forms them with every parameter, how long they take, and the memory that bounds them.
- * Parameters that a policy does not use are ignored by it, so that switching the policy keeps the rest.
+ * A parameter that the chosen policy does not use must have its default: `--set` and files that change it are refused.
  */
 export type Closed = { policy: Policy, 
 /**
@@ -1394,7 +1394,7 @@ quick: boolean, };
  */
 export type Memory = { 
 /**
- * GB.
+ * Memory of a GPU (of a group of GPUs that work together), GB.
  */
 capacity_gb: number, 
 /**
@@ -1406,7 +1406,7 @@ model_gb: number,
  */
 kv_gb_per_token: number, 
 /**
- * Kept free by the hard limit of each batch, GB.
+ * Kept free beside weights, keys and values, GB; of closed batches the hard limit keeps it.
  */
 margin_gb: number, };
 
@@ -1595,7 +1595,7 @@ bin_error: number,
  */
 exponent: number, 
 /**
- * The factor of the same.
+ * The factor in `scale * prompt^exponent`.
  */
 scale: number, 
 /**
@@ -1908,7 +1908,7 @@ measured: MeasuredLevels | null, };
  */
 export type Scenario = { 
 /**
- * Of this form; 2. A text of version 1 is read too.
+ * The version of this JSON form: 2. Texts of version 1 are read too.
  */
 version: number, trace: Source, workload: Workload, predictor: Predictor, bins: Bins, engine: Engine, fleet: Fleet, sla: Sla, 
 /**
@@ -2140,7 +2140,7 @@ acceptance: Array<number>,
  */
 draft_s: number, 
 /**
- * And on top for each sequence, s.
+ * What the draft takes longer for each sequence of the step, s.
  */
 draft_s_per_sequence: number, };
 

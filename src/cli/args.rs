@@ -18,6 +18,7 @@ use crate::sched::continuous::kv::Reuse;
 use crate::sched::continuous::router::Router;
 use crate::sched::continuous::{Order, Rule};
 use crate::sched::{Boundaries, Policy};
+use crate::trace::synth::MAX_TOKENS;
 use crate::trace::{Failed, Format, Reading, TimeUnit, predict};
 
 #[derive(Subcommand)]
@@ -252,6 +253,7 @@ pub struct ScenarioArgs {
     /// GPUs, scheduler, number of bins and TTFT SLA stay; other flags override it.
     #[arg(long, value_name = "STUDY")]
     pub preset: Option<PresetArg>,
+    /// Closed batches, formed by this policy.
     #[arg(long, value_name = "POLICY", value_parser = choice::<Policy>())]
     pub scheduler: Option<Policy>,
     /// Number of bins, K.
@@ -260,6 +262,7 @@ pub struct ScenarioArgs {
     /// Where the bin boundaries come from.
     #[arg(long, value_name = "RULE", value_parser = choice::<Boundaries>())]
     pub boundaries: Option<Boundaries>,
+    /// GPUs of the fleet.
     #[arg(long, value_name = "G", value_parser = setting::<u32>(|s| s.fleet.gpus = 0))]
     pub gpus: Option<u32>,
     /// Largest batch of the dynamic schedulers.
@@ -274,6 +277,7 @@ pub struct ScenarioArgs {
     /// Promised time from arrival to the end, s.
     #[arg(long, value_name = "S", value_parser = setting::<f64>(|s| s.sla.request_s = f64::NAN))]
     pub request_sla: Option<f64>,
+    /// How output lengths are predicted, for the schedulers and routers that look at predictions.
     #[arg(long, value_name = "P", value_parser = choice::<predict::Kind>())]
     pub predictor: Option<predict::Kind>,
     /// Standard deviation of the predictor's logarithmic error.
@@ -282,6 +286,7 @@ pub struct ScenarioArgs {
     /// Chance that the noisy predictor picks the next lower bin, and the same for the next higher.
     #[arg(long, value_name = "P_E", value_parser = setting::<f64>(|s| s.predictor.bin_error = f64::NAN))]
     pub bin_error: Option<f64>,
+    /// Seed of everything random: generated requests, predictions, think times, routers, drafts.
     #[arg(long, value_name = "N", value_parser = count(0, u32::MAX))]
     pub seed: Option<u32>,
     #[command(flatten)]
@@ -290,7 +295,8 @@ pub struct ScenarioArgs {
 
 #[derive(Parser)]
 pub struct SetArgs {
-    /// Set any setting of the scenario, after all flags; `scenario settings` lists them. May be repeated.
+    /// Set any setting of the scenario, as JSON or a bare word; an object sets several. `scenario settings` lists them. May
+    /// be repeated.
     #[arg(long = "set", value_name = "PATH=VALUE")]
     pub assignments: Vec<String>,
 }
@@ -535,9 +541,6 @@ pub fn model(name: &str) -> Result<Architecture, String> {
 pub fn card(name: &str) -> Result<Card, String> {
     Card::preset(name).ok_or_else(|| Card::PRESETS.join(", "))
 }
-
-/// Longest prompt and output.
-const MAX_TOKENS: u32 = 100_000_000;
 
 /// Most threads of any command.
 const MAX_JOBS: usize = 1024;

@@ -16,7 +16,14 @@ use crate::{Error, Scenario, sim};
 
 /// Searches and prints.
 pub fn capacity(args: CapacityArgs) -> Result<(), Error> {
-    let (mut scenario, file) = run::resolve(&args.scenario)?;
+    let searched = [
+        Some(("the search", "workload.time_scale")),
+        (args.scenario.rate.is_none()).then_some(("the search", "workload.rate_per_s")),
+        args.fewest_gpus.then_some(("the search", "fleet.gpus")),
+    ]
+    .into_iter()
+    .flatten();
+    let (mut scenario, file) = run::resolve(&args.scenario, searched)?;
     let promise = Promise {
         which: args.of,
         share: args.attainment,

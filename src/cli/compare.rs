@@ -8,7 +8,8 @@ use super::table::{new_table, short};
 use super::{files, pool, replay, run};
 use crate::experiment::compare::{self, Comparison};
 use crate::published::execution::check_replications;
-use crate::scenario::{Source, describe, no_effect};
+use crate::scenario::describe::{self, Before};
+use crate::scenario::{Source, no_effect};
 use crate::{Error, Scenario};
 
 /// What the printed table has, by path and in its words; a file has every figure.
@@ -105,7 +106,10 @@ fn read(path: &Path, args: &CompareArgs) -> Result<Scenario, Error> {
     if let Some(trace) = &args.trace {
         scenario.trace = Source::file(trace.display().to_string());
     }
-    describe::set_all(&mut scenario, &args.set.assignments)?;
+    let seed = args.seed.map(|_| ("--seed", "seed"));
+    let trace = args.trace.as_ref().map(|_| ("--trace", "trace"));
+    let given: Vec<_> = seed.into_iter().chain(trace).collect();
+    describe::set_all(&mut scenario, &args.set.assignments, Before::Text, &given)?;
     Ok(scenario)
 }
 

@@ -38,6 +38,21 @@ fn measures(args: &RunArgs) -> bool {
 
 /// Refuses what is of one run alone.
 pub fn check(args: &RunArgs) -> Result<(), Error> {
+    // clap forgets what a flag needs where a conflict with that is given.
+    #[cfg(feature = "gpu")]
+    let adapter = args.adapter.is_some();
+    #[cfg(not(feature = "gpu"))]
+    let adapter = false;
+    for (flag, given) in [
+        ("--closed-form", args.scenario.closed_form),
+        ("--measure", measures(args)),
+        ("--adapter", adapter),
+        ("--peak-flops", args.peak_flops.is_some()),
+    ] {
+        if given && args.scenario.latency.is_none() {
+            return Err(Error::bad_argument(flag, "--latency is missing"));
+        }
+    }
     for (flag, given) in [
         ("--requests-csv", args.requests_csv.is_some()),
         ("--batches-csv", args.batches_csv.is_some()),

@@ -14,7 +14,9 @@ use crate::latency::Latency;
 use crate::latency::roofline::Card;
 use crate::metrics::rows;
 use crate::scenario::{
-    ClosedLoop, Engine, MEMORY_SHARE, Source, Ties, describe, no_effect, put_on_hardware,
+    ClosedLoop, Engine, MEMORY_SHARE, Source, Ties,
+    describe::{self, Before},
+    no_effect, put_on_hardware,
 };
 use crate::sched::Closed;
 use crate::sched::continuous::Server;
@@ -22,12 +24,13 @@ use crate::sched::continuous::kv::Capacity;
 use crate::sched::memory::Memory;
 use crate::sim::Run;
 use crate::sim::continuous::StepRow;
-use crate::trace::synth::Synthetic;
+use crate::trace::synth::{MAX_REQUESTS, Synthetic};
+use crate::words::counted;
 use crate::{Error, Outcome, Scenario, Trace};
 
 pub fn run(args: RunArgs) -> Result<(), Error> {
     levels::check(&args)?;
-    let (mut scenario, trace_file) = resolved(&args.scenario)?;
+    let (mut scenario, trace_file) = resolved(&args.scenario, [])?;
     if args.scenario.router.is_some() && scenario.replicas() == 1 {
         return Err(no_effect("--router", "one replica serves all requests"));
     }
@@ -130,18 +133,25 @@ fn keep_apart(args: &RunArgs, trace: Option<&Path>) -> Result<(), Error> {
 }
 
 /// The scenario of file, preset and flags, in this order, and where its trace is.
-pub fn resolve(args: &ScenarioArgs) -> Result<(Scenario, Option<PathBuf>), Error> {
+/// `reserved`: who else sets what, by path.
+pub fn resolve(
+    args: &ScenarioArgs,
+    reserved: impl IntoIterator<Item = (&'static str, &'static str)>,
+) -> Result<(Scenario, Option<PathBuf>), Error> {
     if args.users.len() > 1 {
         return Err(Error::bad_argument(
             "--users",
             "several numbers are levels of load, which `run` has; name one",
         ));
     }
-    resolved(args)
+    resolved(args, reserved)
 }
 
 /// The same with the largest of several numbers of users.
-fn resolved(args: &ScenarioArgs) -> Result<(Scenario, Option<PathBuf>), Error> {
+fn resolved(
+    args: &ScenarioArgs,
+    reserved: impl IntoIterator<Item = (&'static str, &'static str)>,
+) -> Result<(Scenario, Option<PathBuf>), Error> {
     calibrated::one_standard_input(args)?;
     let mut s = match &args.scenario {
         Some(path) => Scenario::from_json(&files::read_text(path)?, &path.display().to_string())?,
@@ -175,7 +185,12 @@ fn resolved(args: &ScenarioArgs) -> Result<(Scenario, Option<PathBuf>), Error> {
     set(&mut s.predictor.bin_error, args.bin_error);
     set(&mut s.seed, args.seed);
     let closed = s.closed().is_some();
-    describe::set_all(&mut s, &args.set.assignments)?;
+    let before = match &args.scenario {
+        Some(_) => Before::Text,
+        None => Before::Flags,
+    };
+    let given: Vec<(&str, &str)> = flags(args).into_iter().chain(reserved).collect();
+    describe::set_all(&mut s, &args.set.assignments, before, &given)?;
     if s.closed().is_some() != closed
         && let Some(flag) = engine_flag(args)
     {
@@ -237,6 +252,22 @@ fn source(args: &ScenarioArgs, s: &mut Scenario) -> Result<(), Error> {
 fn engine(args: &ScenarioArgs, s: &mut Scenario) -> Result<(), Error> {
     // A scheduler is one of closed batches.
     let steps = args.step_latency.is_some() || args.model.is_some();
+    if steps
+        && args.scenario.is_some()
+        && args.rule.is_none()
+        && args.scheduler.is_none()
+        && s.closed().is_some()
+    {
+        return Err(Error::contradiction(
+            if args.model.is_some() {
+                "--model"
+            } else {
+                "--step-latency"
+            },
+            "the scenario has closed batches; add --scheduler for closed batches on these steps, or --rule for \
+             continuous batching",
+        ));
+    }
     let begins = args.rule.is_some() || (steps && args.scheduler.is_none());
     if begins && let Some(closed) = s.closed() {
         let mut server = Server::default();
@@ -287,8 +318,14 @@ fn closed_batches(args: &ScenarioArgs, closed: &mut Closed) -> Result<(), Error>
         None => Ok(()),
         Some(flag) => Err(Error::contradiction(
             flag,
-            "it is about continuous batching, and this run is of closed batches; add \
-                  --rule or --model, or remove it",
+            match args.scheduler {
+                Some(_) => {
+                    "it is about continuous batching, and --scheduler chooses closed batches; remove one of them"
+                }
+                None => {
+                    "it is about continuous batching, and this run is of closed batches; add --rule, or remove it"
+                }
+            },
         )),
     }
 }
@@ -350,31 +387,37 @@ fn blocks_fit(blocks: u32, card: &Card, server: &Server) -> Result<(), Error> {
     ))
 }
 
-/// Refuses a flag whose field has no effect in the resolved scenario, whatever the flag says.
-fn flags_without_effect(args: &ScenarioArgs, s: &Scenario) -> Result<(), Error> {
-    let flags = [
+/// The settings that the given flags name, by path.
+fn flags(args: &ScenarioArgs) -> Vec<(&'static str, &'static str)> {
+    let all = [
+        ("--trace", args.trace.is_some(), "trace"),
         (
             "--hash-tokens",
             args.reading.hash_tokens.is_some(),
             "trace.file.hash_tokens",
         ),
+        ("--limit", args.limit.is_some(), "workload.limit"),
+        (
+            "--time-scale",
+            args.time_scale.is_some(),
+            "workload.time_scale",
+        ),
+        ("--rate", args.rate.is_some(), "workload.rate_per_s"),
+        ("--failed", args.failed.is_some(), "workload.failed"),
+        (
+            "--users",
+            !args.users.is_empty(),
+            "workload.closed_loop.users",
+        ),
+        (
+            "--requests-per-user",
+            args.requests_per_user.is_some(),
+            "workload.closed_loop.requests_per_user",
+        ),
         (
             "--think",
             args.think.is_some(),
             "workload.closed_loop.think_max_s",
-        ),
-        ("--failed", args.failed.is_some(), "workload.failed"),
-        (
-            "--scheduler",
-            args.scheduler.is_some(),
-            "engine.closed.policy",
-        ),
-        ("--bins", args.bins.is_some(), "bins.count"),
-        ("--boundaries", args.boundaries.is_some(), "bins.boundaries"),
-        (
-            "--max-batch",
-            args.max_batch.is_some(),
-            "engine.closed.max_batch",
         ),
         ("--predictor", args.predictor.is_some(), "predictor.kind"),
         ("--sigma", args.sigma.is_some(), "predictor.sigma"),
@@ -383,15 +426,79 @@ fn flags_without_effect(args: &ScenarioArgs, s: &Scenario) -> Result<(), Error> 
             args.bin_error.is_some(),
             "predictor.bin_error",
         ),
+        ("--bins", args.bins.is_some(), "bins.count"),
+        ("--boundaries", args.boundaries.is_some(), "bins.boundaries"),
+        ("--batch", args.batch.is_some(), "bins.full_batch"),
+        (
+            "--batch",
+            args.batch.is_some(),
+            "engine.closed.static_batch",
+        ),
+        (
+            "--scheduler",
+            args.scheduler.is_some(),
+            "engine.closed.policy",
+        ),
+        (
+            "--max-batch",
+            args.max_batch.is_some(),
+            "engine.closed.max_batch",
+        ),
+        ("--rule", args.rule.is_some(), "engine.continuous.rule"),
+        ("--order", args.order.is_some(), "engine.continuous.order"),
         (
             "--router",
             args.router.is_some(),
             "engine.continuous.router",
         ),
+        ("--share-bins", args.share_bins, "engine.continuous.bins"),
+        (
+            "--max-sequences",
+            args.max_sequences.is_some(),
+            "engine.continuous.max_sequences",
+        ),
+        (
+            "--max-batched-tokens",
+            args.max_batched_tokens.is_some(),
+            "engine.continuous.max_batched_tokens",
+        ),
+        (
+            "--kv-blocks",
+            args.kv_blocks.is_some(),
+            "engine.continuous.kv.capacity",
+        ),
+        (
+            "--reuse",
+            args.reuse.is_some(),
+            "engine.continuous.kv.prefix.reuse",
+        ),
+        ("--gpus", args.gpus.is_some(), "fleet.gpus"),
+        ("--token-sla", args.token_sla.is_some(), "sla.token_ms"),
+        ("--request-sla", args.request_sla.is_some(), "sla.request_s"),
         ("--seed", args.seed.is_some(), "seed"),
     ];
-    for (flag, given, field) in flags {
-        if given && let Some(why) = s.no_effect_of(field) {
+    let mut given: Vec<(&str, &str)> = all
+        .into_iter()
+        .filter_map(|(flag, given, path)| given.then_some((flag, path)))
+        .collect();
+    let steps = [
+        ("--latency", args.latency.is_some()),
+        ("--step-latency", args.step_latency.is_some()),
+    ];
+    for (flag, _) in steps.into_iter().filter(|(_, given)| *given) {
+        given.extend(
+            ["engine.closed.latency", "engine.continuous.latency"].map(|path| (flag, path)),
+        );
+    }
+    given
+}
+
+/// Refuses a flag whose field has no effect in the resolved scenario, whatever the flag says.
+fn flags_without_effect(args: &ScenarioArgs, s: &Scenario) -> Result<(), Error> {
+    for (flag, field) in flags(args) {
+        if flag != "--batch"
+            && let Some(why) = s.no_effect_of(field)
+        {
             return Err(no_effect(flag, &why));
         }
     }
@@ -423,10 +530,18 @@ fn users(args: &ScenarioArgs, s: &mut Scenario) -> Result<(), Error> {
                 closed_loop.think_max_s = most;
             }
             if let Some((prompt, output)) = args.prompt.zip(args.output) {
-                let requests = closed_loop
-                    .users
-                    .saturating_mul(closed_loop.requests_per_user);
-                s.trace = Source::Synthetic(Synthetic::alike(requests, prompt, output));
+                let requests = closed_loop.requests();
+                if requests > u64::from(MAX_REQUESTS) {
+                    return Err(Error::bad_argument(
+                        "--users",
+                        format!(
+                            "{} with {} each are {requests} requests; allowed are {MAX_REQUESTS}",
+                            counted(closed_loop.users, "user"),
+                            counted(closed_loop.requests_per_user, "request")
+                        ),
+                    ));
+                }
+                s.trace = Source::Synthetic(Synthetic::alike(requests as u32, prompt, output));
             }
             Ok(())
         }

@@ -150,7 +150,7 @@ fn answer(
         )));
     };
     let outcome = scenario(row, line).and_then(|mut scenario| {
-        describe::set_all(&mut scenario, set)?;
+        describe::set_all(&mut scenario, set, describe::Before::Text, &[])?;
         let trace = traces.get(&scenario)?;
         replay::replay_quietly(&trace, &scenario)
     });

@@ -142,7 +142,7 @@ fn continuous(s: &Scenario, server: &Server) -> Result<(), Error> {
         ),
         (
             "workload.ties",
-            s.workload.ties == Ties::PublishedHeap,
+            s.workload.ties != Ties::Fixed,
             "the published event queue is of closed batches; set it to fixed",
         ),
     ] {
@@ -161,6 +161,16 @@ fn continuous(s: &Scenario, server: &Server) -> Result<(), Error> {
         ));
     }
     for (i, class) in server.classes.iter().enumerate() {
+        if server.classes[..i]
+            .iter()
+            .any(|earlier| earlier.label == class.label)
+        {
+            return Err(Error::bad_field(
+                field(&format!("classes[{i}].label")),
+                format!("{:?}, a second time", class.label),
+                "each label once",
+            ));
+        }
         number(&format!("classes[{i}].level"), class.level, -1e6, 1e6)?;
         if let Some(deadline) = class.deadline_s {
             number(&format!("classes[{i}].deadline_s"), deadline, 0.0, 1e7)?;

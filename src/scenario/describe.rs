@@ -233,6 +233,7 @@ fn find<'a>(root: &Schema<'a>, path: &str) -> Result<Schema<'a>, Error> {
                 path,
                 name,
                 match (group.as_str(), names.is_empty()) {
+                    ("", _) if reading::MOVED.contains(&name) => reading::moved_to(name),
                     ("", _) => names.join(", "),
                     (group, true) => format!("{group} alone, which has no parts"),
                     (group, false) => format!("a part of {group}: {}", names.join(", ")),
@@ -269,7 +270,7 @@ fn explained(path: &str, node: &Schema<'_>) -> Explained {
         path: path.to_owned(),
         kind: kind(node),
         unit: unit(path.rsplit('.').next().unwrap_or(path)),
-        default: node.get("default").cloned(),
+        default: default_of(path).or_else(|| node.get("default").cloned()),
         about,
         choices: choices
             .into_iter()
@@ -281,6 +282,19 @@ fn explained(path: &str, node: &Schema<'_>) -> Explained {
             .collect(),
         acts: acts(path),
     }
+}
+
+/// What a setting is in a scenario that says nothing of it: a type that stands in both engines has its own default in each.
+fn default_of(path: &str) -> Option<Value> {
+    let base = if is_within(path, "engine.continuous") {
+        Scenario::continuous()
+    } else {
+        Scenario::default()
+    };
+    let whole = serde_json::to_value(base).ok()?;
+    whole
+        .pointer(&format!("/{}", path.replace('.', "/")))
+        .cloned()
 }
 
 /// The sentence of the choice that a path names last, or last but one.
@@ -423,68 +437,210 @@ fn acts(path: &str) -> Option<Vec<&'static str>> {
     (acting.len() < bases.len()).then_some(acting)
 }
 
-/// Sets one setting: `path=value`, the value as JSON or as a bare word. Naming a setting of a choice chooses it.
-///
-/// Errors: a path that no scenario has, or a value of another kind. Ranges and effects are checked apart.
-pub fn set(scenario: &mut Scenario, assignment: &str) -> Result<(), Error> {
+/// A setting that `--set` names, with its value.
+struct Leaf<'a> {
+    /// As it was given.
+    assignment: &'a str,
+    path: String,
+    value: Value,
+}
+
+impl Leaf<'_> {
+    fn label(&self) -> String {
+        format!("--set {}", self.assignment)
+    }
+
+    fn is_within(&self, group: &str) -> bool {
+        is_within(&self.path, group)
+    }
+}
+
+/// Whether a path is a group's, or of one of its parts.
+fn is_within(path: &str, group: &str) -> bool {
+    path.strip_prefix(group)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+/// Whether setting the one sets the other, or a part of it.
+fn overlap(a: &str, b: &str) -> bool {
+    is_within(a, b) || is_within(b, a)
+}
+
+/// What `path=value` sets: the value as JSON or as a bare word; an object stands for its parts, an empty one for the choice
+/// of its path.
+fn leaves(assignment: &str) -> Result<Vec<Leaf<'_>>, Error> {
     let refused = |problem: String| Error::bad_argument(format!("--set {assignment}"), problem);
     let Some((path, text)) = assignment.split_once('=') else {
         return Err(refused("it has no \"=\"; give PATH=VALUE".to_owned()));
     };
+    let root = Schema::new(schema());
+    let node = find(&root, path).map_err(|e| match e {
+        Error::BadField { value, allowed, .. } => {
+            refused(format!("there is no {value}; allowed is {allowed}"))
+        }
+        other => other,
+    })?;
+    let value = serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()));
+    let mut found = Vec::new();
+    let mut open = vec![(path.to_owned(), node, value)];
+    while let Some((path, node, value)) = open.pop() {
+        match value {
+            // What is no group of settings, such as kernels by name, is one value.
+            Value::Object(parts)
+                if !parts.is_empty() && parts.keys().all(|name| node.field(name).is_some()) =>
+            {
+                for (name, part) in parts.into_iter().rev() {
+                    if let Some(field) = node.field(&name) {
+                        open.push((format!("{path}.{name}"), field, part));
+                    }
+                }
+            }
+            value => found.push(Leaf {
+                assignment,
+                path,
+                value,
+            }),
+        }
+    }
+    Ok(found)
+}
+
+/// Puts a value where its path says. A choice that the path names takes the place of another.
+fn place(whole: &mut Value, leaf: &Leaf<'_>) -> Result<(), Error> {
     let mut node = Schema::new(schema());
-    find(&node, path)?;
-    let mut whole = serde_json::to_value(&*scenario).map_err(|e| refused(e.to_string()))?;
-    let mut at = &mut whole;
-    for name in path.split('.') {
-        // Another choice, or nothing yet, makes place for the one that the path names.
+    let mut at = whole;
+    for name in leaf.path.split('.') {
         let is_there = at.get(name).is_some();
         if !at.is_object() || (node.is_choice() && !is_there) {
             *at = Value::Object(Map::new());
         }
-        let empty = Value::Object(Map::new());
         let Value::Object(fields) = at else {
-            return Err(refused("it is no group of settings".to_owned()));
+            return Err(Error::bad_argument(
+                leaf.label(),
+                "it is no group of settings",
+            ));
         };
-        at = fields.entry(name).or_insert(empty);
+        at = fields.entry(name).or_insert(Value::Null);
         node = find(&node, name)?;
     }
-    *at = serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()));
-    let changed = reading::read(&whole.to_string(), "").map_err(|e| match e {
-        Error::BadScenario { field, problem, .. } if field.is_empty() || field == path => {
-            refused(problem)
-        }
-        Error::BadScenario { field, problem, .. } => refused(format!("{field}: {problem}")),
-        other => other,
-    })?;
-    *scenario = changed;
+    let chooses = matches!(&leaf.value, Value::Object(parts) if parts.is_empty());
+    if !(chooses && at.is_object()) {
+        *at = leaf.value.clone();
+    }
     Ok(())
 }
 
-/// Sets several settings in their order, and refuses those without effect.
+/// Where a scenario was before `--set` changes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Before {
+    /// A text chose its engine.
+    Text,
+    /// Flags and defaults.
+    Flags,
+}
+
+/// Sets several settings (`PATH=VALUE`), and refuses those without effect. `flags`: what flags have set, by path.
 ///
-/// Errors: as of [`set`], [`Scenario::validate`], and a setting without effect.
-pub fn set_all(scenario: &mut Scenario, assignments: &[String]) -> Result<(), Error> {
-    for assignment in assignments {
-        set(scenario, assignment)?;
-    }
+/// Errors: as of [`assign`], a value outside its range, and a setting without effect.
+pub fn set_all(
+    scenario: &mut Scenario,
+    assignments: &[String],
+    before: Before,
+    flags: &[(&str, &str)],
+) -> Result<(), Error> {
     if assignments.is_empty() {
         return Ok(());
     }
+    let paths = assign(scenario, assignments, before, flags)?;
     scenario.validate()?;
-    for assignment in assignments {
-        let path = assignment.split('=').next().unwrap_or(assignment);
-        if let Some(why) = scenario.no_effect_of(path) {
+    for path in &paths {
+        let idle = super::settings::without_effect(scenario).find(|(idle, _)| overlap(idle, path));
+        let why = scenario.no_effect_of(path).or(idle.map(|(_, why)| why));
+        if let Some(why) = why {
             return Err(super::no_effect(&format!("--set {path}"), &why));
         }
     }
     Ok(())
 }
 
+/// Sets several settings and gives their paths; ranges and effects are checked apart.
+///
+/// Errors: a path that no scenario has, a value of another kind, a setting that is set twice, and one of an engine that a
+/// text did not choose.
+pub fn assign(
+    scenario: &mut Scenario,
+    assignments: &[String],
+    before: Before,
+    flags: &[(&str, &str)],
+) -> Result<Vec<String>, Error> {
+    let mut all: Vec<Leaf<'_>> = Vec::new();
+    for assignment in assignments {
+        for leaf in leaves(assignment)? {
+            let chooses =
+                |leaf: &Leaf<'_>| matches!(&leaf.value, Value::Object(parts) if parts.is_empty());
+            let twice = all.iter().find(|other| {
+                overlap(&other.path, &leaf.path) && !chooses(other) && !chooses(&leaf)
+            });
+            if let Some(other) = twice {
+                return Err(Error::contradiction(
+                    leaf.label(),
+                    format!("{} sets it too; give one of them", other.label()),
+                ));
+            }
+            if let Some((flag, _)) = flags.iter().find(|(_, path)| overlap(path, &leaf.path)) {
+                return Err(Error::contradiction(
+                    leaf.label(),
+                    format!("{flag} sets it too; give one of them"),
+                ));
+            }
+            all.push(leaf);
+        }
+    }
+    let mut whole = serde_json::to_value(&*scenario)
+        .map_err(|e| Error::bad_argument("--set", e.to_string()))?;
+    for leaf in &all {
+        place(&mut whole, leaf)?;
+    }
+    let changed = reading::read(&whole.to_string(), "").map_err(|e| match e {
+        Error::BadScenario { field, problem, .. } => {
+            let named = all.iter().find(|leaf| overlap(&leaf.path, &field));
+            match named {
+                Some(leaf) if leaf.path == field => Error::bad_argument(leaf.label(), problem),
+                Some(leaf) => Error::bad_argument(leaf.label(), format!("{field}: {problem}")),
+                None => Error::bad_argument("--set", format!("{field}: {problem}")),
+            }
+        }
+        other => other,
+    })?;
+    let engine = |s: &Scenario| match s.closed() {
+        Some(_) => "engine.closed",
+        None => "engine.continuous",
+    };
+    let (old, new) = (engine(scenario), engine(&changed));
+    let is_chosen = assignments
+        .iter()
+        .any(|one| one.starts_with("engine=") || one.starts_with(&format!("{new}=")));
+    if before == Before::Text
+        && old != new
+        && !is_chosen
+        && let Some(leaf) = all.iter().find(|leaf| leaf.is_within(new))
+    {
+        return Err(Error::contradiction(
+            leaf.label(),
+            format!(
+                "the scenario has {old}, whose settings would be gone; --set {new}={{}} chooses {new}"
+            ),
+        ));
+    }
+    *scenario = changed;
+    Ok(all.into_iter().map(|leaf| leaf.path).collect())
+}
+
 /// docs/SETTINGS.md.
 pub fn page() -> String {
     let mut text = "# Settings\n\nEvery setting of a scenario, from the Rust types: `batchscope scenario settings` prints this text. \
-                    `--set PATH=VALUE` sets any of them on `run`, `capacity`, `compare` and `sweep`; `batchscope \
-                    scenario explain PATH` says more, and `batchscope scenario schema` prints the JSON schema. A setting \
+                    `--set PATH=VALUE` sets any of them on `run`, `capacity`, `compare` and `sweep`, a value in JSON or a bare \
+                    word, an object for several at once; `batchscope scenario explain PATH` says more, and `batchscope scenario schema` prints the JSON schema. A setting \
                     without effect is refused, with the reason. [MODEL](MODEL.md) defines what each does.\n"
         .to_owned();
     let mut groups: Vec<(String, Vec<Explained>)> = Vec::new();

@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::Scenario;
+use super::settings::{Range, SETTINGS};
 use super::version1::Version1;
 use crate::error::Error;
 use crate::json;
@@ -37,25 +38,60 @@ const LISTS: [&str; 19] = [
 /// No field of a scenario lies as deep.
 const DEEPEST: usize = 16;
 
-/// Reads the text, of version 2 or 1, without a look at ranges.
-pub(super) fn read(text: &str, file: &str) -> Result<Scenario, Error> {
-    if is_version_1(text) {
-        parsed::<Version1>(text, file)?.upgrade()
-    } else {
-        parsed(text, file)
+/// Fields at the top of version 1 that stand elsewhere in version 2.
+pub(super) const MOVED: [&str; 3] = ["scheduler", "latency", "memory"];
+
+/// Where a field of [`MOVED`] stands today.
+pub(super) fn moved_to(field: &str) -> String {
+    match field {
+        "scheduler" => "its settings where they act, in engine.closed and in bins".to_owned(),
+        field => format!("engine.closed.{field} and engine.continuous.{field}, where it acts"),
     }
 }
 
-/// A text without a version is of version 1 where it has a field that only this version has.
-fn is_version_1(text: &str) -> bool {
+/// Reads the text, of version 2 or 1, without a look at ranges.
+pub(super) fn read(text: &str, file: &str) -> Result<Scenario, Error> {
     let fields: BTreeMap<String, &RawValue> = serde_json::from_str(text).unwrap_or_default();
+    let mixed = |field: &str, problem: String| {
+        let value = fields.get(field).map_or("", |value| value.get());
+        let (line, column) = place(text, value);
+        Err(Error::BadScenario {
+            file: file.to_owned(),
+            line,
+            column,
+            field: field.to_owned(),
+            problem,
+        })
+    };
+    let moved = MOVED.iter().find(|field| fields.contains_key(**field));
+    match (moved, is_version_1(&fields)) {
+        (Some(_), true) if fields.contains_key("bins") => mixed(
+            "bins",
+            "a text of version 1 has it in scheduler; in version 2, scheduler, latency and memory do not stand at the top"
+                .to_owned(),
+        ),
+        (_, true) => parsed::<Version1>(text, file)?.upgrade(),
+        (Some(field), false) => mixed(
+            field,
+            format!("it stands there in version 1, and this text is of version 2; allowed is {}", moved_to(field)),
+        ),
+        (None, false) => parsed(text, file),
+    }
+}
+
+/// A text without a version is of version 1 where it has a field that only this version has, and no engine of version 2.
+fn is_version_1(fields: &BTreeMap<String, &RawValue>) -> bool {
     match fields.get("version") {
         Some(version) => version.get() == "1",
         None => {
-            let is_named = |engine: &&RawValue| engine.get().starts_with('"');
-            let moved = ["scheduler", "latency", "memory"];
-            fields.get("engine").is_some_and(is_named)
-                || moved.iter().any(|&field| fields.contains_key(field))
+            let engine = fields.get("engine").map(|engine| engine.get());
+            let closed = engine.is_some_and(|engine| {
+                let choice: BTreeMap<String, &RawValue> =
+                    serde_json::from_str(engine).unwrap_or_default();
+                choice.contains_key("closed")
+            });
+            let is_named = engine.is_some_and(|engine| engine.starts_with('"'));
+            !closed && (is_named || MOVED.iter().any(|&field| fields.contains_key(field)))
         }
     }
 }
@@ -128,17 +164,25 @@ fn in_the_list(field: &str, path: &str, e: &serde_json::Error) -> bool {
 }
 
 fn list_for_object(text: &str, file: &str, (field, list): (String, &str)) -> Error {
-    // The list is a part of the text.
-    let start = (list.as_ptr() as usize).saturating_sub(text.as_ptr() as usize);
-    let before = text.as_bytes().get(..start).unwrap_or_default();
-    let line_start = before.iter().rposition(|&byte| byte == b'\n');
+    let (line, column) = place(text, list);
     Error::BadScenario {
         file: file.to_owned(),
-        line: 1 + before.iter().filter(|&&byte| byte == b'\n').count(),
-        column: before.len() - line_start.map_or(0, |at| at + 1) + 1,
+        line,
+        column,
         field,
         problem: "expected an object, found a list".to_owned(),
     }
+}
+
+/// Line and column of a part of the text.
+fn place(text: &str, part: &str) -> (usize, usize) {
+    let start = (part.as_ptr() as usize).saturating_sub(text.as_ptr() as usize);
+    let before = text.as_bytes().get(..start).unwrap_or_default();
+    let line_start = before.iter().rposition(|&byte| byte == b'\n');
+    (
+        1 + before.iter().filter(|&&byte| byte == b'\n').count(),
+        before.len() - line_start.map_or(0, |at| at + 1) + 1,
+    )
 }
 
 /// `whole`: the text is JSON, though not a scenario.
@@ -147,7 +191,18 @@ fn refusal(file: &str, field: String, e: &serde_json::Error, whole: bool) -> Err
         file: file.to_owned(),
         line: e.line(),
         column: e.column(),
+        problem: in_its_range(&field, json::problem(e, whole)),
         field,
-        problem: json::problem(e, whole),
+    }
+}
+
+/// A setting's own range in place of that of its type.
+fn in_its_range(field: &str, problem: String) -> String {
+    let found = SETTINGS.iter().find(|setting| setting.path == field);
+    match found.map(|setting| &setting.range) {
+        Some(Range::Whole { low, high, .. }) => {
+            problem.replace("from 0 to 4294967295", &format!("from {low} to {high}"))
+        }
+        _ => problem,
     }
 }

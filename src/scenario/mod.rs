@@ -36,7 +36,7 @@ pub const VERSION: u32 = 2;
 #[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct Scenario {
-    /// Of this form; 2. A text of version 1 is read too.
+    /// The version of this JSON form: 2. Texts of version 1 are read too.
     pub version: u32,
     pub trace: Source,
     pub workload: Workload,

@@ -117,10 +117,14 @@ pub(super) fn without_effect(s: &Scenario) -> impl Iterator<Item = (&'static str
         .filter_map(|setting| Some((setting.path, setting.idle(s)?)))
 }
 
-/// Why a setting has no effect, whatever its value.
+/// Why a setting, or a group that it belongs to, has no effect, whatever its value.
 pub(super) fn reason(s: &Scenario, path: &str) -> Option<String> {
-    let setting = SETTINGS.iter().find(|setting| setting.path == path)?;
-    setting.idle(s)
+    let groups = std::iter::successors(Some(path), |path| {
+        path.rsplit_once('.').map(|(group, _)| group)
+    });
+    groups
+        .filter_map(|path| SETTINGS.iter().find(|setting| setting.path == path))
+        .find_map(|setting| setting.idle(s))
 }
 
 /// Puts every setting that has no effect back to its default.

@@ -84,6 +84,16 @@ fn some<'de, D: Deserializer<'de>>(number: D) -> Result<Option<f64>, D::Error> {
 }
 
 impl Given {
+    fn is_given(&self) -> bool {
+        let all = [
+            self.capacity_gb,
+            self.model_gb,
+            self.kv_gb_per_token,
+            self.margin_gb,
+        ];
+        all.iter().any(Option::is_some)
+    }
+
     fn beside(self, usual: Memory) -> Memory {
         Memory {
             capacity_gb: self.capacity_gb.unwrap_or(usual.capacity_gb),
@@ -125,6 +135,12 @@ impl Version1 {
                     return Err(refusal(
                         field,
                         "it is about closed batches, and this run is of continuous batching (engine.continuous)",
+                    ));
+                }
+                if self.memory.is_given() && server.memory != Server::default().memory {
+                    return Err(Error::contradiction(
+                        "memory",
+                        "engine.continuous.memory, where it stands in version 2, is given too; give one of them",
                     ));
                 }
                 let memory = self.memory.beside(server.memory);

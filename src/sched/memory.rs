@@ -65,13 +65,13 @@ pub enum MemoryRule {
 #[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct Memory {
-    /// GB.
+    /// Memory of a GPU (of a group of GPUs that work together), GB.
     pub capacity_gb: f64,
     /// Weights and everything else that stays, GB.
     pub model_gb: f64,
     /// KV cache of one token, GB.
     pub kv_gb_per_token: f64,
-    /// Kept free by the hard limit of each batch, GB.
+    /// Kept free beside weights, keys and values, GB; of closed batches the hard limit keeps it.
     pub margin_gb: f64,
 }
 

@@ -56,7 +56,7 @@ impl Policy {
 }
 
 /// Closed batches: the policy that forms them with every parameter, how long they take, and the memory that bounds them.
-/// Parameters that a policy does not use are ignored by it, so that switching the policy keeps the rest.
+/// A parameter that the chosen policy does not use must have its default: `--set` and files that change it are refused.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]

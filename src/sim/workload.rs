@@ -8,6 +8,7 @@ use crate::scenario::ClosedLoop;
 use crate::sched::bins::{BinTable, DROPPED, Sample};
 use crate::trace::Failed;
 use crate::trace::predict::{Kind, bin_errors};
+use crate::words::counted;
 use crate::{Error, Scenario, Trace};
 
 /// The requests of a run: which rows of the trace, in which bins, and when they arrive.
@@ -265,12 +266,9 @@ fn nothing_left(
     drop_failed: bool,
 ) -> Error {
     let problem = format!(
-        "no request is left to replay ({} inside window and limit, {} of them failed); widen the window, or \
+        "no request is left to replay ({} inside window and limit, {} of them failed); take more of the trace, or \
          keep failed rows",
-        match report.rows_taken {
-            1 => "1 row".to_owned(),
-            n => format!("{n} rows"),
-        },
+        counted(report.rows_taken, "row"),
         report.rows_failed
     );
     let workload = &scenario.workload;
@@ -327,11 +325,11 @@ fn end_of_bodies(
     Err(Error::contradiction(
         "workload.closed_loop",
         format!(
-            "{} users with {} requests each need {} rows, and {} has {found} to replay ({} inside \
+            "{} with {} each need {} rows, and {} has {found} to replay ({} inside \
              the limit, {} of them failed and left out); ask for fewer requests, or take a longer \
              trace",
-            users.users,
-            users.requests_per_user,
+            counted(users.users, "user"),
+            counted(users.requests_per_user, "request"),
             users.requests(),
             trace.name,
             rows.len(),

@@ -18,7 +18,7 @@ pub struct Predictor {
     pub bin_error: f64,
     /// `published` and `prompt-only` predict `scale * prompt^exponent`.
     pub exponent: f64,
-    /// The factor of the same.
+    /// The factor in `scale * prompt^exponent`.
     pub scale: f64,
     /// Predictions are clamped to 1..=max_tokens (`published` and `prompt-only`).
     pub max_tokens: u32,

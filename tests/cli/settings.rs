@@ -43,20 +43,55 @@ fn a_flag_and_its_path_are_one_setting() {
         let [a, b] = [flags, paths].map(|more| done(&[&limit, more].concat(), ""));
         assert_eq!(a, b, "{flags:?}");
     }
-    // It comes after every flag.
-    let text = done(
+    // One of the two would have no effect.
+    for twice in [
+        &["--gpus", "3", "--set", "fleet.gpus=5"][..],
         &[
-            "run",
-            "--gpus",
-            "3",
+            "--latency",
+            "cal.json",
             "--set",
-            "fleet.gpus=5",
-            "--print-scenario",
+            "engine.closed.latency.linear.alpha_s=1",
         ],
-        "",
-    );
-    let printed: Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(printed["fleet"]["gpus"], 5);
+        &["--users", "4", "--set", "workload.closed_loop=null"],
+        &["--token-sla", "40", "--set", r#"sla={"token_ms":10}"#],
+    ] {
+        let output = fed(&[&["run"], twice].concat(), b"");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        let flag = format!("{} sets it too; give one of them", twice[0]);
+        assert!(said.contains(&flag), "{said}");
+    }
+}
+
+#[test]
+fn flags_need_what_they_are_about() {
+    let step = ["--model", "llama-3.1-8b", "--hardware", "h100"];
+    for (flag, value) in [("--closed-form", None), ("--peak-flops", Some("1e12"))] {
+        let args: Vec<&str> = ["run", "--limit", "9", "--users", "1,2"]
+            .into_iter()
+            .chain(step)
+            .chain([flag])
+            .chain(value)
+            .collect();
+        let output = fed(&args, b"");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(
+            said.contains(&format!("{flag}: --latency is missing")),
+            "{said}"
+        );
+    }
+    // What the search sets.
+    for args in [
+        &["--set", "workload.time_scale=3"][..],
+        &["--set", "workload.rate_per_s=3"],
+        &["--fewest-gpus", "--rate", "1", "--set", "fleet.gpus=3"],
+    ] {
+        let output = fed(&[&["capacity"], args].concat(), b"");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains("the search sets it too"), "{said}");
+    }
 }
 
 #[test]

@@ -602,6 +602,10 @@ fn version_1_says_the_same() {
             r#"{"scheduler": {"bins": {"full_batch": 9}}}"#,
             "scheduler.bins.full_batch",
         ),
+        (
+            r#"{"engine": {"continuous": {"memory": {"capacity_gb": 20}}}, "memory": {"capacity_gb": 80}}"#,
+            "memory",
+        ),
     ] {
         match Scenario::from_json(text, "s.json") {
             Err(Error::Contradiction { what, .. }) => assert_eq!(what, field),
@@ -613,6 +617,9 @@ fn version_1_says_the_same() {
         r#"{"version": 1, "bins": {"count": 4}}"#,
         r#"{"version": 2, "scheduler": {"policy": "dynamic"}}"#,
         r#"{"memory": {"capacity_gb": null}}"#,
+        // Both at once.
+        r#"{"engine": {"closed": {}}, "memory": {"capacity_gb": 20}}"#,
+        r#"{"bins": {"count": 4}, "scheduler": {"policy": "dynamic"}}"#,
     ] {
         let refused = Scenario::from_json(text, "s.json");
         assert!(
@@ -773,11 +780,11 @@ fn refusals_speak_of_json() {
         (r#"{"fleet":null}"#, "expected an object, found null"),
         (
             r#"{"fleet":{"gpus":[1]}}"#,
-            "expected a whole number from 0 to 4294967295, found a list",
+            "expected a whole number from 1 to 4096, found a list",
         ),
         (
             r#"{"fleet":{"gpus":1.5}}"#,
-            "expected a whole number from 0 to 4294967295, found 1.5",
+            "expected a whole number from 1 to 4096, found 1.5",
         ),
         (
             r#"{"sla":{"token_ms":"30"}}"#,

@@ -2,7 +2,7 @@
 //! value that can be set by its path.
 
 use batchscope::scenario::ClosedLoop;
-use batchscope::scenario::describe::{all, explain, page, schema, set, set_all};
+use batchscope::scenario::describe::{self, Before, all, explain, page, schema};
 use batchscope::sched::continuous::kv::Capacity;
 use batchscope::sched::memory::Memory;
 use batchscope::{Error, Scenario};
@@ -15,6 +15,15 @@ const CHECKED_BY_THEMSELVES: [&str; 4] = [
     "engine.continuous.classes.",
     "engine.continuous.kv.capacity.blocks",
 ];
+
+fn set(scenario: &mut Scenario, assignment: &str) -> Result<(), Error> {
+    describe::assign(scenario, &[assignment.to_owned()], Before::Flags, &[]).map(|_| ())
+}
+
+fn set_all(scenario: &mut Scenario, assignments: &[&str]) -> Result<(), Error> {
+    let all: Vec<String> = assignments.iter().map(|one| (*one).to_owned()).collect();
+    describe::set_all(scenario, &all, Before::Flags, &[])
+}
 
 #[test]
 fn every_number_has_its_range() {
@@ -93,7 +102,7 @@ fn a_path_chooses_what_it_names() {
         "sla.ttft_s=0.5",
         "predictor.kind=oracle",
     ];
-    set_all(&mut s, &assignments.map(str::to_owned)).unwrap_err();
+    set_all(&mut s, &assignments).unwrap_err();
     for assignment in assignments {
         set(&mut s, assignment).unwrap_or_else(|e| panic!("{e}"));
     }
@@ -121,7 +130,7 @@ fn what_cannot_be_set_is_refused_by_name() {
     for (assignment, words) in [
         (
             "sla.tokenms=1",
-            "sla.tokenms: tokenms is not allowed; allowed is a part of sla: ",
+            "--set sla.tokenms=1: there is no tokenms; allowed is a part of sla: ",
         ),
         ("engine.closed.rule=vllm", "engine.closed.rule"),
         ("seed", "it has no \"=\""),
@@ -135,10 +144,7 @@ fn what_cannot_be_set_is_refused_by_name() {
         assert!(said.contains(words), "{assignment}: {said}");
         assert_eq!(s, Scenario::default(), "{assignment}");
     }
-    let with = |assignments: &[&str]| {
-        let all: Vec<String> = assignments.iter().map(|one| (*one).to_owned()).collect();
-        set_all(&mut Scenario::default(), &all)
-    };
+    let with = |assignments: &[&str]| set_all(&mut Scenario::default(), assignments);
     // Out of range, and without effect.
     match with(&["fleet.gpus=0"]) {
         Err(Error::BadField { field, .. }) => assert_eq!(field, "fleet.gpus"),
@@ -156,6 +162,111 @@ fn what_cannot_be_set_is_refused_by_name() {
         "engine.closed.static_batch=4",
     ])
     .unwrap();
+}
+
+#[test]
+fn an_object_sets_its_parts_and_leaves_the_others() {
+    let mut s = Scenario::default();
+    s.sla.request_s = 7.0;
+    set(&mut s, r#"sla={"token_ms":10,"ttft_s":2}"#).unwrap();
+    assert_eq!(
+        (s.sla.token_ms, s.sla.request_s, s.sla.ttft_s),
+        (10.0, 7.0, Some(2.0))
+    );
+    // Parts that need each other may come one by one, in one command.
+    set_all(
+        &mut s,
+        &[
+            "engine.continuous.speculative.draft_tokens=2",
+            "engine.continuous.speculative.acceptance=[0.8,0.5]",
+        ],
+    )
+    .unwrap();
+    let draft = s
+        .server()
+        .and_then(|server| server.speculative.clone())
+        .unwrap();
+    assert_eq!((draft.draft_tokens, draft.acceptance), (2, vec![0.8, 0.5]));
+    // What an object sets without effect is refused as its path is.
+    for (group, path) in [
+        (
+            r#"predictor={"kind":"oracle","sigma":2}"#,
+            "predictor.sigma",
+        ),
+        (
+            r#"engine.closed={"policy":"static-fifo","max_batch":4}"#,
+            "engine.closed.max_batch",
+        ),
+        (r#"bins={"count":4}"#, "bins.count"),
+    ] {
+        let scheduler = "engine.closed.policy=dynamic";
+        let all = match path {
+            "bins.count" => vec![scheduler, group],
+            _ => vec![group],
+        };
+        match set_all(&mut Scenario::default(), &all) {
+            Err(Error::Contradiction { what, .. }) => assert_eq!(what, format!("--set {path}")),
+            other => panic!("{group}: {other:?}"),
+        }
+    }
+    let swap = [
+        "engine.continuous.kv.capacity=unlimited",
+        "engine.continuous.kv.preemption.swap.gb_per_s=3",
+    ];
+    assert!(matches!(
+        set_all(&mut Scenario::default(), &swap),
+        Err(Error::Contradiction { .. })
+    ));
+}
+
+#[test]
+fn what_is_set_twice_is_refused() {
+    let twice = |assignments: &[&str], flags: &[(&str, &str)], before| {
+        let all: Vec<String> = assignments.iter().map(|one| (*one).to_owned()).collect();
+        let said = describe::set_all(&mut Scenario::default(), &all, before, flags);
+        said.unwrap_err().to_string()
+    };
+    let said = twice(&["fleet.gpus=4", "fleet.gpus=8"], &[], Before::Flags);
+    assert!(said.contains("--set fleet.gpus=4 sets it too"), "{said}");
+    let said = twice(
+        &[r#"sla={"token_ms":9}"#, "sla.token_ms=8"],
+        &[],
+        Before::Flags,
+    );
+    assert!(said.contains("sets it too"), "{said}");
+    let flags = [("--gpus", "fleet.gpus")];
+    let said = twice(&["fleet.gpus=8"], &flags, Before::Flags);
+    assert!(said.contains("--gpus sets it too"), "{said}");
+    // A text has chosen its engine; a flag or a default has not.
+    let other = ["engine.continuous.max_sequences=8"];
+    let said = twice(&other, &[], Before::Text);
+    assert!(
+        said.contains("--set engine.continuous={} chooses"),
+        "{said}"
+    );
+    set_all(&mut Scenario::default(), &other).unwrap();
+    let chosen = ["engine.continuous={}".to_owned(), other[0].to_owned()];
+    describe::set_all(&mut Scenario::default(), &chosen, Before::Text, &[]).unwrap();
+}
+
+#[test]
+fn defaults_are_those_of_the_engine() {
+    for base in [Scenario::default(), Scenario::continuous()] {
+        let whole = serde_json::to_value(&base).unwrap();
+        for setting in all() {
+            let engine = if base.closed().is_some() {
+                "engine.continuous."
+            } else {
+                "engine.closed."
+            };
+            if setting.path.starts_with(engine) || setting.path == "engine" {
+                continue;
+            }
+            if let Some(value) = at(&whole, &setting.path) {
+                assert_eq!(setting.default.as_ref(), Some(value), "{}", setting.path);
+            }
+        }
+    }
 }
 
 #[test]

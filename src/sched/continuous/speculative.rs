@@ -17,7 +17,7 @@ pub struct Speculative {
     /// Time that the draft takes for one token of all sequences, s.
     #[serde(default)]
     pub draft_s: f64,
-    /// And on top for each sequence, s.
+    /// What the draft takes longer for each sequence of the step, s.
     #[serde(default)]
     pub draft_s_per_sequence: f64,
 }
