@@ -100,7 +100,7 @@ pub fn percent(share: f64) -> String {
     }
 }
 
-/// "0.83 %": with so many decimals.
+/// With a given number of decimals: "0.83 %".
 pub fn percent_to(share: f64, decimals: usize) -> String {
     format!("{:.decimals$} %", share * 100.0)
 }
@@ -108,8 +108,9 @@ pub fn percent_to(share: f64, decimals: usize) -> String {
 /// A change: "+1.5 %"; what rounds to nothing has no sign.
 pub fn change(share: f64, decimals: usize) -> String {
     let text = format!("{:+.decimals$} %", share * 100.0);
+    let is_nothing = share.is_finite() && !text.contains(|c: char| ('1'..='9').contains(&c));
     match text.get(1..) {
-        Some(size) if !size.contains(|c: char| ('1'..='9').contains(&c)) => size.to_owned(),
+        Some(size) if is_nothing => size.to_owned(),
         _ => text,
     }
 }
@@ -259,6 +260,8 @@ mod tests {
         assert_eq!(said, ["+4.5 %", "-1.2 %", "0.0 %", "0.0 %"]);
         assert_eq!(change(-0.000_04, 2), "0.00 %");
         assert_eq!(change(1.0, 0), "+100 %");
+        assert_eq!(change(f64::NAN, 1), "NaN %");
+        assert_eq!(change(f64::INFINITY, 1), "+inf %");
     }
 
     #[test]

@@ -38,7 +38,7 @@ fn measures(args: &RunArgs) -> bool {
 
 /// Refuses what is of one run alone.
 pub fn check(args: &RunArgs) -> Result<(), Error> {
-    // clap forgets what a flag needs where a conflict with that is given.
+    // clap does not ask for --latency where a flag that conflicts with it is given.
     #[cfg(feature = "gpu")]
     let adapter = args.adapter.is_some();
     #[cfg(not(feature = "gpu"))]

@@ -133,7 +133,7 @@ fn keep_apart(args: &RunArgs, trace: Option<&Path>) -> Result<(), Error> {
 }
 
 /// The scenario of file, preset and flags, in this order, and where its trace is.
-/// `reserved`: who else sets what, by path.
+/// `reserved`: what else sets a setting, and its path.
 pub fn resolve(
     args: &ScenarioArgs,
     reserved: impl IntoIterator<Item = (&'static str, &'static str)>,

@@ -530,16 +530,16 @@ fn place(whole: &mut Value, leaf: &Leaf<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Where a scenario was before `--set` changes it.
+/// What chose the engine of a scenario before `--set`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Before {
-    /// A text chose its engine.
+    /// The text that it was read from.
     Text,
-    /// Flags and defaults.
+    /// A flag or the default.
     Flags,
 }
 
-/// Sets several settings (`PATH=VALUE`), and refuses those without effect. `flags`: what flags have set, by path.
+/// Sets several settings (`PATH=VALUE`), and refuses those without effect. `flags`: each flag that was given, and the path that it sets.
 ///
 /// Errors: as of [`assign`], a value outside its range, and a setting without effect.
 pub fn set_all(

@@ -44,8 +44,8 @@ pub(super) const MOVED: [&str; 3] = ["scheduler", "latency", "memory"];
 /// Where a field of [`MOVED`] stands today.
 pub(super) fn moved_to(field: &str) -> String {
     match field {
-        "scheduler" => "its settings where they act, in engine.closed and in bins".to_owned(),
-        field => format!("engine.closed.{field} and engine.continuous.{field}, where it acts"),
+        "scheduler" => "engine.closed and bins, where its settings stand now".to_owned(),
+        field => format!("engine.closed.{field} or engine.continuous.{field}, where it stands now"),
     }
 }
 
@@ -73,7 +73,7 @@ pub(super) fn read(text: &str, file: &str) -> Result<Scenario, Error> {
         (_, true) => parsed::<Version1>(text, file)?.upgrade(),
         (Some(field), false) => mixed(
             field,
-            format!("it stands there in version 1, and this text is of version 2; allowed is {}", moved_to(field)),
+            format!("this is its place in version 1, and the text is of version 2; allowed is {}", moved_to(field)),
         ),
         (None, false) => parsed(text, file),
     }
