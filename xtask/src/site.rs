@@ -73,7 +73,7 @@ const MODULES: [Module; 3] = [
     Module {
         folder: "pkg-gpu",
         features: "web,gpu",
-        profile: "web-fast",
+        profile: "web-gpu",
     },
 ];
 
