@@ -5,13 +5,14 @@
 //! `cargo bench --bench gpu -- --json FILE` writes the rows of `cargo xtask bench`.
 
 use std::path::PathBuf;
+use std::rc::Rc;
 
+use batchscope::gpu::decoder::{Config, Decoder, Row};
 use batchscope::gpu::kernels::{
-    BLOCK, SPLIT, attention, embed, fill, gemv, read, rms_norm, rope_append, sample, silu_gate,
-    spread, weights,
+    BLOCK, SPLIT, attention, embed, fill, gemv, read, rope_append, sample, spread, weights,
 };
 use batchscope::gpu::{Device, Dispatch, adapters};
-use batchscope::latency::architecture::Precision;
+use batchscope::latency::architecture::{Architecture, Precision};
 use pollster::block_on;
 use serde_json::{Value, json};
 
@@ -57,7 +58,7 @@ async fn rows() -> Vec<Value> {
         })];
     };
     let device = match Device::open(Some(number)).await {
-        Ok(device) => device,
+        Ok(device) => Rc::new(device),
         Err(e) => panic!("{e}"),
     };
     let cases = cases(&device);
@@ -79,7 +80,7 @@ async fn rows() -> Vec<Value> {
         .zip(&times)
         .map(|(case, t)| (t - idle).max(0.0) / case.bytes)
         .collect();
-    cases
+    let mut rows: Vec<Value> = cases
         .iter()
         .zip(&costs)
         .enumerate()
@@ -106,7 +107,43 @@ async fn rows() -> Vec<Value> {
                 "absolute": format!("{:.2} ns/byte", cost * 1e9),
             })
         })
-        .collect()
+        .collect();
+    let dispatches = [2, 4].map(|layers| block_on(dispatches(&device, layers)));
+    rows.push(json!({
+        "id": "gpu_dispatches",
+        "what": "dispatches of a layer in a decode step",
+        "measured": (dispatches[1] - dispatches[0]) / 2.0,
+        "unit": "dispatches",
+        "bar": 6,
+        "sense": "<=",
+    }));
+    rows
+}
+
+/// Dispatches of a step of two sequences through so many layers.
+async fn dispatches(device: &Rc<Device>, layers: u32) -> f64 {
+    let config = Config {
+        architecture: Architecture {
+            layers,
+            ..Architecture::preset("demo").expect("a preset")
+        },
+        precision: Precision::F16,
+        pool_tokens: 1024,
+        seed: 1,
+        temperature: 0.0,
+        most_bytes: None,
+    };
+    let decoder = Decoder::new(device.clone(), config).await;
+    let mut decoder = decoder.unwrap_or_else(|e| panic!("{e}"));
+    let row = |slot| Row {
+        slot,
+        position: 0,
+        token: None,
+        sample: true,
+    };
+    assert!(decoder.reserve(0, 1) && decoder.reserve(1, 1));
+    let step = decoder.dispatches(&[row(0), row(1)]);
+    step.unwrap_or_else(|e| panic!("{e}")).len() as f64
 }
 
 fn random(device: &Device, words: u32) -> wgpu::Buffer {
@@ -160,23 +197,35 @@ fn cases(device: &Device) -> Vec<Case> {
         let (source, workgroups) =
             gemv::for_columns(flavour, precision, [side, side], 1, gemv::Wide::Tiles);
         let bytes = f64::from(side * side) * precision.bytes_per_weight();
+        let product = |around| {
+            let shape = gemv::shape(precision, [side, side], [0, side], around);
+            let buffers = [
+                &packed,
+                &scales,
+                &x,
+                &y,
+                &device.uniform(&shape),
+                &device.uniform(&[1, 0, 0, 0]),
+                &device.filled(&[0u32; 4]),
+            ];
+            vec![device.dispatch(&source, &buffers, workgroups)]
+        };
         case(
             &format!("gemv {}", precision.name()),
             bytes,
-            vec![device.dispatch(
-                &source,
-                &[
-                    &packed,
-                    &scales,
-                    &x,
-                    &y,
-                    &device.uniform(&gemv::shape(precision, side, side, side, 0)),
-                    &device.uniform(&[1, 0, 0, 0]),
-                ],
-                workgroups,
-            )],
+            product(gemv::Around::default()),
         );
         if precision == Precision::F16 {
+            let around = gemv::Around {
+                norm: Some(1e-6),
+                gather: false,
+                end: gemv::End::Gate,
+            };
+            case(
+                "gemv f16, norm before and gate after",
+                bytes,
+                product(around),
+            );
             let tokens: Vec<u32> = (0..128)
                 .flat_map(|i| [0, 0, i * 7, 0, 0, 0, 0, 0])
                 .collect();
@@ -200,39 +249,7 @@ fn cases(device: &Device) -> Vec<Case> {
         }
     }
 
-    let (width, rows) = (2048, 128);
-    case(
-        "rms norm",
-        // The stream, the branch and both results.
-        f64::from(width * rows) * 16.0,
-        vec![device.dispatch(
-            &rms_norm::source(flavour, true, false),
-            &[
-                &floats(device, width * rows),
-                &floats(device, width * rows),
-                &floats(device, width),
-                &device.storage(u64::from(width * rows) * 4),
-                &device.filled(&[0u32; 4]),
-                &device.uniform(&rms_norm::shape(width, 1e-6)),
-            ],
-            [rows, 1, 1],
-        )],
-    );
-    let mlp = 6144;
-    case(
-        "silu gate",
-        f64::from(mlp * rows) * 12.0,
-        vec![device.dispatch(
-            &silu_gate::source(flavour),
-            &[
-                &floats(device, 2 * mlp * rows),
-                &device.storage(u64::from(mlp * rows) * 4),
-                &device.uniform(&[mlp, 0, 0, 0]),
-            ],
-            [mlp.div_ceil(silu_gate::WORKGROUP), rows, 1],
-        )],
-    );
-
+    let rows = 128;
     // Qwen3-1.7B's heads.
     let (heads, kv_heads, head) = (16, 8, 128);
     let blocks = 4096 / BLOCK;
@@ -242,6 +259,18 @@ fn cases(device: &Device) -> Vec<Case> {
     let keys = random(device, cache_words);
     let values = random(device, cache_words);
     let all_heads = heads + 2 * kv_heads;
+    let gains = vec![1.0; 2 * head as usize];
+    let turns = rope_append::turns(4096, head, 1e6, &gains);
+    let turns = device.filled(turns.as_flattened());
+    let shape = rope_append::Heads {
+        heads,
+        kv_heads,
+        head_size: head,
+        slot_blocks: blocks,
+        epsilon: 1e-6,
+        positions: 4096,
+    };
+    let shape = device.uniform(&shape.shape());
     let info: Vec<u32> = (0..rows).flat_map(|i| [0, i, 0, 0, i, 1, 0, 0]).collect();
     case(
         "rope append",
@@ -252,13 +281,12 @@ fn cases(device: &Device) -> Vec<Case> {
             &[
                 &device.filled(&info),
                 &floats(device, rows * all_heads * head),
-                &device.filled(rope_append::turns(4096, head, 1e6).as_flattened()),
-                &floats(device, 2 * head),
+                &turns,
                 &tables,
                 &device.storage(u64::from(rows * heads * head) * 4),
                 &keys,
                 &values,
-                &device.uniform(&rope_append::shape(heads, kv_heads, blocks, 1e-6)),
+                &shape,
             ],
             [all_heads, rows, 1],
         )],
@@ -267,22 +295,22 @@ fn cases(device: &Device) -> Vec<Case> {
     let items: Vec<u32> = (0..splits).flat_map(|i| [0, i]).collect();
     let one = device.filled(&[0, 4095, 0, 0, 0, splits, 0, 0]);
     let partial = device.storage(u64::from(splits * heads * (head + 2)) * 4);
-    let shape = device.uniform(&attention::shape(heads, kv_heads, blocks));
     case(
         "attention",
         4096.0 * f64::from(kv_heads * head) * 4.0,
         vec![
             device.dispatch(
-                &attention::split(flavour, head, heads / kv_heads),
+                &attention::decode(flavour, head, heads / kv_heads, true),
                 &[
                     &one,
                     &device.filled(&items),
                     &tables,
-                    &floats(device, heads * head),
+                    &floats(device, all_heads * head),
                     &keys,
                     &values,
                     &partial,
                     &shape,
+                    &turns,
                 ],
                 [splits, kv_heads, 1],
             ),

@@ -254,7 +254,7 @@ steps: Array<string>, };
  */
 export type CalibrateProgress = { 
 /**
- * build, verify, read, kernels, points, checks, layers or drift.
+ * verify, build, read, kernels or points.
  */
 stage: string, 
 /**
@@ -264,7 +264,11 @@ what: string,
 /**
  * From 0 to 1.
  */
-done: number, kernel: KernelTime | null, point: Point | null, check: Check | null, };
+done: number, kernel: KernelTime | null, 
+/**
+ * By what is known so far: a later one of the same size replaces it.
+ */
+point: Point | null, check: Check | null, };
 
 /**
  * A whole calibration.
@@ -288,11 +292,25 @@ measured_at: string, adapter: Adapter, model: MeasuredModel,
  */
 many_columns?: [ManyColumns, ManyColumns, ManyColumns], bandwidth: Bandwidth, launch: Launch, kernels: Array<KernelTime>, 
 /**
- * What the fit was made from, and the points held out of it.
+ * Whole steps as a server takes them. Predictions come from these; empty in versions 1 and 2, whose predictions
+ * come from `fit`.
  */
-points: Array<Point>, fit: Fit, 
+steps?: Array<WholeStep>, 
 /**
- * Whole steps at points that the fit has not seen.
+ * The processor's part of a step.
+ */
+host?: HostTime, 
+/**
+ * What the fit was made from, and the points held out of it: since version 3 those whole steps that are decode
+ * or short prompts, before it steps composed of their kernels.
+ */
+points: Array<Point>, 
+/**
+ * The straight line nearest to the points. Since version 3 only the closed-batch form comes from it.
+ */
+fit: Fit, 
+/**
+ * Whole steps at sizes that nothing above has seen, against the prediction.
  */
 checks: Array<Check>, 
 /**
@@ -300,10 +318,18 @@ checks: Array<Check>,
  */
 check_median_error: number, check_worst_error: number, 
 /**
- * Of the first measurement and of its repetition at the end, in proportion: above 0.1 the GPU's
- * clock was not steady.
+ * How much longer a step took at the end than at the beginning, in proportion: above 0.1 the GPU's clock was
+ * not steady.
  */
 drift: number | null, 
+/**
+ * How even the device's pace was meanwhile.
+ */
+steadiness?: Steadiness, 
+/**
+ * Loads that the device served after the calibration, beside their predictions.
+ */
+proof?: Proof, 
 /**
  * How whole steps grow with the number of layers.
  */
@@ -727,15 +753,19 @@ export type Described = { calibration: Calibration,
  */
 text: string, 
 /**
- * How far off the fitted times typically are, in proportion.
+ * How far off predicted step times typically are, in proportion.
  */
 error: number, 
 /**
- * The fit's time at each of the calibration's points, s.
+ * The same of the straight line that the simulator's closed batches come from.
+ */
+line_error: number, 
+/**
+ * The predicted time at each of the calibration's points, s.
  */
 predicted: Array<number>, 
 /**
- * The fit at the same places for every calibration.
+ * Predictions at the same places for every calibration.
  */
 places: Array<Place>, 
 /**
@@ -1089,6 +1119,11 @@ prediction: Prediction | null,
 not_modelled: Array<string>, };
 
 /**
+ * What a step costs the processor before the device has it: `per_step_s + per_dispatch_s x dispatches`.
+ */
+export type HostTime = { per_step_s: number, per_dispatch_s: number, };
+
+/**
  * A figure and its 95 % interval.
  */
 export type Interval = { 
@@ -1110,7 +1145,8 @@ layers: number, attention: AttentionProfile,
  */
 dense: { [key in string]: KernelSweep }, 
 /**
- * By layer name: time over sequences that are sampled.
+ * By layer name: time over sequences that are sampled. Without a time at 0, a step that samples none takes
+ * what one takes, as on engines that compute its logits all the same.
  */
 per_sequence: { [key in string]: KernelSweep }, 
 /**
@@ -1684,6 +1720,25 @@ overloaded: boolean, };
 export type PromiseKind = "token" | "request" | "joint";
 
 /**
+ * Loads that a device served, beside their predictions.
+ */
+export type Proof = { levels: Array<ProofLevel>, };
+
+/**
+ * One load.
+ */
+export type ProofLevel = { users: number, requests: number, predicted: ProofSide, measured: ProofSide, };
+
+/**
+ * The figures of a load that are compared.
+ */
+export type ProofSide = { output_tokens_per_s: number, 
+/**
+ * Between two tokens of a request: mean and 95 % quantile, ms.
+ */
+tbt_mean_ms: number, tbt_p95_ms: number, };
+
+/**
  * Published metrics of one run; the names are part of the `--json` contract.
  */
 export type Published = { token_violations: number, request_violations: number, 
@@ -2214,6 +2269,23 @@ failed_share: number,
 prefix_hit_ratio: number | null, models: Array<LabelCount>, log_types: Array<LabelCount>, };
 
 /**
+ * The pace of a device while it was calibrated, by one small step that was taken again and again.
+ */
+export type Steadiness = { 
+/**
+ * What that step usually took: the lower quartile, s.
+ */
+usual_s: number, 
+/**
+ * Half the difference of its 90 % and 10 % quantiles over its median.
+ */
+spread: number, 
+/**
+ * Share of the measured steps that were left out.
+ */
+left_out: number, };
+
+/**
  * What runs.
  */
 export type Step = "grid" | "methods" | "all";
@@ -2493,10 +2565,59 @@ export type Warmup = "none" | "auto" | { "share": number };
 export type Warning = { 
 /**
  * Stable: software-adapter, made-up-model, drift, fewer-layers, no-f16, no-timestamps,
- * timestamps-disagree, nonlinear-layers, poor-fit, poor-check; from the page besides hidden-page,
- * on-battery.
+ * timestamps-disagree, nonlinear-layers, poor-fit (before version 3), poor-check, no-proof; from the page
+ * besides hidden-page, on-battery.
  */
 code: string, message: string, };
+
+/**
+ * A step timed as it runs: laid out, encoded, submitted, computed, its tokens read back.
+ */
+export type WholeStep = { 
+/**
+ * Rows that decode: one for each sequence.
+ */
+sequences: number, 
+/**
+ * Context of each of them, tokens.
+ */
+context: number, 
+/**
+ * Prompt tokens beside them, of one sequence.
+ */
+chunk: number, 
+/**
+ * Tokens of that sequence before the chunk.
+ */
+before: number, 
+/**
+ * Rows after which a token is drawn: all that decode, or none.
+ */
+sampled: number, 
+/**
+ * Kernels that it dispatches.
+ */
+dispatches: number, 
+/**
+ * Bytes of weights and cache that it reads at least once.
+ */
+bytes: number, 
+/**
+ * Median over the rounds that count, s; of more layers than are in memory, extrapolated.
+ */
+seconds: number, 
+/**
+ * Median absolute deviation of `seconds`.
+ */
+mad_s: number, 
+/**
+ * The part of it until the work was submitted, s.
+ */
+host_s: number, 
+/**
+ * Rounds that count, and rounds left out because the device was slower or faster than usual just then.
+ */
+rounds: number, left_out: number, };
 
 /**
  * What a run takes from the trace and how fast it arrives.

@@ -6,12 +6,13 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::args::CalibrateArgs;
 use super::table::{new_table, percent, short};
-use super::{files, interrupt};
+use super::{files, interrupt, study};
 use crate::Error;
-use crate::gpu::{Gpu, Options, Progress};
-use crate::latency::calibration::{Calibration, ManyColumns};
+use crate::experiment::serving::proof::{Loads, verdict};
+use crate::gpu::{Gpu, Options, Progress, serve as on_device};
+use crate::latency::calibration::{Calibration, ManyColumns, Proof, Warning};
 use crate::latency::roofline::Stored;
-use crate::words::counted;
+use crate::words::{change, counted};
 
 pub fn calibrate(args: CalibrateArgs) -> Result<(), Error> {
     let options = Options {
@@ -51,7 +52,13 @@ pub fn calibrate(args: CalibrateArgs) -> Result<(), Error> {
     };
     let calibrated = pollster::block_on(gpu.calibrate(&options, &cancel, &mut listener));
     bar.finish_and_clear();
-    let calibration = calibrated?;
+    let mut calibration = calibrated?;
+    match prove(&gpu, &calibration) {
+        Ok(proof) => calibration.proof = Some(proof),
+        Err(Error::Interrupted) => return Err(Error::Interrupted),
+        // The measurement stands without it.
+        Err(why) => calibration.warnings.push(Warning::no_proof(&why)),
+    }
     let json = calibration.to_json()?;
     // Should the file fail after all, the measurement is not lost.
     let written = match &args.out {
@@ -65,6 +72,29 @@ pub fn calibrate(args: CalibrateArgs) -> Result<(), Error> {
     };
     files::print(|output| output.write_all(text.as_bytes()))?;
     written
+}
+
+/// Two loads served by the real decoder, beside the calibration's predictions.
+///
+/// Errors: those of the device, and fewer layers in memory than a server needs.
+fn prove(gpu: &Gpu, calibration: &Calibration) -> Result<Proof, Error> {
+    let loads = Loads::new(calibration)?;
+    let Loads { trace, scenarios } = &loads;
+    let pool_tokens = on_device::pool_tokens(trace, scenarios)?;
+    let device = gpu.device().clone();
+    let decoder = on_device::decoder(device, calibration, "the calibration", pool_tokens);
+    let mut decoder = pollster::block_on(decoder)?;
+    let bar = study::new_bar(trace.len(), "requests served as a proof");
+    let mut progress = |now: on_device::Progress| bar.set_position(u64::from(now.answered));
+    let measured = pollster::block_on(on_device::serve(
+        &mut decoder,
+        trace,
+        scenarios,
+        &interrupt::requested,
+        &mut progress,
+    ));
+    bar.finish_and_clear();
+    loads.proof(&measured?)
 }
 
 /// Everything that a person looks at first.
@@ -89,8 +119,29 @@ fn report(c: &Calibration) -> String {
         c.model.architecture.layers,
         c.took_s
     ));
+    if let Some(proof) = &c.proof {
+        say(verdict(proof));
+    }
     for warning in &c.warnings {
         say(format!("warning: {} [{}]", warning.message, warning.code));
+    }
+    if let Some(proof) = &c.proof {
+        let mut table = new_table(&["users", "", "tok/s", "TBT, mean (ms)", "TBT, P95 (ms)"]);
+        for level in &proof.levels {
+            for (name, side) in [("measured", level.measured), ("predicted", level.predicted)] {
+                table.add_row([
+                    level.users.to_string(),
+                    name.to_owned(),
+                    short(side.output_tokens_per_s),
+                    short(side.tbt_mean_ms),
+                    short(side.tbt_p95_ms),
+                ]);
+            }
+            let errors = level.errors().map(|error| change(error, 1));
+            let [rate, mean, p95] = errors;
+            table.add_row([String::new(), "error".to_owned(), rate, mean, p95]);
+        }
+        say(format!("\n{table}"));
     }
     say(format!(
         "\nreads {} GB/s; a dispatch costs {} us, a submission and its wait {} us",
@@ -111,6 +162,14 @@ fn report(c: &Calibration) -> String {
         say(format!("the faster kernels: {}", by.join(", ")));
     }
 
+    if let Some(host) = c.host {
+        say(format!(
+            "the processor prepares a step in {} us and {} us a dispatch",
+            short(host.per_step_s * 1e6),
+            short(host.per_dispatch_s * 1e6)
+        ));
+    }
+
     let mut kernels = new_table(&["kernel", "columns", "context", "us", "GB/s", "of read"]);
     for k in &c.kernels {
         kernels.add_row([
@@ -123,6 +182,34 @@ fn report(c: &Calibration) -> String {
         ]);
     }
     say(format!("\n{kernels}"));
+
+    let mut steps = new_table(&[
+        "whole step, sequences",
+        "context",
+        "prompt",
+        "behind",
+        "tokens drawn",
+        "dispatches",
+        "MB read",
+        "ms",
+        "of it host",
+        "of read",
+    ]);
+    for step in &c.steps {
+        steps.add_row([
+            step.sequences.to_string(),
+            step.context.to_string(),
+            step.chunk.to_string(),
+            step.before.to_string(),
+            step.sampled.to_string(),
+            step.dispatches.to_string(),
+            short(step.bytes / 1e6),
+            short(step.seconds * 1e3),
+            short(step.host_s * 1e3),
+            percent(step.bytes / step.seconds / c.bandwidth.read.value),
+        ]);
+    }
+    say(format!("\n{steps}"));
 
     let mut fit = new_table(&["t_step(b, C, p)", "value", "95 % from", "to"]);
     let m = &c.fit.model;
@@ -147,7 +234,7 @@ fn report(c: &Calibration) -> String {
     }
     say(format!("\n{fit}"));
     say(format!(
-        "\nR2 {:.5} over {} points; {} held out: median error {}, worst {}",
+        "the straight line nearest to the steps, for the closed-batch form: R2 {:.5} over {} points; {} held out: median error {}, worst {}",
         c.fit.r2,
         c.fit.fitted,
         c.fit.held_out,
@@ -180,13 +267,17 @@ fn report(c: &Calibration) -> String {
     }
     say(format!("\n{checks}"));
     say(format!(
-        "\nwhole steps: median error {}, worst {}; the first measurement, repeated: {}",
+        "\nwhole steps that the calibration had not seen: median error {}, worst {}; a small step, taken again and \
+         again: {} from the first third to the last{}",
         percent(c.check_median_error),
         percent(c.check_worst_error),
-        c.drift.map_or_else(
-            || "not measured".to_owned(),
-            |drift| format!("{:+.1} %", 100.0 * drift)
-        )
+        c.drift
+            .map_or_else(|| "not measured".to_owned(), |drift| change(drift, 1)),
+        c.steadiness.map_or_else(String::new, |pace| format!(
+            ", a spread of {}, {} of the steps left out",
+            percent(pace.spread),
+            percent(pace.left_out)
+        ))
     ));
     text
 }

@@ -66,7 +66,11 @@ pub fn put_on(
 impl Calibrated {
     /// What is known of the calibration, and how far the run's figures move within its error.
     pub fn note(&self, trace: &Trace, summary: &Summary) -> Result<Note<'_>, Error> {
-        let error = calibrated::typical_error(&self.calibration);
+        let calibration = &self.calibration;
+        let error = match self.form {
+            Some(_) => calibration.line_error(),
+            None => calibration.step_error(),
+        };
         let range = calibrated::error_range(trace, summary, error, &replay::replay_quietly)?;
         Ok(self.about(Some(range)))
     }
@@ -81,8 +85,9 @@ impl Calibrated {
             precision: c.model.precision.name(),
             measured_at: &c.measured_at,
             demonstration: c.demonstration,
-            held_out_median: c.fit.held_out_median,
-            held_out_worst: c.fit.held_out_worst,
+            step_error: c.step_error(),
+            line_median_error: c.fit.held_out_median,
+            line_worst_error: c.fit.held_out_worst,
             check_median_error: c.check_median_error,
             check_worst_error: c.check_worst_error,
             checks: c.checks.len(),
@@ -102,8 +107,12 @@ pub struct Note<'a> {
     precision: &'static str,
     measured_at: &'a str,
     demonstration: bool,
-    held_out_median: f64,
-    held_out_worst: f64,
+    /// Of predicted steps, in proportion.
+    step_error: f64,
+    /// Of the fitted line at points held out of it: what the closed-batch form comes from, and before version 3 of the
+    /// file every prediction.
+    line_median_error: f64,
+    line_worst_error: f64,
     check_median_error: f64,
     check_worst_error: f64,
     checks: usize,
@@ -128,30 +137,33 @@ impl Note<'_> {
         let whole_steps = match self.checks {
             0 => "whole steps were not checked".to_owned(),
             n => format!(
-                "{} of whole steps ({}, at worst {})",
+                "of {} that the calibration had not seen half are off by more than {}, and the worst by {}",
+                words::counted(n as u64, "whole step"),
                 percent(self.check_median_error),
-                words::counted(n as u64, "check"),
                 percent(self.check_worst_error)
             ),
         };
         let memory = scenario.memory();
         let mut text = format!(
             "\nlatency: {} in {} on {} ({}), measured {}\n\
-             off by, median: {} of held-out points (at worst {}), {whole_steps}\n",
+             step times are typically off by {}; {whole_steps}\n",
             self.model,
             self.precision,
             self.adapter,
             self.backend,
             self.measured_at,
-            percent(self.held_out_median),
-            percent(self.held_out_worst),
+            percent(self.step_error),
         );
         if let Some(form) = &self.closed_form {
             text += &format!(
-                "closed-batch form: off by {} of the steps it stands for (median; at worst {}), batches of 1 \
+                "the straight line through its steps, of which the closed-batch form is made, is off by {} at half of the \
+                 points held out of it (at worst {})\n\
+                 closed-batch form: off by {} of the steps it stands for (median; at worst {}), batches of 1 \
                  to {} and {:.0} to {:.0} tokens\n\
                  it charges a prompt token like an output token, {} ms at batch 1, where a decoding step takes {} \
                  ms: times per output token come out too short, and times to first token too long\n",
+                percent(self.line_median_error),
+                percent(self.line_worst_error),
                 percent(form.median_error),
                 percent(form.worst_error),
                 form.max_batch,

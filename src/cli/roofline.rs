@@ -6,6 +6,7 @@ use super::args::{MAX_CONTEXT, RooflineArgs};
 use super::table::{new_table, percent, short};
 use super::{calibrated, files};
 use crate::Error;
+use crate::latency::StepLatency;
 use crate::latency::architecture::{Architecture, Precision};
 use crate::latency::calibration::Calibration;
 use crate::latency::roofline::{Card, Hardware, Stored};
@@ -199,12 +200,14 @@ fn beside(
     peak: Option<Hardware>,
     context: u32,
 ) -> Beside {
-    let fit = calibration.fit.model;
+    let model = StepLatency::from(&calibration).model();
     let read = calibration.bandwidth.read.value;
     let steps = BATCHES.map(|sequences| {
         let b = f64::from(sequences);
         let all = b * f64::from(context);
-        let seconds = fit.step_s(b, all, 0.0);
+        let seconds = model
+            .decode(sequences, u64::from(sequences) * u64::from(context))
+            .at_s;
         let work = stored.work(b, all, 0.0);
         Share {
             sequences,
@@ -220,7 +223,7 @@ fn beside(
     Beside {
         adapter: calibration.adapter.name,
         demonstration: calibration.demonstration,
-        fit,
+        fit: calibration.fit.model,
         peak,
         steps: steps.into(),
     }

@@ -43,7 +43,7 @@ pub fn shape(trace: &Trace, scenario: &Scenario) -> Shape {
 ///
 /// Errors: a step so slow that no scenario takes it.
 pub fn put_on(calibration: &Calibration, scenario: &mut Scenario) -> Result<(), Error> {
-    let steps = StepLatency::Linear(calibration.served_step());
+    let steps = StepLatency::from(calibration);
     match &mut scenario.engine {
         Engine::Continuous(server) => server.latency = steps,
         Engine::Closed(closed) => closed.latency = Latency::Steps(Box::new(steps)),
@@ -67,18 +67,11 @@ pub fn put_form_on(
     };
     let largest = closed.largest_batch(&scenario.bins);
     let form = calibration
-        .served_step()
+        .served_line()
         .closed_batch(shape(trace, scenario), largest);
     scenario.closed_mut().latency = Latency::Linear(form.linear);
     scenario.validate()?;
     Ok(form)
-}
-
-/// How far off the step times of a calibration typically are, in proportion: the larger of its median
-/// errors, at points that were held out of the fit and over whole steps.
-pub fn typical_error(calibration: &Calibration) -> f64 {
-    let fit = calibration.fit.held_out_median;
-    fit.max(calibration.check_median_error)
 }
 
 /// A figure as simulated, with all steps faster, and with all steps slower.

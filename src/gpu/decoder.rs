@@ -7,11 +7,14 @@
 use std::cell::OnceCell;
 use std::rc::Rc;
 
+use web_time::Instant;
+
 use super::Cancel;
-use super::device::{Device, Dispatch, Kernel, Took, gpu_error};
+use super::device::{Device, Dispatch, Kernel, gpu_error};
 use super::kernels::{
-    BLOCK, SAMPLED, SPLIT, attention, embed, fill, gemv, rms_norm, rope_append, sample, silu_gate,
-    spread, weights,
+    BLOCK, SAMPLED, SPLIT, attention, embed, fill,
+    gemv::{self, Around, End},
+    rope_append, sample, spread, weights,
 };
 use crate::error::Error;
 use crate::latency::architecture::{Architecture, Precision};
@@ -59,10 +62,10 @@ impl Config {
     /// Bytes of a step's intermediate results.
     fn scratch_bytes(&self) -> u64 {
         let a = &self.architecture;
-        let row = 3 * a.hidden + a.qkv() + 2 * a.heads * a.head_size + 3 * a.mlp;
+        let row = a.hidden + a.qkv() + 2 * a.heads * a.head_size + a.mlp;
         let partial = self.most_items() * a.heads * (a.head_size + 2);
         let logits = u64::from(SLOTS) * u64::from(a.vocabulary);
-        let turns = self.pool_tokens * a.head_size;
+        let turns = (self.pool_tokens + 2) * a.head_size;
         4 * (u64::from(MOST_ROWS * row) + u64::from(partial) + logits + u64::from(turns))
     }
 
@@ -88,10 +91,10 @@ impl Config {
         fill::hash(self.seed ^ fill::hash(layer * 4 + matrix))
     }
 
-    /// Gains of norms: between a half and one and a half, the same in every layer.
-    pub fn gains(&self, count: u32, which: u32) -> Vec<f32> {
-        let stream = fill::hash(self.seed ^ which);
-        (0..count)
+    /// Gains of the norms of queries, then of keys: between a half and one and a half, the same in every layer.
+    pub fn head_gains(&self) -> Vec<f32> {
+        let stream = fill::hash(self.seed ^ 2);
+        (0..2 * self.architecture.head_size)
             .map(|i| 0.5 + (fill::hash(i ^ stream) >> 8) as f32 / 16_777_216.0)
             .collect()
     }
@@ -99,9 +102,6 @@ impl Config {
 
 /// The LM head's place among the layers, for [`Config::matrix_seed`].
 pub const HEAD_LAYER: u32 = 1 << 20;
-/// For [`Config::gains`]: the residual stream's norms, and those of queries and keys.
-pub const STREAM_GAIN: u32 = 1;
-pub const QK_GAIN: u32 = 2;
 
 fn matrix_bytes(precision: Precision, rows: u32, width: u32) -> u64 {
     let vectors = u64::from(weights::vectors(precision, width));
@@ -126,6 +126,18 @@ pub struct Row {
     pub sample: bool,
 }
 
+/// A step that was taken.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stepped {
+    /// Those that were drawn, in the order of their rows.
+    pub tokens: Vec<u32>,
+    /// From laying the rows out to the tokens, s: all that a server waits for.
+    pub took_s: f64,
+    /// Of it until the work was submitted, s.
+    pub host_s: f64,
+    pub dispatches: u32,
+}
+
 /// A decoder on a device.
 pub struct Decoder {
     device: Rc<Device>,
@@ -144,6 +156,8 @@ struct Laid {
     rows: u32,
     items: u32,
     sampled: u32,
+    /// Whether every row is of another sequence, so that none sees what another appends.
+    apart: bool,
 }
 
 /// Buffers of a step, used by every layer in turn.
@@ -157,22 +171,15 @@ struct Shared {
     sampled: wgpu::Buffer,
     drawn: wgpu::Buffer,
     x: wgpu::Buffer,
-    normed: wgpu::Buffer,
     qkv: wgpu::Buffer,
     queries: wgpu::Buffer,
     partial: wgpu::Buffer,
     attended: wgpu::Buffer,
-    branch: wgpu::Buffer,
-    gate_up: wgpu::Buffer,
     gated: wgpu::Buffer,
     logits: wgpu::Buffer,
     turns: wgpu::Buffer,
-    qk_gain: wgpu::Buffer,
-    first_norm: Dispatch,
-    norm: Dispatch,
-    last_norm: Dispatch,
+    heads: wgpu::Buffer,
     combine: Dispatch,
-    silu: Dispatch,
     sample_parts: Dispatch,
     sample_best: Dispatch,
 }
@@ -181,6 +188,8 @@ struct Layer {
     qkv: Product,
     rope: Dispatch,
     split: Dispatch,
+    /// The two in one, where every row is of another sequence.
+    decode: Dispatch,
     output: Product,
     gate_up: Product,
     down: Product,
@@ -214,17 +223,26 @@ struct Chunk {
     bound: Dispatch,
 }
 
+/// What a product reads besides its matrix, and writes.
+#[derive(Clone, Copy)]
+pub(super) struct Sides<'a> {
+    pub x: &'a wgpu::Buffer,
+    pub y: &'a wgpu::Buffer,
+    /// How many columns there are.
+    pub count: &'a wgpu::Buffer,
+    /// Where [`Around::gather`] asks for it.
+    pub list: &'a wgpu::Buffer,
+    pub around: Around,
+}
+
 impl Product {
     /// A random matrix; `None` where the memory does not hold it.
-    #[allow(clippy::too_many_arguments, reason = "shape, seed and three bindings")]
     pub(super) async fn new(
         device: &Rc<Device>,
         precision: Precision,
         [rows, width]: [u32; 2],
         seed: u32,
-        x: &wgpu::Buffer,
-        y: &wgpu::Buffer,
-        count: &wgpu::Buffer,
+        sides: Sides<'_>,
     ) -> Result<Option<Product>, Error> {
         let vectors = weights::vectors(precision, width);
         let row_bytes = u64::from(vectors) * 16;
@@ -285,10 +303,18 @@ impl Product {
                 1,
                 gemv::Wide::Tiles,
             );
-            let shape = device.uniform(&gemv::shape(precision, height, width, rows, first));
+            let shape = gemv::shape(precision, [height, width], [first, rows], sides.around);
             let bound = device.dispatch(
                 &source,
-                &[&weights, &scales, x, y, &shape, count],
+                &[
+                    &weights,
+                    &scales,
+                    sides.x,
+                    sides.y,
+                    &device.uniform(&shape),
+                    sides.count,
+                    sides.list,
+                ],
                 workgroups,
             );
             chunks.push(Chunk {
@@ -396,9 +422,17 @@ impl Decoder {
             config.precision,
             [a.vocabulary, a.hidden],
             config.matrix_seed(HEAD_LAYER, 0),
-            &shared.normed,
-            &shared.logits,
-            &shared.sampled_count,
+            Sides {
+                x: &shared.x,
+                y: &shared.logits,
+                count: &shared.sampled_count,
+                list: &shared.list,
+                around: Around {
+                    norm: Some(a.norm_epsilon),
+                    gather: true,
+                    end: End::Write,
+                },
+            },
         )
         .await?
         .ok_or_else(no_memory)?;
@@ -491,17 +525,32 @@ impl Decoder {
         self.cache.release(slot);
     }
 
-    /// Runs a step and gives the tokens that were drawn, in the order of their rows, and how long it
-    /// took until they were here.
+    /// Runs a step and gives the tokens that were drawn, in the order of their rows, and how long all of it took.
     ///
     /// Errors: rows that [`Decoder::lay`] refuses, and whatever the device says.
-    pub async fn step(&mut self, rows: &[Row]) -> Result<(Vec<u32>, Took), Error> {
+    pub async fn step(&mut self, rows: &[Row]) -> Result<Stepped, Error> {
+        self.step_through(rows, self.layers()).await
+    }
+
+    /// The same through the first `layers` layers.
+    pub(super) async fn step_through(
+        &mut self,
+        rows: &[Row],
+        layers: u32,
+    ) -> Result<Stepped, Error> {
+        let begun = Instant::now();
         self.lay(rows)?;
-        let step = self.whole(self.layers());
+        let step = self.whole(layers);
         let sampled = self.laid.sampled as usize;
-        self.device
-            .run_and_read(&step, &self.shared.drawn, sampled)
-            .await
+        let read = self.device.run_and_read(&step, &self.shared.drawn, sampled);
+        let (tokens, [submitted, ended]) = read.await?;
+        let since = |when: Instant| when.duration_since(begun).as_secs_f64();
+        Ok(Stepped {
+            tokens,
+            took_s: since(ended),
+            host_s: since(submitted),
+            dispatches: step.len() as u32,
+        })
     }
 
     /// The logits of the last step's sampled rows.
@@ -524,6 +573,7 @@ impl Decoder {
         let mut words = Vec::with_capacity(rows.len() * 8);
         let mut items: Vec<[u32; 2]> = Vec::new();
         let mut list = Vec::new();
+        let mut seen: u64 = 0;
         for (row, i) in rows.iter().zip(0..) {
             if row.slot >= SLOTS || !self.cache.has(row.slot, row.position) {
                 return Err(refused(format!(
@@ -531,6 +581,7 @@ impl Decoder {
                     row.slot, row.position
                 )));
             }
+            seen |= 1 << row.slot;
             let splits = (row.position + 1).div_ceil(SPLIT);
             words.extend([
                 row.slot,
@@ -559,6 +610,7 @@ impl Decoder {
             rows: rows.len() as u32,
             items: items.len() as u32,
             sampled: list.len() as u32,
+            apart: seen.count_ones() as usize == rows.len(),
         };
         let s = &self.shared;
         self.device.write(&s.rows, &words);
@@ -569,10 +621,10 @@ impl Decoder {
         if !list.is_empty() {
             self.device.write(&s.list, &list);
         }
-        if self.cache.changed {
-            self.device.write(&s.tables, &self.cache.tables);
-            self.cache.changed = false;
+        for (first, entries) in self.cache.changes() {
+            self.device.write_at(&s.tables, first, entries);
         }
+        self.cache.changed.clear();
         Ok(())
     }
 
@@ -596,19 +648,6 @@ impl Decoder {
             self.attention(layer, &mut step);
             self.after_attention(layer, &mut step);
         }
-        self.ending(&mut step);
-        step
-    }
-
-    /// A layer without its attention: what every row costs whatever its context.
-    pub(super) fn layer_without_attention(&self, layer: usize, to: &mut Vec<Dispatch>) {
-        self.before_attention(layer, to);
-        self.after_attention(layer, to);
-    }
-
-    /// What a step does besides its layers.
-    pub(super) fn without_layers(&self) -> Vec<Dispatch> {
-        let mut step = self.embedding();
         self.ending(&mut step);
         step
     }
@@ -652,39 +691,32 @@ impl Decoder {
 
     fn before_attention(&self, layer: usize, to: &mut Vec<Dispatch>) {
         let a = &self.config.architecture;
-        let rows = self.laid.rows;
-        let norm = if layer == 0 {
-            &self.shared.first_norm
-        } else {
-            &self.shared.norm
-        };
-        to.push(norm.over([rows, 1, 1]));
-        to.extend(self.layers[layer].qkv.over(rows));
-        to.push(
-            self.layers[layer]
-                .rope
-                .over([a.heads + 2 * a.kv_heads, rows, 1]),
-        );
+        let Laid { rows, apart, .. } = self.laid;
+        let layer = &self.layers[layer];
+        to.extend(layer.qkv.over(rows));
+        if !apart {
+            to.push(layer.rope.over([a.heads + 2 * a.kv_heads, rows, 1]));
+        }
     }
 
     /// Attention of the rows that are laid out, in one layer.
     pub(super) fn attention(&self, layer: usize, to: &mut Vec<Dispatch>) {
         let a = &self.config.architecture;
-        let Laid { rows, items, .. } = self.laid;
-        to.push(self.layers[layer].split.over([items, a.kv_heads, 1]));
+        let Laid {
+            rows, items, apart, ..
+        } = self.laid;
+        let layer = &self.layers[layer];
+        let first = if apart { &layer.decode } else { &layer.split };
+        to.push(first.over([items, a.kv_heads, 1]));
         to.push(self.shared.combine.over([a.heads, rows, 1]));
     }
 
     fn after_attention(&self, layer: usize, to: &mut Vec<Dispatch>) {
-        let a = &self.config.architecture;
         let rows = self.laid.rows;
         let layer = &self.layers[layer];
-        to.extend(layer.output.over(rows));
-        to.push(self.shared.norm.over([rows, 1, 1]));
-        to.extend(layer.gate_up.over(rows));
-        let blocks = a.mlp.div_ceil(silu_gate::WORKGROUP);
-        to.push(self.shared.silu.over([blocks, rows, 1]));
-        to.extend(layer.down.over(rows));
+        for product in [&layer.output, &layer.gate_up, &layer.down] {
+            to.extend(product.over(rows));
+        }
     }
 
     fn ending(&self, to: &mut Vec<Dispatch>) {
@@ -692,7 +724,6 @@ impl Decoder {
         if sampled == 0 {
             return;
         }
-        to.push(self.shared.last_norm.over([sampled, 1, 1]));
         to.extend(self.head.over(sampled));
         to.push(self.shared.sample_parts.over([sample::PARTS, sampled, 1]));
         to.push(self.shared.sample_best.over([sampled, 1, 1]));
@@ -734,26 +765,28 @@ impl Layer {
             )
         });
         device.run(&random).await?;
+        let norm = Some(a.norm_epsilon);
         let sides = [
-            (&s.normed, &s.qkv),
-            (&s.attended, &s.branch),
-            (&s.normed, &s.gate_up),
-            (&s.gated, &s.branch),
+            (&s.x, &s.qkv, norm, End::Write),
+            (&s.attended, &s.x, None, End::Add),
+            (&s.x, &s.gated, norm, End::Gate),
+            (&s.gated, &s.x, None, End::Add),
         ];
         let mut products = Vec::new();
-        for ((matrix, rows, width), (x, y)) in config.matrices().into_iter().zip(sides) {
+        for ((matrix, rows, width), (x, y, norm, end)) in config.matrices().into_iter().zip(sides) {
             let seed = config.matrix_seed(number, matrix);
-            match Product::new(
-                device,
-                config.precision,
-                [rows, width],
-                seed,
+            let sides = Sides {
                 x,
                 y,
-                &s.row_count,
-            )
-            .await?
-            {
+                count: &s.row_count,
+                list: &s.list,
+                around: Around {
+                    norm,
+                    gather: false,
+                    end,
+                },
+            };
+            match Product::new(device, config.precision, [rows, width], seed, sides).await? {
                 Some(product) => products.push(product),
                 None => {
                     keys.destroy();
@@ -766,38 +799,26 @@ impl Layer {
             return Ok(None);
         };
         let flavour = device.flavour();
-        let blocks = slot_blocks(config.pool_tokens);
+        let group = a.heads / a.kv_heads;
         let rope = device.dispatch(
             &rope_append::source(flavour, a.head_size, a.qk_norm),
             &[
-                &s.rows,
-                &s.qkv,
-                &s.turns,
-                &s.qk_gain,
-                &s.tables,
-                &s.queries,
-                &keys,
-                &values,
-                &device.uniform(&rope_append::shape(
-                    a.heads,
-                    a.kv_heads,
-                    blocks,
-                    a.norm_epsilon,
-                )),
+                &s.rows, &s.qkv, &s.turns, &s.tables, &s.queries, &keys, &values, &s.heads,
             ],
             [1, 1, 1],
         );
         let split = device.dispatch(
-            &attention::split(flavour, a.head_size, a.heads / a.kv_heads),
+            &attention::split(flavour, a.head_size, group),
             &[
-                &s.rows,
-                &s.items,
-                &s.tables,
-                &s.queries,
-                &keys,
-                &values,
-                &s.partial,
-                &device.uniform(&attention::shape(a.heads, a.kv_heads, blocks)),
+                &s.rows, &s.items, &s.tables, &s.queries, &keys, &values, &s.partial, &s.heads,
+            ],
+            [1, 1, 1],
+        );
+        let decode = device.dispatch(
+            &attention::decode(flavour, a.head_size, group, a.qk_norm),
+            &[
+                &s.rows, &s.items, &s.tables, &s.qkv, &keys, &values, &s.partial, &s.heads,
+                &s.turns,
             ],
             [1, 1, 1],
         );
@@ -805,6 +826,7 @@ impl Layer {
             qkv,
             rope,
             split,
+            decode,
             output,
             gate_up,
             down,
@@ -825,43 +847,29 @@ impl Shared {
         let per_row = |count: u32| floats(MOST_ROWS * count);
         let rows = per_row(8);
         let x = per_row(a.hidden);
-        // Widest of what is normed or multiplied; a product reads whole vectors.
-        let normed = per_row(a.hidden);
-        let branch = per_row(a.hidden);
         let attended = per_row(a.heads * a.head_size);
         let partial = floats(config.most_items() * a.heads * (a.head_size + 2));
-        let gate_up = per_row(2 * a.mlp);
         let gated = per_row(a.mlp);
         let logits = device.storage(u64::from(SLOTS) * u64::from(a.vocabulary) * 4);
         let list = floats(SLOTS);
         let bests = floats(SLOTS * sample::PARTS * 2);
         let sampled = floats(SLOTS);
         let drawn = floats(SLOTS);
-        let gain = device.filled(&config.gains(a.hidden, STREAM_GAIN));
-        let qk_gain = device.filled(&config.gains(2 * a.head_size, QK_GAIN));
-        let turns = rope_append::turns(config.pool_tokens, a.head_size, a.rope_theta);
-        let norm_shape = device.uniform(&rms_norm::shape(a.hidden, a.norm_epsilon));
-        let norm = |add, gather| {
-            device.dispatch(
-                &rms_norm::source(flavour, add, gather),
-                &[&x, &branch, &gain, &normed, &list, &norm_shape],
-                [1, 1, 1],
-            )
-        };
+        let (positions, gains) = (config.pool_tokens, config.head_gains());
+        let turns = rope_append::turns(positions, a.head_size, a.rope_theta, &gains);
         let blocks = slot_blocks(config.pool_tokens);
+        let heads = rope_append::Heads {
+            heads: a.heads,
+            kv_heads: a.kv_heads,
+            head_size: a.head_size,
+            slot_blocks: blocks,
+            epsilon: a.norm_epsilon,
+            positions,
+        };
+        let heads = device.uniform(&heads.shape());
         let combine = device.dispatch(
             &attention::combine(flavour, a.head_size),
-            &[
-                &rows,
-                &partial,
-                &attended,
-                &device.uniform(&attention::shape(a.heads, a.kv_heads, blocks)),
-            ],
-            [1, 1, 1],
-        );
-        let silu = device.dispatch(
-            &silu_gate::source(flavour),
-            &[&gate_up, &gated, &device.uniform(&[a.mlp, 0, 0, 0])],
+            &[&rows, &partial, &attended, &heads],
             [1, 1, 1],
         );
         let sampling = [
@@ -878,11 +886,7 @@ impl Shared {
             )),
         ];
         Shared {
-            first_norm: norm(false, false),
-            norm: norm(true, false),
-            last_norm: norm(true, true),
             combine,
-            silu,
             sample_parts: device.dispatch(&sample::parts(flavour), &sampling, [1, 1, 1]),
             sample_best: device.dispatch(&sample::best(flavour), &sampling, [1, 1, 1]),
             items: floats(config.most_items() * 2),
@@ -897,14 +901,11 @@ impl Shared {
             sampled,
             drawn,
             x,
-            normed,
             partial,
             attended,
-            branch,
-            gate_up,
             gated,
             logits,
-            qk_gain,
+            heads,
         }
     }
 
@@ -917,17 +918,14 @@ impl Shared {
             &self.sampled,
             &self.drawn,
             &self.x,
-            &self.normed,
             &self.qkv,
             &self.queries,
             &self.partial,
             &self.attended,
-            &self.branch,
-            &self.gate_up,
             &self.gated,
             &self.logits,
             &self.turns,
-            &self.qk_gain,
+            &self.heads,
         ] {
             buffer.destroy();
         }
@@ -942,7 +940,8 @@ struct Cache {
     /// `[slot][block]`, as the device reads it.
     tables: Vec<u32>,
     slot_blocks: usize,
-    changed: bool,
+    /// Entries of the tables that the device has not seen: slot, first block, blocks.
+    changed: Vec<[u32; 3]>,
 }
 
 impl Cache {
@@ -956,7 +955,7 @@ impl Cache {
             of_slot: vec![Vec::new(); SLOTS as usize],
             tables: vec![0; SLOTS as usize * slot_blocks],
             slot_blocks,
-            changed: true,
+            changed: Vec::new(),
         }
     }
 
@@ -969,14 +968,26 @@ impl Cache {
         if missing > self.free.len() {
             return false;
         }
+        let first = owned.len();
         for _ in 0..missing {
             if let Some(block) = self.free.pop() {
                 self.tables[slot as usize * self.slot_blocks + owned.len()] = block;
                 owned.push(block);
-                self.changed = true;
             }
         }
+        if missing > 0 {
+            self.changed.push([slot, first as u32, missing as u32]);
+        }
         true
+    }
+
+    /// What the device has not seen: places in the tables, and what stands there. Most steps change a few entries, and
+    /// all of them would be half a megabyte.
+    fn changes(&self) -> impl Iterator<Item = (u64, &[u32])> {
+        self.changed.iter().map(|&[slot, first, count]| {
+            let at = slot as usize * self.slot_blocks + first as usize;
+            (at as u64, &self.tables[at..at + count as usize])
+        })
     }
 
     fn release(&mut self, slot: u32) {

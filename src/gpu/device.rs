@@ -395,6 +395,12 @@ impl Device {
             .write_buffer(buffer, 0, bytemuck::cast_slice(contents));
     }
 
+    /// Words into a buffer from the word `first` on.
+    pub fn write_at(&self, buffer: &wgpu::Buffer, first: u64, words: &[u32]) {
+        self.queue
+            .write_buffer(buffer, first * 4, bytemuck::cast_slice(words));
+    }
+
     /// Reads the first `count` numbers of a buffer, once all that was submitted is done.
     pub async fn read<T: bytemuck::Pod>(
         &self,
@@ -531,63 +537,12 @@ impl Device {
         &self,
         dispatches: impl IntoIterator<Item = &'a Dispatch>,
     ) -> Result<Took, Error> {
-        let (_, took) = self
-            .submit(dispatches, &self.end_source, 1, &self.end)
+        let stamps = self.timestamps.as_ref();
+        let [begun, ended] = self
+            .submit(dispatches, (&self.end_source, &self.end, 4), stamps)
             .await?;
-        Ok(took)
-    }
-
-    /// The same, and reads the first `count` words of a buffer in the same breath; the time is until
-    /// they were here.
-    pub async fn run_and_read<'a>(
-        &self,
-        dispatches: impl IntoIterator<Item = &'a Dispatch>,
-        buffer: &wgpu::Buffer,
-        count: usize,
-    ) -> Result<(Vec<u32>, Took), Error> {
-        self.submit(dispatches, buffer, count, &self.words).await
-    }
-
-    async fn submit<'a>(
-        &self,
-        dispatches: impl IntoIterator<Item = &'a Dispatch>,
-        wanted: &wgpu::Buffer,
-        count: usize,
-        to: &wgpu::Buffer,
-    ) -> Result<(Vec<u32>, Took), Error> {
-        let bytes = (count as u64 * 4).clamp(4, to.size());
-        let mut encoder = self.device.create_command_encoder(&Default::default());
-        let timestamp_writes = self
-            .timestamps
-            .as_ref()
-            .map(|t| wgpu::ComputePassTimestampWrites {
-                query_set: &t.set,
-                beginning_of_pass_write_index: Some(0),
-                end_of_pass_write_index: Some(1),
-            });
-        {
-            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
-                label: None,
-                timestamp_writes,
-            });
-            for dispatch in dispatches {
-                pass.set_pipeline(&dispatch.kernel.pipeline);
-                pass.set_bind_group(0, &*dispatch.bindings, &[]);
-                let [x, y, z] = dispatch.workgroups;
-                pass.dispatch_workgroups(x, y, z);
-            }
-        }
-        if let Some(t) = &self.timestamps {
-            encoder.resolve_query_set(&t.set, 0..2, &t.resolved, 0);
-            encoder.copy_buffer_to_buffer(&t.resolved, 0, &t.read, 0, 16);
-        }
-        encoder.copy_buffer_to_buffer(wanted, 0, to, 0, bytes);
-        let commands = encoder.finish();
-        let begun = Instant::now();
-        self.queue.submit([commands]);
-        let ended = self.map(to, bytes).await?;
-        let words = mapped(to, count)?;
-        let device_s = match &self.timestamps {
+        self.end.unmap();
+        let device_s = match stamps {
             Some(t) => {
                 self.map(&t.read, 16).await?;
                 // Timestamps may be absent (0) or go backwards: then there are none.
@@ -600,13 +555,62 @@ impl Device {
             }
             None => None,
         };
-        Ok((
-            words,
-            Took {
-                wall_s: ended.duration_since(begun).as_secs_f64(),
-                device_s,
-            },
-        ))
+        Ok(Took {
+            wall_s: ended.duration_since(begun).as_secs_f64(),
+            device_s,
+        })
+    }
+
+    /// The same, and reads the first `count` words of a buffer in the same breath. Says when the work was submitted
+    /// and when the words were here.
+    pub async fn run_and_read<'a>(
+        &self,
+        dispatches: impl IntoIterator<Item = &'a Dispatch>,
+        buffer: &wgpu::Buffer,
+        count: usize,
+    ) -> Result<(Vec<u32>, [Instant; 2]), Error> {
+        let bytes = (count as u64 * 4).clamp(4, self.words.size());
+        let copied = (buffer, &self.words, bytes);
+        let when = self.submit(dispatches, copied, None).await?;
+        Ok((mapped(&self.words, count)?, when))
+    }
+
+    /// Runs dispatches, copies so many bytes of `wanted` to `to`, which is mapped then, and says when they were
+    /// submitted and when it was.
+    async fn submit<'a>(
+        &self,
+        dispatches: impl IntoIterator<Item = &'a Dispatch>,
+        (wanted, to, bytes): (&wgpu::Buffer, &wgpu::Buffer, u64),
+        stamps: Option<&Timestamps>,
+    ) -> Result<[Instant; 2], Error> {
+        let mut encoder = self.device.create_command_encoder(&Default::default());
+        let timestamp_writes = stamps.map(|t| wgpu::ComputePassTimestampWrites {
+            query_set: &t.set,
+            beginning_of_pass_write_index: Some(0),
+            end_of_pass_write_index: Some(1),
+        });
+        {
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+                label: None,
+                timestamp_writes,
+            });
+            for dispatch in dispatches {
+                pass.set_pipeline(&dispatch.kernel.pipeline);
+                pass.set_bind_group(0, &*dispatch.bindings, &[]);
+                let [x, y, z] = dispatch.workgroups;
+                pass.dispatch_workgroups(x, y, z);
+            }
+        }
+        if let Some(t) = stamps {
+            encoder.resolve_query_set(&t.set, 0..2, &t.resolved, 0);
+            encoder.copy_buffer_to_buffer(&t.resolved, 0, &t.read, 0, 16);
+        }
+        encoder.copy_buffer_to_buffer(wanted, 0, to, 0, bytes);
+        let commands = encoder.finish();
+        let begun = Instant::now();
+        self.queue.submit([commands]);
+        let ended = self.map(to, bytes).await?;
+        Ok([begun, ended])
     }
 
     /// Waits until a buffer is mapped and all work before it done; says when that was.

@@ -12,6 +12,7 @@ mod device;
 pub mod estimator;
 pub mod kernels;
 mod measure;
+pub mod pace;
 pub mod serve;
 pub mod twin;
 

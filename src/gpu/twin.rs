@@ -1,17 +1,16 @@
 //! The decoder's twin on the processor: the same random weights, the same step, in double precision.
 //! Made for small configurations.
 
-use super::decoder::{Config, HEAD_LAYER, QK_GAIN, Row, STREAM_GAIN};
+use super::decoder::{Config, HEAD_LAYER, Row};
 use super::kernels::rope_append::{Cache, Rope};
 use super::kernels::weights::Matrix;
-use super::kernels::{attention, embed, fill, gemv, rms_norm, rope_append, sample, silu_gate};
+use super::kernels::{attention, embed, fill, gemv, rope_append, sample};
 
 /// A decoder of which nothing is on a device.
 pub struct Twin {
     config: Config,
     layers: Vec<[Matrix; 4]>,
     head: Matrix,
-    gain: Vec<f64>,
     qk_gain: Vec<f64>,
     /// Keys and values, `[slot][layer]`.
     caches: Vec<Vec<[Cache; 2]>>,
@@ -31,7 +30,6 @@ impl Twin {
                 config.matrix_seed(layer, number),
             )
         };
-        let wide = |gains: Vec<f32>| gains.into_iter().map(f64::from).collect();
         Twin {
             layers: (0..layers)
                 .map(|layer| {
@@ -44,8 +42,7 @@ impl Twin {
                 })
                 .collect(),
             head: matrix(HEAD_LAYER, 0, a.vocabulary, a.hidden),
-            gain: wide(config.gains(a.hidden, STREAM_GAIN)),
-            qk_gain: wide(config.gains(2 * a.head_size, QK_GAIN)),
+            qk_gain: config.head_gains().into_iter().map(f64::from).collect(),
             caches: vec![vec![Default::default(); layers as usize]; slots as usize],
             sampled: vec![0; slots as usize],
             config,
@@ -63,7 +60,7 @@ impl Twin {
             let mut x = embed::embed(&self.head, token);
             for (matrices, [keys, values]) in self.layers.iter().zip(&mut self.caches[slot]) {
                 let [qkv, output, gate_up, down] = matrices;
-                let [_, normed] = rms_norm::rms_norm(&x, None, &self.gain, a.norm_epsilon);
+                let normed = gemv::rms_norm(&x, a.norm_epsilon);
                 let rope = Rope {
                     heads: a.heads,
                     kv_heads: a.kv_heads,
@@ -80,15 +77,13 @@ impl Twin {
                     values,
                 );
                 let attended = attention::attention(&queries, keys, values).concat();
-                let branch = gemv::gemv(output, &attended);
-                let [added, normed] =
-                    rms_norm::rms_norm(&x, Some(&branch), &self.gain, a.norm_epsilon);
-                let gated = silu_gate::silu_gate(&gemv::gemv(gate_up, &normed));
-                let branch = gemv::gemv(down, &gated);
-                x = added.iter().zip(&branch).map(|(x, d)| x + d).collect();
+                add(&mut x, &gemv::gemv(output, &attended));
+                let normed = gemv::rms_norm(&x, a.norm_epsilon);
+                let gated = gemv::gated(&gemv::gemv(gate_up, &normed));
+                add(&mut x, &gemv::gemv(down, &gated));
             }
             if row.sample {
-                let [_, normed] = rms_norm::rms_norm(&x, None, &self.gain, a.norm_epsilon);
+                let normed = gemv::rms_norm(&x, a.norm_epsilon);
                 let logits = gemv::gemv(&self.head, &normed);
                 let token = sample::sample(
                     &logits,
@@ -107,5 +102,12 @@ impl Twin {
     /// Makes the twin go on from a token that another drew.
     pub fn follow(&mut self, slot: u32, token: u32) {
         self.sampled[slot as usize] = token;
+    }
+}
+
+/// Adds a branch to the residual stream.
+fn add(x: &mut [f64], branch: &[f64]) {
+    for (x, d) in x.iter_mut().zip(branch) {
+        *x += d;
     }
 }

@@ -3,14 +3,20 @@
 
 #[cfg(any(feature = "cli", feature = "figures", feature = "gpu"))]
 mod reading;
+mod steps;
 
 use serde::{Deserialize, Serialize};
 
+pub use steps::{Host, Proof, ProofLevel, ProofSide, Steadiness, WholeStep, profile};
+
 use super::architecture::{Architecture, Precision};
 use super::step::Step;
+use super::work::{Chunk, StepWork};
+use crate::error::Error;
 
-/// The version of the JSON form that this code writes. Version 1 lacks [`Calibration::many_columns`].
-pub const VERSION: u32 = 2;
+/// The version of the JSON form that this code writes. Version 1 lacks [`Calibration::many_columns`], versions 1 and
+/// 2 lack [`Calibration::steps`] and what follows from them.
+pub const VERSION: u32 = 3;
 /// Says of a JSON document that it is one of these.
 pub const KIND: &str = "batchscope-calibration";
 
@@ -37,17 +43,35 @@ pub struct Calibration {
     pub bandwidth: Bandwidth,
     pub launch: Launch,
     pub kernels: Vec<KernelTime>,
-    /// What the fit was made from, and the points held out of it.
+    /// Whole steps as a server takes them. Predictions come from these; empty in versions 1 and 2, whose predictions
+    /// come from `fit`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<WholeStep>,
+    /// The processor's part of a step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "ts", ts(optional))]
+    pub host: Option<Host>,
+    /// What the fit was made from, and the points held out of it: since version 3 those whole steps that are decode
+    /// or short prompts, before it steps composed of their kernels.
     pub points: Vec<Point>,
+    /// The straight line nearest to the points. Since version 3 only the closed-batch form comes from it.
     pub fit: Fit,
-    /// Whole steps at points that the fit has not seen.
+    /// Whole steps at sizes that nothing above has seen, against the prediction.
     pub checks: Vec<Check>,
     /// Median and greatest relative error of the checks.
     pub check_median_error: f64,
     pub check_worst_error: f64,
-    /// Of the first measurement and of its repetition at the end, in proportion: above 0.1 the GPU's
-    /// clock was not steady.
+    /// How much longer a step took at the end than at the beginning, in proportion: above 0.1 the GPU's clock was
+    /// not steady.
     pub drift: Option<f64>,
+    /// How even the device's pace was meanwhile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "ts", ts(optional))]
+    pub steadiness: Option<Steadiness>,
+    /// Loads that the device served after the calibration, beside their predictions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "ts", ts(optional))]
+    pub proof: Option<Proof>,
     /// How whole steps grow with the number of layers.
     pub layers: Option<LayerScaling>,
     pub warnings: Vec<Warning>,
@@ -59,10 +83,33 @@ pub struct Calibration {
 }
 
 impl Calibration {
-    /// A step as a server takes it, which needs the tokens of one before it begins the next: the fitted work, and
-    /// one submission and the wait for it, which the fit leaves out.
-    pub fn served_step(&self) -> Step {
-        self.fit.model.with_submission(self.launch.submission.value)
+    /// The line through steps as a server takes them, which needs the tokens of one before it begins the next. Before
+    /// version 3 the fit left out one submission and the wait for it, which are added.
+    pub fn served_line(&self) -> Step {
+        if self.steps.is_empty() {
+            self.fit.model.with_submission(self.launch.submission.value)
+        } else {
+            self.fit.model
+        }
+    }
+
+    /// How far off predicted step times typically are, in proportion: the median error of whole steps that the
+    /// prediction had not seen, and no less than what the device's pace moved meanwhile or than the error of the loads
+    /// that it served as a proof. Before version 3 no less than the error of the points held out of the fit.
+    pub fn step_error(&self) -> f64 {
+        if self.steps.is_empty() {
+            return self.line_error();
+        }
+        let moved = self.steadiness.map_or(0.0, |steadiness| steadiness.spread);
+        let drift = self.drift.map_or(0.0, f64::abs);
+        let proof = self.proof.as_ref().map_or(0.0, Proof::error);
+        let errors = [self.check_median_error, moved, drift, proof];
+        errors.into_iter().fold(0.0, f64::max)
+    }
+
+    /// The same of the line, which has only two slopes where steps are a staircase.
+    pub fn line_error(&self) -> f64 {
+        self.fit.held_out_median.max(self.check_median_error)
     }
 }
 
@@ -194,6 +241,36 @@ pub struct Point {
     pub held_out: bool,
 }
 
+impl Point {
+    /// What the step is asked to do; its prompt, if it has one, goes into `chunks`. Those that decode are sampled.
+    pub fn work<'a>(&self, chunks: &'a mut Vec<Chunk>) -> StepWork<'a> {
+        work(self.sequences, self.context, self.prefill, chunks)
+    }
+}
+
+impl Check {
+    /// As [`Point::work`].
+    pub fn work<'a>(&self, chunks: &'a mut Vec<Chunk>) -> StepWork<'a> {
+        work(self.sequences, self.context, self.prefill, chunks)
+    }
+}
+
+fn work(sequences: u32, context: u32, prefill: u32, chunks: &mut Vec<Chunk>) -> StepWork<'_> {
+    chunks.clear();
+    if prefill > 0 {
+        chunks.push(Chunk {
+            tokens: prefill,
+            before: 0,
+        });
+    }
+    StepWork {
+        sequences,
+        context: u64::from(context),
+        chunks,
+        sampled: sequences,
+    }
+}
+
 /// The fitted step latency and how well it holds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -249,8 +326,18 @@ pub struct LayerScaling {
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct Warning {
     /// Stable: software-adapter, made-up-model, drift, fewer-layers, no-f16, no-timestamps,
-    /// timestamps-disagree, nonlinear-layers, poor-fit, poor-check; from the page besides hidden-page,
-    /// on-battery.
+    /// timestamps-disagree, nonlinear-layers, poor-fit (before version 3), poor-check, no-proof; from the page
+    /// besides hidden-page, on-battery.
     pub code: String,
     pub message: String,
+}
+
+impl Warning {
+    /// Why no load was served beside the calibration's predictions.
+    pub fn no_proof(why: &Error) -> Warning {
+        Warning {
+            code: "no-proof".to_owned(),
+            message: format!("the calibration was not proved by serving users: {why}"),
+        }
+    }
 }

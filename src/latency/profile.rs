@@ -22,7 +22,8 @@ pub struct Profile {
     pub attention: Attention,
     /// By layer name: time over tokens of the step.
     pub dense: BTreeMap<String, Sweep>,
-    /// By layer name: time over sequences that are sampled.
+    /// By layer name: time over sequences that are sampled. Without a time at 0, a step that samples none takes
+    /// what one takes, as on engines that compute its logits all the same.
     pub per_sequence: BTreeMap<String, Sweep>,
     /// Batch sizes that CUDA graphs were captured for, ascending: a step that only decodes runs its dense kernels
     /// at the next of these. Empty: at its own size.
@@ -95,9 +96,15 @@ const IN_LAYER: [(&str, f64); 7] = [
     ("down_proj", 1.0),
 ];
 const ONCE: [&str; 2] = ["embedding", "final_layernorm"];
-/// Without these there is no decoder.
+/// Without these there is no decoder, unless [`WHOLE`] has them all.
 const NEEDED: [&str; 4] = ["qkv_proj", "o_proj", "gate_up_proj", "down_proj"];
+/// The dense part of whole steps that were measured as they run, divided by the layers.
+pub(super) const WHOLE: &str = "whole_step";
+/// The kernels that turn sampled sequences into tokens.
+pub(super) const HEAD: &str = "lm_head";
 
+/// Shortest time of a kernel, us.
+pub(super) const LEAST_US: f64 = 1e-3;
 /// Largest count of a profile, tokens or sequences.
 const MOST: u32 = 1 << 20;
 
@@ -124,7 +131,7 @@ impl Profile {
                 "one entry per measurement in each",
             );
         }
-        let good = |time: f64| (1e-3..1e9).contains(&time);
+        let good = |time: f64| (LEAST_US..1e9).contains(&time);
         if let Some(row) = a.time_us.iter().position(|&time| !good(time)) {
             return refuse(
                 format!("attention.time_us[{row}]"),
@@ -153,12 +160,14 @@ impl Profile {
                     );
                     return refuse(path, value, "as many times as counts, and at least one");
                 }
+                let least = u32::from(group == "dense");
                 if let Some(count) = sweep
                     .count
                     .iter()
-                    .find(|count| !(1..=MOST).contains(*count))
+                    .find(|count| !(least..=MOST).contains(*count))
                 {
-                    return refuse(path, count.to_string(), "counts from 1 to 1048576");
+                    let allowed = format!("counts from {least} to {MOST}");
+                    return refuse(path, count.to_string(), &allowed);
                 }
                 if let Some(time) = sweep.time_us.iter().find(|time| !good(**time)) {
                     return refuse(
@@ -169,14 +178,18 @@ impl Profile {
                 }
             }
         }
-        if let Some(missing) = NEEDED.iter().find(|name| !self.dense.contains_key(**name)) {
+        let whole = self.dense.contains_key(WHOLE);
+        if let Some(missing) = NEEDED
+            .iter()
+            .find(|name| !whole && !self.dense.contains_key(**name))
+        {
             return refuse(
                 "dense".to_owned(),
                 format!("a profile without {missing}"),
                 &needed(),
             );
         }
-        if !self.per_sequence.contains_key("lm_head") {
+        if !self.per_sequence.contains_key(HEAD) {
             return refuse(
                 "per_sequence".to_owned(),
                 "a profile without lm_head".to_owned(),
@@ -218,7 +231,7 @@ impl Profile {
         Ok(())
     }
 
-    /// Multiplies every time.
+    /// Multiplies every time; none becomes shorter than a profile allows.
     pub fn multiply(&mut self, factor: f64) {
         let sweeps = self
             .dense
@@ -227,7 +240,7 @@ impl Profile {
         let sweeps = sweeps.flat_map(|sweep| &mut sweep.time_us);
         // Times of unequal contexts count only in proportion.
         for time in sweeps.chain(&mut self.attention.time_us) {
-            *time *= factor;
+            *time = (*time * factor).max(LEAST_US);
         }
     }
 
@@ -316,6 +329,11 @@ impl Profile {
         };
         let prefill = family(prefill);
         let dense = sum(&dense, &self.dense);
+        let mut heads = sum(&per_sequence, &self.per_sequence);
+        let idle = |sweep: &Sweep| sweep.count.contains(&0);
+        if !self.per_sequence.values().all(idle) && heads.seconds.len() > 1 {
+            heads.seconds[0] = heads.seconds[1];
+        }
         let padded = self.captured.last().map_or_else(Vec::new, |&most| {
             let size = |n: u32| self.captured[self.captured.partition_point(|&c| c < n)];
             (0..=most).map(|n| dense.at(size(n)).seconds).collect()
@@ -324,7 +342,7 @@ impl Profile {
             padded,
             skew: self.skew.as_ref().map(Skew::model),
             dense,
-            per_sequence: sum(&per_sequence, &self.per_sequence),
+            per_sequence: heads,
             decode: family(decode),
             // What any chunk costs, however short.
             least_prefill_s: prefill.line(0.0, 0.0).y,
@@ -339,7 +357,7 @@ impl Profile {
 
 fn needed() -> String {
     format!(
-        "dense kernels {} and lm_head per sequence",
+        "dense kernels {}, or {WHOLE}, and {HEAD} per sequence",
         NEEDED.join(", ")
     )
 }
@@ -467,7 +485,7 @@ impl ProfileModel {
             inside &= is;
         }
         let dense = self.dense.at(work.sequences + tokens);
-        let per_sequence = self.per_sequence.at(work.sampled.max(1));
+        let per_sequence = self.per_sequence.at(work.sampled);
         Timed {
             seconds: dense.seconds + per_sequence.seconds + attention,
             inside: inside && dense.inside && per_sequence.inside,

@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-#[cfg(feature = "figures")]
 use super::calibration::Calibration;
 use super::profile::{Profile, ProfileModel};
 use super::step::{Compute, Step};
@@ -32,6 +31,17 @@ impl Default for StepLatency {
     }
 }
 
+/// The steps of a calibrated GPU as a server takes them: between its measured steps, or the fitted line of a calibration
+/// before version 3.
+impl From<&Calibration> for StepLatency {
+    fn from(calibration: &Calibration) -> StepLatency {
+        match calibration.profile() {
+            Some(profile) => StepLatency::Profile(Box::new(profile)),
+            None => StepLatency::Linear(calibration.served_line()),
+        }
+    }
+}
+
 #[cfg(feature = "figures")]
 impl StepLatency {
     /// From a file of any kind that says how long steps take: a calibration of a GPU, the JSON form of
@@ -46,7 +56,7 @@ impl StepLatency {
         let value: Option<serde_json::Value> = serde_json::from_str(text).ok();
         if value.is_some_and(|value| value.get("kind").is_some()) {
             let calibration = Calibration::from_json(text, file)?;
-            return Ok(StepLatency::Linear(calibration.served_step()));
+            return Ok(StepLatency::from(&calibration));
         }
         serde_json::from_str(text).map_err(|e| Error::BadScenario {
             file: file.to_owned(),

@@ -10,15 +10,17 @@ use wasm_bindgen::prelude::*;
 use super::{Engine, failure, plain, read, read_scenario};
 use crate::error::Error;
 use crate::experiment::calibrated;
+use crate::experiment::serving::proof::Loads;
 use crate::gpu::check::Effort;
-use crate::gpu::{Cancel, Gpu, Options, Progress};
+use crate::gpu::{Cancel, Gpu, Options, Progress, serve};
 use crate::latency::architecture::Architecture;
-use crate::latency::calibration::Calibration;
+use crate::latency::calibration::{Calibration, Proof, Warning};
 use crate::latency::roofline::{Card, Stored};
 use crate::latency::step::Step;
-use crate::latency::{ClosedForm, Latency};
+use crate::latency::{ClosedForm, Latency, StepLatency};
 use crate::metrics::Summary;
 use crate::sched::Policy;
+use crate::words::counted;
 
 #[wasm_bindgen(typescript_custom_section)]
 const TYPES: &str = r#"import type { Adapter, Calibration, Checked, Derived, Described, ErrorRange, ErrorReport, CalibrateProgress, GpuModel, CalibrateOptions, CalibratePlan, Policy } from "../www/types.js";"#;
@@ -58,11 +60,13 @@ pub struct Described {
     pub calibration: Calibration,
     /// The file, as the command line writes it.
     pub text: String,
-    /// How far off the fitted times typically are, in proportion.
+    /// How far off predicted step times typically are, in proportion.
     pub error: f64,
-    /// The fit's time at each of the calibration's points, s.
+    /// The same of the straight line that the simulator's closed batches come from.
+    pub line_error: f64,
+    /// The predicted time at each of the calibration's points, s.
     pub predicted: Vec<f64>,
-    /// The fit at the same places for every calibration.
+    /// Predictions at the same places for every calibration.
     pub places: Vec<Place>,
     /// The same steps by data sheets.
     pub sheets: Vec<DataSheet>,
@@ -197,11 +201,18 @@ impl GpuEngine {
                 cancel.cancel();
             }
         };
-        let calibration = self
-            .gpu
-            .calibrate(&options, &cancel, &mut report)
-            .await
-            .map_err(|e| failure(&e))?;
+        let mut measuring = |mut event: Progress| {
+            event.done *= BEFORE_PROOF;
+            report(event);
+        };
+        let calibrated = self.gpu.calibrate(&options, &cancel, &mut measuring);
+        let mut calibration = calibrated.await.map_err(|e| failure(&e))?;
+        let stop = || cancel.check().is_err();
+        match self.prove(&calibration, &stop, &mut report).await {
+            Ok(proof) => calibration.proof = Some(proof),
+            // The measurement stands without it.
+            Err(why) => calibration.warnings.push(Warning::no_proof(&why)),
+        }
         describe(calibration)
     }
 
@@ -213,6 +224,45 @@ impl GpuEngine {
     /// Gives the GPU's memory back.
     pub fn destroy(&self) {
         self.gpu.destroy();
+    }
+}
+
+/// Share of a calibration's progress that its measurements are; the rest is the proof.
+const BEFORE_PROOF: f64 = 0.85;
+
+impl GpuEngine {
+    /// Two loads served by the real decoder, beside the calibration's predictions.
+    async fn prove(
+        &self,
+        calibration: &Calibration,
+        stop: &dyn Fn() -> bool,
+        report: &mut dyn FnMut(Progress),
+    ) -> Result<Proof, Error> {
+        let loads = Loads::new(calibration)?;
+        let Loads { trace, scenarios } = &loads;
+        let pool_tokens = serve::pool_tokens(trace, scenarios)?;
+        let device = self.gpu.device().clone();
+        let decoder = serve::decoder(device, calibration, "the calibration", pool_tokens);
+        let mut decoder = decoder.await?;
+        let mut tell = |now: serve::Progress| {
+            let of_level = f64::from(now.answered) / f64::from(now.requests.max(1));
+            let part = (f64::from(now.level) + of_level) / f64::from(now.levels.max(1));
+            report(Progress {
+                stage: "proof".to_owned(),
+                what: format!(
+                    "{}, {} of {}",
+                    counted(now.users, "user"),
+                    now.answered,
+                    counted(now.requests, "request")
+                ),
+                done: BEFORE_PROOF + (1.0 - BEFORE_PROOF) * part,
+                kernel: None,
+                point: None,
+                check: None,
+            });
+        };
+        let measured = serve::serve(&mut decoder, trace, scenarios, stop, &mut tell);
+        loads.proof(&measured.await?)
     }
 }
 
@@ -262,10 +312,15 @@ impl Engine {
 }
 
 fn describe(calibration: Calibration) -> Result<JsValue, JsValue> {
-    let fit = &calibration.fit.model;
-    let step = |model: &Step, (sequences, context): (u32, u32)| {
+    let steps = StepLatency::from(&calibration).model();
+    let step = |(sequences, context): (u32, u32)| {
+        steps
+            .decode(sequences, u64::from(sequences) * u64::from(context))
+            .at_s
+    };
+    let by_sheet = |sheet: &Step, (sequences, context): (u32, u32)| {
         let sequences = f64::from(sequences);
-        model.step_s(sequences, sequences * f64::from(context), 0.0)
+        sheet.step_s(sequences, sequences * f64::from(context), 0.0)
     };
     let stored = Stored::new(&calibration.model.architecture, calibration.model.precision);
     let own = Card::of_adapter(&calibration.adapter.name).map(|card| card.key);
@@ -280,14 +335,14 @@ fn describe(calibration: Calibration) -> Result<JsValue, JsValue> {
                     PLACES
                         .map(|place| {
                             let b = f64::from(place.0);
-                            share(b, b * f64::from(place.1), step(fit, place))
+                            share(b, b * f64::from(place.1), step(place))
                         })
                         .to_vec()
                 })
             };
             DataSheet {
                 own,
-                seconds: PLACES.map(|place| step(&bound, place)).to_vec(),
+                seconds: PLACES.map(|place| by_sheet(&bound, place)).to_vec(),
                 mbu: used(&|b, c, s| hardware.mbu(&stored.work(b, c, 0.0), s)),
                 mfu: used(&|b, c, s| hardware.mfu(&stored.work(b, c, 0.0), s)),
                 card,
@@ -296,17 +351,18 @@ fn describe(calibration: Calibration) -> Result<JsValue, JsValue> {
         .collect();
     let described = Described {
         text: calibration.to_json().map_err(|e| failure(&e))?,
-        error: calibrated::typical_error(&calibration),
+        error: calibration.step_error(),
+        line_error: calibration.line_error(),
         predicted: calibration
             .points
             .iter()
-            .map(|p| fit.step_s(p.sequences.into(), p.context.into(), p.prefill.into()))
+            .map(|p| steps.step(&p.work(&mut Vec::new())).seconds)
             .collect(),
         places: PLACES
             .map(|place| Place {
                 sequences: place.0,
                 context: place.1,
-                seconds: step(fit, place),
+                seconds: step(place),
             })
             .to_vec(),
         sheets,

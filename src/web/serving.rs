@@ -114,7 +114,7 @@ impl Load {
 
     fn new(calibration: Calibration, users: &[u32], mut scenario: Scenario) -> Result<Load, Error> {
         if let Some(server) = scenario.server_mut() {
-            server.latency = StepLatency::Linear(calibration.served_step());
+            server.latency = StepLatency::from(&calibration);
         }
         let scenarios = serving::levels(users, &scenario)?;
         let trace = match &scenario.trace {

@@ -60,6 +60,7 @@ const describe = (c) => ({
   predicted: c.points.map((p) => step(c.fit.model, p.sequences, p.context, p.prefill)),
   places: [[1, 1024], [8, 1024], [32, 1024], [1, 8192], [8, 8192], [32, 8192]].map(([sequences, context]) => ({ sequences, context, seconds: step(c.fit.model, sequences, sequences * context) })),
   error: 0.039,
+  line_error: 0.039,
   sheets: [
     { card: { key: "h100", hardware: { name: "NVIDIA H100 SXM", peak_flops: 989e12, bandwidth_bytes_per_s: 3.35e12, source: "a data sheet" }, memory_bytes: 80e9 }, own: false, seconds: [0.0004, 0.0006, 0.0017, 0.0005, 0.0014, 0.005], mbu: null, mfu: null },
     { card: { key: "double", hardware: { name: "Double 9000", peak_flops: 40e12, bandwidth_bytes_per_s: 330e9, source: "the double's data sheet" }, memory_bytes: 12e9 }, own: true, seconds: [0.0041, 0.005, 0.0081, 0.0044, 0.0062, 0.0141], mbu: [0.66, 0.68, 0.7, 0.66, 0.68, 0.7], mfu: [0.005, 0.04, 0.1, 0.005, 0.04, 0.1] },

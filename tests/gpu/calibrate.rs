@@ -108,15 +108,43 @@ fn leaves_a_calibration_that_can_be_read_back() {
         assert!(found.warnings.iter().any(|w| w.code == "software-adapter"));
     }
 
-    // What was heard on the way is what it leaves.
-    let points: Vec<_> = heard.iter().filter_map(|p| p.point).collect();
-    assert_eq!(points.len(), found.points.len());
+    // Steps of both sides of every edge of the kernels, with what they dispatch and read; whole rounds of them.
+    let at = |sequences: u32| {
+        let mut steps = found.steps.iter();
+        steps.find(|s| s.sequences == sequences && s.sampled == sequences)
+    };
+    for sequences in [1, 2, 4, 5, 8, 9, 16, 17, 32, 33, 64] {
+        let step = at(sequences).unwrap_or_else(|| panic!("{sequences} sequences"));
+        assert!(step.seconds > step.host_s && step.host_s > 0.0, "{step:?}");
+        assert!(step.dispatches > 6 * 6 && step.bytes > 1e4, "{step:?}");
+        assert!(step.rounds + step.left_out >= 3, "{step:?}");
+    }
+    assert!(found.steps.iter().any(|s| s.chunk == 128 && s.before > 0));
+    let host = found.host.unwrap();
     assert!(
-        points
-            .iter()
-            .zip(&found.points)
-            .all(|(a, b)| a.seconds == b.seconds)
+        host.per_step_s >= 0.0 && host.per_dispatch_s >= 0.0,
+        "{host:?}"
     );
+    let pace = found.steadiness.unwrap();
+    assert!(pace.usual_s > 0.0 && pace.spread >= 0.0, "{pace:?}");
+    assert!(found.step_error() >= pace.spread);
+
+    // What was heard on the way is about what it leaves: every point was shown while it was measured.
+    let mut sizes: Vec<_> = heard
+        .iter()
+        .filter_map(|p| p.point)
+        .map(|p| (p.sequences, p.context, p.prefill))
+        .collect();
+    assert!(sizes.len() >= 3 * found.points.len());
+    sizes.sort_unstable();
+    sizes.dedup();
+    let mut left: Vec<_> = found
+        .points
+        .iter()
+        .map(|p| (p.sequences, p.context, p.prefill))
+        .collect();
+    left.sort_unstable();
+    assert_eq!(sizes, left);
     assert_eq!(
         heard.iter().filter(|p| p.check.is_some()).count(),
         found.checks.len()

@@ -2,13 +2,13 @@
 use std::path::Path;
 
 use batchscope::experiment::calibrated::{error_range, put_form_on, put_on, shape};
-use batchscope::latency::calibration::Calibration;
-use batchscope::latency::{Latency, StepLatency};
+use batchscope::latency::calibration::{Calibration, Proof, ProofLevel, ProofSide};
+use batchscope::latency::{Chunk, Latency, StepLatency, StepWork};
 use batchscope::{Error, Scenario, Trace, simulate};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::calibration::{TRUTH, calibration};
+use crate::support::calibration::{STEPS_TRUTH, TRUTH, calibration};
 use crate::support::program::run;
 
 fn done(args: &[&str]) -> String {
@@ -63,11 +63,11 @@ fn what_is_written_is_read_again() {
 
 #[test]
 fn another_version_or_kind_is_refused_in_words() {
-    let error = with("/version", Some(json!(3))).unwrap_err();
+    let error = with("/version", Some(json!(4))).unwrap_err();
     assert_eq!(error.code(), "bad-calibration");
     assert_eq!(
         error.to_string(),
-        "cal.json, field version: it is 3, written by batchscope 0.1.0, and this program reads 1 to 2; \
+        "cal.json, field version: it is 4, written by batchscope 0.1.0, and this program reads 1 to 3; \
          measure again with this program, or read it with that one"
     );
     // Whatever else a later version may hold.
@@ -88,7 +88,9 @@ fn version_1_predicts_but_names_no_kernels() {
     let text = calibration().to_json().unwrap();
     let mut document: Value = serde_json::from_str(&text).unwrap();
     document["version"] = json!(1);
-    document.as_object_mut().unwrap().remove("many_columns");
+    for lacking in ["many_columns", "steps", "host", "steadiness"] {
+        document.as_object_mut().unwrap().remove(lacking).unwrap();
+    }
     let first = Calibration::from_json(&document.to_string(), "old.json").unwrap();
     assert_eq!(first.fit, calibration().fit);
     // It stays what it is when it is written again: a program of its time reads it.
@@ -119,6 +121,88 @@ fn version_1_predicts_but_names_no_kernels() {
         let error = with("/many_columns", value).unwrap_err().to_string();
         assert!(error.contains(words), "{words}: {error}");
     }
+}
+
+/// What a server's steps take by a calibration: at the measured sizes what was measured, between them a line, and a step
+/// that draws no token costs no drawing.
+#[test]
+fn predictions_come_from_the_whole_steps() {
+    let calibration = calibration();
+    let model = StepLatency::from(&calibration).model();
+    let near = |found: f64, truth: f64, what: &str| {
+        assert!(
+            (found / truth - 1.0).abs() < 1e-4,
+            "{what}: {found}, not {truth}"
+        );
+    };
+    for step in &calibration.steps {
+        let chunk = Chunk {
+            tokens: step.chunk,
+            before: step.before,
+        };
+        let work = StepWork {
+            sequences: step.sequences,
+            context: u64::from(step.sequences * step.context),
+            chunks: if step.chunk > 0 { &[chunk] } else { &[] },
+            sampled: step.sampled,
+        };
+        // Steps that decode always draw their tokens, but for those that measure what drawing costs.
+        if step.chunk > 0 || step.sampled > 0 {
+            near(
+                model.step(&work).seconds,
+                step.seconds,
+                &format!("{step:?}"),
+            );
+        }
+    }
+    // Two prompts, one of which ends, beside six sequences: nothing of this was measured.
+    let chunks = [
+        Chunk {
+            tokens: 40,
+            before: 0,
+        },
+        Chunk {
+            tokens: 20,
+            before: 0,
+        },
+    ];
+    let work = StepWork {
+        sequences: 6,
+        context: 6 * 2000,
+        chunks: &chunks,
+        sampled: 7,
+    };
+    let truth = STEPS_TRUTH.step_s(6.0, 12_000.0, 60.0);
+    let found = model.step(&work).seconds;
+    assert!((found / truth - 1.0).abs() < 0.02, "{found}, not {truth}");
+
+    // Version 2 lacks them, and predicts by its line.
+    let mut second = calibration.clone();
+    second.version = 2;
+    second.steps.clear();
+    let line = second.served_line();
+    assert_eq!(
+        line.c0_s,
+        second.fit.model.c0_s + second.launch.submission.value
+    );
+    assert_eq!(StepLatency::from(&second), StepLatency::Linear(line));
+    assert_eq!(second.step_error(), second.line_error());
+    second.version = 3;
+    let error = second.to_json().unwrap_err().to_string();
+    assert!(error.contains("field steps: they are missing"), "{error}");
+}
+
+/// No prediction is said to be better than the device's pace was steady.
+#[test]
+fn the_error_of_steps_is_no_less_than_what_the_device_moved() {
+    let mut calibration = calibration();
+    assert_eq!(calibration.step_error(), calibration.check_median_error);
+    calibration.drift = Some(-0.31);
+    assert_eq!(calibration.step_error(), 0.31);
+    if let Some(pace) = &mut calibration.steadiness {
+        pace.spread = 0.42;
+    }
+    assert_eq!(calibration.step_error(), 0.42);
 }
 
 #[test]
@@ -360,7 +444,7 @@ fn a_scenario_on_a_calibration() {
     );
     // Steps are what they are, whatever the lengths.
     put_on(&calibration, &mut some).unwrap();
-    let steps = StepLatency::Linear(calibration.served_step());
+    let steps = StepLatency::from(&calibration);
     assert_eq!(
         some.closed().unwrap().latency,
         Latency::Steps(Box::new(steps))
@@ -417,12 +501,13 @@ fn run_with_a_calibration() {
     ];
     // Without a closed form, steps are added up.
     let steps: Value = serde_json::from_str(&done(&[&base[..7], &["--json"]].concat())).unwrap();
-    assert!(steps["scenario"]["engine"]["closed"]["latency"]["steps"]["linear"].is_object());
+    assert!(steps["scenario"]["engine"]["closed"]["latency"]["steps"]["profile"].is_object());
     assert!(steps["calibration"]["closed_form"].is_null());
     let table = done(&base);
     for line in [
         "latency: qwen3-1.7b in f16 on NVIDIA H100 80GB HBM3 (Vulkan), measured 2026-11-25T20:15:00Z",
-        "of whole steps (3 checks, at worst",
+        "of 3 whole steps that the calibration had not seen half are off by more than",
+        "the straight line through its steps",
         "closed-batch form: off by",
         "memory: the scenario's, 12 GB with 4 GB for the model and 187.5 kB a token",
         "% off",
@@ -575,4 +660,97 @@ fn a_calibration_beside_its_roofline() {
     );
     let (code, sentence) = refused(&["roofline", "--latency", &cal, "--precision", "int4"]);
     assert_eq!(code, 2, "{sentence}");
+}
+
+/// The rows of the table of contributed calibrations in docs/GPU.md that do not say what their files do; `folder` has the
+/// files.
+fn wrong_rows(text: &str, folder: &Path) -> Vec<String> {
+    const HEAD: &str =
+        "| GPU | through | model | weights | step of 1 sequence, ms | error of the proof | file |";
+    let after = text
+        .split_once(HEAD)
+        .expect("the table of contributed calibrations")
+        .1;
+    let rows = after
+        .lines()
+        .skip(2)
+        .take_while(|line| line.starts_with('|'));
+    let mut wrong = Vec::new();
+    for row in rows {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+        let file = folder.join(cells.last().copied().unwrap_or_default());
+        let found = std::fs::read_to_string(&file)
+            .map_err(|e| e.to_string())
+            .and_then(|text| Calibration::from_json(&text, row).map_err(|e| e.to_string()));
+        let says = found.and_then(|c| {
+            let proof = c.proof.as_ref().ok_or("it has no proof")?;
+            let alone = c.steps.iter().find(|s| s.sequences == 1 && s.sampled == 1);
+            let alone = alone.ok_or("it has no step of 1 sequence")?;
+            if c.demonstration || c.warnings.iter().any(|w| w.code == "drift") {
+                return Err("it is a demonstration, or the device's pace was not steady".to_owned());
+            }
+            Ok(vec![
+                c.adapter.name.clone(),
+                c.adapter.backend.clone(),
+                c.model.architecture.name.clone(),
+                c.model.precision.name().to_owned(),
+                format!("{:.3}", alone.seconds * 1e3),
+                format!("{:.1} %", proof.error() * 100.0),
+            ])
+        });
+        match says {
+            Ok(says) if cells[..cells.len() - 1] == says => {}
+            other => wrong.push(format!("{row}: {other:?}")),
+        }
+    }
+    wrong
+}
+
+#[test]
+fn contributed_calibrations_are_what_their_table_says() {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let text = std::fs::read_to_string(docs.join("GPU.md")).unwrap();
+    assert_eq!(wrong_rows(&text, &docs.join("calibrations")), [""; 0]);
+
+    // And would be found out.
+    let folder = TempDir::new().unwrap();
+    let mut contributed = calibration();
+    contributed.demonstration = false;
+    let side = ProofSide {
+        output_tokens_per_s: 500.0,
+        tbt_mean_ms: 2.0,
+        tbt_p95_ms: 2.1,
+    };
+    contributed.proof = Some(Proof {
+        levels: vec![ProofLevel {
+            users: 1,
+            requests: 3,
+            predicted: side,
+            measured: ProofSide {
+                tbt_mean_ms: 1.6,
+                ..side
+            },
+        }],
+    });
+    std::fs::write(
+        folder.path().join("h100.json"),
+        contributed.to_json().unwrap(),
+    )
+    .unwrap();
+    let row = |error: &str| {
+        format!(
+            "| NVIDIA H100 80GB HBM3 | Vulkan | qwen3-1.7b | f16 | 1.416 | {error} | h100.json |"
+        )
+    };
+    let with = |row: String| {
+        text.replacen(
+            "|---|---|---|---|---|---|---|",
+            &format!("|---|---|---|---|---|---|---|\n{row}"),
+            1,
+        )
+    };
+    assert_eq!(wrong_rows(&with(row("25.0 %")), folder.path()), [""; 0]);
+    assert_eq!(wrong_rows(&with(row("5.0 %")), folder.path()).len(), 1);
+    let missing = row("25.0 %").replace("h100", "h200");
+    assert_eq!(wrong_rows(&with(missing), folder.path()).len(), 1);
 }

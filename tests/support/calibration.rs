@@ -2,8 +2,8 @@
 
 use batchscope::latency::architecture::{Architecture, Precision};
 use batchscope::latency::calibration::{
-    Adapter, Bandwidth, Calibration, Check, Estimate, KIND, KernelTime, Launch, LayerScaling,
-    ManyColumns, Measured, Point, VERSION, Warning,
+    Adapter, Bandwidth, Calibration, Check, Estimate, Host, KIND, KernelTime, Launch, LayerScaling,
+    ManyColumns, Measured, Point, Steadiness, VERSION, Warning, WholeStep,
 };
 use batchscope::latency::step::Step;
 use batchscope::latency::step_fit::{fit, hold_out};
@@ -17,6 +17,51 @@ pub const TRUTH: Step = Step {
     c4_s_per_prefill_pair: 0.0,
     compute: None,
 };
+
+/// What drawing the tokens of so many sequences adds to a step of [`TRUTH`], s.
+pub fn sampling_s(sequences: u32) -> f64 {
+    1e-4 + 1e-6 * f64::from(sequences)
+}
+
+/// What [`steps`] take: a row of a prompt costs what a decoding one costs.
+pub const STEPS_TRUTH: Step = Step {
+    c3_s_per_prefill_token: 15e-6,
+    ..TRUTH
+};
+
+/// Whole steps that take exactly what [`STEPS_TRUTH`] says, with and without drawing tokens.
+fn steps() -> Vec<WholeStep> {
+    let step = |[sequences, context, chunk, before]: [u32; 4], sampled: bool| {
+        let together = f64::from(sequences * context + chunk * before);
+        let whole = STEPS_TRUTH.step_s(sequences.into(), together, chunk.into());
+        let drawing = if sampled { 0.0 } else { sampling_s(sequences) };
+        WholeStep {
+            sequences,
+            context,
+            chunk,
+            before,
+            sampled: if sampled { sequences } else { 0 },
+            dispatches: 199,
+            bytes: 3.4e9,
+            seconds: whole - drawing,
+            mad_s: 0.005 * whole,
+            host_s: 0.4e-3,
+            rounds: 7,
+            left_out: 0,
+        }
+    };
+    let mut steps = Vec::new();
+    for sequences in [1, 2, 4, 8, 16, 32, 64] {
+        steps.push(step([sequences, 16, 0, 0], false));
+        for context in [16, 1024, 4096] {
+            steps.push(step([sequences, context, 0, 0], true));
+        }
+    }
+    for chunk in [16, 64, 128] {
+        steps.extend([0, 1024].map(|before| step([0, 0, chunk, before], false)));
+    }
+    steps
+}
 
 /// The same on every call: errors of up to 3 % in a fixed order.
 pub fn calibration() -> Calibration {
@@ -117,12 +162,23 @@ pub fn calibration() -> Calibration {
             seconds: estimate(9.3e-6, "s"),
             share_of_read: 0.9,
         }],
+        steps: steps(),
+        host: Some(Host {
+            per_step_s: 0.1e-3,
+            per_dispatch_s: 1.5e-6,
+        }),
         points,
         fit,
         check_median_error: errors[1],
         check_worst_error: errors[2],
         checks,
         drift: Some(0.01),
+        steadiness: Some(Steadiness {
+            usual_s: 1.4e-3,
+            spread: 0.015,
+            left_out: 0.02,
+        }),
+        proof: None,
         layers: Some(LayerScaling {
             counts: vec![[1.0, 0.2e-3], [2.0, 0.25e-3], [28.0, 1.4e-3]],
             per_layer_s: 0.05e-3,

@@ -21,7 +21,7 @@ const LONGEST = 80;
  * A measured GPU as the address names it: name, relative error, and whether it is a demonstration.
  * @type {(described: Described, form: ClosedForm) => string}
  */
-export function nameOf({ calibration, error }, form) {
+export function nameOf({ calibration, line_error: error }, form) {
   const name = whose(calibration).replaceAll(APART, "-").slice(0, LONGEST);
   return [name, ...[error, form.median_error, form.worst_error].map((share) => share.toPrecision(3)), calibration.demonstration ? "demo" : "gpu"].join(APART);
 }

@@ -51,6 +51,16 @@ const decoding = (points, predicted) => points.map((point, i) => ({ ...point, fi
 /** Two digits are enough to tell the sizes apart. @param {number} size */
 const round = (size) => Number(size.toPrecision(2));
 
+/** The words of a curve: by the context of each sequence where all have the same. @type {(size: number, of: Step[]) => {name: string, label: string}} */
+function named(size, of) {
+  const [first] = of;
+  if (first !== undefined && of.length > 1 && of.every((step) => each(step) === each(first))) {
+    const words = FIGURE.steps.contextEach(each(first));
+    return { name: words, label: words };
+  }
+  return { name: FIGURE.steps.contextOf(round(size)), label: FIGURE.steps.context(round(size)) };
+}
+
 /**
  * Step time against batch: as measured so far, or with the fit.
  * @type {(points: Point[], described: Described | null) => Picture}
@@ -60,8 +70,7 @@ export function steps(points, described) {
   const all = curves.flatMap((curve) => curve.steps).sort((a, b) => a.sequences - b.sequences);
   /** @type {Series[]} */
   const series = curves.map(({ size, steps: of }) => ({
-    name: FIGURE.steps.contextOf(round(size)),
-    label: FIGURE.steps.context(round(size)),
+    ...named(size, of),
     as: "line",
     ...(described === null
       ? { kind: /** @type {const} */ ("measured"), at: of.map((s) => ({ x: s.sequences, y: ms(s.seconds) })) }
@@ -76,7 +85,7 @@ export function steps(points, described) {
     series,
     stops,
     sentence: described === null ? FIGURE.steps.live : stepsSentence(described),
-    legend: described === null ? "" : FIGURE.steps.legend,
+    legend: described === null ? "" : described.calibration.steps === undefined ? FIGURE.steps.legend : FIGURE.steps.legendOfSteps,
     read: (i) => ({
       where: FIGURE.steps.at(stops[i] ?? 0),
       values: all
@@ -93,8 +102,20 @@ export function steps(points, described) {
   };
 }
 
+/** Numbers of sequences that the sentence under the steps names. */
+const TOLD = [1, 8, 64];
+
 /** @param {Described} described */
-function stepsSentence({ calibration: { fit } }) {
+function stepsSentence({ calibration: { fit, steps: whole } }) {
+  if (whole !== undefined) {
+    const short = Math.min(...whole.filter(({ sequences }) => sequences > 0).map(({ context }) => context));
+    return FIGURE.steps.sentence(
+      TOLD.flatMap((n) => {
+        const found = whole.find((s) => s.sequences === n && s.sampled === n && s.context === short);
+        return found === undefined ? [] : [/** @type {[number, number]} */ ([n, found.seconds])];
+      }),
+    );
+  }
   const { model } = fit;
   return `A step costs ${duration(model.c0_s)}, ${duration(model.c1_s_per_sequence)} more for each sequence and ${duration(model.c2_s_per_context_token * 1000)} more for each thousand tokens of context.`;
 }
@@ -103,7 +124,8 @@ function stepsSentence({ calibration: { fit } }) {
 export function residuals({ calibration, predicted }) {
   /** @type {{kind: "measured" | "held" | "check", seconds: number, error: number, what: string}[]} */
   const all = [
-    ...calibration.points.map((p, i) => ({
+    // Where the prediction goes through the points, they say nothing of it.
+    ...(calibration.steps === undefined ? calibration.points : []).map((p, i) => ({
       kind: /** @type {"measured" | "held"} */ (p.held_out ? "held" : "measured"),
       seconds: p.seconds,
       error: ((predicted[i] ?? NaN) - p.seconds) / p.seconds,
@@ -126,8 +148,8 @@ export function residuals({ calibration, predicted }) {
     rules: [0],
     y: [-far, far],
     stops: all.map(({ seconds }) => ms(seconds)),
-    sentence: RESULT.coefficients.heldOut(calibration),
-    legend: FIGURE.residuals.legend,
+    sentence: calibration.steps === undefined ? RESULT.coefficients.heldOut(calibration) : RESULT.trust(calibration),
+    legend: calibration.steps === undefined ? FIGURE.residuals.legend : FIGURE.residuals.legendOfSteps,
     read: (i) => {
       const one = all[i];
       if (one === undefined) return { where: "", values: [] };

@@ -5,7 +5,7 @@ import { el, save } from "../dom.js";
 import { count, duration, number, percent, withUnit } from "../format.js";
 import { chart, sheet } from "./chart.js";
 import { drawable, residuals, steps } from "./pictures.js";
-import { COMPARE, FIGURE, RESULT, bandwidth, bytesOf, sentence, signed, whose } from "./words.js";
+import { COMPARE, FIGURE, RESULT, bandwidth, bytesOf, relative, sentence, signed, whose } from "./words.js";
 
 /** @import { Calibration, Described, Estimate, Point, StepLatency } from "../types.js" */
 
@@ -56,10 +56,12 @@ export function results(host, serve, on) {
       stepFigure.update(steps(calibration.points, described));
       errorFigure.update(residuals(described));
       rest.replaceChildren(
-        ...coefficients(calibration),
+        ...proof(calibration),
         ...checks(calibration),
+        ...coefficients(calibration),
         ...sheets(described),
         ...device(calibration),
+        ...wholeSteps(calibration),
         ...kernels(calibration),
         serve,
         ...compare(described, second, on),
@@ -85,7 +87,9 @@ function summary(described, on) {
   return [
     ...(c.demonstration ? [el("p", { class: "demonstration" }, RESULT.demonstration)] : []),
     el("p", { class: "finding" }, RESULT.finding(c, at(described, 1, CONTEXT), at(described, 32, CONTEXT))),
+    ...(c.proof === undefined ? [] : [el("p", { class: "trust", id: "verdict" }, RESULT.verdict(c.proof))]),
     el("p", { class: "trust" }, RESULT.trust(c)),
+    ...(c.steps === undefined ? [el("p", { class: "help", id: "old-version" }, RESULT.old(c.version))] : []),
     ...(warnings.length === 0 ? [] : [el("ul", { class: "warnings", "aria-label": RESULT.warnings }, ...warnings)]),
     el("p", { class: "help" }, RESULT.when(c)),
     el(
@@ -126,9 +130,45 @@ function coefficients(c) {
     const more = [compute.d0_s, compute.d1_s_per_token];
     rows.push(...words.compute.map(([name = "", meaning = ""], i) => [name, duration(more[i] ?? NaN), "", meaning]));
   }
-  const made = part(words.title, sheet(words.title, words.head, rows, true));
+  const title = c.steps === undefined ? words.title : words.lineTitle;
+  const made = part(title, sheet(title, words.head, rows, true), ...(c.steps === undefined ? [] : [words.lineNote]));
   made[0]?.classList.add("worded");
   return made;
+}
+
+/** Users served after the measurement, beside the prediction. @param {Calibration} c */
+function proof(c) {
+  if (c.proof === undefined) return [];
+  const words = RESULT.proof;
+  const rows = c.proof.levels.flatMap((level) => {
+    const figures = (/** @type {typeof level.measured} */ side) => [number(side.output_tokens_per_s), duration(side.tbt_mean_ms / 1e3), duration(side.tbt_p95_ms / 1e3)];
+    return [
+      [count(level.users), words.measured, ...figures(level.measured)],
+      [count(level.users), words.predicted, ...figures(level.predicted)],
+      ["", words.error, ...(/** @type {const} */ (["output_tokens_per_s", "tbt_mean_ms", "tbt_p95_ms"]).map((figure) => signed(relative(level, figure))))],
+    ];
+  });
+  const made = part(words.title, sheet(words.title, words.head, rows, true), words.note);
+  if (made[0] !== undefined) made[0].id = "proof";
+  return made;
+}
+
+/** @param {Calibration} c */
+function wholeSteps(c) {
+  if (c.steps === undefined) return [];
+  const words = RESULT.wholeSteps;
+  const rows = c.steps.map((s) => [
+    count(s.sequences),
+    count(s.context),
+    count(s.chunk),
+    count(s.before),
+    count(s.sampled),
+    count(s.dispatches),
+    bytesOf(s.bytes),
+    `${duration(s.seconds)} ± ${duration(s.mad_s)}`,
+    duration(s.host_s),
+  ]);
+  return part(words.title, sheet(words.title, words.head, rows), words.note);
 }
 
 /** @param {Calibration} c */
@@ -183,7 +223,9 @@ function device(c) {
   const rows = [row(words.read, c.bandwidth.read, bandwidth)];
   if (c.bandwidth.by_timestamps !== null) rows.push([words.byTimestamps, bandwidth(c.bandwidth.by_timestamps), "", ""]);
   rows.push(row(words.dispatch, c.launch.dispatch, duration), row(words.submission, c.launch.submission, duration));
+  if (c.host !== undefined) rows.push([words.host, words.hostOf(duration(c.host.per_step_s), duration(c.host.per_dispatch_s)), "", ""]);
   if (c.drift !== null) rows.push([words.drift, signed(c.drift), "", ""]);
+  if (c.steadiness !== undefined) rows.push([words.spread, percent(c.steadiness.spread), "", ""], [words.leftOut, percent(c.steadiness.left_out), "", ""]);
   if (c.layers !== null) {
     rows.push([words.perLayer, duration(c.layers.per_layer_s), "", ""], [words.nonlinearity, signed(c.layers.nonlinearity), "", ""]);
   }

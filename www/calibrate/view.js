@@ -235,8 +235,8 @@ export function calibrateView(host, on) {
     bar.value = 0;
     barText.textContent = "";
     become("measuring");
-    /** @type {Point[]} */
-    const points = [];
+    /** @type {Map<string, Point>} */
+    const points = new Map();
     let spoken = performance.now();
     const ended = await engine.run(
       "calibrated",
@@ -251,8 +251,9 @@ export function calibrateView(host, on) {
             status.textContent = STATUS.spoken(now.done, now.stage);
           }
           if (now.points.length === 0) return;
-          points.push(...now.points);
-          shownResults.live(points);
+          // A step is told of in every round: the newest time of a size stands.
+          for (const point of now.points) points.set(`${point.sequences} ${point.context} ${point.prefill}`, point);
+          shownResults.live([...points.values()]);
         },
       },
     );

@@ -3,7 +3,7 @@
 
 import { count, duration, number, percent, withUnit } from "../format.js";
 
-/** @import { Adapter, CalibratePlan, Calibration, ErrorReport, ServedLevels } from "../types.js" */
+/** @import { Adapter, CalibratePlan, Calibration, ErrorReport, Proof as ServedProof, ProofLevel, ProofSide, ServedLevels } from "../types.js" */
 
 /** What a model is called on screen; one that is not here goes by its name. @type {Record<string, string>} */
 export const MODEL = {
@@ -30,7 +30,7 @@ export const modelName = (name) => MODEL[name] ?? name;
 export const VIEW = {
   pageTitle: "Your GPU – Batchscope",
   title: "Your GPU",
-  lead: "Measure how fast this computer’s GPU decodes tokens, then let the simulator answer for it. The page runs the kernels of a real language model with random weights, times them, fits a latency model to them and checks it against whole decode steps. Nothing leaves this machine.",
+  lead: "Measure how fast this computer’s GPU decodes tokens, then let the simulator answer for it. The page runs a real language model with random weights, times whole steps of it and predicts from them. Then it serves users on it and shows how far the prediction was off. Nothing leaves this machine.",
   settings: "What to run",
   model: "Model",
   modelHelp: /** @type {(layers: number, weights: number) => string} */ (layers, weights) =>
@@ -99,10 +99,8 @@ export const STATUS = {
     verify: "checking its results",
     read: "reading its memory",
     kernels: "each kernel",
-    points: "step times",
-    checks: "whole steps that the fit has not seen",
-    layers: "whole steps with fewer layers",
-    drift: "the first measurement once more",
+    points: "whole steps of many sizes, in rounds",
+    proof: "users on the real decoder",
   },
   at: /** @type {(stage: string, what: string) => string} */ (stage, what) => {
     const words = STATUS.stages[stage] ?? stage;
@@ -153,6 +151,9 @@ export const WARNING = {
 /** The module's words as a sentence; they may begin with a name. @param {string} text */
 export const sentence = (text) => (/[.!?]$/.test(text) ? text : `${text}.`);
 
+/** How far a figure of a load is off, in proportion. @type {(level: ProofLevel, figure: keyof ProofSide) => number} */
+export const relative = ({ predicted, measured }, figure) => predicted[figure] / measured[figure] - 1;
+
 /** The calibrated thing in a few words. @param {Calibration} c */
 export const whose = (c) => `${c.adapter.name || "unnamed adapter"}, ${modelName(c.model.architecture.name)}, ${c.model.precision}`;
 
@@ -166,7 +167,29 @@ export const RESULT = {
   trust: (c) =>
     c.checks.length === 0
       ? `No whole step was run; points held out of the fit were met within ${percent(c.fit.held_out_median)} (median) and ${percent(c.fit.held_out_worst)} (worst).`
-      : `Whole steps that the fit had not seen took what it predicts within ${percent(c.check_median_error)} (median) and ${percent(c.check_worst_error)} (worst).`,
+      : `Whole steps that the calibration had not seen took what it predicts within ${percent(c.check_median_error)} (median) and ${percent(c.check_worst_error)} (worst).`,
+  /** The loads served after the calibration. @param {ServedProof} proof */
+  verdict: (proof) => {
+    const errors = proof.levels.flatMap((level) => [relative(level, "output_tokens_per_s"), relative(level, "tbt_mean_ms")].map(Math.abs));
+    const users = proof.levels.map(({ users: n }) => count(n)).join(" and ");
+    return `It predicts this GPU within ${percent(Math.max(...errors))}: that far were throughput and mean time between tokens of ${users} users on the real decoder from what it says.`;
+  },
+  /** What a file of an earlier version cannot say. @param {number} version */
+  old: (version) =>
+    `This file is of version ${version}. It has no whole steps as a server takes them, so predictions come from a straight line through steps composed of their kernels, without the processor’s part, and can be far off. Calibrate again for better ones.`,
+  proof: {
+    title: "The proof: users on the real decoder",
+    note: "After the measurement the real decoder served these users. Each sent three requests of 64 prompt and 32 output tokens, one after another.",
+    head: ["Users", "", "Output, tok/s", "Time between tokens, mean", "Time between tokens, P95"],
+    measured: "measured",
+    predicted: "predicted",
+    error: "error",
+  },
+  wholeSteps: {
+    title: "Whole steps as a server takes them",
+    note: "From laying out its rows to reading its tokens; median of the rounds that count. Predictions are lines between these.",
+    head: ["Sequences", "Context of each", "Prompt tokens", "Behind", "Tokens drawn", "Dispatches", "Read", "Time", "Of it the processor’s"],
+  },
   when: /** @param {Calibration} c */ (c) =>
     `Measured ${c.measured_at.replace("T", " ").replace("Z", " UTC")} in ${duration(c.took_s)}${c.model.quick ? ", quick" : ""}, ${count(c.model.layers_resident)} of ${count(c.model.architecture.layers)} layers in memory, by ${c.program}${c.commit === null ? "" : `, commit ${c.commit}`}.`,
   use: "Use my GPU",
@@ -177,6 +200,9 @@ export const RESULT = {
   warnings: "Warnings",
   coefficients: {
     title: "Fitted coefficients",
+    /** Since version 3. */
+    lineTitle: "The straight line nearest to the steps",
+    lineNote: "A line cannot follow a staircase. Only the closed-batch formula of the simulator is made from it; every other prediction comes from the measured steps.",
     head: ["Coefficient", "Value", "95 % interval", "Meaning"],
     notDetermined: "not determined",
     rows: [
@@ -205,7 +231,12 @@ export const RESULT = {
     byTimestamps: "Read bandwidth by timestamps",
     dispatch: "One more dispatch in a pass",
     submission: "One submission and the wait for it",
-    drift: "First measurement repeated at the end, difference",
+    drift: "A step at the end against the beginning",
+    spread: "Spread of that step over the measurement",
+    leftOut: "Steps left out because the device was disturbed",
+    host: "The processor’s part of a step",
+    /** @type {(step: string, dispatch: string) => string} */
+    hostOf: (step, dispatch) => `${step} and ${dispatch} a dispatch`,
     perLayer: "One layer of a step",
     nonlinearity: "Distance from a line in the layer count",
   },
@@ -234,6 +265,10 @@ export const FIGURE = {
     y: "time of a step, ms",
     context: /** @param {number} tokens */ (tokens) => `${count(tokens)} tokens`,
     contextOf: /** @param {number} tokens */ (tokens) => `${count(tokens)} tokens in all`,
+    contextEach: /** @param {number} tokens */ (tokens) => `${count(tokens)} tokens each`,
+    legendOfSteps: "Points were measured as a server takes steps; bars span their median deviation. The line is the prediction: it jumps where another kernel takes over.",
+    /** @type {(parts: [number, number][]) => string} */
+    sentence: (parts) => `A step takes ${parts.map(([n, s]) => `${duration(s)} with ${count(n)} ${n === 1 ? "sequence" : "sequences"}`).join(", ")}.`,
     at: /** @param {number} n */ (n) => `${count(n)} ${n === 1 ? "sequence" : "sequences"}`,
     table: "Time of one decode step, ms",
     rows: "sequences",
@@ -252,6 +287,7 @@ export const FIGURE = {
     table: "Errors of the fit",
     rows: "measured, ms",
     legend: "Dots were fitted, circles held out, diamonds are whole steps, run with every layer in turn.",
+    legendOfSteps: "Whole steps at sizes that the prediction had not seen.",
     kind: { fitted: "fitted", held: "held out", check: "whole step" },
   },
   serveTbt: {
@@ -280,7 +316,7 @@ const usersAt = (users) => `${count(users)} ${users === 1 ? "user" : "users"}`;
 
 export const SERVE = {
   title: "Serve simulated users",
-  help: "The whole decoder serves users who each wait for an answer before they ask again; requests join and leave at every step. What they get is measured, and what the fitted model predicts for the same load stands beside it.",
+  help: "The whole decoder serves users who each wait for an answer before they ask again; requests join and leave at every step. What they get is measured, and what the calibration predicts for the same load stands beside it.",
   users: "Users",
   usersHelp: "Levels to serve one after another, each of 1 to 64 users.",
   requests: "Requests of each user",
@@ -314,8 +350,8 @@ export const SERVE = {
   /** @param {ServedLevels["levels"]} levels */
   errorSentence: (levels) => {
     const errors = levels.flatMap(({ comparison: { step_errors: errors } }) => (errors === null ? [] : [errors.median_size])).sort((a, b) => a - b);
-    if (errors.length === 0) return "Predicted from the fit; nothing was measured.";
-    return `The fit is off by ${percent(errors[0] ?? NaN)} to ${percent(errors.at(-1) ?? NaN)} at the steps that were served (median of each level).`;
+    if (errors.length === 0) return "Predicted; nothing was measured.";
+    return `The prediction is off by ${percent(errors[0] ?? NaN)} to ${percent(errors.at(-1) ?? NaN)} at the steps that were served (median of each level).`;
   },
 };
 

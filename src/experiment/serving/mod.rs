@@ -6,6 +6,7 @@
 //! `saturation`.
 
 mod pictures;
+pub mod proof;
 mod report;
 mod tables;
 
@@ -312,8 +313,8 @@ pub struct Stack {
     /// fit, and a server, which needs a step's tokens before the next, pays it every time.
     pub submission_s: f64,
     pub origin: Origin,
-    /// Median relative errors of a calibration, at points held out of its fit and of whole steps.
-    pub errors: Option<[f64; 2]>,
+    /// How far off a calibration's step times typically are, in proportion ([`Calibration::step_error`]).
+    pub step_error: Option<f64>,
     /// What a reader of the calibration must know, a sentence each.
     pub warnings: Vec<String>,
 }
@@ -344,16 +345,17 @@ impl From<&Calibration> for Stack {
                     .map(|card| card.hardware_for(calibration.model.precision)),
             }),
             measured_on: None,
-            submission_s: calibration.launch.submission.value,
+            submission_s: if calibration.steps.is_empty() {
+                calibration.launch.submission.value
+            } else {
+                0.0
+            },
             origin: if calibration.demonstration {
                 Origin::Demonstration
             } else {
                 Origin::Calibration
             },
-            errors: Some([
-                calibration.fit.held_out_median,
-                calibration.check_median_error,
-            ]),
+            step_error: Some(calibration.step_error()),
             warnings: warnings.map(|warning| warning.message.clone()).collect(),
         }
     }

@@ -34,12 +34,10 @@ pub(super) fn text(all: &Levels<'_>, server: &Server, most: &ClosedLoop) -> Stri
             machine.gpu
         ));
     }
-    if let Some([held_out, whole]) = stack.errors {
+    if let Some(error) = stack.step_error {
         text += &paragraph(&format!(
-            "The calibration's fit is off by {:.1} % in the median at points held out of it and {:.1} % in \
-             whole steps.",
-            held_out * 100.0,
-            whole * 100.0
+            "The calibration's step times are typically off by {}.",
+            percent(error)
         ));
     }
     for warning in &stack.warnings {

@@ -127,7 +127,7 @@ pub(super) fn json(all: &Levels<'_>) -> Value {
         "architecture": machine.map(|machine| &machine.architecture),
         "precision": machine.map(|machine| machine.precision),
         "origin": stack.origin,
-        "errors": stack.errors,
+        "step_error": stack.step_error,
         "warnings": stack.warnings,
         "submission_s": stack.submission_s,
         "read_bytes_per_s": machine.map(|machine| machine.read_bytes_per_s),

@@ -119,7 +119,15 @@ impl Check<'_> {
         let rows = device.filled(rows.as_flattened());
         let partial = self.poison(items.len() * (heads * (size + 2)) as usize);
         let attended = self.poison(twins.len());
-        let shape = device.uniform(&attention::shape(heads, kv_heads, slot_blocks));
+        let shape = rope_append::Heads {
+            heads,
+            kv_heads,
+            head_size: size,
+            slot_blocks,
+            epsilon: 0.0,
+            positions: 0,
+        };
+        let shape = device.uniform(&shape.shape());
         let split = device.dispatch(
             &attention::split(device.flavour(), size, heads / kv_heads),
             &[
@@ -208,19 +216,26 @@ impl Check<'_> {
         let words = ROWS.len() * (BLOCK * kv_heads * size / 2) as usize;
         let keys = device.filled(&vec![NO_NUMBERS; words]);
         let values = device.filled(&vec![NO_NUMBERS; words]);
-        let turns = rope_append::turns(8192, size, theta);
+        let turns = rope_append::turns(8192, size, theta, &f32s(&gain));
+        let shape = rope_append::Heads {
+            heads,
+            kv_heads,
+            head_size: size,
+            slot_blocks,
+            epsilon,
+            positions: 8192,
+        };
         let run = device.dispatch(
             &rope_append::source(device.flavour(), size, qk_norm),
             &[
                 &device.filled(rows.as_flattened()),
                 &device.filled(&f32s(&qkv)),
                 &device.filled(turns.as_flattened()),
-                &device.filled(&f32s(&gain)),
                 &device.filled(&table),
                 &queries,
                 &keys,
                 &values,
-                &device.uniform(&rope_append::shape(heads, kv_heads, slot_blocks, epsilon)),
+                &device.uniform(&shape.shape()),
             ],
             [heads + 2 * kv_heads, ROWS.len() as u32, 1],
         );

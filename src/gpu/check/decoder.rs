@@ -101,7 +101,7 @@ impl Check<'_> {
         for (number, rows) in steps.iter().enumerate() {
             self.begin()?;
             let case = format!("step {number}");
-            let (tokens, _) = decoder.step(rows).await?;
+            let tokens = decoder.step(rows).await?.tokens;
             let logits = decoder.logits().await?;
             let twins = twin.step(rows);
             self.verdict.as_many(&case, tokens.len(), twins.len())?;

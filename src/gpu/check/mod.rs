@@ -60,11 +60,9 @@ pub enum Part {
     Gemv(Precision),
     /// Tiles, for many columns.
     Gemm(Precision),
-    RmsNorm,
     RopeAppend,
     /// Both passes.
     Attention,
-    SiluGate,
     /// Both passes.
     Sample,
     /// All of them as a decoder of three layers: its logits.
@@ -80,13 +78,7 @@ impl Part {
         all.extend(each(Part::Embed));
         all.extend(each(Part::Gemv));
         all.extend(each(Part::Gemm));
-        all.extend([
-            Part::RmsNorm,
-            Part::RopeAppend,
-            Part::Attention,
-            Part::SiluGate,
-            Part::Sample,
-        ]);
+        all.extend([Part::RopeAppend, Part::Attention, Part::Sample]);
         match effort {
             Effort::Quick => all.push(Part::Decoder(Precision::F16)),
             Effort::Full => all.extend(each(Part::Decoder)),
@@ -103,10 +95,8 @@ impl Part {
             Part::Embed(precision) => of("embed", precision),
             Part::Gemv(precision) => of("gemv", precision),
             Part::Gemm(precision) => of("gemm", precision),
-            Part::RmsNorm => "rms-norm".to_owned(),
             Part::RopeAppend => "rope-append".to_owned(),
             Part::Attention => "attention".to_owned(),
-            Part::SiluGate => "silu-gate".to_owned(),
             Part::Sample => "sample".to_owned(),
             Part::Decoder(precision) => of("decoder", precision),
         }
@@ -147,7 +137,7 @@ impl Part {
             Part::Gemv(Precision::F16) | Part::Gemm(Precision::F16) => HALF,
             // The twins take weights, keys and values as they are stored: sums alone differ.
             Part::Gemv(_) | Part::Gemm(_) => SINGLE,
-            Part::RmsNorm | Part::SiluGate | Part::Attention => SINGLE,
+            Part::Attention => SINGLE,
             Part::Sample => SCORE,
             // Of keys and values, which are rounded to half precision; a device may round either way.
             Part::RopeAppend | Part::Decoder(_) => HALF,
@@ -198,10 +188,8 @@ pub async fn part(
         Part::Embed(precision) => check.embed(precision).await?,
         Part::Gemv(precision) => check.gemv(precision).await?,
         Part::Gemm(precision) => check.gemm(precision).await?,
-        Part::RmsNorm => check.rms_norm().await?,
         Part::RopeAppend => check.rope_append().await?,
         Part::Attention => check.attention().await?,
-        Part::SiluGate => check.silu_gate().await?,
         Part::Sample => check.sample().await?,
         Part::Decoder(precision) => check.decoder(precision).await?,
     }
@@ -431,21 +419,26 @@ mod tests {
 
     #[test]
     fn what_differs_is_told() {
-        let mut norm = verdict(Part::RmsNorm);
-        assert_eq!(norm.close("x", &[1.0, 0.002], &[1.001, 0.001]), Ok(()));
-        assert!((norm.checked.worst_error - 1e-3 / 1.001).abs() < 1e-6);
+        let mut attention = verdict(Part::Attention);
+        assert_eq!(attention.close("x", &[1.0, 0.002], &[1.001, 0.001]), Ok(()));
+        assert!((attention.checked.worst_error - 1e-3 / 1.001).abs() < 1e-6);
         for wrong in [
             &[1.0, 0.003][..],
             &[1.0, f32::NAN],
             &[1.0, f32::INFINITY],
             &[1.0],
         ] {
-            let result = norm.close("row 3", wrong, &[1.0, 0.001]);
+            let result = attention.close("row 3", wrong, &[1.0, 0.001]);
             assert_eq!(code(result), Some("wrong-result"));
         }
-        let told = norm.close("row 3", &[1.0, 0.5], &[1.0, 0.25]).err();
+        let told = attention.close("row 3", &[1.0, 0.5], &[1.0, 0.25]).err();
         let told = told.map(|e| e.to_string()).unwrap_or_default();
-        for word in ["rms-norm", "a device", "row 3", "value 1 is 0.5 where 0.25"] {
+        for word in [
+            "attention",
+            "a device",
+            "row 3",
+            "value 1 is 0.5 where 0.25",
+        ] {
             assert!(told.contains(word), "{word} is not in: {told}");
         }
     }

@@ -2,7 +2,7 @@
 
 use super::{Check, Random, f32s};
 use crate::error::Error;
-use crate::gpu::kernels::gemv::Wide;
+use crate::gpu::kernels::gemv::{Around, End, Wide};
 use crate::gpu::kernels::weights::{self, Matrix};
 use crate::gpu::kernels::{embed, fill, gemv, read};
 use crate::latency::architecture::Precision;
@@ -163,57 +163,132 @@ impl Check<'_> {
         self.products(precision, Wide::Tiles, &cases).await
     }
 
+    /// Each case plainly, and with one of the ways in which layers use products.
     async fn products(
         &mut self,
         precision: Precision,
         wide: Wide,
         cases: &[Shape],
     ) -> Result<(), Error> {
-        for &(rows, width, columns) in cases {
-            self.begin()?;
-            let matrix = fill::matrix(precision, rows, width, self.random.bits());
-            let x = self.random.values((width * columns) as usize);
-            let twin = gemv::gemv(&matrix, &x);
-            let got = self.product(&matrix, &x, columns, wide).await?;
-            let case = format!("{rows}x{width} times {columns} columns");
-            self.verdict.close(&case, &got, &twin)?;
+        for (&(rows, width, columns), around) in cases.iter().zip(AROUND.iter().cycle()) {
+            let plain = Around::default();
+            for (rows, around) in [(rows, plain), (rows.next_multiple_of(2), *around)] {
+                self.begin()?;
+                let matrix = fill::matrix(precision, rows, width, self.random.bits());
+                let x = self.random.values((width * columns) as usize);
+                let before = self.random.values((columns * rows) as usize);
+                let mut list: Vec<u32> = (0..columns).collect();
+                if around.gather {
+                    self.random.shuffle(&mut list);
+                }
+                let case = Case {
+                    matrix: &matrix,
+                    x: &x,
+                    before: &before,
+                    list: &list,
+                    around,
+                };
+                let got = self.product(&case, wide).await?;
+                let name = format!("{rows}x{width} times {columns} columns, {around:?}");
+                self.verdict.close(&name, &got, &case.twin())?;
+            }
         }
         Ok(())
     }
 
-    async fn product(
-        &self,
-        matrix: &Matrix,
-        x: &[f64],
-        columns: u32,
-        wide: Wide,
-    ) -> Result<Vec<f32>, Error> {
+    async fn product(&self, case: &Case<'_>, wide: Wide) -> Result<Vec<f32>, Error> {
         let &Matrix {
             precision,
             rows,
             width,
             ..
-        } = matrix;
-        let count = (columns * rows) as usize;
-        let y = self.poison(count);
+        } = case.matrix;
+        let columns = case.list.len() as u32;
+        let results = case.around.end.results(rows);
+        let count = (columns * results) as usize;
+        let y = match case.around.end {
+            End::Add => self.device.filled(&f32s(case.before)),
+            End::Write | End::Gate => self.poison(count),
+        };
         let flavour = self.device.flavour();
         let (source, workgroups) =
             gemv::for_columns(flavour, precision, [rows, width], columns, wide);
-        let shape = gemv::shape(precision, rows, width, rows, 0);
+        let shape = gemv::shape(precision, [rows, width], [0, rows], case.around);
         let run = self.device.dispatch(
             &source,
             &[
-                &self.device.filled(&matrix.words),
-                &self.device.filled(&matrix.scales),
-                &self.device.filled(&f32s(x)),
+                &self.device.filled(&case.matrix.words),
+                &self.device.filled(&case.matrix.scales),
+                &self.device.filled(&f32s(case.x)),
                 &y,
                 &self.device.uniform(&shape),
                 &self.device.uniform(&[columns, 0, 0, 0]),
+                &self.device.filled(case.list),
             ],
             workgroups,
         );
         self.device.run([&run]).await?;
         self.device.read(&y, count).await
+    }
+}
+
+/// As a decoder has them: QKV, output and down, gate and up, LM head.
+const AROUND: [Around; 4] = [
+    Around {
+        norm: Some(1e-6),
+        gather: false,
+        end: End::Write,
+    },
+    Around {
+        norm: None,
+        gather: false,
+        end: End::Add,
+    },
+    Around {
+        norm: Some(1e-6),
+        gather: false,
+        end: End::Gate,
+    },
+    Around {
+        norm: Some(1e-6),
+        gather: true,
+        end: End::Write,
+    },
+];
+
+/// One product.
+struct Case<'a> {
+    matrix: &'a Matrix,
+    x: &'a [f64],
+    /// What y held.
+    before: &'a [f64],
+    /// Columns of x.
+    list: &'a [u32],
+    around: Around,
+}
+
+impl Case<'_> {
+    fn twin(&self) -> Vec<f64> {
+        let (rows, width) = (self.matrix.rows as usize, self.matrix.width as usize);
+        let mut y = Vec::new();
+        for (i, &column) in self.list.iter().enumerate() {
+            let x = &self.x[column as usize * width..][..width];
+            let x = match self.around.norm {
+                Some(epsilon) => gemv::rms_norm(x, epsilon),
+                None => x.to_vec(),
+            };
+            let sums = gemv::gemv(self.matrix, &x);
+            match self.around.end {
+                End::Write => y.extend(sums),
+                End::Add => y.extend(
+                    sums.iter()
+                        .zip(&self.before[i * rows..])
+                        .map(|(a, b)| a + b),
+                ),
+                End::Gate => y.extend(gemv::gated(&sums)),
+            }
+        }
+        y
     }
 }
 

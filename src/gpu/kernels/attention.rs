@@ -8,16 +8,12 @@ pub const WORKGROUP: u32 = 128;
 
 /// The first pass, for `group` query heads to a head of keys.
 pub fn split(flavour: Flavour, head_size: u32, group: u32) -> Source {
-    let text = Text::new(flavour)
-        .set("WORKGROUP", WORKGROUP)
-        .set("HEAD", head_size)
-        .set("GROUP", group)
-        .set("BLOCK", BLOCK)
-        .set("SPLIT", SPLIT)
-        .set("FOUR", 4);
     Source {
         name: format!("attention-split-{head_size}-{group}"),
-        wgsl: text.of(&[include_str!("attention_split.wgsl")]),
+        wgsl: first_pass(flavour, head_size, group).of(&[
+            include_str!("attention_queries.wgsl"),
+            include_str!("attention_split.wgsl"),
+        ]),
         entry: "attention_split",
         bindings: &[
             Bind::Read,
@@ -32,6 +28,42 @@ pub fn split(flavour: Flavour, head_size: u32, group: u32) -> Source {
     }
 }
 
+/// The same for steps in which every row is of another sequence, which do without `rope_append`.
+pub fn decode(flavour: Flavour, head_size: u32, group: u32, qk_norm: bool) -> Source {
+    let norm = if qk_norm { "-norm" } else { "" };
+    Source {
+        name: format!("attention-decode-{head_size}-{group}{norm}"),
+        wgsl: first_pass(flavour, head_size, group)
+            .flag("QK_NORM", qk_norm)
+            .of(&[
+                include_str!("attention_decode.wgsl"),
+                include_str!("attention_split.wgsl"),
+            ]),
+        entry: "attention_split",
+        bindings: &[
+            Bind::Read,
+            Bind::Read,
+            Bind::Read,
+            Bind::Read,
+            Bind::Write,
+            Bind::Write,
+            Bind::Write,
+            Bind::Uniform,
+            Bind::Read,
+        ],
+    }
+}
+
+fn first_pass(flavour: Flavour, head_size: u32, group: u32) -> Text {
+    Text::new(flavour)
+        .set("WORKGROUP", WORKGROUP)
+        .set("HEAD", head_size)
+        .set("GROUP", group)
+        .set("BLOCK", BLOCK)
+        .set("SPLIT", SPLIT)
+        .set("FOUR", 4)
+}
+
 /// The second pass.
 pub fn combine(flavour: Flavour, head_size: u32) -> Source {
     Source {
@@ -43,11 +75,6 @@ pub fn combine(flavour: Flavour, head_size: u32) -> Source {
         entry: "attention_combine",
         bindings: &[Bind::Read, Bind::Read, Bind::Write, Bind::Uniform],
     }
-}
-
-/// The uniform of both.
-pub fn shape(heads: u32, kv_heads: u32, slot_blocks: u32) -> [u32; 4] {
-    [heads, kv_heads, slot_blocks, 0]
 }
 
 /// Twin for one row that sees all of the cache: `[head][value]`. The queries are scaled already.

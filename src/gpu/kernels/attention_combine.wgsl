@@ -5,6 +5,8 @@ struct Shape {
   heads: u32,
   kv_heads: u32,
   slot_blocks: u32,
+  epsilon: f32,
+  gains: u32,
 }
 
 @group(0) @binding(0) var<storage, read> rows: array<vec4<u32>>;

@@ -1,23 +1,7 @@
 // Attention of one token over a part of its context, for all query heads that share a head of keys and
 // values: flash-decode's first pass. A workgroup has an item (a row and a split of its context) and a
-// head of keys; every key and value is read once for all of its query heads.
-
-struct Shape {
-  heads: u32,
-  kv_heads: u32,
-  slot_blocks: u32,
-}
-
-@group(0) @binding(0) var<storage, read> rows: array<vec4<u32>>;
-// Row and number of the split within its context.
-@group(0) @binding(1) var<storage, read> items: array<vec2<u32>>;
-@group(0) @binding(2) var<storage, read> tables: array<u32>;
-@group(0) @binding(3) var<storage, read> queries: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read> keys: array<vec4<u32>>;
-@group(0) @binding(5) var<storage, read> values: array<vec4<u32>>;
-// For each item and query head: the weighted sum of values, the greatest score, the sum of weights.
-@group(0) @binding(6) var<storage, read_write> partial: array<f32>;
-@group(0) @binding(7) var<uniform> shape: Shape;
+// head of keys; every key and value is read once for all of its query heads. What goes before says where the queries
+// come from: `attention_queries.wgsl` or `attention_decode.wgsl`.
 
 // Vectors of eight values of a head.
 const EIGHTS = HEAD / 8u;
@@ -26,7 +10,6 @@ const ABREAST = WORKGROUP / EIGHTS;
 // Threads that share a query head's softmax.
 const SHARE = WORKGROUP / GROUP;
 
-var<workgroup> asked: array<vec4<f32>, GROUP * HEAD / 4u>;
 // Scores, then weights.
 var<workgroup> weight: array<f32, GROUP * SPLIT>;
 var<workgroup> part: array<f32, WORKGROUP>;
@@ -44,15 +27,14 @@ fn attention_split(
   // A token sees itself and what was before it.
   let tokens = min(SPLIT, row.y + 1u - begin);
   let table = row.x * shape.slot_blocks + begin / BLOCK;
-
-  let first_query = (item.x * shape.heads + kv_head * GROUP) * (HEAD / 4u);
-  for (var i = index; i < GROUP * HEAD / 4u; i += WORKGROUP) {
-    asked[i] = queries[first_query + i];
-  }
+  // Whether the token itself is of this part and not in the cache yet.
+  let own = OWN && begin + tokens == row.y + 1u;
+  let cached = tokens - select(0u, 1u, own);
+  ask(index, item.x, row, kv_head, own);
   workgroupBarrier();
 
   // Scores: a thread has a token.
-  for (var token = index; token < tokens; token += WORKGROUP) {
+  for (var token = index; token < cached; token += WORKGROUP) {
     var score: array<f32, GROUP>;
     UNROLL(g, GROUP) {
       score[g] = 0.0;
@@ -71,6 +53,9 @@ fn attention_split(
     UNROLL(g, GROUP) {
       weight[g * SPLIT + token] = score[g];
     }
+  }
+  if (own && index < GROUP) {
+    weight[index * SPLIT + cached] = own_score(index);
   }
   workgroupBarrier();
 
@@ -115,7 +100,7 @@ fn attention_split(
     low[g] = vec4<f32>(0.0);
     high[g] = vec4<f32>(0.0);
   }
-  for (var token = abreast; token < tokens; token += ABREAST) {
+  for (var token = abreast; token < cached; token += ABREAST) {
     let block = tables[table + token / BLOCK];
     let packed = values[((block * shape.kv_heads + kv_head) * BLOCK + token % BLOCK) * EIGHTS + eighth];
     let v_low = vec4<f32>(unpack2x16float(packed.x), unpack2x16float(packed.y));
@@ -124,6 +109,13 @@ fn attention_split(
       let w = weight[g * SPLIT + token];
       low[g] += w * v_low;
       high[g] += w * v_high;
+    }
+  }
+  if (own && abreast == cached % ABREAST) {
+    UNROLL(g, GROUP) {
+      let w = weight[g * SPLIT + cached];
+      low[g] += w * own_value(2u * eighth);
+      high[g] += w * own_value(2u * eighth + 1u);
     }
   }
   UNROLL(g, GROUP) {

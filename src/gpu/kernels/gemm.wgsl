@@ -20,7 +20,15 @@ fn gemm(
   let left = group.z * TILE;
   let four = index % 8u;
   let across = index / 8u;
+  let norm = has(NORM);
   var sums: array<vec4<f32>, WIDE>;
+  // This thread reads every eighth vector of these columns of x.
+  var origins: array<u32, WIDE>;
+  var squares: array<f32, WIDE>;
+  UNROLL(c, WIDE) {
+    origins[c] = column_of_x(left + c * 16u + across);
+    squares[c] = 0.0;
+  }
   for (var v = 0u; v < shape.w_stride; v += VECTORS) {
     for (var i = index; i < TALL * VECTORS; i += WORKGROUP) {
       let row = i / VECTORS;
@@ -36,16 +44,18 @@ fn gemm(
         }
       }
     }
-    for (var i = index; i < TILE * DEPTH / 4u; i += WORKGROUP) {
-      let column = i / (DEPTH / 4u);
-      let k = i % (DEPTH / 4u);
+    let origin = v * (EACH / 4u) + four;
+    UNROLL(c, WIDE) {
+      let column = c * 16u + across;
       var xs = vec4<f32>(0.0);
-      let origin = v * (EACH / 4u) + k;
       if (left + column < count.x && origin < shape.x_stride) {
-        xs = x[(left + column) * shape.x_stride + origin];
+        xs = x[origins[c] + origin];
+        if (norm) {
+          squares[c] += dot(xs, xs);
+        }
       }
       UNROLL(j, FOUR) {
-        x_tile[(k * 4u + j) * TILE + column] = xs[j];
+        x_tile[(four * 4u + j) * TILE + column] = xs[j];
       }
     }
     workgroupBarrier();
@@ -58,12 +68,25 @@ fn gemm(
     }
     workgroupBarrier();
   }
+  // The squares of a column are with eight threads.
   UNROLL(c, WIDE) {
-    let column = left + c * 16u + across;
-    UNROLL(j, FOUR) {
-      let row = first + four * 4u + j;
-      if (row < shape.rows && column < count.x) {
-        y[column * shape.y_stride + shape.y_first + row] = sums[c][j];
+    x_tile[(c * 16u + across) * 8u + four] = squares[c];
+  }
+  workgroupBarrier();
+  UNROLL(c, WIDE) {
+    let column = c * 16u + across;
+    var sum = 0.0;
+    for (var i = 0u; i < 8u; i += 1u) {
+      sum += x_tile[column * 8u + i];
+    }
+    let results = sums[c] * factor_of(sum);
+    let row = first + four * 4u;
+    if (has(GATE)) {
+      write_y(row / 2u, left + column, shape.rows / 2u, gated(results.x, results.y));
+      write_y(row / 2u + 1u, left + column, shape.rows / 2u, gated(results.z, results.w));
+    } else {
+      UNROLL(j, FOUR) {
+        write_y(row + j, left + column, shape.rows, results[j]);
       }
     }
   }

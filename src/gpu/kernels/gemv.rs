@@ -1,4 +1,5 @@
-//! `y = W x` for one to many columns: `gemv.wgsl` for up to eight, `gemm.wgsl` beyond.
+//! `y = W x` for one to many columns: `gemv.wgsl` for up to eight, `gemm.wgsl` beyond. What a layer does before
+//! and after a product ([`Around`]) is done in the same kernel: a dispatch of its own would cost more than its work.
 
 use super::weights::{self, Matrix, per_vector, unpacking};
 use super::{Bind, Flavour, Source, Text};
@@ -18,7 +19,51 @@ const BINDINGS: &[Bind] = &[
     Bind::Write,
     Bind::Uniform,
     Bind::Uniform,
+    Bind::Read,
 ];
+
+/// What becomes of a product's columns before it, and of its results.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Around {
+    /// RMSNorm of each column with this epsilon; its gains are folded into the matrix.
+    pub norm: Option<f64>,
+    /// The columns are those that a list names.
+    pub gather: bool,
+    pub end: End,
+}
+
+/// What becomes of a product's results.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum End {
+    /// They are y.
+    #[default]
+    Write,
+    /// They are added to y.
+    Add,
+    /// Rows in pairs, a gate and what it lets through, become one: gate x sigmoid(gate) x up.
+    Gate,
+}
+
+impl End {
+    /// Results of so many rows.
+    pub fn results(self, rows: u32) -> u32 {
+        match self {
+            End::Write | End::Add => rows,
+            End::Gate => rows / 2,
+        }
+    }
+}
+
+impl Around {
+    fn bits(self) -> u32 {
+        let end = match self.end {
+            End::Write => 0,
+            End::Add => 4,
+            End::Gate => 8,
+        };
+        u32::from(self.norm.is_some()) + 2 * u32::from(self.gather) + end
+    }
+}
 
 /// Rows of a workgroup. With eight columns two, so that the sums fit in registers and workgroup memory.
 pub fn rows(columns: u32) -> u32 {
@@ -139,17 +184,26 @@ pub(super) fn lanes(flavour: Flavour) -> &'static str {
     if flavour.subgroups { "-subgroup" } else { "" }
 }
 
-/// The uniform of a matrix of `height` rows of which `y_first` is the first in a column of `y_stride`.
+/// The uniform of a matrix of `height` rows, the first of which is row `first` of `all`.
 pub fn shape(
     precision: Precision,
-    height: u32,
-    width: u32,
-    y_stride: u32,
-    y_first: u32,
+    [height, width]: [u32; 2],
+    [first, all]: [u32; 2],
+    around: Around,
 ) -> [u32; 8] {
     let vectors = weights::vectors(precision, width);
     debug_assert!(width.is_multiple_of(4) && vectors * per_vector(precision) >= width);
-    [height, width / 4, vectors, y_stride, y_first, 0, 0, 0]
+    let end = around.end;
+    [
+        height,
+        width / 4,
+        vectors,
+        end.results(all),
+        end.results(first),
+        around.bits(),
+        (around.norm.unwrap_or(0.0) as f32).to_bits(),
+        0,
+    ]
 }
 
 /// Twin: `y[column][row]`, from `x[column][value]`.
@@ -167,4 +221,18 @@ pub fn gemv(matrix: &Matrix, x: &[f64]) -> Vec<f64> {
         }
     }
     y
+}
+
+/// Twin of [`Around::norm`], for one column.
+pub fn rms_norm(x: &[f64], epsilon: f64) -> Vec<f64> {
+    let mean = x.iter().map(|x| x * x).sum::<f64>() / x.len() as f64;
+    let factor = 1.0 / libm::sqrt(mean + epsilon);
+    x.iter().map(|x| x * factor).collect()
+}
+
+/// Twin of [`End::Gate`], for one column.
+pub fn gated(rows: &[f64]) -> Vec<f64> {
+    rows.chunks_exact(2)
+        .map(|pair| pair[0] / (1.0 + libm::exp(-pair[0])) * pair[1])
+        .collect()
 }

@@ -7,10 +7,8 @@ pub mod embed;
 pub mod fill;
 pub mod gemv;
 pub mod read;
-pub mod rms_norm;
 pub mod rope_append;
 pub mod sample;
-pub mod silu_gate;
 pub mod weights;
 
 use crate::latency::calibration::Adapter;
@@ -228,7 +226,7 @@ pub fn spread(workgroups: u32) -> [u32; 2] {
 /// Every variant that may run on some device, for a model of these head sizes and groups.
 pub fn all(flavour: Flavour) -> Vec<Source> {
     use crate::latency::architecture::Precision;
-    let mut all = vec![read::source(flavour), silu_gate::source(flavour)];
+    let mut all = vec![read::source(flavour)];
     for kind in fill::Kind::ALL {
         all.push(fill::source(flavour, kind));
     }
@@ -244,9 +242,6 @@ pub fn all(flavour: Flavour) -> Vec<Source> {
             all.push(gemv::tiled(flavour, precision, tile));
         }
     }
-    for (add, gather) in [(false, false), (true, false), (true, true)] {
-        all.push(rms_norm::source(flavour, add, gather));
-    }
     for head in [32, 64, 128] {
         for qk_norm in [false, true] {
             all.push(rope_append::source(flavour, head, qk_norm));
@@ -254,6 +249,7 @@ pub fn all(flavour: Flavour) -> Vec<Source> {
         all.push(attention::combine(flavour, head));
         for group in [1, 2, 4, 8] {
             all.push(attention::split(flavour, head, group));
+            all.extend([false, true].map(|norm| attention::decode(flavour, head, group, norm)));
         }
     }
     all

@@ -24,7 +24,6 @@ pub fn source(flavour: Flavour, head_size: u32, qk_norm: bool) -> Source {
             Bind::Read,
             Bind::Read,
             Bind::Read,
-            Bind::Read,
             Bind::Write,
             Bind::Write,
             Bind::Write,
@@ -33,14 +32,33 @@ pub fn source(flavour: Flavour, head_size: u32, qk_norm: bool) -> Source {
     }
 }
 
-/// The uniform.
-pub fn shape(heads: u32, kv_heads: u32, slot_blocks: u32, epsilon: f64) -> [u32; 4] {
-    [heads, kv_heads, slot_blocks, (epsilon as f32).to_bits()]
+/// What this kernel and those of attention are told of the heads.
+#[derive(Debug, Clone, Copy)]
+pub struct Heads {
+    pub heads: u32,
+    pub kv_heads: u32,
+    pub head_size: u32,
+    /// Entries of a slot in the block table.
+    pub slot_blocks: u32,
+    /// Of the norm of queries and keys.
+    pub epsilon: f64,
+    /// Positions that [`turns`] has.
+    pub positions: u32,
 }
 
-/// Cosine and sine of every position and pair, `[position][pair]`; on the device they would lose
-/// digits at large angles.
-pub fn turns(positions: u32, head_size: u32, theta: f64) -> Vec<[f32; 2]> {
+impl Heads {
+    /// The uniform.
+    pub fn shape(&self) -> [u32; 8] {
+        let epsilon = (self.epsilon as f32).to_bits();
+        let gains = self.positions * self.head_size / 2;
+        let [heads, kv_heads] = [self.heads, self.kv_heads];
+        [heads, kv_heads, self.slot_blocks, epsilon, gains, 0, 0, 0]
+    }
+}
+
+/// Cosine and sine of every position and pair, `[position][pair]`, then the gains of queries and of keys; on the
+/// device the former would lose digits at large angles.
+pub fn turns(positions: u32, head_size: u32, theta: f64, gains: &[f32]) -> Vec<[f32; 2]> {
     let half = head_size / 2;
     let pace: Vec<f64> = (0..half)
         .map(|i| libm::pow(theta, -2.0 * f64::from(i) / f64::from(head_size)))
@@ -52,6 +70,7 @@ pub fn turns(positions: u32, head_size: u32, theta: f64) -> Vec<[f32; 2]> {
                 [libm::cos(angle) as f32, libm::sin(angle) as f32]
             })
         })
+        .chain(gains.chunks_exact(2).map(|pair| [pair[0], pair[1]]))
         .collect()
 }
 
@@ -85,8 +104,8 @@ pub fn rope_append(
     let turned = |head: Vec<f64>, gain: Option<&[f64]>| {
         let head = match gain {
             Some(gain) => {
-                let [_, normed] = super::rms_norm::rms_norm(&head, None, gain, rope.epsilon);
-                normed
+                let normed = super::gemv::rms_norm(&head, rope.epsilon);
+                normed.iter().zip(gain).map(|(x, g)| x * g).collect()
             }
             None => head,
         };

@@ -13,20 +13,20 @@ struct Shape {
   // Entries of a slot in the block table.
   slot_blocks: u32,
   epsilon: f32,
+  // Where the gains begin.
+  gains: u32,
 }
 
 // Two vectors a row: slot, position, token, sample | first item, items, -, -.
 @group(0) @binding(0) var<storage, read> rows: array<vec4<u32>>;
 @group(0) @binding(1) var<storage, read> qkv: array<f32>;
-// Cosine and sine for each position and pair.
+// Cosine and sine for each position and pair; from `gains` on the gains of queries, then of keys.
 @group(0) @binding(2) var<storage, read> turns: array<vec2<f32>>;
-// Gain of queries, then of keys.
-@group(0) @binding(3) var<storage, read> gain: array<f32>;
-@group(0) @binding(4) var<storage, read> tables: array<u32>;
-@group(0) @binding(5) var<storage, read_write> queries: array<f32>;
-@group(0) @binding(6) var<storage, read_write> keys: array<u32>;
-@group(0) @binding(7) var<storage, read_write> values: array<u32>;
-@group(0) @binding(8) var<uniform> shape: Shape;
+@group(0) @binding(3) var<storage, read> tables: array<u32>;
+@group(0) @binding(4) var<storage, read_write> queries: array<f32>;
+@group(0) @binding(5) var<storage, read_write> keys: array<u32>;
+@group(0) @binding(6) var<storage, read_write> values: array<u32>;
+@group(0) @binding(7) var<uniform> shape: Shape;
 
 const HALF = HEAD / 2u;
 
@@ -61,9 +61,9 @@ fn rope_append(
   if (QK_NORM) {
     let sum = reduce_add(dot(a, a) + dot(b, b), LANE);
     let factor = inverseSqrt(sum / f32(HEAD) + shape.epsilon);
-    let g = select(HEAD, 0u, is_query) + 2u * index;
-    a *= factor * vec2<f32>(gain[g], gain[g + 1u]);
-    b *= factor * vec2<f32>(gain[g + HALF], gain[g + HALF + 1u]);
+    let gain = shape.gains + select(HALF, 0u, is_query) + index;
+    a *= factor * turns[gain];
+    b *= factor * turns[gain + HALF / 2u];
   }
   let turn = position * HALF + 2u * index;
   let cosines = vec2<f32>(turns[turn].x, turns[turn + 1u].x);

@@ -238,6 +238,7 @@ impl Calibration {
             a.layers,
         )?;
 
+        self.check_steps(file)?;
         positive("bandwidth.read.value", self.bandwidth.read.value)?;
         estimate("bandwidth.read", &self.bandwidth.read)?;
         if let Some(by_timestamps) = self.bandwidth.by_timestamps {
@@ -326,6 +327,32 @@ impl Calibration {
         if let Some(drift) = self.drift {
             any("drift", drift)?;
         }
+        if let Some(host) = self.host {
+            number("host.per_step_s", host.per_step_s, 0.0, MOST_STEP_S)?;
+            number("host.per_dispatch_s", host.per_dispatch_s, 0.0, MOST_STEP_S)?;
+        }
+        if let Some(pace) = self.steadiness {
+            seconds("steadiness.usual_s", pace.usual_s)?;
+            share("steadiness.spread", pace.spread)?;
+            number("steadiness.left_out", pace.left_out, 0.0, 1.0)?;
+        }
+        for (i, level) in self
+            .proof
+            .iter()
+            .flat_map(|proof| &proof.levels)
+            .enumerate()
+        {
+            whole(&format!("proof.levels[{i}].users"), level.users, 1, 1 << 20)?;
+            for (side, figures) in [("predicted", level.predicted), ("measured", level.measured)] {
+                for (field, value) in [
+                    ("output_tokens_per_s", figures.output_tokens_per_s),
+                    ("tbt_mean_ms", figures.tbt_mean_ms),
+                    ("tbt_p95_ms", figures.tbt_p95_ms),
+                ] {
+                    positive(&format!("proof.levels[{i}].{side}.{field}"), value)?;
+                }
+            }
+        }
         if let Some(layers) = &self.layers {
             for (i, [count, took]) in layers.counts.iter().enumerate() {
                 positive(&format!("layers.counts[{i}][0]"), *count)?;
@@ -335,6 +362,52 @@ impl Calibration {
             any("layers.nonlinearity", layers.nonlinearity)?;
         }
         not_negative("took_s", self.took_s)
+    }
+
+    /// The measured steps, and that they make a profile.
+    fn check_steps(&self, file: &str) -> Result<(), Error> {
+        for (i, step) in self.steps.iter().enumerate() {
+            let times = [
+                ("seconds", step.seconds, 1e-9),
+                ("mad_s", step.mad_s, 0.0),
+                ("host_s", step.host_s, 0.0),
+            ];
+            for (field, value, least) in times {
+                if !(least..=MOST_STEP_S).contains(&value) {
+                    let problem =
+                        format!("{value} is not allowed; allowed is {least} to {MOST_STEP_S}");
+                    return Err(refuse(file, &format!("steps[{i}].{field}"), problem));
+                }
+            }
+            if step.sampled != 0 && step.sampled != step.sequences {
+                let problem = format!(
+                    "{} is not allowed; allowed is 0 and sequences, which is {}",
+                    step.sampled, step.sequences
+                );
+                return Err(refuse(file, &format!("steps[{i}].sampled"), problem));
+            }
+            if !(0.0..MOST).contains(&step.bytes) {
+                let problem = format!("{} is not allowed; allowed is 0 or more", step.bytes);
+                return Err(refuse(file, &format!("steps[{i}].bytes"), problem));
+            }
+        }
+        if self.version < 3 && self.steps.is_empty() {
+            return Ok(());
+        }
+        let profile = self.profile().ok_or_else(|| {
+            refuse(
+                file,
+                "steps",
+                format!(
+                    "they are missing, or none of them is of decoding sequences at the shortest context with and \
+                     without sampling; from version 3 on predictions come from them (this is version {})",
+                    self.version
+                ),
+            )
+        })?;
+        profile
+            .check("steps")
+            .map_err(|e| refuse(file, "steps", e.to_string()))
     }
 }
 
