@@ -194,8 +194,9 @@ fn cases(device: &Device) -> Vec<Case> {
         let (packed, scales) = (device.filled(&matrix.words), device.filled(&matrix.scales));
         let x = floats(device, side);
         let y = device.storage(u64::from(side) * 4);
-        let (source, workgroups) =
-            gemv::for_columns(flavour, precision, [side, side], 1, gemv::Wide::Tiles);
+        let variant = device.variant(1);
+        let source = variant.source(flavour, precision, side);
+        let workgroups = variant.workgroups(side, 1);
         let bytes = f64::from(side * side) * precision.bytes_per_weight();
         let product = |around| {
             let shape = gemv::shape(precision, [side, side], [0, side], around);

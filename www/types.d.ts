@@ -290,7 +290,11 @@ measured_at: string, adapter: Adapter, model: MeasuredModel,
  * The kernels that multiplied a matrix by 9 to 16, by 17 to 32 and by more columns (sequences and
  * prompt tokens of a step); absent in version 1. Step times hold for these kernels alone.
  */
-many_columns?: [ManyColumns, ManyColumns, ManyColumns], bandwidth: Bandwidth, launch: Launch, kernels: Array<KernelTime>, 
+many_columns?: [ManyColumns, ManyColumns, ManyColumns], 
+/**
+ * The kernels for 1, for 2, for up to 4 and for up to 8 columns; absent before version 3.
+ */
+few_columns?: [GemvKernel, GemvKernel, GemvKernel, GemvKernel], bandwidth: Bandwidth, launch: Launch, kernels: Array<KernelTime>, 
 /**
  * Whole steps as a server takes them. Predictions come from these; empty in versions 1 and 2, whose predictions
  * come from `fit`.
@@ -956,6 +960,19 @@ share: number, };
  * A trace file's format, as in `--format`.
  */
 export type Format = "burstgpt" | "azure" | "bailian" | "mooncake" | "csv" | "jsonl";
+
+/**
+ * How the kernel for few columns shares its work out.
+ */
+export type GemvKernel = { 
+/**
+ * Rows of the matrix that a workgroup has.
+ */
+rows: number, 
+/**
+ * Whether its sums are added up by subgroups, or else in workgroup memory.
+ */
+subgroups: boolean, };
 
 /**
  * A model that can be run.

@@ -4,7 +4,7 @@
 //! A step takes rows. A row is a token of a sequence: the last one sampled, which is decoded, or one of
 //! its prompt, which is processed besides; each attends to what its sequence's slot holds before it.
 
-use std::cell::OnceCell;
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use web_time::Instant;
@@ -13,7 +13,7 @@ use super::Cancel;
 use super::device::{Device, Dispatch, Kernel, gpu_error};
 use super::kernels::{
     BLOCK, SAMPLED, SPLIT, attention, embed, fill,
-    gemv::{self, Around, End},
+    gemv::{self, Around, End, Variant},
     rope_append, sample, spread, weights,
 };
 use crate::error::Error;
@@ -211,8 +211,8 @@ pub(super) struct Product {
     precision: Precision,
     width: u32,
     chunks: Vec<Chunk>,
-    /// Compiled when first needed, by class of columns, and by who serves many.
-    kernels: [[OnceCell<Kernel>; gemv::CLASSES]; 2],
+    /// Compiled when first needed.
+    kernels: RefCell<Vec<(Variant, Kernel)>>,
 }
 
 struct Chunk {
@@ -296,16 +296,10 @@ impl Product {
                 ));
             }
             device.run(&fills).await?;
-            let (source, workgroups) = gemv::for_columns(
-                device.flavour(),
-                precision,
-                [height, width],
-                1,
-                gemv::Wide::Tiles,
-            );
+            let variant = device.variant(1);
             let shape = gemv::shape(precision, [height, width], [first, rows], sides.around);
             let bound = device.dispatch(
-                &source,
+                &variant.source(device.flavour(), precision, width),
                 &[
                     &weights,
                     &scales,
@@ -315,7 +309,7 @@ impl Product {
                     sides.count,
                     sides.list,
                 ],
-                workgroups,
+                variant.workgroups(height, 1),
             );
             chunks.push(Chunk {
                 first,
@@ -335,29 +329,29 @@ impl Product {
         }))
     }
 
-    /// The dispatches for so many columns, by the kernel that is faster on this device.
+    /// The dispatches for so many columns, by the kernel that is fastest on this device.
     pub(super) fn over(&self, columns: u32) -> impl Iterator<Item = Dispatch> + '_ {
-        self.by(columns, self.device.wide(columns))
+        self.by(columns, self.device.variant(columns))
     }
 
-    /// The same by one of the kernels for many columns.
-    pub(super) fn by(&self, columns: u32, wide: gemv::Wide) -> impl Iterator<Item = Dispatch> + '_ {
-        let kernel = self.kernels[usize::from(wide == gemv::Wide::Eights)][gemv::class(columns)]
-            .get_or_init(|| {
-                let (source, _) = gemv::for_columns(
-                    self.device.flavour(),
-                    self.precision,
-                    [1, self.width],
-                    columns,
-                    wide,
-                );
-                self.device.kernel(&source)
-            });
+    /// The same by one of the kernels.
+    pub(super) fn by(&self, columns: u32, variant: Variant) -> impl Iterator<Item = Dispatch> + '_ {
+        let kernel = self.kernel(variant);
         self.chunks.iter().map(move |chunk| {
-            chunk
-                .bound
-                .by(kernel, gemv::workgroups(chunk.rows, columns, wide))
+            let workgroups = variant.workgroups(chunk.rows, columns);
+            chunk.bound.by(&kernel, workgroups)
         })
+    }
+
+    fn kernel(&self, variant: Variant) -> Kernel {
+        let mut kernels = self.kernels.borrow_mut();
+        if let Some((_, kernel)) = kernels.iter().find(|(of, _)| *of == variant) {
+            return kernel.clone();
+        }
+        let source = variant.source(self.device.flavour(), self.precision, self.width);
+        let kernel = self.device.kernel(&source);
+        kernels.push((variant, kernel.clone()));
+        kernel
     }
 
     fn destroy(&self) {

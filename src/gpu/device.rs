@@ -13,7 +13,7 @@ use std::time::Duration;
 use futures_channel::oneshot;
 use web_time::Instant;
 
-use super::kernels::gemv::{COLUMNS, TILES, Wide, class};
+use super::kernels::gemv::{Choice, Variant};
 use super::kernels::{Bind, Flavour, Source};
 use crate::error::Error;
 use crate::latency::calibration::Adapter;
@@ -29,7 +29,7 @@ pub struct Device {
     /// One for each signature: kernels with equal bindings share bind groups.
     layouts: RefCell<Vec<(Vec<Bind>, Rc<wgpu::BindGroupLayout>)>>,
     /// Which kernel multiplies more columns than a GEMV has, by size.
-    wide: Cell<[Wide; TILES.len()]>,
+    choice: Cell<Choice>,
     problems: Arc<Problems>,
     /// A word that every submission copies and reads, so that the end is the end of all its work.
     end: wgpu::Buffer,
@@ -274,6 +274,7 @@ impl Device {
         };
         Device {
             flavour: Flavour::of(&adapter),
+            choice: Cell::new(Choice::first(Flavour::of(&adapter))),
             end: words(1, "end", READABLE),
             end_source: words(1, "end source", wgpu::BufferUsages::COPY_SRC),
             words: words(MOST_WORDS, "words", READABLE),
@@ -285,7 +286,6 @@ impl Device {
             queue,
             kernels: RefCell::default(),
             layouts: RefCell::default(),
-            wide: Cell::new([Wide::Tiles; TILES.len()]),
             problems,
         }
     }
@@ -303,23 +303,27 @@ impl Device {
         self.adapter.user_agent = Some(user_agent);
         self.adapter.subgroups |= subgroups;
         self.flavour = Flavour::of(&self.adapter);
+        self.choice.set(Choice::first(self.flavour));
     }
 
     pub fn flavour(&self) -> Flavour {
         self.flavour
     }
 
-    /// Which kernel serves so many columns.
-    pub fn wide(&self, columns: u32) -> Wide {
-        let size = class(columns).saturating_sub(COLUMNS.len());
-        self.wide.get()[size]
+    /// Which kernel multiplies with so many columns.
+    pub fn variant(&self, columns: u32) -> Variant {
+        self.choice.get().variant(columns)
     }
 
-    /// Chooses the kernels for many columns, for 16, 32 and 64 or more: those that a calibration timed,
-    /// [`Calibration::many_columns`](crate::latency::calibration::Calibration::many_columns). A new
-    /// device uses tiles.
-    pub fn choose(&self, wide: [Wide; TILES.len()]) {
-        self.wide.set(wide);
+    pub fn choice(&self) -> Choice {
+        self.choice.get()
+    }
+
+    /// Chooses the kernels: those that a calibration timed
+    /// ([`Calibration::kernels`](crate::latency::calibration::Calibration::kernels)). A new device uses
+    /// [`Choice::first`].
+    pub fn choose(&self, choice: Choice) {
+        self.choice.set(choice.on(self.flavour));
     }
 
     /// Uses less than the device has: to test every variant on it.
@@ -328,6 +332,7 @@ impl Device {
             subgroups: flavour.subgroups && self.adapter.subgroups,
             f16: flavour.f16 && self.adapter.shader_f16,
         };
+        self.choose(self.choice());
     }
 
     /// Sees no more than `bytes` of a buffer at once: to test matrices in several buffers.

@@ -9,6 +9,7 @@ use web_time::Instant;
 
 use super::decoder::{self, Decoder, MOST_ROWS, SLOTS};
 use super::device::{Device, gpu_error};
+use super::kernels::gemv::Choice;
 use super::kernels::{BLOCK, Flavour, fill};
 use crate::error::Error;
 use crate::latency::calibration::{self, Calibration};
@@ -204,7 +205,11 @@ pub async fn decoder(
         precision,
         ..
     } = &calibration.model;
-    device.choose(calibration.kernels(file)?);
+    let named = calibration.kernels(file)?;
+    device.choose(Choice {
+        gemv: named.gemv.unwrap_or(Choice::first(device.flavour()).gemv),
+        wide: named.many_columns,
+    });
     let (timed, has) = (Flavour::of(&calibration.adapter), device.flavour());
     if device.adapter().name == calibration.adapter.name && timed != has {
         return Err(Error::BadCalibration {

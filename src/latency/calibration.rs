@@ -40,6 +40,10 @@ pub struct Calibration {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "ts", ts(optional))]
     pub many_columns: Option<[ManyColumns; 3]>,
+    /// The kernels for 1, for 2, for up to 4 and for up to 8 columns; absent before version 3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "ts", ts(optional))]
+    pub few_columns: Option<[Gemv; 4]>,
     pub bandwidth: Bandwidth,
     pub launch: Launch,
     pub kernels: Vec<KernelTime>,
@@ -162,6 +166,33 @@ pub enum ManyColumns {
     Tiles,
     /// GEMVs of eight columns each read the weights again, from a cache if there is a large one.
     Eights,
+}
+
+/// How the kernel for few columns shares its work out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(rename = "GemvKernel"))]
+pub struct Gemv {
+    /// Rows of the matrix that a workgroup has.
+    pub rows: u32,
+    /// Whether its sums are added up by subgroups, or else in workgroup memory.
+    pub subgroups: bool,
+}
+
+impl Gemv {
+    /// Whether so many columns' sums fit into a workgroup's registers and memory.
+    pub fn is_allowed(self, columns: u32) -> bool {
+        let most = if self.subgroups { 32 } else { 16 };
+        [2, 4, 8].contains(&self.rows) && self.rows * columns <= most
+    }
+}
+
+/// The kernels that a calibration timed. Its step times hold with these alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kernels {
+    pub many_columns: [ManyColumns; 3],
+    /// For 1, 2, 4 and 8 columns; `None` in version 2, when there was one way.
+    pub gemv: Option<[Gemv; 4]>,
 }
 
 /// A number that was measured several times.

@@ -312,6 +312,7 @@ impl Engine {
 }
 
 fn describe(calibration: Calibration) -> Result<JsValue, JsValue> {
+    let fit = &calibration.fit.model;
     let steps = StepLatency::from(&calibration).model();
     let step = |(sequences, context): (u32, u32)| {
         steps
@@ -356,7 +357,11 @@ fn describe(calibration: Calibration) -> Result<JsValue, JsValue> {
         predicted: calibration
             .points
             .iter()
-            .map(|p| steps.step(&p.work(&mut Vec::new())).seconds)
+            .map(|p| match calibration.steps.is_empty() {
+                // Their points have no submission, and the line through them has none.
+                true => fit.step_s(p.sequences.into(), p.context.into(), p.prefill.into()),
+                false => steps.step(&p.work(&mut Vec::new())).seconds,
+            })
             .collect(),
         places: PLACES
             .map(|place| Place {

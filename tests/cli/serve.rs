@@ -38,6 +38,7 @@ fn calibration() -> Calibration {
             quick: false,
         },
         many_columns: Some([ManyColumns::Tiles; 3]),
+        few_columns: None,
         bandwidth: Bandwidth {
             read,
             ..Bandwidth::default()

@@ -380,7 +380,7 @@ for (const subgroups of [false, true]) {
     }, subgroups);
     assert.equal(checked.adapter.subgroups, subgroups);
     const kernels = checked.checked.map((/** @type {{kernel: string}} */ { kernel }) => kernel);
-    for (const kernel of ["gemv f32", "gemv f16", "gemv int8", "gemv int4", "rms-norm", "rope-append", "attention", "silu-gate", "sample"]) {
+    for (const kernel of ["gemv f32", "gemv f16", "gemv int8", "gemv int4", "rope-append", "attention", "sample", "decoder"]) {
       assert.ok(kernels.some((/** @type {string} */ name) => name.startsWith(kernel)), `${kernel} in ${kernels.join(", ")}`);
     }
     for (const { kernel, cases, worst_error, tolerance } of checked.checked) {
@@ -404,12 +404,18 @@ test("on a software adapter, from the button to re-drawn charts, as a demonstrat
   assert.match(await page.locator(".warnings").innerText(), /runs GPU programs on the processor: this is a demonstration/);
   assert.ok((await page.locator("#calibrate-results .plane .mark.measured").count()) > 5);
   assert.ok((await page.locator("#calibrate-results .plane .mark.check").count()) > 1);
+  // The proof: two loads on the real decoder, and a verdict in words.
+  assert.match(await page.locator("#verdict").innerText(), /predicts this GPU within [\d.]+ %/);
+  assert.equal(await page.locator("#proof tbody tr").count(), 6);
+  assert.equal(await page.locator("#old-version").count(), 0);
   assert.deepEqual(await software.axe(page), []);
 
   // What is saved is what the command line reads: the other way round is tested there.
   const { text } = await download(page, () => page.click("#save-calibration"));
   const saved = JSON.parse(text);
   assert.equal(saved.demonstration, true);
+  assert.equal(saved.version, 3);
+  assert.deepEqual(saved.proof.levels.map((/** @type {{users: number}} */ { users }) => users), [1, 16]);
   assert.match(saved.adapter.user_agent, /Chrome/);
   await page.setInputFiles("#calibration-file", { name: "again.json", mimeType: "application/json", buffer: Buffer.from(text) });
   await says(page, "#calibrate-status", /^Opened again\.json/);

@@ -88,7 +88,7 @@ fn version_1_predicts_but_names_no_kernels() {
     let text = calibration().to_json().unwrap();
     let mut document: Value = serde_json::from_str(&text).unwrap();
     document["version"] = json!(1);
-    for lacking in ["many_columns", "steps", "host", "steadiness"] {
+    for lacking in ["many_columns", "few_columns", "steps", "host", "steadiness"] {
         document.as_object_mut().unwrap().remove(lacking).unwrap();
     }
     let first = Calibration::from_json(&document.to_string(), "old.json").unwrap();
@@ -106,10 +106,17 @@ fn version_1_predicts_but_names_no_kernels() {
         "{sentence}"
     );
     // From version 2 on it is there, with three kernels that are known.
-    assert_eq!(
-        calibration().kernels("cal.json").ok(),
-        calibration().many_columns
-    );
+    let named = calibration().kernels("cal.json").unwrap();
+    assert_eq!(Some(named.many_columns), calibration().many_columns);
+    assert_eq!(named.gemv, calibration().few_columns);
+    for (pointer, value, words) in [
+        ("/few_columns", None, "field few_columns: it is missing"),
+        ("/few_columns/1/rows", Some(json!(3)), "few_columns[1].rows"),
+        ("/few_columns/3/rows", Some(json!(8)), "few_columns[3].rows"),
+    ] {
+        let error = with(pointer, value).unwrap_err().to_string();
+        assert!(error.contains(words), "{words}: {error}");
+    }
     for (value, words) in [
         (None, "field many_columns: it is missing"),
         (Some(json!(["tiles", "eights"])), "field many_columns"),

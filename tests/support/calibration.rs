@@ -2,8 +2,8 @@
 
 use batchscope::latency::architecture::{Architecture, Precision};
 use batchscope::latency::calibration::{
-    Adapter, Bandwidth, Calibration, Check, Estimate, Host, KIND, KernelTime, Launch, LayerScaling,
-    ManyColumns, Measured, Point, Steadiness, VERSION, Warning, WholeStep,
+    Adapter, Bandwidth, Calibration, Check, Estimate, Gemv, Host, KIND, KernelTime, Launch,
+    LayerScaling, ManyColumns, Measured, Point, Steadiness, VERSION, Warning, WholeStep,
 };
 use batchscope::latency::step::Step;
 use batchscope::latency::step_fit::{fit, hold_out};
@@ -145,6 +145,10 @@ pub fn calibration() -> Calibration {
             quick: false,
         },
         many_columns: Some([ManyColumns::Eights, ManyColumns::Tiles, ManyColumns::Tiles]),
+        few_columns: Some([4, 4, 8, 2].map(|rows| Gemv {
+            rows,
+            subgroups: true,
+        })),
         bandwidth: Bandwidth {
             read: estimate(3.0e12, "bytes/s"),
             working_set_bytes: 1 << 30,

@@ -99,7 +99,7 @@ export const STATUS = {
     verify: "checking its results",
     read: "reading its memory",
     kernels: "each kernel",
-    points: "whole steps of many sizes, in rounds",
+    points: "step times",
     proof: "users on the real decoder",
   },
   at: /** @type {(stage: string, what: string) => string} */ (stage, what) => {

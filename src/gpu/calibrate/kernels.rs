@@ -3,7 +3,7 @@
 
 use super::super::decoder::{Decoder, Product, Sides};
 use super::super::device::{Dispatch, gpu_error};
-use super::super::kernels::gemv::{Around, TILES, Wide};
+use super::super::kernels::gemv::{self, Around, COLUMNS, Choice, TILES, Variant, Wide};
 use super::super::kernels::{fill, read, spread};
 use super::super::measure::Job;
 use super::steps::Size;
@@ -14,37 +14,61 @@ use crate::latency::calibration::{Bandwidth, Estimate, KernelTime, Launch};
 use crate::quantiles::median;
 use crate::words::counted;
 
-/// Chooses the kernels for many columns, the faster one at each size, and leaves the device with them.
-/// All sizes: serving asks for steps that the grid of a small calibration lacks.
-pub(super) async fn tune(
+/// Chooses the fastest kernel for each number of columns on the widest matrix, and leaves the device with them. All
+/// sizes: serving asks for steps that the grid of a small calibration lacks.
+pub(super) async fn tune(run: &mut Run<'_>, decoder: &mut Decoder) -> Result<Choice, Error> {
+    let mut choice = run.device.choice();
+    for (i, columns) in COLUMNS.into_iter().enumerate() {
+        let ways = gemv::ways(run.device.flavour(), columns);
+        let variants: Vec<Variant> = ways
+            .iter()
+            .map(|&way| Variant::Gemv(columns, way))
+            .collect();
+        let part = 0.4 + 0.08 * i as f64;
+        choice.gemv[i] = ways[fastest(run, decoder, columns, &variants, part).await?];
+    }
+    for (i, columns) in TILES.into_iter().enumerate() {
+        let kinds = [Wide::Tiles, Wide::Eights];
+        let variants = kinds.map(|kind| {
+            choice.wide[i] = kind;
+            choice.variant(columns)
+        });
+        let part = 0.72 + 0.08 * i as f64;
+        choice.wide[i] = kinds[fastest(run, decoder, columns, &variants, part).await?];
+    }
+    run.device.choose(choice);
+    Ok(choice)
+}
+
+/// Which of the kernels takes least for so many columns.
+async fn fastest(
     run: &mut Run<'_>,
     decoder: &mut Decoder,
-) -> Result<[Wide; TILES.len()], Error> {
-    let mut chosen = [Wide::Tiles; TILES.len()];
-    for (i, (columns, choice)) in TILES.into_iter().zip(&mut chosen).enumerate() {
-        run.say(
-            BUILD,
-            format!("the faster kernel for {columns} columns"),
-            0.4 + 0.2 * i as f64,
-        );
-        let size = Size::short(columns, true);
-        let rows = size.rows(decoder)?;
-        let both = [Wide::Tiles, Wide::Eights];
-        let jobs = both.map(|wide| Job {
-            what: format!("{columns} columns by {wide:?}"),
+    columns: u32,
+    variants: &[Variant],
+    part: f64,
+) -> Result<usize, Error> {
+    run.say(
+        BUILD,
+        format!("the fastest kernel for {}", counted(columns, "column")),
+        part,
+    );
+    let rows = Size::short(columns, true).rows(decoder)?;
+    let jobs: Vec<Job> = variants
+        .iter()
+        .map(|&variant| Job {
+            what: format!("{} by {variant:?}", counted(columns, "column")),
             rows: rows.clone(),
             units: decoder
                 .widest()
-                .map(|product| product.by(columns, wide).collect())
+                .map(|product| product.by(columns, variant).collect())
                 .collect(),
-        });
-        let timed = run.measure().group(Some(decoder), &jobs).await?;
-        if timed[1].slope.each_s < timed[0].slope.each_s {
-            *choice = Wide::Eights;
-        }
-    }
-    run.device.choose(chosen);
-    Ok(chosen)
+        })
+        .collect();
+    let timed = run.measure().group(Some(decoder), &jobs).await?;
+    let times = timed.iter().map(|timed| timed.slope.each_s).enumerate();
+    let least = times.min_by(|a, b| a.1.total_cmp(&b.1));
+    Ok(least.map_or(0, |(i, _)| i))
 }
 
 /// Bytes of a buffer that is read as a whole; a software adapter reads less.

@@ -11,7 +11,7 @@ use web_time::{Instant, SystemTime, UNIX_EPOCH};
 
 use self::steps::{DEMONSTRATION, FULL, Grid, QUICK, Size};
 use super::Cancel;
-use super::check::{self, Effort};
+use super::check::{self, Effort, Part};
 use super::decoder::{Config, Decoder};
 use super::device::Device;
 use super::estimator::{Budget, Timing};
@@ -238,7 +238,10 @@ pub async fn calibrate(
         );
     }
 
-    let many_columns = kernels::tune(&mut run, &mut decoder).await?;
+    let chosen = kernels::tune(&mut run, &mut decoder).await?;
+    // The first check was of the kernels that a device begins with.
+    let part = Part::Gemv(options.precision);
+    check::part(device, part, options.seed, Effort::Quick, cancel).await?;
 
     run.say(READ, "streaming reads".to_owned(), 0.0);
     let bandwidth = kernels::read_bandwidth(&run).await?;
@@ -321,7 +324,8 @@ pub async fn calibrate(
             layers_resident: resident,
             quick: options.quick,
         },
-        many_columns: Some(many_columns),
+        many_columns: Some(chosen.wide),
+        few_columns: Some(chosen.gemv),
         bandwidth,
         launch,
         kernels,

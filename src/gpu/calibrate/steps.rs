@@ -214,16 +214,10 @@ fn blocks(tokens: f64) -> u32 {
 
 /// Numbers of rows on both sides of every edge of the chosen kernels, where a step's time may jump: 1, 2, 4 | 5, 8 | 9
 /// and so on. Beyond the most sequences, where only prompts are, every other edge.
-pub(super) fn knots(wide: impl Fn(u32) -> gemv::Wide) -> Vec<u32> {
+pub(super) fn knots(choice: gemv::Choice) -> Vec<u32> {
     let kernel = |rows: u32| {
-        let eights =
-            rows > gemv::COLUMNS[gemv::COLUMNS.len() - 1] && wide(rows) == gemv::Wide::Eights;
-        let class = if eights {
-            None
-        } else {
-            Some(gemv::class(rows))
-        };
-        (class, gemv::workgroups(1, rows, wide(rows))[2])
+        let variant = choice.variant(rows);
+        (variant, variant.workgroups(1, rows)[2])
     };
     let edge = |rows: u32| rows == MOST_ROWS || kernel(rows) != kernel(rows + 1);
     (1..=MOST_ROWS)
@@ -301,7 +295,7 @@ pub(super) async fn measure(
 ) -> Result<Measured, Error> {
     let pool = decoder.config().pool_tokens;
     let (resident, total) = (decoder.layers(), run.options.architecture.layers);
-    let (profile, checks) = sizes(grid, &knots(|rows| run.device.wide(rows)), pool);
+    let (profile, checks) = sizes(grid, &knots(run.device.choice()), pool);
     let beacon = Size::short(1, true);
     let mut through = vec![resident];
     if resident < total {
@@ -547,15 +541,27 @@ fn scaling_of(counts: &[[f64; 2]], extrapolated: bool) -> Option<LayerScaling> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::kernels::Flavour;
+    use super::super::super::kernels::gemv::{Choice, Wide};
     use super::super::{Options, pool_tokens};
     use super::*;
     use crate::latency::architecture::{Architecture, Precision};
 
     #[test]
     fn knots_stand_on_both_sides_of_every_edge() {
-        let tiles = knots(|_| gemv::Wide::Tiles);
+        let flavour = Flavour {
+            subgroups: true,
+            f16: false,
+        };
+        let with = |wide| {
+            knots(Choice {
+                wide,
+                ..Choice::first(flavour)
+            })
+        };
+        let tiles = with([Wide::Tiles; 3]);
         assert_eq!(tiles, [1, 2, 3, 4, 5, 8, 9, 16, 17, 32, 33, 64, 65, 128]);
-        let eights = knots(|_| gemv::Wide::Eights);
+        let eights = with([Wide::Eights; 3]);
         let upto: Vec<u32> = eights.iter().copied().filter(|n| *n <= 64).collect();
         assert_eq!(
             upto,
@@ -564,18 +570,17 @@ mod tests {
             ]
         );
         assert_eq!(eights[upto.len()..], [65, 80, 96, 112, 128]);
-        let mixed = knots(|n| {
-            if n <= 16 {
-                gemv::Wide::Eights
-            } else {
-                gemv::Wide::Tiles
-            }
-        });
+        let mixed = with([Wide::Eights, Wide::Tiles, Wide::Tiles]);
         assert_eq!(mixed, tiles);
     }
 
     #[test]
     fn every_size_fits_the_cache_and_no_check_is_measured_before() {
+        let mut choice = Choice::first(Flavour {
+            subgroups: false,
+            f16: false,
+        });
+        choice.wide = [Wide::Eights; 3];
         for name in Architecture::PRESETS {
             for precision in Precision::ALL {
                 for (quick, grid) in [(false, &FULL), (true, &QUICK), (true, &DEMONSTRATION)] {
@@ -587,7 +592,7 @@ mod tests {
                         most_bytes: None,
                     };
                     let pool = pool_tokens(&options);
-                    let (sizes, checks) = sizes(grid, &knots(|_| gemv::Wide::Eights), pool);
+                    let (sizes, checks) = sizes(grid, &knots(choice), pool);
                     // In a small cache a long context may be the shortest, which is measured anyway.
                     assert!(checks.len() + 2 >= grid.checks.len(), "{name}");
                     assert!(checks.iter().all(|check| !sizes.contains(check)));

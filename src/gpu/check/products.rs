@@ -1,8 +1,8 @@
 //! What reads weights: fill, read, embeddings, GEMV and GEMM.
 
-use super::{Check, Random, f32s};
+use super::{Check, Effort, Random, f32s};
 use crate::error::Error;
-use crate::gpu::kernels::gemv::{Around, End, Wide};
+use crate::gpu::kernels::gemv::{Around, COLUMNS, Choice, End, TILES, Variant, Wide};
 use crate::gpu::kernels::weights::{self, Matrix};
 use crate::gpu::kernels::{embed, fill, gemv, read};
 use crate::latency::architecture::Precision;
@@ -118,10 +118,10 @@ impl Check<'_> {
         self.device.read(&x, matrix.width as usize).await
     }
 
-    /// As many columns as a GEMV has and, eight at a time, more.
+    /// As many columns as a GEMV has and, eight at a time, more, in the chosen way; three cases in every other.
     pub(super) async fn gemv(&mut self, precision: Precision) -> Result<(), Error> {
         let cases = self.cases(
-            &[(37, 96, 1), (33, 260, 13)],
+            &[(37, 96, 1), (37, 100, 2), (129, 256, 4), (33, 260, 13)],
             &[
                 (1, 4, 1),
                 (5, 36, 1),
@@ -140,7 +140,23 @@ impl Check<'_> {
                 some(random, columns)
             },
         );
-        self.products(precision, Wide::Eights, &cases).await
+        let chosen = Choice {
+            wide: [Wide::Eights; TILES.len()],
+            ..self.device.choice()
+        };
+        self.products(precision, chosen, &cases).await?;
+        if self.effort == Effort::Quick {
+            return Ok(());
+        }
+        for (i, columns) in COLUMNS.into_iter().enumerate() {
+            for way in gemv::ways(self.device.flavour(), columns) {
+                let mut choice = chosen;
+                choice.gemv[i] = way;
+                let cases = [(71, 260, columns), (70, 132, columns), (64, 64, columns)];
+                self.products(precision, choice, &cases).await?;
+            }
+        }
+        Ok(())
     }
 
     /// From nine columns to more than a tile has.
@@ -160,14 +176,18 @@ impl Check<'_> {
                 some(random, columns)
             },
         );
-        self.products(precision, Wide::Tiles, &cases).await
+        let choice = Choice {
+            wide: [Wide::Tiles; TILES.len()],
+            ..self.device.choice()
+        };
+        self.products(precision, choice, &cases).await
     }
 
     /// Each case plainly, and with one of the ways in which layers use products.
     async fn products(
         &mut self,
         precision: Precision,
-        wide: Wide,
+        choice: Choice,
         cases: &[Shape],
     ) -> Result<(), Error> {
         for (&(rows, width, columns), around) in cases.iter().zip(AROUND.iter().cycle()) {
@@ -188,15 +208,17 @@ impl Check<'_> {
                     list: &list,
                     around,
                 };
-                let got = self.product(&case, wide).await?;
-                let name = format!("{rows}x{width} times {columns} columns, {around:?}");
+                let variant = choice.variant(columns);
+                let got = self.product(&case, variant).await?;
+                let name =
+                    format!("{rows}x{width} times {columns} columns, {around:?}, {variant:?}");
                 self.verdict.close(&name, &got, &case.twin())?;
             }
         }
         Ok(())
     }
 
-    async fn product(&self, case: &Case<'_>, wide: Wide) -> Result<Vec<f32>, Error> {
+    async fn product(&self, case: &Case<'_>, variant: Variant) -> Result<Vec<f32>, Error> {
         let &Matrix {
             precision,
             rows,
@@ -210,9 +232,7 @@ impl Check<'_> {
             End::Add => self.device.filled(&f32s(case.before)),
             End::Write | End::Gate => self.poison(count),
         };
-        let flavour = self.device.flavour();
-        let (source, workgroups) =
-            gemv::for_columns(flavour, precision, [rows, width], columns, wide);
+        let source = variant.source(self.device.flavour(), precision, width);
         let shape = gemv::shape(precision, [rows, width], [0, rows], case.around);
         let run = self.device.dispatch(
             &source,
@@ -225,7 +245,7 @@ impl Check<'_> {
                 &self.device.uniform(&[columns, 0, 0, 0]),
                 &self.device.filled(case.list),
             ],
-            workgroups,
+            variant.workgroups(rows, columns),
         );
         self.device.run([&run]).await?;
         self.device.read(&y, count).await

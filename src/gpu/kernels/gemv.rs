@@ -65,9 +65,101 @@ impl Around {
     }
 }
 
-/// Rows of a workgroup. With eight columns two, so that the sums fit in registers and workgroup memory.
-pub fn rows(columns: u32) -> u32 {
-    if columns == 8 { 2 } else { 4 }
+/// How a GEMV shares its work out; which way is fastest depends on the device.
+pub use crate::latency::calibration::Gemv;
+/// Which of the two files serves more columns than [`COLUMNS`] has: `gemm.wgsl`, or `gemv.wgsl` eight
+/// columns at a time.
+pub use crate::latency::calibration::ManyColumns as Wide;
+
+/// The kernels for all numbers of columns: a GEMV for each of [`COLUMNS`], and who serves up to each of [`TILES`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Choice {
+    pub gemv: [Gemv; COLUMNS.len()],
+    pub wide: [Wide; TILES.len()],
+}
+
+impl Choice {
+    /// Before anything was timed.
+    pub fn first(flavour: Flavour) -> Choice {
+        Choice {
+            gemv: COLUMNS.map(|columns| Gemv {
+                rows: if columns == 8 { 2 } else { 4 },
+                subgroups: flavour.subgroups,
+            }),
+            wide: [Wide::Tiles; TILES.len()],
+        }
+    }
+
+    /// The same where a device lacks what some of it asks for.
+    pub fn on(self, flavour: Flavour) -> Choice {
+        let first = Choice::first(flavour).gemv;
+        let mut gemv = self.gemv;
+        for (way, first) in gemv.iter_mut().zip(first) {
+            if way.subgroups && !flavour.subgroups {
+                *way = first;
+            }
+        }
+        Choice { gemv, ..self }
+    }
+
+    /// The kernel for so many columns.
+    pub fn variant(&self, columns: u32) -> Variant {
+        let eights = COLUMNS.len() - 1;
+        match place(columns).checked_sub(COLUMNS.len()) {
+            None => Variant::Gemv(COLUMNS[place(columns)], self.gemv[place(columns)]),
+            Some(size) => match self.wide[size] {
+                Wide::Eights => Variant::Gemv(COLUMNS[eights], self.gemv[eights]),
+                Wide::Tiles => Variant::Tile(TILES[size]),
+            },
+        }
+    }
+}
+
+/// Which of [`COLUMNS`], then of [`TILES`], holds so many columns.
+pub fn place(columns: u32) -> usize {
+    let sizes = COLUMNS.into_iter().chain(TILES);
+    let last = COLUMNS.len() + TILES.len() - 1;
+    sizes
+        .take(last)
+        .position(|most| columns <= most)
+        .unwrap_or(last)
+}
+
+/// Every way in which a GEMV of so many columns may share its work out on a device.
+pub fn ways(flavour: Flavour, columns: u32) -> Vec<Gemv> {
+    let rows = [2, 4, 8].into_iter();
+    let all = rows.flat_map(|rows| [true, false].map(|subgroups| Gemv { rows, subgroups }));
+    all.filter(|way| way.is_allowed(columns) && (flavour.subgroups || !way.subgroups))
+        .collect()
+}
+
+/// A compiled kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Variant {
+    /// `gemv.wgsl` for so many columns at a time.
+    Gemv(u32, Gemv),
+    /// `gemm.wgsl` in tiles of so many columns.
+    Tile(u32),
+}
+
+impl Variant {
+    /// For a matrix of `width` values a row.
+    pub fn source(self, flavour: Flavour, precision: Precision, width: u32) -> Source {
+        match self {
+            Variant::Gemv(columns, way) => gemv_source(flavour, precision, width, columns, way),
+            Variant::Tile(columns) => tiled(flavour, precision, columns),
+        }
+    }
+
+    /// The workgroups for a matrix of `height` rows and so many columns, in three dimensions.
+    pub fn workgroups(self, height: u32, columns: u32) -> [u32; 3] {
+        let (tall, wide) = match self {
+            Variant::Gemv(wide, way) => (way.rows, wide),
+            Variant::Tile(wide) => (TILE_ROWS, wide),
+        };
+        let [x, y] = super::spread(height.div_ceil(tall));
+        [x, y, columns.div_ceil(wide)]
+    }
 }
 
 /// Threads of a workgroup: no more than a row has vectors, up to 128.
@@ -79,17 +171,26 @@ fn workgroup(precision: Precision, width: u32) -> u32 {
     }
 }
 
-/// The variant for up to `columns` columns (one of [`COLUMNS`]) of `width` values.
-pub fn source(flavour: Flavour, precision: Precision, width: u32, columns: u32) -> Source {
+fn gemv_source(
+    flavour: Flavour,
+    precision: Precision,
+    width: u32,
+    columns: u32,
+    way: Gemv,
+) -> Source {
+    let flavour = Flavour {
+        subgroups: way.subgroups,
+        ..flavour
+    };
     let workgroup = workgroup(precision, width);
     let tail = !width.is_multiple_of(weights::QUANTUM);
     let (mut text, file) = unpacking(Text::new(flavour), precision);
     text.lanes = true;
     let text = text
         .set("WORKGROUP", workgroup)
-        .set("ROWS", rows(columns))
+        .set("ROWS", way.rows)
         .set("COLUMNS", columns)
-        .set("SUMS", rows(columns) * columns)
+        .set("SUMS", way.rows * columns)
         .set("FOURS", per_vector(precision) / 4)
         .flag("TAIL", tail);
     let end = if flavour.subgroups {
@@ -99,8 +200,9 @@ pub fn source(flavour: Flavour, precision: Precision, width: u32, columns: u32) 
     };
     Source {
         name: format!(
-            "gemv-{}-{columns}-{workgroup}{}{}",
+            "gemv-{}-{columns}x{}-{workgroup}{}{}",
             weights::name(flavour, precision),
+            way.rows,
             if tail { "-tail" } else { "" },
             lanes(flavour),
         ),
@@ -115,8 +217,7 @@ pub fn source(flavour: Flavour, precision: Precision, width: u32, columns: u32) 
     }
 }
 
-/// The variant for tiles of `tile` columns (one of [`TILES`]).
-pub fn tiled(flavour: Flavour, precision: Precision, tile: u32) -> Source {
+fn tiled(flavour: Flavour, precision: Precision, tile: u32) -> Source {
     let (text, file) = unpacking(Text::new(flavour), precision);
     let text = text
         .set("WORKGROUP", 128)
@@ -135,49 +236,6 @@ pub fn tiled(flavour: Flavour, precision: Precision, tile: u32) -> Source {
         entry: "gemm",
         bindings: BINDINGS,
     }
-}
-
-/// Which of the two files serves more columns than [`COLUMNS`] has: `gemm.wgsl`, or `gemv.wgsl` eight
-/// columns at a time.
-pub use crate::latency::calibration::ManyColumns as Wide;
-
-/// The number of variants that [`class`] tells apart.
-pub const CLASSES: usize = COLUMNS.len() + TILES.len();
-
-/// Which variant serves so many columns: the GEMVs, then the tiles.
-pub fn class(columns: u32) -> usize {
-    COLUMNS
-        .into_iter()
-        .chain(TILES)
-        .position(|most| columns <= most)
-        .unwrap_or(CLASSES - 1)
-}
-
-/// The variant for so many columns and its workgroups for a matrix of `height` rows.
-pub fn for_columns(
-    flavour: Flavour,
-    precision: Precision,
-    [height, width]: [u32; 2],
-    columns: u32,
-    wide: Wide,
-) -> (Source, [u32; 3]) {
-    let source = match (class(columns).checked_sub(COLUMNS.len()), wide) {
-        (None, _) => source(flavour, precision, width, COLUMNS[class(columns)]),
-        (Some(_), Wide::Eights) => source(flavour, precision, width, 8),
-        (Some(tile), Wide::Tiles) => tiled(flavour, precision, TILES[tile]),
-    };
-    (source, workgroups(height, columns, wide))
-}
-
-/// The workgroups for a matrix of `height` rows and so many columns, in three dimensions.
-pub fn workgroups(height: u32, columns: u32, wide: Wide) -> [u32; 3] {
-    let (tall, across) = match (class(columns).checked_sub(COLUMNS.len()), wide) {
-        (None, _) => (rows(COLUMNS[class(columns)]), 1),
-        (Some(_), Wide::Eights) => (rows(8), columns.div_ceil(8)),
-        (Some(tile), Wide::Tiles) => (TILE_ROWS, columns.div_ceil(TILES[tile])),
-    };
-    let [x, y] = super::spread(height.div_ceil(tall));
-    [x, y, across]
 }
 
 pub(super) fn lanes(flavour: Flavour) -> &'static str {

@@ -235,11 +235,13 @@ pub fn all(flavour: Flavour) -> Vec<Source> {
         all.push(embed::source(flavour, precision));
         for width in [1024, 2048, 4096, 4100] {
             for columns in gemv::COLUMNS {
-                all.push(gemv::source(flavour, precision, width, columns));
+                let ways = gemv::ways(flavour, columns).into_iter();
+                let variants = ways.map(|way| gemv::Variant::Gemv(columns, way));
+                all.extend(variants.map(|variant| variant.source(flavour, precision, width)));
             }
         }
         for tile in gemv::TILES {
-            all.push(gemv::tiled(flavour, precision, tile));
+            all.push(gemv::Variant::Tile(tile).source(flavour, precision, 1024));
         }
     }
     for head in [32, 64, 128] {

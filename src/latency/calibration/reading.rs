@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Calibration, Estimate, KIND, ManyColumns, VERSION};
+use super::{Calibration, Estimate, KIND, Kernels, VERSION};
 use crate::error::{Error, printable};
 use crate::json;
 
@@ -107,8 +107,8 @@ impl Calibration {
     /// sentence.
     ///
     /// Errors: [`Error::BadCalibration`] for a calibration of version 1, which does not name them.
-    pub fn kernels(&self, file: &str) -> Result<[ManyColumns; 3], Error> {
-        self.many_columns.ok_or_else(|| {
+    pub fn kernels(&self, file: &str) -> Result<Kernels, Error> {
+        let many_columns = self.many_columns.ok_or_else(|| {
             refuse(
                 file,
                 "many_columns",
@@ -118,6 +118,10 @@ impl Calibration {
                      again with this program (version {VERSION})"
                 ),
             )
+        })?;
+        Ok(Kernels {
+            many_columns,
+            gemv: self.few_columns,
         })
     }
 
@@ -393,6 +397,23 @@ impl Calibration {
         }
         if self.version < 3 && self.steps.is_empty() {
             return Ok(());
+        }
+        let few = self.few_columns.ok_or_else(|| {
+            let problem = format!(
+                "it is missing; from version 3 on it names four kernels (this is version {})",
+                self.version
+            );
+            refuse(file, "few_columns", problem)
+        })?;
+        for (i, (way, columns)) in few.into_iter().zip([1, 2, 4, 8]).enumerate() {
+            if !way.is_allowed(columns) {
+                let problem = format!(
+                    "{} is not allowed; allowed are 2, 4 and 8 rows, with {columns} columns no more than {} sums",
+                    way.rows,
+                    if way.subgroups { 32 } else { 16 }
+                );
+                return Err(refuse(file, &format!("few_columns[{i}].rows"), problem));
+            }
         }
         let profile = self.profile().ok_or_else(|| {
             refuse(
