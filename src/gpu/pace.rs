@@ -29,10 +29,31 @@ impl Sample {
     }
 }
 
-/// The beacon's usual time, s: the lower quartile, because what disturbs a device makes it slower.
+/// The beacon's usual time, s: the median. A spell of other work that takes less than half of the time does not move it,
+/// and a device that is always disturbed serves at that pace too.
 pub fn usual(beacons_s: &[f64]) -> f64 {
-    quantile(beacons_s, 0.25)
+    quantile(beacons_s, 0.5)
 }
+
+/// How much longer steps take in the mean than in the median, in proportion: one factor for all steps, because a few
+/// samples of each do not tell. `of` are the samples of one step each. Servers are made of means: a step in ten that
+/// takes half as long again is in every throughput.
+pub fn unevenness<'a>(of: impl IntoIterator<Item = &'a [Sample]>, usual_s: f64) -> f64 {
+    let (mut sum, mut count) = (0.0, 0.0);
+    for samples in of {
+        let Some(settled) = settle(samples, usual_s) else {
+            continue;
+        };
+        for sample in samples.iter().filter(|sample| sample.is_steady(usual_s)) {
+            sum += (sample.took_s / settled.took_s).min(MOST_UNEVEN);
+            count += 1.0;
+        }
+    }
+    if count > 0.0 { sum / count } else { 1.0 }
+}
+
+/// What counts of a step that took longer than its median, in proportion: more is no pace but a stall.
+const MOST_UNEVEN: f64 = 2.0;
 
 /// What a step takes.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -157,6 +178,24 @@ mod tests {
             assert!(settled.left_out == 0 && pace.left_out == 0.0, "{settled:?}");
             assert!(drift.abs() < 0.01 && pace.spread < 0.01, "{pace:?} {drift}");
         }
+    }
+
+    #[test]
+    fn steps_that_jump_are_in_the_mean() {
+        // One step in ten takes half as long again; the beacon is a median and does not show it.
+        let sample = |took_s| Sample {
+            took_s,
+            host_s: 0.0,
+            beacons_s: [1.0; 2],
+        };
+        let mut samples = vec![sample(2.0); 9];
+        samples.push(sample(3.0));
+        let factor = unevenness([&samples[..], &samples[..]], 1.0);
+        assert!((factor - 1.05).abs() < 1e-12, "{factor}");
+        // A stall is no pace, and without a sample nothing is known.
+        samples[9].took_s = 2000.0;
+        assert!((unevenness([&samples[..]], 1.0) - 1.1).abs() < 1e-12);
+        assert_eq!(unevenness([], 1.0), 1.0);
     }
 
     #[test]

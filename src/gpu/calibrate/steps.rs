@@ -2,8 +2,8 @@
 
 use super::super::decoder::{Decoder, MOST_ROWS, Row, SLOTS};
 use super::super::device::gpu_error;
-use super::super::kernels::{BLOCK, fill, gemv};
-use super::super::pace::{Sample, Settled, settle, steadiness, usual};
+use super::super::kernels::{BLOCK, SPLIT, fill, gemv};
+use super::super::pace::{Sample, Settled, settle, steadiness, unevenness, usual};
 use super::{POINTS, Run};
 use crate::error::Error;
 use crate::latency::calibration::{Host, LayerScaling, Point, Steadiness, WholeStep};
@@ -242,10 +242,19 @@ fn sizes(grid: &Grid, knots: &[u32], pool: u32) -> (Vec<Size>, Vec<Size>) {
             sizes.push(Size::behind(rows, 0.0, pool));
         }
     }
-    let longer = grid
-        .contexts
-        .iter()
-        .map(|&(sequences, share)| Size::of(sequences, share, 0, pool));
+    // A part of a context is attended to by one workgroup: up to there the cost is another line than beyond.
+    let one_part = grid.contexts.iter().filter_map(|&(sequences, _)| {
+        let size = Size {
+            context: SPLIT,
+            ..Size::short(sequences, true)
+        };
+        (size.context <= Size::of(sequences, 1.0, 0, pool).context).then_some(size)
+    });
+    let longer = one_part.chain(
+        grid.contexts
+            .iter()
+            .map(|&(sequences, share)| Size::of(sequences, share, 0, pool)),
+    );
     let chunks = grid
         .chunks
         .iter()
@@ -318,6 +327,7 @@ pub(super) async fn measure(
         .collect();
     let beacons = rounds(run, decoder, grid, &mut takings, beacon).await?;
     let usual_s = usual(&beacons);
+    let uneven = unevenness(takings.iter().map(|t| &t.samples[..]), usual_s);
 
     let taken = |size: Size, layers: u32| {
         let found = takings
@@ -334,6 +344,7 @@ pub(super) async fn measure(
             whole.host_s += share * (whole.host_s - half.host_s);
             whole.mad_s += share * (whole.mad_s + half.mad_s);
         }
+        whole.took_s *= uneven;
         Some((taking.dispatches, whole))
     };
     let stored = Stored::new(&run.options.architecture, run.options.precision);

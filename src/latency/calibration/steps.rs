@@ -27,7 +27,8 @@ pub struct WholeStep {
     pub dispatches: u32,
     /// Bytes of weights and cache that it reads at least once.
     pub bytes: f64,
-    /// Median over the rounds that count, s; of more layers than are in memory, extrapolated.
+    /// Median over the rounds that count, times what all steps take longer in the mean than in the median, s; of more
+    /// layers than are in memory, extrapolated.
     pub seconds: f64,
     /// Median absolute deviation of `seconds`.
     pub mad_s: f64,
@@ -52,7 +53,7 @@ pub struct Host {
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct Steadiness {
-    /// What that step usually took: the lower quartile, s.
+    /// What that step usually took: the median, s.
     pub usual_s: f64,
     /// Half the difference of its 90 % and 10 % quantiles over its median.
     pub spread: f64,
