@@ -2086,6 +2086,10 @@ queueing_ms: Times,
  */
 step_ms: Times, steps: number, 
 /**
+ * Of them, those beyond what the step latency was measured for; 0 where a device took them.
+ */
+steps_outside: number, 
+/**
  * Time in steps, s. In the rest of the level's duration nobody had anything to ask, or a device's driver put the
  * next step together.
  */
@@ -2290,7 +2294,7 @@ prefix_hit_ratio: number | null, models: Array<LabelCount>, log_types: Array<Lab
  */
 export type Steadiness = { 
 /**
- * What that step usually took: the lower quartile, s.
+ * What that step usually took: the median, s.
  */
 usual_s: number, 
 /**
@@ -2620,7 +2624,8 @@ dispatches: number,
  */
 bytes: number, 
 /**
- * Median over the rounds that count, s; of more layers than are in memory, extrapolated.
+ * Median over the rounds that count, times what all steps take longer in the mean than in the median, s; of more
+ * layers than are in memory, extrapolated.
  */
 seconds: number, 
 /**

@@ -122,6 +122,10 @@ fn report(c: &Calibration) -> String {
     if let Some(proof) = &c.proof {
         say(verdict(proof));
     }
+    say(format!(
+        "With what else is known of its errors, step times are typically off by {}.",
+        percent(c.step_error())
+    ));
     for warning in &c.warnings {
         say(format!("warning: {} [{}]", warning.message, warning.code));
     }
@@ -170,6 +174,23 @@ fn report(c: &Calibration) -> String {
         ));
     }
 
+    if let Some(few) = c.few_columns {
+        let by = ["1 column", "2", "up to 4", "up to 8"].iter().zip(few);
+        let by: Vec<String> = by
+            .map(|(columns, way)| {
+                let sums = if way.subgroups {
+                    "subgroups"
+                } else {
+                    "workgroup memory"
+                };
+                format!("{columns}: {} rows, {sums}", way.rows)
+            })
+            .collect();
+        say(format!(
+            "rows of a workgroup, and where sums are added up: {}",
+            by.join("; ")
+        ));
+    }
     let mut kernels = new_table(&["kernel", "columns", "context", "us", "GB/s", "of read"]);
     for k in &c.kernels {
         kernels.add_row([

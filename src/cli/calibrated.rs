@@ -91,6 +91,7 @@ impl Calibrated {
             check_median_error: c.check_median_error,
             check_worst_error: c.check_worst_error,
             checks: c.checks.len(),
+            lacking: c.lacks(),
             closed_form: self.form,
             range,
             warnings: &c.warnings,
@@ -116,6 +117,9 @@ pub struct Note<'a> {
     check_median_error: f64,
     check_worst_error: f64,
     checks: usize,
+    /// What the file's predictions do without.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    lacking: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     closed_form: Option<ClosedForm>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -183,8 +187,8 @@ impl Note<'_> {
             ),
         };
         if let Some(range) = &self.range {
-            let title = format!("steps up to {} off", percent(range.error));
-            let mut table = table::new_table(&[&title, "as fitted", "least", "most"]);
+            let title = format!("with all steps {} shorter, longer", percent(range.error));
+            let mut table = table::new_table(&[&title, "as predicted", "least", "most"]);
             let row = |name: &str, m: Moved, print: &dyn Fn(Option<f64>) -> String| {
                 let [least, most] = m.ends().map_or([None; 2], |ends| ends.map(Some));
                 [name.to_owned(), print(m.at), print(least), print(most)]
@@ -198,6 +202,9 @@ impl Note<'_> {
         if self.demonstration {
             text += "a demonstration: measured on a software adapter or with a made-up model, it says \
                      nothing of any GPU\n";
+        }
+        for sentence in &self.lacking {
+            text += &format!("{sentence}\n");
         }
         for warning in self.warnings {
             text += &format!("warning: {} [{}]\n", warning.message, warning.code);

@@ -54,7 +54,7 @@ pub enum Command {
     /// List this machine's GPUs, and check what they compute.
     #[cfg(feature = "gpu")]
     Adapters(AdaptersArgs),
-    /// Measure this machine's GPU with a real decoder and fit a latency model to it.
+    /// Measure this machine's GPU with a real decoder, and prove by serving users how well that predicts it.
     #[cfg(feature = "gpu")]
     Calibrate(CalibrateArgs),
     /// Print the step times that data sheets allow a model at best.

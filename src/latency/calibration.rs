@@ -111,7 +111,22 @@ impl Calibration {
         errors.into_iter().fold(0.0, f64::max)
     }
 
-    /// The same of the line, which has only two slopes where steps are a staircase.
+    /// What a reader must know that the file lacks, in sentences.
+    pub fn lacks(&self) -> Vec<String> {
+        if self.steps.is_empty() {
+            return vec![format!(
+                "the file is of version {}: it has no whole steps as a server takes them, so predictions come from a \
+                 straight line, without the processor's part, and can be far off; calibrate again for better ones",
+                self.version
+            )];
+        }
+        match self.proof {
+            Some(_) => Vec::new(),
+            None => vec!["no users were served to prove the calibration".to_owned()],
+        }
+    }
+
+    /// As [`Calibration::step_error`], of the line, which has only two slopes where steps are a staircase.
     pub fn line_error(&self) -> f64 {
         self.fit.held_out_median.max(self.check_median_error)
     }

@@ -199,6 +199,62 @@ fn predictions_come_from_the_whole_steps() {
     assert!(error.contains("field steps: they are missing"), "{error}");
 }
 
+/// Rows that decode run another kernel than rows of a prompt. Where they take longer, neither is predicted by the other.
+#[test]
+fn a_prompt_is_not_charged_what_decoding_costs() {
+    let mut calibration = calibration();
+    for step in calibration.steps.iter_mut().filter(|s| s.sequences > 0) {
+        step.seconds += 20e-6 * f64::from(step.sequences);
+    }
+    let model = StepLatency::from(&calibration).model();
+    for step in calibration
+        .steps
+        .iter()
+        .filter(|s| s.chunk > 0 || s.sampled > 0)
+    {
+        let chunk = Chunk {
+            tokens: step.chunk,
+            before: step.before,
+        };
+        let work = StepWork {
+            sequences: step.sequences,
+            context: u64::from(step.sequences * step.context),
+            chunks: if step.chunk > 0 { &[chunk] } else { &[] },
+            sampled: step.sampled,
+        };
+        let found = model.step(&work).seconds;
+        assert!(
+            (found / step.seconds - 1.0).abs() < 1e-3,
+            "{step:?}: {found}"
+        );
+    }
+}
+
+#[test]
+fn steps_that_predictions_need_are_named_where_they_lack() {
+    let refused = |change: &dyn Fn(&mut Calibration)| {
+        let mut calibration = calibration();
+        change(&mut calibration);
+        calibration.to_json().unwrap_err().to_string()
+    };
+    let text = refused(&|c| c.steps.retain(|s| s.sequences != 8 || s.sampled > 0));
+    assert!(
+        text.contains("of 8 sequences there must be a step"),
+        "{text}"
+    );
+    let text = refused(&|c| c.steps.push(c.steps[3]));
+    assert!(text.contains("this step is there twice"), "{text}");
+    let text = refused(&|c| c.steps.retain(|s| s.chunk == 0));
+    assert!(text.contains("there must be prompts alone"), "{text}");
+    let text = refused(&|c| c.version = 2);
+    assert!(
+        text.contains("field steps: they are of version 3"),
+        "{text}"
+    );
+    let text = refused(&|c| c.steadiness = None);
+    assert!(text.contains("field steadiness: it is missing"), "{text}");
+}
+
 /// No prediction is said to be better than the device's pace was steady.
 #[test]
 fn the_error_of_steps_is_no_less_than_what_the_device_moved() {
@@ -517,7 +573,7 @@ fn run_with_a_calibration() {
         "the straight line through its steps",
         "closed-batch form: off by",
         "memory: the scenario's, 12 GB with 4 GB for the model and 187.5 kB a token",
-        "% off",
+        "with all steps",
         "a demonstration: measured on a software adapter or with a made-up model",
         "warning: times are by the wall clock alone [no-timestamps]",
     ] {

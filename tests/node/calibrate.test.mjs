@@ -119,6 +119,15 @@ test("steps fall into curves by the size of their context, though no two sizes a
   assert.deepEqual(steps([], null).stops, []);
 });
 
+test("whole steps are stairs at the shortest context, with the longest contexts beside them", () => {
+  const short = [1, 2, 3, 4, 5, 8, 9, 16].map((n) => point(n, 16 * n, { held_out: n === 3 }));
+  const { series } = steps([...short, point(1, 3840), point(1, 256), point(16, 3840), point(4, 960), point(0, 0, { prefill: 64 })], null);
+  const lines = series.filter(({ as }) => as === "line");
+  assert.deepEqual(lines.map(({ at }) => at.map(({ x }) => x)), [[1, 2, 3, 4, 5, 8, 9, 16], [1, 4, 16]]);
+  assert.deepEqual(lines.map(({ name }) => name), ["16 tokens each", "3,800 tokens in all"]);
+  assert.deepEqual(series.filter(({ as }) => as === "points").map(({ at }) => at.length), [11, 0]);
+});
+
 test("errors stand at their step times, sign kept", () => {
   const described = GpuEngine.read(TEXT, "mine.json");
   const { series, stops, y } = residuals(described);

@@ -37,6 +37,28 @@ function curvesOf(steps) {
   return curves;
 }
 
+/**
+ * Whole steps as curves: all numbers of sequences at the shortest context of each, and those that were also measured with the
+ * longest that the cache holds. Null where there is no such context: steps of a calibration before version 3.
+ * @param {Step[]} steps
+ */
+function stairs(steps) {
+  const short = Math.min(...steps.map(each));
+  const sorted = [...steps].sort((a, b) => a.sequences - b.sequences);
+  const all = sorted.filter((step) => each(step) === short);
+  if (all.length < STAIRS) return null;
+  /** @type {Map<number, Step>} */
+  const longest = new Map();
+  for (const step of sorted.filter((one) => each(one) > short)) {
+    if (step.context > (longest.get(step.sequences)?.context ?? 0)) longest.set(step.sequences, step);
+  }
+  const long = [...longest.values()];
+  return [all, long].filter(({ length }) => length > 0).map((of) => ({ size: median(of.map(({ context }) => context)), steps: of }));
+}
+
+/** Steps at one context of each sequence from which on they are stairs. */
+const STAIRS = 6;
+
 /** @param {number[]} values */
 function median(values) {
   const sorted = [...values].sort((a, b) => a - b);
@@ -66,7 +88,9 @@ function named(size, of) {
  * @type {(points: Point[], described: Described | null) => Picture}
  */
 export function steps(points, described) {
-  const curves = curvesOf(decoding(points, described?.predicted));
+  const shown = decoding(points, described?.predicted);
+  const whole = stairs(shown);
+  const curves = whole ?? curvesOf(shown);
   const all = curves.flatMap((curve) => curve.steps).sort((a, b) => a.sequences - b.sequences);
   /** @type {Series[]} */
   const series = curves.map(({ size, steps: of }) => ({
@@ -77,7 +101,8 @@ export function steps(points, described) {
       : { kind: /** @type {const} */ ("predicted"), at: of.map((s) => ({ x: s.sequences, y: ms(s.fit ?? NaN) })) }),
   }));
   for (const kind of /** @type {const} */ (["measured", "held"])) {
-    const wanted = all.filter(({ held_out }) => held_out === (kind === "held"));
+    // What is held out of the line nearest to the stairs says nothing of the prediction.
+    const wanted = all.filter(({ held_out }) => (held_out && whole === null) === (kind === "held"));
     series.push({ name: kind, kind, as: "points", at: wanted.map((s) => ({ x: s.sequences, y: ms(s.seconds), spread: ms(s.mad_s) })) });
   }
   const stops = [...new Set(all.map(({ sequences }) => sequences))];
@@ -91,7 +116,7 @@ export function steps(points, described) {
       values: all
         .filter(({ sequences }) => sequences === stops[i])
         .map(({ context, seconds, held_out, fit }) => ({
-          kind: /** @type {Series["kind"]} */ (held_out ? "held" : "measured"),
+          kind: /** @type {Series["kind"]} */ (held_out && whole === null ? "held" : "measured"),
           text: `${FIGURE.steps.contextOf(context)}: ${duration(seconds)}${fit === undefined ? "" : `, ${FIGURE.predicted} ${duration(fit)}`}`,
         })),
     }),

@@ -168,7 +168,7 @@ function wholeSteps(c) {
     `${duration(s.seconds)} ± ${duration(s.mad_s)}`,
     duration(s.host_s),
   ]);
-  return part(words.title, sheet(words.title, words.head, rows), words.note);
+  return part(words.title, sheet(words.title, words.head, rows, true), words.note);
 }
 
 /** @param {Calibration} c */

@@ -172,7 +172,7 @@ export const RESULT = {
   verdict: (proof) => {
     const errors = proof.levels.flatMap((level) => [relative(level, "output_tokens_per_s"), relative(level, "tbt_mean_ms")].map(Math.abs));
     const users = proof.levels.map(({ users: n }) => count(n)).join(" and ");
-    return `It predicts this GPU within ${percent(Math.max(...errors))}: that far were throughput and mean time between tokens of ${users} users on the real decoder from what it says.`;
+    return `It predicts this GPU within ${percent(Math.max(...errors))}: throughput and mean time between tokens, measured with ${users} users on the real decoder.`;
   },
   /** What a file of an earlier version cannot say. @param {number} version */
   old: (version) =>

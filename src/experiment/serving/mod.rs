@@ -61,6 +61,8 @@ pub struct Served {
     /// Of a step, ms.
     pub step_ms: Times,
     pub steps: u32,
+    /// Of them, those beyond what the step latency was measured for; 0 where a device took them.
+    pub steps_outside: u32,
     /// Time in steps, s. In the rest of the level's duration nobody had anything to ask, or a device's driver put the
     /// next step together.
     pub busy_s: f64,
@@ -119,6 +121,7 @@ impl Served {
             queueing_ms: ms(&honest.queueing_s),
             step_ms,
             steps: steps as u32,
+            steps_outside: run.map_or(0, |run| run.steps_outside as u32),
             busy_s,
             sequences: run.map_or(0.0, |run| run.mean_batch),
             context: totals.map_or(0.0, |totals| per_step(totals.context)),
@@ -334,7 +337,7 @@ pub struct Machine {
 impl From<&Calibration> for Stack {
     /// With the data sheet of the adapter, where that is known by name.
     fn from(calibration: &Calibration) -> Stack {
-        let warnings = calibration.warnings.iter();
+        let warnings = calibration.warnings.iter().map(|w| w.message.clone());
         Stack {
             machine: Some(Machine {
                 gpu: calibration.adapter.name.clone(),
@@ -356,7 +359,7 @@ impl From<&Calibration> for Stack {
                 Origin::Calibration
             },
             step_error: Some(calibration.step_error()),
-            warnings: warnings.map(|warning| warning.message.clone()).collect(),
+            warnings: warnings.chain(calibration.lacks()).collect(),
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::quantiles::median;
 use crate::scenario::ClosedLoop;
 use crate::sched::continuous::Server;
 use crate::sched::continuous::kv::Capacity;
-use crate::words::{aligned, change, counted, or_dash, paragraph, percent, short};
+use crate::words::{aligned, change, counted, or_dash, paragraph, percent, short, thousands};
 
 /// The whole report. `server` and `most`: of the level with the most users.
 pub(super) fn text(all: &Levels<'_>, server: &Server, most: &ClosedLoop) -> String {
@@ -48,6 +48,17 @@ pub(super) fn text(all: &Levels<'_>, server: &Server, most: &ClosedLoop) -> Stri
             "A step is predicted as its work on the GPU by the fit and {} ms for its submission and the \
              wait for its tokens.",
             short(stack.submission_s * 1e3)
+        ));
+    }
+    for level in levels
+        .iter()
+        .filter(|level| level.predicted.steps_outside > 0)
+    {
+        text += &paragraph(&format!(
+            "Caution: with {}, {} of {} predicted steps lie beyond what the step latency was measured for.",
+            counted(level.users(), "user"),
+            thousands(level.predicted.steps_outside.into()),
+            thousands(level.predicted.steps.into())
         ));
     }
     text.push('\n');

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Calibration, Estimate, KIND, Kernels, VERSION};
+use super::{Calibration, Estimate, KIND, Kernels, VERSION, WholeStep};
 use crate::error::{Error, printable};
 use crate::json;
 
@@ -395,9 +395,37 @@ impl Calibration {
                 return Err(refuse(file, &format!("steps[{i}].bytes"), problem));
             }
         }
-        if self.version < 3 && self.steps.is_empty() {
-            return Ok(());
+        if self.version < 3 {
+            if self.steps.is_empty() {
+                return Ok(());
+            }
+            let problem = format!(
+                "they are of version 3, and this is version {}",
+                self.version
+            );
+            return Err(refuse(file, "steps", problem));
         }
+        for (field, is_there) in [
+            ("host", self.host.is_some()),
+            ("drift", self.drift.is_some()),
+            ("steadiness", self.steadiness.is_some()),
+        ] {
+            if !is_there {
+                let problem = "it is missing; version 3 has it".to_owned();
+                return Err(refuse(file, field, problem));
+            }
+        }
+        let none = || {
+            let problem = format!(
+                "they are missing; from version 3 on predictions come from them (this is version {})",
+                self.version
+            );
+            refuse(file, "steps", problem)
+        };
+        if self.steps.is_empty() {
+            return Err(none());
+        }
+        self.check_sizes(file)?;
         let few = self.few_columns.ok_or_else(|| {
             let problem = format!(
                 "it is missing; from version 3 on it names four kernels (this is version {})",
@@ -415,20 +443,51 @@ impl Calibration {
                 return Err(refuse(file, &format!("few_columns[{i}].rows"), problem));
             }
         }
-        let profile = self.profile().ok_or_else(|| {
-            refuse(
-                file,
-                "steps",
-                format!(
-                    "they are missing, or none of them is of decoding sequences at the shortest context with and \
-                     without sampling; from version 3 on predictions come from them (this is version {})",
-                    self.version
-                ),
-            )
-        })?;
+        let profile = self.profile().ok_or_else(none)?;
         profile
             .check("steps")
             .map_err(|e| refuse(file, "steps", e.to_string()))
+    }
+
+    /// That every size is there once, and that what predictions need is there.
+    fn check_sizes(&self, file: &str) -> Result<(), Error> {
+        let size = |s: &WholeStep| [s.sequences, s.context, s.chunk, s.before, s.sampled];
+        for (i, step) in self.steps.iter().enumerate() {
+            if self.steps[..i]
+                .iter()
+                .any(|other| size(other) == size(step))
+            {
+                let problem = "this step is there twice".to_owned();
+                return Err(refuse(file, &format!("steps[{i}]"), problem));
+            }
+        }
+        let decoding = |s: &&WholeStep| s.chunk == 0 && s.sequences > 0;
+        let short = self.steps.iter().filter(decoding).map(|s| s.context).min();
+        for (i, step) in self.steps.iter().enumerate().filter(|(_, s)| decoding(s)) {
+            let with = |context, sampled| {
+                let wanted = [step.sequences, context, 0, 0, sampled];
+                self.steps.iter().any(|other| size(other) == wanted)
+            };
+            let alone = [0, step.sequences].map(|sampled| short.is_some_and(|c| with(c, sampled)));
+            if alone != [true, true] {
+                let problem = format!(
+                    "of {} sequences there must be a step at the shortest context that draws no token and one that \
+                     draws all",
+                    step.sequences
+                );
+                return Err(refuse(file, &format!("steps[{i}]"), problem));
+            }
+        }
+        let prompts = self
+            .steps
+            .iter()
+            .filter(|s| s.sequences == 0 && s.chunk > 0);
+        if !prompts.clone().any(|s| s.before > 0) || !prompts.clone().any(|s| s.before == 0) {
+            let problem =
+                "there must be prompts alone, at their beginning and behind a context".to_owned();
+            return Err(refuse(file, "steps", problem));
+        }
+        Ok(())
     }
 }
 

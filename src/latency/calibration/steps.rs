@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Calibration;
+use crate::latency::curve::Curve;
 use crate::latency::profile::{Attention, HEAD, LEAST_US, Profile, Sweep, WHOLE};
 
 /// A step timed as it runs: laid out, encoded, submitted, computed, its tokens read back.
@@ -123,9 +124,10 @@ impl Calibration {
 /// With D(r) for what r rows cost whatever they are, P(s) for s sampled rows, and A and B for the attention of
 /// decoding rows and of a prompt's:
 ///
-/// - `D(n)` is the time of n decoding rows at the shortest context without sampling;
-/// - `P(n)` is what sampling adds to it;
-/// - `A(n, C)` is what the context adds to it;
+/// - `D(n)` is the time of n decoding rows at the shortest context without sampling, less what they take more than as many
+///   rows of a prompt, which run another kernel: that is in A;
+/// - `P(n)` is what sampling adds;
+/// - `A(n, C)` is what the context adds;
 /// - `B(q, s)` is what a chunk of q tokens behind s takes more than `D(q)`. Beyond the most decoding rows there is
 ///   no `D(q)` of its own: `B(q, 0)` is that of the largest chunk which has one, and `D(q)` is the rest.
 ///
@@ -143,6 +145,15 @@ pub fn profile(layers: u32, steps: &[WholeStep]) -> Option<Profile> {
         };
         map.insert(step.sequences, step.seconds);
     }
+    let mut dearer = vec![(0.0, 0.0)];
+    for chunk in steps.iter().filter(|s| s.sequences == 0 && s.before == 0) {
+        if let Some(seconds) = rows.get(&chunk.chunk) {
+            let more = (seconds - chunk.seconds).max(0.0);
+            dearer.push((f64::from(chunk.chunk), more));
+        }
+    }
+    let dearer = Curve::new(dearer);
+    let dearer = |n: u32| dearer.line(f64::from(n)).y;
     let mut heads = Sweep::default();
     let us = |seconds: f64| (seconds * 1e6).max(LEAST_US);
     let mut head = |count: u32, seconds: f64| {
@@ -152,6 +163,9 @@ pub fn profile(layers: u32, steps: &[WholeStep]) -> Option<Profile> {
     head(0, 0.0);
     for (n, seconds) in &all {
         head(*n, seconds - rows.get(n)?);
+    }
+    for (n, seconds) in &mut rows {
+        *seconds -= dearer(*n);
     }
 
     let mut attention = Attention::default();
@@ -169,7 +183,10 @@ pub fn profile(layers: u32, steps: &[WholeStep]) -> Option<Profile> {
         });
         let n = step.sequences;
         if longer {
-            attend([0, 0, n, step.context], step.seconds - all.get(&n)?);
+            attend(
+                [0, 0, n, step.context],
+                step.seconds - all.get(&n)? + dearer(n),
+            );
         }
     }
     let mut chunks: Vec<&WholeStep> = steps
