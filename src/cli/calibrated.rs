@@ -92,6 +92,7 @@ impl Calibrated {
             check_worst_error: c.check_worst_error,
             checks: c.checks.len(),
             lacking: c.lacks(),
+            most_sequences: c.most_sequences(),
             closed_form: self.form,
             range,
             warnings: &c.warnings,
@@ -120,6 +121,8 @@ pub struct Note<'a> {
     /// What the file's predictions do without.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     lacking: Vec<String>,
+    /// Of the steps that were measured.
+    most_sequences: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     closed_form: Option<ClosedForm>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -175,6 +178,12 @@ impl Note<'_> {
                 form.lengths[1],
                 short(form.linear.beta_s_per_token * 1e3),
                 short(form.step_s * 1e3),
+            );
+        }
+        let most = self.most_sequences;
+        if self.closed_form.is_some_and(|form| form.max_batch > most) {
+            text += &format!(
+                "no step of more than {most} sequences was measured: larger batches go beyond that\n"
             );
         }
         text += &match blocks(scenario) {

@@ -9,7 +9,7 @@ use super::args::LatencyCommand;
 use super::files;
 use super::table::{new_table, percent, short};
 use crate::Error;
-use crate::latency::calibration::{Fit, Point};
+use crate::latency::calibration::{Calibration, Fit, Point};
 use crate::latency::{StepLatency, StepTable, measured, profile, step_fit};
 
 pub fn latency(command: LatencyCommand) -> Result<(), Error> {
@@ -74,7 +74,13 @@ pub fn read_profile(
 
 /// The latency that `--step-latency` names.
 pub fn read(path: &Path) -> Result<StepLatency, Error> {
-    StepLatency::from_text(&files::read_text(path)?, &path.display().to_string())
+    let (text, file) = (files::read_text(path)?, path.display().to_string());
+    // Its figures would stand without whose GPU it is and how far its step times are off.
+    if Calibration::has_kind(&text) {
+        let why = format!("{file} is a calibration; --latency takes it");
+        return Err(Error::contradiction("--step-latency", why));
+    }
+    StepLatency::from_text(&text, &file)
 }
 
 /// A measured step beside the fitted one.

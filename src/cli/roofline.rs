@@ -56,7 +56,10 @@ struct At {
 struct Beside {
     adapter: String,
     demonstration: bool,
-    fit: Step,
+    /// Of step times, in proportion.
+    step_error: f64,
+    /// What the file's predictions do without.
+    lacking: Vec<String>,
     /// The data sheet of the shares; without one they are of the measured read bandwidth.
     peak: Option<Hardware>,
     steps: Vec<Share>,
@@ -66,6 +69,8 @@ struct Beside {
 struct Share {
     sequences: u32,
     seconds: f64,
+    /// Whether the measurements reach so far.
+    measured: bool,
     tokens_per_s: f64,
     mfu: Option<f64>,
     mbu: f64,
@@ -205,13 +210,13 @@ fn beside(
     let steps = BATCHES.map(|sequences| {
         let b = f64::from(sequences);
         let all = b * f64::from(context);
-        let seconds = model
-            .decode(sequences, u64::from(sequences) * u64::from(context))
-            .at_s;
+        let piece = model.decode(sequences, u64::from(sequences) * u64::from(context));
+        let seconds = piece.at_s;
         let work = stored.work(b, all, 0.0);
         Share {
             sequences,
             seconds,
+            measured: piece.inside,
             tokens_per_s: b / seconds,
             mfu: peak.as_ref().map(|peak| peak.mfu(&work, seconds)),
             mbu: match &peak {
@@ -221,9 +226,10 @@ fn beside(
         }
     });
     Beside {
+        step_error: calibration.step_error(),
+        lacking: calibration.lacks(),
         adapter: calibration.adapter.name,
         demonstration: calibration.demonstration,
-        fit: calibration.fit.model,
         peak,
         steps: steps.into(),
     }
@@ -277,16 +283,29 @@ fn text(report: &Report) -> String {
     if let Some(beside) = &report.calibration {
         text += &format!("\nas calibrated on {}\n", beside.adapter);
         let mut table = new_table(&["batch", "ms", "tok/s", "MFU", "MBU"]);
+        let mut beyond_measured = false;
         for share in &beside.steps {
+            let mark = if share.measured { "" } else { "*" };
+            beyond_measured |= !share.measured;
             table.add_row([
                 share.sequences.to_string(),
-                short(share.seconds * 1e3),
+                format!("{}{mark}", short(share.seconds * 1e3)),
                 short(share.tokens_per_s),
                 percent(share.mfu),
                 percent(share.mbu),
             ]);
         }
         text += &format!("{table}\n");
+        if beyond_measured {
+            text += "* beyond the steps that were measured\n";
+        }
+        text += &format!(
+            "step times are typically off by {}\n",
+            percent(beside.step_error)
+        );
+        for sentence in &beside.lacking {
+            text += &format!("{sentence}\n");
+        }
         text += &match &beside.peak {
             Some(peak) => format!("shares of {}: {}\n", peak.name, peak.source),
             None => {

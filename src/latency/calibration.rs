@@ -111,6 +111,13 @@ impl Calibration {
         errors.into_iter().fold(0.0, f64::max)
     }
 
+    /// The most sequences of a step that was measured.
+    pub fn most_sequences(&self) -> u32 {
+        let whole = self.steps.iter().map(|step| step.sequences);
+        let points = self.points.iter().map(|point| point.sequences);
+        whole.chain(points).max().unwrap_or(0)
+    }
+
     /// What a reader must know that the file lacks, in sentences.
     pub fn lacks(&self) -> Vec<String> {
         if self.steps.is_empty() {

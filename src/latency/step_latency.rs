@@ -53,8 +53,7 @@ impl StepLatency {
         if !text.trim_start().starts_with('{') {
             return Ok(StepLatency::Table(StepTable::read(text.as_bytes(), file)?));
         }
-        let value: Option<serde_json::Value> = serde_json::from_str(text).ok();
-        if value.is_some_and(|value| value.get("kind").is_some()) {
+        if Calibration::has_kind(text) {
             let calibration = Calibration::from_json(text, file)?;
             return Ok(StepLatency::from(&calibration));
         }

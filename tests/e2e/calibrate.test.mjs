@@ -405,7 +405,7 @@ test("on a software adapter, from the button to re-drawn charts, as a demonstrat
   assert.ok((await page.locator("#calibrate-results .plane .mark.measured").count()) > 5);
   assert.ok((await page.locator("#calibrate-results .plane .mark.check").count()) > 1);
   // The proof: two loads on the real decoder, and a verdict in words.
-  assert.match(await page.locator("#verdict").innerText(), /predicts this GPU within [\d.]+ %/);
+  assert.match(await page.locator("#verdict").innerText(), /predicts this GPU within [\d.]+\s%: throughput/);
   assert.equal(await page.locator("#proof tbody tr").count(), 6);
   assert.equal(await page.locator("#old-version").count(), 0);
   assert.deepEqual(await software.axe(page), []);

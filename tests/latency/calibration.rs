@@ -572,6 +572,7 @@ fn run_with_a_calibration() {
         "of 3 whole steps that the calibration had not seen half are off by more than",
         "the straight line through its steps",
         "closed-batch form: off by",
+        "no step of more than 64 sequences was measured",
         "memory: the scenario's, 12 GB with 4 GB for the model and 187.5 kB a token",
         "with all steps",
         "a demonstration: measured on a software adapter or with a made-up model",

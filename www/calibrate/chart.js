@@ -127,7 +127,7 @@ export function chart(words, xAxis, yTick) {
         parts.push(svg("path", { class: `line ${kind}`, d }));
       }
       for (const { x, y, spread = 0 } of as === "points" ? points : []) {
-        if (spread > 0) parts.push(svg("line", { class: "spread", x1: across(x), x2: across(x), y1: down(y - spread), y2: down(y + spread) }));
+        if (spread > 0) parts.push(svg("line", { class: `spread ${kind}`, x1: across(x), x2: across(x), y1: down(y - spread), y2: down(y + spread) }));
         parts.push(svg("path", { class: `mark ${kind}`, d: MARKER[kind], transform: `translate(${across(x).toFixed(1)} ${down(y).toFixed(1)})` }));
       }
       const last = points.at(-1);

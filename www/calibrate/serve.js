@@ -132,8 +132,9 @@ export function serving(engine, on) {
 
   /** @param {ServedLevels} served */
   function draw({ levels, report, files, most }) {
-    rate.update(picture(levels, ({ level }) => level.tok_s, SERVE.rateSentence(levels, most), number));
-    between.update(picture(levels, ({ tbt_ms: times }) => times.p50, SERVE.errorSentence(levels), number));
+    const error = described?.error ?? 0;
+    rate.update(picture(levels, ({ level }) => level.tok_s, error, SERVE.rateSentence(levels, most), number));
+    between.update(picture(levels, ({ tbt_ms: times }) => times.p50, error, SERVE.errorSentence(levels), number));
     results.replaceChildren(
       rate.element,
       between.element,
@@ -195,10 +196,10 @@ const rows = (levels) =>
   });
 
 /**
- * A quantity of each level against users: measured points, the prediction as a line.
- * @type {(levels: ServedLevels["levels"], of: (one: ServedComparison["predicted"]) => number | null, sentence: string, say: (value: number) => string) => Picture}
+ * A quantity of each level against users: measured points, the prediction as a line with bars of its error, in proportion.
+ * @type {(levels: ServedLevels["levels"], of: (one: ServedComparison["predicted"]) => number | null, error: number, sentence: string, say: (value: number) => string) => Picture}
  */
-function picture(levels, of, sentence, say) {
+function picture(levels, of, error, sentence, say) {
   const at = levels.map(({ comparison: { predicted, measured } }) => ({
     users: predicted.level.users,
     predicted: of(predicted) ?? NaN,
@@ -208,10 +209,12 @@ function picture(levels, of, sentence, say) {
   return {
     series: [
       { name: FIGURE.predicted, kind: "predicted", as: "line", at: known("predicted"), label: FIGURE.predicted },
+      { name: FIGURE.interval, kind: "predicted", as: "points", at: known("predicted").map(({ x, y }) => ({ x, y, spread: error * y })) },
       { name: FIGURE.measured, kind: "measured", as: "points", at: known("measured") },
     ],
     stops: at.map(({ users }) => users),
     sentence,
+    legend: SERVE.legend(error),
     read: (i) => ({
       where: SERVE.usersAt(at[i]?.users ?? 0),
       values: /** @type {const} */ (["measured", "predicted"])

@@ -309,6 +309,7 @@ export const FIGURE = {
   numbers: "Numbers of the figure",
   measured: "measured",
   predicted: "predicted",
+  interval: "error of the prediction",
 };
 
 /** @param {number} users */
@@ -330,6 +331,7 @@ export const SERVE = {
   building: "building the decoder",
   done: "Served.",
   predicted: "Predicted; nothing was measured.",
+  legend: /** @param {number} error */ (error) => `Points were measured, the line was predicted. Bars are the calibration’s error, ± ${percent(error)}.`,
   table: "What users get, measured / predicted",
   head: ["Users", "TTFT, P50", "Time between tokens, P50", "Time between tokens, P95", "Output, tok/s", "MBU", "MFU"],
   report: "The report, with the fit of the saturation study",

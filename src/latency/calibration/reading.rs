@@ -26,6 +26,13 @@ struct Head {
 }
 
 impl Calibration {
+    /// Whether a text says of itself that it is a calibration, or something else with a kind.
+    pub fn has_kind(text: &str) -> bool {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let head: Option<Head> = serde_json::from_str(text).ok();
+        head.is_some_and(|head| !head.kind.is_empty())
+    }
+
     /// Reads the JSON form; `file` is for the error's sentence.
     ///
     /// Errors: [`Error::BadCalibration`] for text that is not JSON or no calibration, another
