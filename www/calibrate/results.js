@@ -145,7 +145,7 @@ function proof(c) {
     return [
       [count(level.users), words.measured, ...figures(level.measured)],
       [count(level.users), words.predicted, ...figures(level.predicted)],
-      ["", words.error, ...(/** @type {const} */ (["output_tokens_per_s", "tbt_mean_ms", "tbt_p95_ms"]).map((figure) => signed(relative(level, figure))))],
+      [count(level.users), words.error, ...(/** @type {const} */ (["output_tokens_per_s", "tbt_mean_ms", "tbt_p95_ms"]).map((figure) => signed(relative(level, figure))))],
     ];
   });
   const made = part(words.title, sheet(words.title, words.head, rows, true), words.note);

@@ -180,7 +180,7 @@ export const RESULT = {
   proof: {
     title: "The proof: users on the real decoder",
     note: "After the measurement the real decoder served these users. Each sent three requests of 64 prompt and 32 output tokens, one after another.",
-    head: ["Users", "", "Output, tok/s", "Time between tokens, mean", "Time between tokens, P95"],
+    head: ["Users", "Which", "Output, tok/s", "Time between tokens, mean", "Time between tokens, P95"],
     measured: "measured",
     predicted: "predicted",
     error: "error",
