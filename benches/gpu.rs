@@ -120,7 +120,7 @@ async fn rows() -> Vec<Value> {
     rows
 }
 
-/// Dispatches of a step of two sequences through so many layers.
+/// Dispatches of a decode step of two sequences in a model of `layers` layers.
 async fn dispatches(device: &Rc<Device>, layers: u32) -> f64 {
     let config = Config {
         architecture: Architecture {

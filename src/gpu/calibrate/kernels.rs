@@ -40,7 +40,7 @@ pub(super) async fn tune(run: &mut Run<'_>, decoder: &mut Decoder) -> Result<Cho
     Ok(choice)
 }
 
-/// Which of the kernels takes least for so many columns.
+/// The place in `variants` of the kernel that is fastest with `columns` columns.
 async fn fastest(
     run: &mut Run<'_>,
     decoder: &mut Decoder,
@@ -260,8 +260,8 @@ pub(super) async fn squares(run: &mut Run<'_>) -> Result<Vec<KernelTime>, Error>
     Ok(times)
 }
 
-/// The model's own matrices, all layers in turn, at so many columns, and attention over the whole cache by as many
-/// sequences.
+/// The model's own matrices, all layers in turn, with each of `counts` columns, and attention over the whole cache by as
+/// many sequences.
 pub(super) async fn shapes(
     run: &mut Run<'_>,
     decoder: &mut Decoder,
@@ -311,7 +311,7 @@ pub(super) async fn shapes(
     Ok(times)
 }
 
-/// Attention of so many sequences that share the cache, all layers in turn.
+/// Attention of `sequences` sequences that share the cache, all layers in turn.
 async fn attention(
     run: &Run<'_>,
     decoder: &mut Decoder,

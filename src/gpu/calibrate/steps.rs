@@ -17,9 +17,10 @@ const LONGEST: u32 = 8192;
 const PAIRS: u32 = 4;
 /// Steps between two looks at the beacon.
 const BETWEEN_BEACONS: usize = 4;
-/// A look is the median of so many steps at least, of as many as take so long, s, and of so many at most: on a
-/// processor that plays a GPU one small step says little.
+/// Steps of one look at the beacon, at least and at most; their median counts. On a processor that plays a GPU one small
+/// step says little.
 const LOOKS: std::ops::RangeInclusive<usize> = 5..=15;
+/// Between the two, a look ends once its steps have taken this long, s.
 const LOOK_S: f64 = 0.06;
 /// Rounds in which steps are taken again that were disturbed, as a multiple of the rounds that are wanted.
 const AGAIN: u32 = 2;

@@ -1,5 +1,5 @@
 // Steps in which every row is of another sequence need no `rope_append.wgsl`: a row's queries, and its own key and value,
-// are of nobody else's concern. Each workgroup normalises (QK_NORM) and rotates its query heads; the one whose part of the
+// are read by no other row. Each workgroup normalises (QK_NORM) and rotates its query heads; the one whose part of the
 // context has the row's own token attends to its key and value as it has them, and appends them to the cache.
 
 struct Shape {
