@@ -13,6 +13,7 @@ pub mod fit;
 mod linear;
 #[cfg(feature = "cli")]
 pub mod measured;
+pub mod model;
 pub mod profile;
 pub mod roofline;
 pub mod step;
