@@ -5,4 +5,5 @@ mod support;
 
 mod calibration;
 mod measured;
+mod model;
 mod profile;
