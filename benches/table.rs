@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use batchscope::latency::Linear;
 use batchscope::latency::architecture::{Architecture, Precision};
-use batchscope::latency::roofline::Card;
+use batchscope::latency::hardware::Card;
 use batchscope::scenario::{Scenario, Source, put_on_hardware};
 use batchscope::sched::Policy;
 use batchscope::sim::Run;

@@ -15,7 +15,7 @@ use batchscope::gpu::{Options, Plan, Progress, serve};
 use batchscope::latency::StepLatency;
 use batchscope::latency::architecture::{Architecture, Precision};
 use batchscope::latency::calibration::Calibration;
-use batchscope::latency::roofline::Card;
+use batchscope::latency::hardware::Card;
 use batchscope::metrics::Summary;
 use batchscope::published::Study;
 use batchscope::scenario::{Preset, Scenario};
@@ -137,7 +137,7 @@ fn the_laboratorys_defaults_are_current() {
         .into_iter()
         .map(|card| {
             (
-                card.key,
+                &card.key,
                 format!("{}, {} GB", card.hardware.name, card.memory_bytes / 1e9),
             )
         })
@@ -152,7 +152,9 @@ fn the_laboratorys_defaults_are_current() {
          export const PRECISIONS = {};\n",
         serde_json::to_string_pretty(&Server::default()).unwrap_or_default(),
         json(serde_json::json!(models)),
-        json(serde_json::json!(Card::PRESETS)),
+        json(serde_json::json!(
+            Card::all().iter().map(|card| &card.key).collect::<Vec<_>>()
+        )),
         json(serde_json::json!(hardware)),
         json(serde_json::json!(Precision::ALL.map(Precision::name))),
     );

@@ -1,6 +1,6 @@
 //! What can be said on the command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
@@ -11,7 +11,9 @@ use serde::de::DeserializeOwned;
 use crate::Error;
 use crate::experiment::capacity::Which;
 use crate::latency::architecture::{Architecture, Precision};
-use crate::latency::roofline::Card;
+use crate::latency::hardware::Card;
+use crate::latency::model::Model;
+use crate::latency::typical::Basis;
 use crate::published::execution::MAX_REPLICATIONS;
 use crate::scenario::{ClosedLoop, MAX_BATCH, Preset, Scenario, Source, describe};
 use crate::sched::continuous::kv::Reuse;
@@ -197,10 +199,11 @@ pub struct ScenarioArgs {
     /// Output tokens of every request of the users, instead of the trace's.
     #[arg(long, value_name = "TOKENS", requires = "prompt", value_parser = count(1, MAX_TOKENS))]
     pub output: Option<u32>,
-    /// Latency of a calibrated GPU, as `calibrate` and the page write it, instead of the scenario's
+    /// Where the latency comes from: with --model and --hardware `typical` (what engines reach, the default) or `datasheet`
+    /// (the upper bound); or the file of a calibrated GPU, as `calibrate` and the page write it, instead of the scenario's
     /// ("-" for standard input); memory stays the scenario's.
-    #[arg(long, value_name = "CALIBRATION")]
-    pub latency: Option<PathBuf>,
+    #[arg(long, value_name = "WHAT", value_parser = latency_of)]
+    pub latency: Option<LatencyOf>,
     /// The steps of --latency in the form of the studies' formula, fitted to the trace's lengths, instead of added up; for
     /// closed batches.
     #[arg(long, requires = "latency")]
@@ -233,19 +236,22 @@ pub struct ScenarioArgs {
     /// batching.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["latency", "model"])]
     pub step_latency: Option<PathBuf>,
-    /// This model on --hardware: latency, memory and peaks of a data sheet; with --scheduler in closed batches, else with
-    /// continuous batching.
-    #[arg(long, value_name = "MODEL", requires = "hardware", conflicts_with = "latency", value_parser = model)]
-    pub model: Option<Architecture>,
-    /// The GPU of --model.
+    /// This model on --hardware, by its name in the catalogue (`batchscope models`) or by its config.json of Hugging Face:
+    /// latency, memory and peaks; with --scheduler in closed batches, else with continuous batching.
+    #[arg(long, value_name = "MODEL", requires = "hardware", value_parser = placed_model)]
+    pub model: Option<Model>,
+    /// The GPU of --model: a name, or a JSON file that describes one (docs/MODEL.md, "Hardware").
     #[arg(long, value_name = "NAME", requires = "model", value_parser = card)]
     pub hardware: Option<Card>,
-    /// How the weights of --model are stored [default: f16].
+    /// How all weights of --model are stored [default: as published].
     #[arg(long, value_name = "P", requires = "model", value_parser = choice::<Precision>())]
     pub precision: Option<Precision>,
     /// GPUs that share --model as one replica [default: 1].
     #[arg(long, value_name = "N", requires = "model", value_parser = count(1, 1024))]
     pub tensor_parallel: Option<u32>,
+    /// Each GPU of a replica has experts of its own, instead of a part of every expert; for models with experts.
+    #[arg(long, requires = "model")]
+    pub expert_parallel: bool,
     /// Failed requests (0 output tokens): leave out, or serve as the published studies did.
     #[arg(long, value_name = "WHAT", value_parser = choice::<Failed>())]
     pub failed: Option<Failed>,
@@ -503,6 +509,15 @@ fn adapter(text: &str) -> Result<usize, String> {
 }
 
 #[derive(Parser)]
+pub struct ModelsArgs {
+    /// Only this model: a name of the catalogue, or a config.json of Hugging Face.
+    #[arg(value_name = "MODEL", value_parser = placed_model)]
+    pub model: Option<Model>,
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Parser)]
 pub struct RooflineArgs {
     /// The model; default: the calibration's.
     #[arg(long, value_name = "MODEL", required_unless_present = "latency", value_parser = model)]
@@ -532,6 +547,58 @@ pub struct RooflineArgs {
 /// Longest context of `roofline`, tokens.
 pub const MAX_CONTEXT: u32 = 10_000_000;
 
+/// What `--latency` names.
+#[derive(Debug, Clone, PartialEq)]
+pub enum LatencyOf {
+    /// What --model and --hardware make of it.
+    Basis(Basis),
+    /// A calibration.
+    File(PathBuf),
+}
+
+fn latency_of(text: &str) -> Result<LatencyOf, String> {
+    Ok(match text {
+        "typical" => LatencyOf::Basis(Basis::Typical),
+        "datasheet" => LatencyOf::Basis(Basis::Datasheet),
+        file => LatencyOf::File(PathBuf::from(file)),
+    })
+}
+
+impl ScenarioArgs {
+    /// The calibration that `--latency` names.
+    pub fn calibration(&self) -> Option<&Path> {
+        match &self.latency {
+            Some(LatencyOf::File(path)) => Some(path),
+            Some(LatencyOf::Basis(_)) | None => None,
+        }
+    }
+
+    /// What the steps of `--model` rest on.
+    pub fn basis(&self) -> Basis {
+        match &self.latency {
+            Some(LatencyOf::Basis(basis)) => *basis,
+            Some(LatencyOf::File(_)) | None => Basis::default(),
+        }
+    }
+}
+
+/// A model of the catalogue, or one that a config.json describes.
+fn placed_model(name: &str) -> Result<Model, String> {
+    // The made-up model for demonstrations is in no catalogue.
+    let demonstration = || Architecture::preset(name).map(|a| Model::from(&a));
+    if let Some(model) = Model::named(name).or_else(demonstration) {
+        return Ok(model);
+    }
+    let path = Path::new(name);
+    if !path.exists() {
+        return Err(format!(
+            "no model of the catalogue (`batchscope models` lists them) and no file: {name}"
+        ));
+    }
+    let text = std::fs::read_to_string(path).map_err(|e| e.to_string())?;
+    Model::from_config(&text, name).map_err(|e| e.to_string())
+}
+
 /// A model by its name.
 pub fn model(name: &str) -> Result<Architecture, String> {
     Architecture::preset(name).ok_or_else(|| Architecture::PRESETS.join(", "))
@@ -539,7 +606,15 @@ pub fn model(name: &str) -> Result<Architecture, String> {
 
 /// A data sheet by its name.
 pub fn card(name: &str) -> Result<Card, String> {
-    Card::preset(name).ok_or_else(|| Card::PRESETS.join(", "))
+    if let Some(card) = Card::preset(name) {
+        return Ok(card);
+    }
+    let path = Path::new(name);
+    if !path.exists() {
+        return Err(format!("no file and none of {}: {name}", Card::names()));
+    }
+    let text = std::fs::read_to_string(path).map_err(|e| e.to_string())?;
+    Card::from_json(&text, name).map_err(|e| e.to_string())
 }
 
 /// Most threads of any command.

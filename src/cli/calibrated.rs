@@ -10,6 +10,7 @@ use super::{files, replay};
 use crate::experiment::calibrated::{self, ErrorRange, Moved};
 use crate::latency::ClosedForm;
 use crate::latency::calibration::{Calibration, Warning};
+use crate::latency::modelled::Spread;
 use crate::metrics::Summary;
 use crate::sched::continuous::kv::Capacity;
 use crate::words;
@@ -35,7 +36,7 @@ pub fn read(path: &Path) -> Result<Calibration, Error> {
 pub fn one_standard_input(args: &ScenarioArgs) -> Result<(), Error> {
     let input = Some(Path::new("-"));
     let others = [args.scenario.as_deref(), args.trace.as_deref()];
-    if args.latency.as_deref() == input && others.contains(&input) {
+    if args.calibration() == input && others.contains(&input) {
         return Err(Error::contradiction(
             "--latency",
             "standard input cannot be two files at once; name one of them",
@@ -50,7 +51,7 @@ pub fn put_on(
     trace: &Trace,
     scenario: &mut Scenario,
 ) -> Result<Option<Calibrated>, Error> {
-    let Some(path) = &args.latency else {
+    let Some(path) = args.calibration() else {
         return Ok(None);
     };
     let calibration = read(path)?;
@@ -197,16 +198,7 @@ impl Note<'_> {
         };
         if let Some(range) = &self.range {
             let title = format!("with all steps {} shorter, longer", percent(range.error));
-            let mut table = table::new_table(&[&title, "as predicted", "least", "most"]);
-            let row = |name: &str, m: Moved, print: &dyn Fn(Option<f64>) -> String| {
-                let [least, most] = m.ends().map_or([None; 2], |ends| ends.map(Some));
-                [name.to_owned(), print(m.at), print(least), print(most)]
-            };
-            table.add_row(row("both SLAs met", range.joint, &|x| percent(x)));
-            table.add_row(row("latency, P95 (s)", range.e2e_p95_s, &|x| short(x)));
-            let goodput = range.goodput_requests_per_s;
-            table.add_row(row("requests/s within every SLA", goodput, &|x| short(x)));
-            text += &format!("{table}\n");
+            text += &range_table(&title, range);
         }
         if self.demonstration {
             text += "a demonstration: measured on a software adapter or with a made-up model, it says \
@@ -220,6 +212,84 @@ impl Note<'_> {
         }
         text
     }
+}
+
+/// A run's main figures within the error of its step times.
+fn range_table(title: &str, range: &ErrorRange) -> String {
+    let mut table = table::new_table(&[title, "as predicted", "least", "most"]);
+    let mut row = |name: &str, m: Moved, print: &dyn Fn(Option<f64>) -> String| {
+        let [least, most] = m.ends().map_or([None; 2], |ends| ends.map(Some));
+        table.add_row([name.to_owned(), print(m.at), print(least), print(most)]);
+    };
+    row("output tokens/s", range.output_tokens_per_s, &|x| short(x));
+    row("TTFT, P50 (s)", range.ttft_p50_s, &|x| short(x));
+    row("TTFT, P95 (s)", range.ttft_p95_s, &|x| short(x));
+    row("TPOT, P50 (ms)", range.tpot_p50_ms, &|x| short(x));
+    row("latency, P95 (s)", range.e2e_p95_s, &|x| short(x));
+    row("both SLAs met", range.joint, &|x| percent(x));
+    let goodput = range.goodput_requests_per_s;
+    row("requests/s within every SLA", goodput, &|x| short(x));
+    format!("{table}\n")
+}
+
+/// What the figures of a model on a GPU rest on, and how far they may be off.
+#[derive(Serialize)]
+pub struct Prediction {
+    /// As in "typical, llama-3.1-8b in bf16 on NVIDIA H100 SXM5 80 GB".
+    basis: String,
+    /// Measured step times over predicted ones of models left out of the fit: quantiles of 5 and 95 %.
+    spread: Spread,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    range: Option<ErrorRange>,
+}
+
+impl Prediction {
+    /// Of a scenario whose steps are a model's by fitted shares; without the range, which takes two further runs.
+    pub fn about(scenario: &Scenario) -> Option<Prediction> {
+        let (step, spread) = calibrated::spread(scenario)?;
+        Some(Prediction {
+            basis: step.basis.clone(),
+            spread,
+            range: None,
+        })
+    }
+
+    /// The same with the figures' ranges.
+    pub fn of(trace: &Trace, summary: &Summary) -> Result<Option<Prediction>, Error> {
+        let Some(without) = Prediction::about(&summary.scenario) else {
+            return Ok(None);
+        };
+        let factors = [without.spread.low, without.spread.high];
+        let range = calibrated::moved_by(trace, summary, factors, &replay::replay_quietly)?;
+        Ok(Some(Prediction {
+            range: Some(range),
+            ..without
+        }))
+    }
+
+    /// Lines below a table.
+    pub fn text(&self) -> String {
+        let Spread { low, high } = self.spread;
+        let mut text = format!(
+            "\nlatency: {}\nof models that the fit had not seen, 90 % of the measured times were {} to {} times the predicted \
+             ones\n",
+            self.basis,
+            short(low),
+            short(high)
+        );
+        if let Some(range) = &self.range {
+            text += &range_table("90 % interval", range);
+        }
+        text
+    }
+}
+
+/// The JSON form of a run of a model on a GPU: the summary, and `prediction` beside its groups.
+#[derive(Serialize)]
+pub struct WithPrediction<'a> {
+    #[serde(flatten)]
+    pub summary: &'a Summary,
+    pub prediction: &'a Prediction,
 }
 
 /// A cache that the scenario gives otherwise than by memory.

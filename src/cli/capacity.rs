@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::args::CapacityArgs;
+use super::calibrated::Prediction;
 use super::{calibrated, files, pool, replay, run, table};
 use crate::experiment::capacity::{
     Fewest, Highest, HighestRate, Part, Promise, Replication, Simulate, fewest_gpus,
@@ -56,7 +57,7 @@ pub fn capacity(args: CapacityArgs) -> Result<(), Error> {
         Source::File { .. } => Some(Arc::new(run::load(&scenario, file.as_deref())?)),
         Source::Synthetic(_) => None,
     };
-    let calibrated = match (&args.scenario.latency, &shared) {
+    let calibrated = match (args.scenario.calibration(), &shared) {
         (None, _) => None,
         (Some(_), Some(trace)) => calibrated::put_on(&args.scenario, trace, &mut scenario)?,
         // Replications have other seeds and the same mean lengths; one form serves all.
@@ -67,7 +68,8 @@ pub fn capacity(args: CapacityArgs) -> Result<(), Error> {
     };
     let note = calibrated
         .as_ref()
-        .map_or_else(String::new, |c| c.about(None).text(&scenario));
+        .map_or_else(String::new, |c| c.about(None).text(&scenario))
+        + &Prediction::about(&scenario).map_or_else(String::new, |p| p.text());
     let jobs = args.jobs.unwrap_or_else(pool::default_jobs);
     let count = args
         .replications

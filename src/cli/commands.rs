@@ -5,8 +5,8 @@ use clap::{Parser, Subcommand};
 #[cfg(feature = "gpu")]
 use super::args::{AdaptersArgs, CalibrateArgs};
 use super::args::{
-    CapacityArgs, CompareArgs, FitArgs, LatencyCommand, ReproduceArgs, RooflineArgs, RunArgs,
-    ScenarioCommand, SweepArgs, TraceCommand, ValidateArgs,
+    CapacityArgs, CompareArgs, FitArgs, LatencyCommand, ModelsArgs, ReproduceArgs, RooflineArgs,
+    RunArgs, ScenarioCommand, SweepArgs, TraceCommand, ValidateArgs,
 };
 use super::studies::StudyCommand;
 
@@ -57,6 +57,8 @@ pub enum Command {
     /// Measure this machine's GPU with a real decoder, and prove by serving users how well that predicts it.
     #[cfg(feature = "gpu")]
     Calibrate(CalibrateArgs),
+    /// List the models that `--model` knows, with their weights, keys and values, and arithmetic.
+    Models(ModelsArgs),
     /// Print the step times that data sheets allow a model at best.
     Roofline(RooflineArgs),
     /// Says what to type instead: `run --users`.

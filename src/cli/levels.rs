@@ -14,7 +14,7 @@ use super::{files, interrupt};
 use crate::experiment::serving::{self, Comparison, Levels, Stack};
 #[cfg(feature = "gpu")]
 use crate::gpu::{Device, adapters, serve as on_device};
-use crate::latency::roofline::Hardware;
+use crate::latency::hardware::Hardware;
 use crate::report::document::{Content, File};
 use crate::sim::device::Measured;
 use crate::words;
@@ -49,7 +49,7 @@ pub fn check(args: &RunArgs) -> Result<(), Error> {
         ("--adapter", adapter),
         ("--peak-flops", args.peak_flops.is_some()),
     ] {
-        if given && args.scenario.latency.is_none() {
+        if given && args.scenario.calibration().is_none() {
             return Err(Error::bad_argument(flag, "--latency is missing"));
         }
     }
@@ -115,10 +115,14 @@ fn stack(args: &RunArgs, calibrated: Option<&Calibrated>, gpus_together: u32) ->
     let flags = &args.scenario;
     let mut stack = match (calibrated, &flags.model, &flags.hardware) {
         (Some(calibrated), _, _) => Stack::from(&calibrated.calibration),
-        (None, Some(model), Some(card)) => {
-            let precision = flags.precision.unwrap_or_default();
-            Stack::of_data_sheet(card, model.clone(), precision)
-        }
+        (None, Some(model), Some(card)) => match model.dense() {
+            Some(architecture) => {
+                let precision = flags.precision.unwrap_or_default();
+                Stack::of_data_sheet(card, architecture, precision)
+            }
+            // MFU and MBU of models whose steps read a varying part of their weights are not modelled.
+            None => Stack::default(),
+        },
         _ => Stack::default(),
     };
     if let (Some(peak_flops), Some(machine)) = (args.peak_flops, &mut stack.machine) {
@@ -141,7 +145,8 @@ fn measured(
     trace: &Trace,
     scenarios: &[Scenario],
 ) -> Result<Vec<Measured>, Error> {
-    let (Some(calibrated), Some(path), true) = (calibrated, &args.scenario.latency, args.measure)
+    let (Some(calibrated), Some(path), true) =
+        (calibrated, args.scenario.calibration(), args.measure)
     else {
         return Ok(Vec::new());
     };

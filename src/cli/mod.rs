@@ -16,6 +16,7 @@ mod journal;
 mod latency;
 mod levels;
 mod manifest;
+mod models;
 mod pool;
 mod replay;
 mod reproduce;
@@ -77,6 +78,7 @@ pub fn main() -> ExitCode {
         Command::Adapters(args) => adapters::adapters(args),
         #[cfg(feature = "gpu")]
         Command::Calibrate(args) => calibrate::calibrate(args),
+        Command::Models(args) => models::models(args),
         Command::Roofline(args) => roofline::roofline(&args),
         Command::Scenario(command) => scenario(&command),
         Command::Serve { words } => Err(levels::instead_of_serve(&words)),

@@ -9,7 +9,8 @@ use crate::Error;
 use crate::latency::StepLatency;
 use crate::latency::architecture::{Architecture, Precision};
 use crate::latency::calibration::Calibration;
-use crate::latency::roofline::{Card, Hardware, Stored};
+use crate::latency::hardware::{Card, Hardware};
+use crate::latency::roofline::Stored;
 use crate::latency::step::Step;
 
 /// Sequences that decode together in the tables.

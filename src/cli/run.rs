@@ -6,17 +6,17 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::args::{RunArgs, ScenarioArgs};
-use super::calibrated::WithNote;
+use super::args::{LatencyOf, RunArgs, ScenarioArgs};
+use super::calibrated::{Prediction, WithNote, WithPrediction};
 use super::replay::SLICE;
 use super::{calibrated, files, interrupt, latency, levels, table};
 use crate::latency::Latency;
-use crate::latency::roofline::Card;
+use crate::latency::hardware::Card;
 use crate::metrics::rows;
 use crate::scenario::{
-    ClosedLoop, Engine, MEMORY_SHARE, Source, Ties,
+    ClosedLoop, Engine, MEMORY_SHARE, Placement, Source, Ties,
     describe::{self, Before},
-    no_effect, put_on_hardware,
+    no_effect,
 };
 use crate::sched::Closed;
 use crate::sched::continuous::Server;
@@ -59,7 +59,7 @@ pub fn run(args: RunArgs) -> Result<(), Error> {
         let json = scenario.to_json();
         files::print(|output| writeln!(output, "{json}"))
     };
-    if args.print_scenario && args.scenario.latency.is_none() {
+    if args.print_scenario && args.scenario.calibration().is_none() {
         return print(&scenario);
     }
     keep_apart(&args, trace_file.as_deref())?;
@@ -77,6 +77,11 @@ pub fn run(args: RunArgs) -> Result<(), Error> {
         Some(calibrated) if !args.digest => Some(calibrated.note(&trace, &outcome.summary)?),
         _ => None,
     };
+    let prediction = if args.digest {
+        None
+    } else {
+        Prediction::of(&trace, &outcome.summary)?
+    };
     // Files first: a table on the screen says that everything asked for is there.
     if let Some(path) = &args.requests_csv {
         files::write(path, |file| rows::requests_csv(&trace, &outcome, file))?;
@@ -90,12 +95,17 @@ pub fn run(args: RunArgs) -> Result<(), Error> {
         })?;
     }
     if args.json {
-        match &note {
-            Some(calibration) => files::print_json(&WithNote {
-                summary: &outcome.summary,
+        let summary = &outcome.summary;
+        match (&note, &prediction) {
+            (Some(calibration), _) => files::print_json(&WithNote {
+                summary,
                 calibration,
             }),
-            None => files::print_json(&outcome.summary),
+            (None, Some(prediction)) => files::print_json(&WithPrediction {
+                summary,
+                prediction,
+            }),
+            (None, None) => files::print_json(summary),
         }
     } else if args.digest {
         files::print_json(&outcome.digests())
@@ -103,6 +113,9 @@ pub fn run(args: RunArgs) -> Result<(), Error> {
         let mut text = table::outcome(&outcome.summary, &trace.report);
         if let Some(note) = &note {
             text += &note.text(&scenario);
+        }
+        if let Some(prediction) = &prediction {
+            text += &prediction.text();
         }
         files::print(|output| output.write_all(text.as_bytes()))
     }
@@ -115,7 +128,7 @@ fn keep_apart(args: &RunArgs, trace: Option<&Path>) -> Result<(), Error> {
         ("--batches-csv", args.batches_csv.as_deref()),
         ("--chrome-trace", args.chrome_trace.as_deref()),
         ("the trace", trace),
-        ("--latency", args.scenario.latency.as_deref()),
+        ("--latency", args.scenario.calibration()),
     ];
     for (i, (output, a)) in files.iter().enumerate() {
         for (other, b) in &files[i + 1..] {
@@ -277,11 +290,11 @@ fn engine(args: &ScenarioArgs, s: &mut Scenario) -> Result<(), Error> {
         }
         s.engine = Engine::Continuous(Box::new(server));
     }
-    if let (Some(model), Some(card)) = (&args.model, &args.hardware) {
-        let precision = args.precision.unwrap_or_default();
-        let gpus = args.tensor_parallel.unwrap_or(1);
-        put_on_hardware(s, model, precision, card, gpus, MEMORY_SHARE)?;
+    if let Some(server) = s.server_mut() {
+        // The memory of a model with states depends on it.
+        set(&mut server.max_sequences, args.max_sequences);
     }
+    place(args, s)?;
     let server = match &mut s.engine {
         Engine::Closed(closed) => return closed_batches(args, closed),
         Engine::Continuous(server) => server,
@@ -293,7 +306,6 @@ fn engine(args: &ScenarioArgs, s: &mut Scenario) -> Result<(), Error> {
     set(&mut server.order, args.order);
     set(&mut server.router, args.router);
     set(&mut server.kv.prefix.reuse, args.reuse);
-    set(&mut server.max_sequences, args.max_sequences);
     set(&mut server.max_batched_tokens, args.max_batched_tokens);
     set(
         &mut server.kv.capacity,
@@ -304,6 +316,35 @@ fn engine(args: &ScenarioArgs, s: &mut Scenario) -> Result<(), Error> {
         (Some(blocks), Some(card)) => blocks_fit(blocks, card, server),
         _ => Ok(()),
     }
+}
+
+/// The model that the flags put on their GPUs.
+fn place(args: &ScenarioArgs, s: &mut Scenario) -> Result<(), Error> {
+    let (Some(model), Some(card)) = (&args.model, &args.hardware) else {
+        if let Some(LatencyOf::Basis(_)) = args.latency {
+            return Err(Error::contradiction(
+                "--latency",
+                "typical and datasheet are about a model on a GPU; add --model and --hardware",
+            ));
+        }
+        return Ok(());
+    };
+    if args.calibration().is_some() {
+        return Err(Error::contradiction(
+            "--latency",
+            "a calibration has a model and a GPU of its own; leave out --model and --hardware, or the file",
+        ));
+    }
+    let placement = Placement {
+        model,
+        precision: args.precision,
+        card,
+        tensor_parallel: args.tensor_parallel.unwrap_or(1),
+        expert_parallel: args.expert_parallel,
+        memory_share: MEMORY_SHARE,
+        basis: args.basis(),
+    };
+    placement.put_on(s)
 }
 
 /// The settings of closed batches; flags of continuous batching are refused.

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::experiment::capacity::Simulate;
 use crate::latency::calibration::Calibration;
+use crate::latency::modelled::{Modelled, Spread};
 use crate::latency::{ClosedForm, Latency, Shape, StepLatency};
 use crate::metrics::Summary;
 use crate::scenario::Engine;
@@ -96,8 +97,17 @@ impl Moved {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct ErrorRange {
-    /// By how much the steps are faster and slower, in proportion.
+    /// By how much the steps are faster and slower, in proportion; of two unequal ones the greater.
     pub error: f64,
+    /// Times the steps' times: faster, slower.
+    pub factors: [f64; 2],
+    /// Output tokens/s.
+    pub output_tokens_per_s: Moved,
+    /// Time to the first token, s.
+    pub ttft_p50_s: Moved,
+    pub ttft_p95_s: Moved,
+    /// Time per output token after the first, median over requests, ms.
+    pub tpot_p50_ms: Moved,
     /// Share of the requests that met both SLAs.
     pub joint: Moved,
     /// E2E latency, s.
@@ -119,6 +129,37 @@ pub fn error_range(
     error: f64,
     simulate: Simulate<'_>,
 ) -> Result<ErrorRange, Error> {
+    let factors = [(1.0 - error).max(FASTEST), 1.0 + error];
+    Ok(ErrorRange {
+        error,
+        ..moved_by(trace, summary, factors, simulate)?
+    })
+}
+
+/// The spread of the steps that a scenario takes, where they are those of a model by fitted shares.
+pub fn spread(scenario: &Scenario) -> Option<(&Modelled, Spread)> {
+    let steps = match &scenario.engine {
+        Engine::Continuous(server) => &server.latency,
+        Engine::Closed(closed) => match &closed.latency {
+            Latency::Steps(steps) => steps,
+            Latency::Linear(_) => return None,
+        },
+    };
+    match steps {
+        StepLatency::Modelled(step) => Some((step, step.spread?)),
+        _ => None,
+    }
+}
+
+/// The same with step times multiplied by two factors.
+///
+/// Errors: those of the runs.
+pub fn moved_by(
+    trace: &Trace,
+    summary: &Summary,
+    factors: [f64; 2],
+    simulate: Simulate<'_>,
+) -> Result<ErrorRange, Error> {
     let scaled = |by: f64| -> Result<Summary, Error> {
         let mut scenario = summary.scenario.clone();
         match &mut scenario.engine {
@@ -135,15 +176,20 @@ pub fn error_range(
         }
         Ok(simulate(trace, &scenario)?.summary)
     };
-    let faster = scaled((1.0 - error).max(FASTEST))?;
-    let slower = scaled(1.0 + error)?;
+    let [faster, slower] = factors;
+    let (faster, slower) = (scaled(faster)?, scaled(slower)?);
     let moved = |of: &dyn Fn(&Summary) -> Option<f64>| Moved {
         at: of(summary),
         faster: of(&faster),
         slower: of(&slower),
     };
     Ok(ErrorRange {
-        error,
+        error: (1.0 - factors[0]).abs().max((factors[1] - 1.0).abs()),
+        factors,
+        output_tokens_per_s: moved(&|s| Some(s.honest.output_tokens_per_s)),
+        ttft_p50_s: moved(&|s| s.honest.ttft_s.as_ref().map(|d| d.p50)),
+        ttft_p95_s: moved(&|s| s.honest.ttft_s.as_ref().map(|d| d.p95)),
+        tpot_p50_ms: moved(&|s| s.honest.tpot_ms.as_ref().map(|d| d.p50)),
         joint: moved(&|s| s.honest.sla.joint),
         e2e_p95_s: moved(&|s| s.honest.e2e_s.as_ref().map(|d| d.p95)),
         goodput_requests_per_s: moved(&|s| Some(s.honest.goodput_requests_per_s)),

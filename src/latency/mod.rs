@@ -10,16 +10,19 @@ mod closed_form;
 mod columns;
 mod curve;
 pub mod fit;
+pub mod hardware;
 mod linear;
 #[cfg(feature = "cli")]
 pub mod measured;
 pub mod model;
+pub mod modelled;
 pub mod profile;
 pub mod roofline;
 pub mod step;
 pub mod step_fit;
 mod step_latency;
 mod step_table;
+pub mod typical;
 mod work;
 
 use serde::{Deserialize, Serialize};

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::calibration::Calibration;
+use super::modelled::{Modelled, ModelledModel};
 use super::profile::{Profile, ProfileModel};
 use super::step::{Compute, Step};
 use super::step_table::{StepTable, StepTableModel};
@@ -22,6 +23,8 @@ pub enum StepLatency {
     Table(StepTable),
     /// From kernels: "Kernel profiles".
     Profile(Box<Profile>),
+    /// From what the model reads and computes: "Modelled steps".
+    Modelled(Box<Modelled>),
 }
 
 /// Llama-3.1-8B in f16 on one H100, as its data sheet allows at best.
@@ -92,6 +95,11 @@ impl StepLatency {
                 profile.multiply(factor);
                 StepLatency::Profile(profile)
             }
+            StepLatency::Modelled(step) => {
+                let mut step = step.clone();
+                step.multiply(factor);
+                StepLatency::Modelled(step)
+            }
         }
     }
 
@@ -101,6 +109,9 @@ impl StepLatency {
             StepLatency::Linear(step) => StepModel::Linear(*step),
             StepLatency::Table(table) => StepModel::Table(table.model()),
             StepLatency::Profile(profile) => StepModel::Profile(Box::new(profile.model())),
+            StepLatency::Modelled(step) => {
+                StepModel::Modelled(Box::new(ModelledModel::new(*step.clone())))
+            }
         }
     }
 }
@@ -111,6 +122,7 @@ pub enum StepModel {
     Linear(Step),
     Table(StepTableModel),
     Profile(Box<ProfileModel>),
+    Modelled(Box<ModelledModel>),
 }
 
 impl StepModel {
@@ -123,6 +135,7 @@ impl StepModel {
             },
             StepModel::Table(table) => table.step(work),
             StepModel::Profile(profile) => profile.step(work),
+            StepModel::Modelled(step) => step.step(work),
         }
     }
 
@@ -136,7 +149,7 @@ impl StepModel {
     pub fn skew(&self, work: &StepWork<'_>, longest: u64) -> Piece {
         match self {
             StepModel::Profile(profile) => profile.skew(work, longest),
-            StepModel::Linear(_) | StepModel::Table(_) => Piece {
+            StepModel::Linear(_) | StepModel::Table(_) | StepModel::Modelled(_) => Piece {
                 at_s: 0.0,
                 per_token_s: 0.0,
                 until: u64::MAX,
@@ -158,6 +171,7 @@ impl StepModel {
             },
             StepModel::Table(table) => table.decode(sequences, context),
             StepModel::Profile(profile) => profile.decode(sequences, context),
+            StepModel::Modelled(step) => step.decode(sequences, context),
         }
     }
 }

@@ -6,7 +6,7 @@ use super::Plan;
 use crate::experiment::saturation::ceilings::{Hardware, ModelSize};
 use crate::experiment::saturation::points::{Level, Times};
 use crate::experiment::saturation::{Settings, files};
-use crate::latency::{Latency, Linear, roofline};
+use crate::latency::{Latency, Linear, hardware};
 use crate::metrics::Summary;
 use crate::metrics::honest::Distribution;
 use crate::published::server::Server;
@@ -77,7 +77,7 @@ const MAX_BATCH: u32 = 256;
 
 impl Default for Saturation {
     fn default() -> Self {
-        let (sheet, model) = (roofline::Hardware::a40(), ModelSize::LLAMA_3_8B_FP16);
+        let (sheet, model) = (hardware::Hardware::a40(), ModelSize::LLAMA_3_8B_FP16);
         Saturation {
             users: vec![10, 50, 100],
             requests_per_user: 5,

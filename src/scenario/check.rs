@@ -250,6 +250,7 @@ fn steps(latency: &StepLatency, at: &str) -> Result<(), Error> {
         }
         StepLatency::Table(table) => table.check(&format!("{at}.table")),
         StepLatency::Profile(profile) => profile.check(&format!("{at}.profile")),
+        StepLatency::Modelled(step) => step.check(&format!("{at}.modelled")),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::json;
 
 /// Fields whose value is a list.
-const LISTS: [&str; 19] = [
+const LISTS: [&str; 20] = [
     "cuts",
     "values",
     "weights",
@@ -33,6 +33,8 @@ const LISTS: [&str; 19] = [
     "mean_us",
     "longest_us",
     "skewed_us",
+    // Windows of attention.
+    "windows",
 ];
 
 /// No field of a scenario lies as deep.

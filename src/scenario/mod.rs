@@ -21,8 +21,8 @@ use crate::trace::predict::Predictor;
 use crate::trace::synth::Synthetic;
 use crate::trace::{Failed, Format, Reading, TimeUnit};
 
-pub use preset::put_on_hardware;
 pub use preset::{MEMORY_SHARE, Preset};
+pub use preset::{Placement, put_on_hardware};
 #[cfg(feature = "cli")]
 pub(crate) use settings::refusal as no_effect;
 pub use settings::{MAX_BATCH, MAX_GPUS};

@@ -6,7 +6,10 @@ use super::{Scenario, Ties, TokenRule};
 use crate::Error;
 use crate::latency::StepLatency;
 use crate::latency::architecture::{Architecture, Precision};
-use crate::latency::roofline::{Card, Hardware, Stored};
+use crate::latency::hardware::{Card, Hardware};
+use crate::latency::model::Model;
+use crate::latency::roofline::{Ceiling, Stored};
+use crate::latency::typical::{self, Basis, Group};
 use crate::latency::{Latency, Linear};
 use crate::sched::bins::{Bins, Boundaries};
 use crate::sched::controller::{Controller, Feedback, RunningFloor, Variant};
@@ -74,6 +77,171 @@ pub fn put_on_hardware(
     let groups = scenario.fleet.gpus.div_ceil(tensor_parallel);
     scenario.fleet.gpus = groups * tensor_parallel;
     Ok(())
+}
+
+/// A model on the GPUs of a replica.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Placement<'a> {
+    pub model: &'a Model,
+    /// How weights are stored, instead of as the model's publisher stores them.
+    pub precision: Option<Precision>,
+    pub card: &'a Card,
+    pub tensor_parallel: u32,
+    /// Whether each GPU has experts of its own, instead of a part of each.
+    pub expert_parallel: bool,
+    /// Of a GPU's memory that the server may use, as vLLM's `gpu_memory_utilization`.
+    pub memory_share: f64,
+    pub basis: Basis,
+}
+
+impl Placement<'_> {
+    /// Puts the model on the scenario's GPUs: its steps, the memory that its weights leave, and peaks for MFU and MBU. Other
+    /// settings stay.
+    ///
+    /// States are taken off the memory for as many sequences as the server may have.
+    ///
+    /// Errors: a number of GPUs that the model's heads cannot be split over; expert parallelism without experts; closed batches
+    /// on several GPUs together.
+    pub fn put_on(&self, scenario: &mut Scenario) -> Result<(), Error> {
+        let plain = self.model.dense().filter(|_| !self.expert_parallel);
+        if let (Basis::Datasheet, Some(architecture)) = (self.basis, plain) {
+            return put_on_hardware(
+                scenario,
+                &architecture,
+                self.precision.unwrap_or_default(),
+                self.card,
+                self.tensor_parallel,
+                self.memory_share,
+            );
+        }
+        let model = self.stored();
+        self.check_split(&model)?;
+        let groups = if self.expert_parallel {
+            self.tensor_parallel
+        } else {
+            1
+        };
+        let group = Group {
+            card: self.card,
+            gpus: self.tensor_parallel,
+            expert_groups: groups,
+        };
+        let steps = StepLatency::Modelled(Box::new(typical::step(&model, &group, self.basis)));
+        match &mut scenario.engine {
+            Engine::Continuous(server) => {
+                server.latency = steps;
+                server.memory = self.memory(&model, server.max_sequences)?;
+                server.ceiling = self.ceiling();
+                server.tensor_parallel = self.tensor_parallel;
+            }
+            Engine::Closed(closed) if self.tensor_parallel == 1 => {
+                closed.latency = Latency::Steps(Box::new(steps));
+                closed.memory = self.memory(&model, closed.max_batch)?;
+            }
+            Engine::Closed(_) => {
+                return Err(Error::bad_field(
+                    "tensor_parallel",
+                    self.tensor_parallel,
+                    "1, because each GPU serves closed batches by itself",
+                ));
+            }
+        }
+        let replicas = scenario.fleet.gpus.div_ceil(self.tensor_parallel);
+        scenario.fleet.gpus = replicas * self.tensor_parallel;
+        Ok(())
+    }
+
+    /// The model as it is stored here.
+    fn stored(&self) -> Model {
+        match self.precision {
+            Some(precision) => self.model.clone().in_precision(precision),
+            None => self.model.clone(),
+        }
+    }
+
+    /// The memory of a replica with so many sequences. What a window holds is taken off it for all of them where that is a
+    /// tenth of what the weights leave or less; else it counts as if no token left the window.
+    ///
+    /// Errors: more sequences than there is memory for their states.
+    fn memory(&self, model: &Model, sequences: u32) -> Result<Memory, Error> {
+        let copies = typical::copies(model, self.tensor_parallel);
+        let value_gb = model.kv_bits() / 8.0 * copies / 1e9;
+        let one_gb = self.card.memory_bytes * self.memory_share / 1e9;
+        let free_gb = one_gb * f64::from(self.tensor_parallel) - model.weight_bytes() / 1e9;
+        let windows = model.window_values();
+        let held: f64 = windows
+            .iter()
+            .map(|(w, values)| f64::from(*w) * *values as f64)
+            .sum();
+        let added: u64 = windows.iter().map(|(_, values)| values).sum();
+        let all = f64::from(sequences);
+        let fixed = held * value_gb * all <= 0.1 * free_gb;
+        let (windows_gb, more) = if fixed {
+            (held * value_gb * all, 0)
+        } else {
+            (0.0, added)
+        };
+        let state_gb = model.state_bytes() as f64 / 1e9;
+        if free_gb > 0.0 && state_gb * all >= free_gb {
+            return Err(Error::bad_field(
+                "engine.continuous.max_sequences",
+                sequences,
+                format!(
+                    "at most {}, because the state of a sequence of {} takes {:.3} GB and the weights leave {:.1}",
+                    libm::floor(0.9 * free_gb / state_gb),
+                    model.name,
+                    state_gb,
+                    free_gb
+                ),
+            ));
+        }
+        Ok(Memory {
+            capacity_gb: one_gb,
+            model_gb: model.weight_bytes() / 1e9 + state_gb * all + windows_gb,
+            kv_gb_per_token: (model.kv_values() + more) as f64 * value_gb,
+            margin_gb: 0.0,
+        })
+    }
+
+    /// What the hardware could do at most; of models whose steps read a varying part of their weights, none is given.
+    fn ceiling(&self) -> Option<Ceiling> {
+        let architecture = self.model.dense()?;
+        let precision = self.precision.unwrap_or_default();
+        let one = self.card.hardware_for(precision);
+        let gpus = f64::from(self.tensor_parallel);
+        let group = Hardware {
+            peak_flops: one.peak_flops * gpus,
+            bandwidth_bytes_per_s: one.bandwidth_bytes_per_s * gpus,
+            ..one
+        };
+        Some(Stored::new(&architecture, precision).ceiling(&group))
+    }
+
+    fn check_split(&self, model: &Model) -> Result<(), Error> {
+        let gpus = self.tensor_parallel;
+        let refuse = |allowed: String| {
+            Err(Error::bad_field(
+                "engine.continuous.tensor_parallel",
+                gpus,
+                allowed,
+            ))
+        };
+        if self.expert_parallel && model.experts().is_none() {
+            return Err(Error::contradiction(
+                "--expert-parallel",
+                format!("{} has no experts; leave it out", model.name),
+            ));
+        }
+        for heads in model.heads() {
+            if gpus == 0 || !heads.is_multiple_of(gpus) {
+                return refuse(format!(
+                    "a number of GPUs that divides the {heads} query heads of {}",
+                    model.name
+                ));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// A version of the published program.

@@ -7,7 +7,8 @@ use wasm_bindgen::prelude::*;
 use super::{Engine, columns, failure, floats};
 use crate::error::Error;
 use crate::latency::architecture::{Architecture, Precision};
-use crate::latency::roofline::{Card, Stored};
+use crate::latency::hardware::Card;
+use crate::latency::roofline::Stored;
 use crate::metrics::steering::steering;
 use crate::published::paper::multi_bin::UniformTimes;
 use crate::scenario::MEMORY_SHARE;
@@ -50,8 +51,7 @@ pub fn step_costs(
     };
     let architecture = Architecture::preset(model)
         .ok_or_else(|| unknown("model", model, Architecture::PRESETS.join(", ")))?;
-    let card =
-        Card::preset(card).ok_or_else(|| unknown("hardware", card, Card::PRESETS.join(", ")))?;
+    let card = Card::preset(card).ok_or_else(|| unknown("hardware", card, Card::names()))?;
     let precision = Precision::ALL
         .into_iter()
         .find(|known| known.name() == precision)

@@ -15,7 +15,8 @@ use crate::gpu::check::Effort;
 use crate::gpu::{Cancel, Gpu, Options, Progress, serve};
 use crate::latency::architecture::Architecture;
 use crate::latency::calibration::{Calibration, Proof, Warning};
-use crate::latency::roofline::{Card, Stored};
+use crate::latency::hardware::Card;
+use crate::latency::roofline::Stored;
 use crate::latency::step::Step;
 use crate::latency::{ClosedForm, Latency, StepLatency};
 use crate::metrics::Summary;
@@ -330,7 +331,7 @@ fn describe(calibration: Calibration) -> Result<JsValue, JsValue> {
         .map(|card| {
             let hardware = card.hardware_for(stored.precision);
             let bound = stored.roofline(&hardware);
-            let own = own == Some(card.key);
+            let own = own.as_deref() == Some(&*card.key);
             let used = |share: &dyn Fn(f64, f64, f64) -> f64| -> Option<Vec<f64>> {
                 own.then(|| {
                     PLACES
@@ -346,7 +347,7 @@ fn describe(calibration: Calibration) -> Result<JsValue, JsValue> {
                 seconds: PLACES.map(|place| by_sheet(&bound, place)).to_vec(),
                 mbu: used(&|b, c, s| hardware.mbu(&stored.work(b, c, 0.0), s)),
                 mfu: used(&|b, c, s| hardware.mfu(&stored.work(b, c, 0.0), s)),
-                card,
+                card: card.clone(),
             }
         })
         .collect();

@@ -10,7 +10,7 @@ use crate::error::Error;
 #[cfg(feature = "figures")]
 use crate::latency::StepLatency;
 use crate::latency::architecture::{Architecture, Precision};
-use crate::latency::roofline::Card;
+use crate::latency::hardware::Card;
 use crate::metrics::{Outcome, figures, rows};
 use crate::scenario::{Scenario, put_on_hardware};
 
@@ -36,7 +36,7 @@ impl Placement {
         let model = Architecture::preset(&self.model)
             .ok_or_else(|| known("on.model", &self.model, &Architecture::PRESETS))?;
         let card = Card::preset(&self.hardware)
-            .ok_or_else(|| known("on.hardware", &self.hardware, &Card::PRESETS))?;
+            .ok_or_else(|| Error::bad_field("on.hardware", &self.hardware, Card::names()))?;
         if !(self.memory_share > 0.0 && self.memory_share <= 1.0) {
             let value = self.memory_share.to_string();
             return Err(known(

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::Path;
 
 use batchscope::latency::architecture::{Architecture, Precision};
-use batchscope::latency::roofline::Card;
+use batchscope::latency::hardware::Card;
 use batchscope::latency::{StepLatency, StepTable};
 use batchscope::metrics::figures;
 use batchscope::scenario::{Engine, put_on_hardware};

@@ -1,7 +1,8 @@
 //! Figures of a run with continuous batching, counted a second time from its requests and steps.
 
 use batchscope::latency::architecture::{Architecture, Precision};
-use batchscope::latency::roofline::{Card, Ceiling};
+use batchscope::latency::hardware::Card;
+use batchscope::latency::roofline::Ceiling;
 use batchscope::metrics::{Outcome, Summary, figures, rows};
 use batchscope::scenario::put_on_hardware;
 use batchscope::sched::Policy;

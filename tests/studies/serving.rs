@@ -6,7 +6,8 @@ use batchscope::experiment::serving::{
     Comparison, Levels, Machine, Origin, Served, Stack, levels, predict,
 };
 use batchscope::latency::architecture::{Architecture, Precision};
-use batchscope::latency::roofline::{Card, Hardware, Stored};
+use batchscope::latency::hardware::{Card, Hardware};
+use batchscope::latency::roofline::Stored;
 use batchscope::latency::step::{Compute, Step};
 use batchscope::latency::{StepLatency, StepWork};
 use batchscope::report as bytes_of;

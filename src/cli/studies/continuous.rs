@@ -5,7 +5,7 @@ use clap::Args;
 use super::{Common, set};
 use crate::cli::args::{card, count, model, number};
 use crate::latency::architecture::Architecture;
-use crate::latency::roofline::Card;
+use crate::latency::hardware::Card;
 use crate::published::Study;
 use crate::published::continuous::Continuous;
 

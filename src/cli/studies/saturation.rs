@@ -10,7 +10,7 @@ use crate::cli::args::{card, count, number, think};
 use crate::cli::files;
 use crate::experiment::saturation::ceilings::{Hardware, ModelSize};
 use crate::experiment::saturation::points;
-use crate::latency::roofline::{self, Card};
+use crate::latency::hardware::{self, Card};
 use crate::published::Study;
 use crate::published::saturation::{Measured, Saturation};
 use crate::scenario::{Engine, MAX_BATCH, no_effect};
@@ -160,7 +160,7 @@ impl SaturationArgs {
     fn put_on(&self, study: &mut Saturation) {
         let mut sheet = match &self.hardware {
             Some(card) => card.hardware.clone(),
-            None => roofline::Hardware::a40(),
+            None => hardware::Hardware::a40(),
         };
         set(&mut sheet.peak_flops, self.peak_flops);
         set(&mut sheet.bandwidth_bytes_per_s, self.bandwidth);

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::latency::roofline;
+use crate::latency::hardware;
 
 /// What is known of an accelerator; what was not given is `None`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,12 +20,12 @@ pub struct Hardware {
 impl Hardware {
     /// The published benchmark's accelerator.
     pub fn a40() -> Hardware {
-        roofline::Hardware::a40().into()
+        hardware::Hardware::a40().into()
     }
 }
 
-impl From<roofline::Hardware> for Hardware {
-    fn from(sheet: roofline::Hardware) -> Hardware {
+impl From<hardware::Hardware> for Hardware {
+    fn from(sheet: hardware::Hardware) -> Hardware {
         Hardware {
             name: sheet.name,
             peak_flops: Some(sheet.peak_flops),

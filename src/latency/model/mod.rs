@@ -7,6 +7,7 @@ mod family;
 mod feed;
 mod fields;
 mod mixer;
+mod placed;
 mod quantisation;
 mod read;
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::Plan;
 use crate::Error;
 use crate::latency::architecture::{Architecture, Precision};
-use crate::latency::roofline::Card;
+use crate::latency::hardware::Card;
 use crate::metrics::Summary;
 use crate::report::document::File;
 use crate::scenario::{Engine, Scenario, Source};
@@ -236,7 +236,7 @@ impl Continuous {
         let model = Architecture::preset(&self.model)
             .ok_or_else(|| unknown("model", &self.model, Architecture::PRESETS.join(", ")))?;
         let card = Card::preset(&self.hardware)
-            .ok_or_else(|| unknown("hardware", &self.hardware, Card::PRESETS.join(", ")))?;
+            .ok_or_else(|| unknown("hardware", &self.hardware, Card::names()))?;
         let (_, kind, sigma) = PREDICTORS[place.predictor];
         let (_, ttft_s, token_ms, request_s) = PROMISES[place.promise];
         let mut scenario = Scenario {

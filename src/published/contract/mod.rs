@@ -22,7 +22,7 @@ use crate::scenario::{ClosedLoop, Scenario, Source};
 use crate::{
     latency::{
         architecture::{Architecture, Precision},
-        roofline::Card,
+        hardware::Card,
     },
     scenario::{Engine, Fleet, MEMORY_SHARE, put_on_hardware},
     sched::continuous::{

@@ -1,0 +1,46 @@
+//! What placing a model on GPUs asks of it.
+
+use super::{Feed, Mixer, Model, Quantisation};
+use crate::latency::architecture::Precision;
+
+impl Model {
+    /// The same with every weight stored in one precision.
+    pub fn in_precision(self, precision: Precision) -> Model {
+        let bits = precision.bytes_per_weight() * 8.0;
+        Model {
+            quantisation: Quantisation {
+                name: precision.name().to_owned(),
+                attention_bits: bits,
+                expert_bits: bits,
+                dense_bits: bits,
+                head_bits: bits,
+                kv_bits: self.quantisation.kv_bits,
+                low_precision_arithmetic: false,
+            },
+            ..self
+        }
+    }
+
+    /// Numbers of query heads, one for each kind of layer that has some.
+    pub fn heads(&self) -> Vec<u32> {
+        let mut heads: Vec<u32> = self
+            .layers
+            .iter()
+            .filter_map(|layer| match layer.mixer {
+                Mixer::Attention { heads, .. } | Mixer::Latent { heads, .. } => Some(heads),
+                Mixer::State { .. } | Mixer::None => None,
+            })
+            .collect();
+        heads.sort_unstable();
+        heads.dedup();
+        heads
+    }
+
+    /// Routed experts of a layer, and how many of them a token takes; absent where there are none.
+    pub fn experts(&self) -> Option<(u32, u32)> {
+        self.layers.iter().find_map(|layer| match layer.feed {
+            Feed::Experts { count, active, .. } => Some((count, active)),
+            _ => None,
+        })
+    }
+}
