@@ -1,7 +1,7 @@
 //! Attention over the paged cache in two passes: splits of a context, then all of them together.
 
 use super::rope_append::Cache;
-use super::{BLOCK, Bind, Flavour, SPLIT, Source, Text};
+use super::{BLOCK, Bind, Flavour, HEADS, SPLIT, Source, Text};
 
 /// Threads of a workgroup of the first pass; a thread has a token.
 pub const WORKGROUP: u32 = 128;
@@ -11,6 +11,7 @@ pub fn split(flavour: Flavour, head_size: u32, group: u32) -> Source {
     Source {
         name: format!("attention-split-{head_size}-{group}"),
         wgsl: first_pass(flavour, head_size, group).of(&[
+            HEADS,
             include_str!("attention_queries.wgsl"),
             include_str!("attention_split.wgsl"),
         ]),
@@ -36,6 +37,7 @@ pub fn decode(flavour: Flavour, head_size: u32, group: u32, qk_norm: bool) -> So
         wgsl: first_pass(flavour, head_size, group)
             .flag("QK_NORM", qk_norm)
             .of(&[
+                HEADS,
                 include_str!("attention_decode.wgsl"),
                 include_str!("attention_split.wgsl"),
             ]),
@@ -71,7 +73,7 @@ pub fn combine(flavour: Flavour, head_size: u32) -> Source {
         wgsl: Text::new(flavour)
             .set("WORKGROUP", head_size)
             .set("HEAD", head_size)
-            .of(&[include_str!("attention_combine.wgsl")]),
+            .of(&[HEADS, include_str!("attention_combine.wgsl")]),
         entry: "attention_combine",
         bindings: &[Bind::Read, Bind::Read, Bind::Write, Bind::Uniform],
     }

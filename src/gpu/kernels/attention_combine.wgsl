@@ -1,15 +1,6 @@
 // Flash-decode's second pass: the parts of a context that were attended to apart become one, each
 // weighted by its share of the softmax. A workgroup has one query head of one row.
 
-struct Shape {
-  heads: u32,
-  kv_heads: u32,
-  slot_blocks: u32,
-  epsilon: f32,
-  gains: u32,
-}
-
-@group(0) @binding(0) var<storage, read> rows: array<vec4<u32>>;
 @group(0) @binding(1) var<storage, read> partial: array<f32>;
 @group(0) @binding(2) var<storage, read_write> attended: array<f32>;
 @group(0) @binding(3) var<uniform> shape: Shape;

@@ -2,26 +2,10 @@
 // are read by no other row. Each workgroup normalises (QK_NORM) and rotates its query heads; the one whose part of the
 // context has the row's own token attends to its key and value as it has them, and appends them to the cache.
 
-struct Shape {
-  heads: u32,
-  kv_heads: u32,
-  slot_blocks: u32,
-  epsilon: f32,
-  gains: u32,
-}
-
-// Two vectors a row: slot, position, token, sample | first item, items, -, -.
-@group(0) @binding(0) var<storage, read> rows: array<vec4<u32>>;
-// Row and number of the split within its context.
-@group(0) @binding(1) var<storage, read> items: array<vec2<u32>>;
-@group(0) @binding(2) var<storage, read> tables: array<u32>;
 // Queries, keys and values as the matrix gives them.
 @group(0) @binding(3) var<storage, read> qkv: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> keys: array<vec4<u32>>;
 @group(0) @binding(5) var<storage, read_write> values: array<vec4<u32>>;
-// For each item and query head: the weighted sum of values, the greatest score, the sum of weights.
-@group(0) @binding(6) var<storage, read_write> partial: array<f32>;
-@group(0) @binding(7) var<uniform> shape: Shape;
 // Cosine and sine for each position and pair; from `gains` on the gains of queries, then of keys.
 @group(0) @binding(8) var<storage, read> turns: array<vec2<f32>>;
 

@@ -3,6 +3,13 @@
 // head of keys; every key and value is read once for all of its query heads. What goes before says where the queries
 // come from: `attention_queries.wgsl` or `attention_decode.wgsl`.
 
+// Row and number of the split within its context.
+@group(0) @binding(1) var<storage, read> items: array<vec2<u32>>;
+@group(0) @binding(2) var<storage, read> tables: array<u32>;
+// For each item and query head: the weighted sum of values, the greatest score, the sum of weights.
+@group(0) @binding(6) var<storage, read_write> partial: array<f32>;
+@group(0) @binding(7) var<uniform> shape: Shape;
+
 // Vectors of eight values of a head.
 const EIGHTS = HEAD / 8u;
 // Tokens whose values are added up at the same time.

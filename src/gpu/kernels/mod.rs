@@ -206,6 +206,9 @@ fn with_word(text: &str, word: &str, by: &str) -> String {
     out
 }
 
+/// The head of every kernel that is about heads: [`rope_append::Heads::shape`] and a step's rows.
+const HEADS: &str = include_str!("heads.wgsl");
+
 /// Tokens of a block of the paged KV cache.
 pub const BLOCK: u32 = 16;
 /// Tokens of a context that one workgroup attends to.

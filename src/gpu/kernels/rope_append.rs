@@ -2,7 +2,7 @@
 
 use super::gemv::lanes;
 use super::weights::{half_of, pack_halves};
-use super::{BLOCK, Bind, Flavour, Source, Text};
+use super::{BLOCK, Bind, Flavour, HEADS, Source, Text};
 
 pub fn source(flavour: Flavour, head_size: u32, qk_norm: bool) -> Source {
     let mut text = Text::new(flavour)
@@ -17,7 +17,7 @@ pub fn source(flavour: Flavour, head_size: u32, qk_norm: bool) -> Source {
             if qk_norm { "-norm" } else { "" },
             lanes(flavour)
         ),
-        wgsl: text.of(&[text.reductions(), include_str!("rope_append.wgsl")]),
+        wgsl: text.of(&[text.reductions(), HEADS, include_str!("rope_append.wgsl")]),
         entry: "rope_append",
         bindings: &[
             Bind::Read,

@@ -7,18 +7,6 @@
 // that threads with neighbouring tokens read neighbouring vectors. That of values holds
 // [token][value / 2].
 
-struct Shape {
-  heads: u32,
-  kv_heads: u32,
-  // Entries of a slot in the block table.
-  slot_blocks: u32,
-  epsilon: f32,
-  // Where the gains begin.
-  gains: u32,
-}
-
-// Two vectors a row: slot, position, token, sample | first item, items, -, -.
-@group(0) @binding(0) var<storage, read> rows: array<vec4<u32>>;
 @group(0) @binding(1) var<storage, read> qkv: array<f32>;
 // Cosine and sine for each position and pair; from `gains` on the gains of queries, then of keys.
 @group(0) @binding(2) var<storage, read> turns: array<vec2<f32>>;
