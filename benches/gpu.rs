@@ -94,7 +94,7 @@ async fn rows() -> Vec<Value> {
             others.sort_by(f64::total_cmp);
             let median = others[others.len() / 2];
             json!({
-                "id": format!("gpu_{}", case.name.replace([' ', '-'], "_")),
+                "id": format!("gpu_{}", case.name.replace([' ', '-'], "_").replace(",_", "-")),
                 "what": format!(
                     "kernel {} on a software adapter ({}): cost per byte over the others' median",
                     case.name,
