@@ -239,7 +239,13 @@ impl Unfinished {
         remove_abandoned(folder);
         let mut begun = begun();
         for _ in 0..TRIES {
-            let file = new_file(folder)?;
+            // The unfinished file's own name would say nothing to a reader.
+            let file = new_file(folder).map_err(|e| match e.kind() {
+                io::ErrorKind::NotFound if !folder.is_dir() => {
+                    io::Error::other(format!("there is no folder {}", folder.display()))
+                }
+                kind => io::Error::new(kind, format!("the folder {}: {kind}", folder.display())),
+            })?;
             let locked = match file.as_file().try_lock() {
                 Ok(()) => file.path().exists(),
                 Err(TryLockError::WouldBlock) => false,
@@ -398,6 +404,19 @@ mod tests {
             assert_eq!(STEPS.take(), steps);
             assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
         }
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_named() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let (missing, path) = (folder.path().join("no"), folder.path().join("no/out"));
+        let error = write(&path, |file| file.write_all(b"x")).unwrap_err();
+        let expected = format!(
+            "cannot write {}: there is no folder {}",
+            path.display(),
+            missing.display()
+        );
+        assert_eq!(error.to_string(), expected);
     }
 
     #[test]
