@@ -77,6 +77,7 @@ pub fn read(path: &Path) -> Result<StepLatency, Error> {
     let (text, file) = (files::read_text(path)?, path.display().to_string());
     // Its figures would stand without whose GPU it is and how far its step times are off.
     if Calibration::has_kind(&text) {
+        Calibration::from_json(&text, &file)?;
         let why = format!("{file} is a calibration; --latency takes it");
         return Err(Error::contradiction("--step-latency", why));
     }

@@ -427,6 +427,77 @@ fn every_refusal_names_the_field() {
 }
 
 #[test]
+fn numbers_that_contradict_each_other_are_refused_by_name() {
+    let refused = |change: &dyn Fn(&mut Calibration), field: &str, words: &str| {
+        let mut calibration = calibration();
+        change(&mut calibration);
+        let error = calibration.to_json().unwrap_err();
+        assert_eq!(error.code(), "bad-calibration", "{error}");
+        assert_eq!(error.report().field.as_deref(), Some(field), "{error}");
+        assert!(error.to_string().contains(words), "{words}: {error}");
+    };
+    let longer = |c: &mut Calibration| c.steps.iter_mut().for_each(|s| s.seconds *= 1e3);
+    refused(&longer, "steps", "times what `fit` says");
+    let longer = |c: &mut Calibration| c.points.iter_mut().for_each(|p| p.seconds *= 1e3);
+    refused(&longer, "points", "times what `fit` says");
+    let other = |c: &mut Calibration| c.checks[1].error = 0.5;
+    refused(&other, "checks[1].error", "0.5 is not allowed");
+    refused(&|c| c.drift = Some(-1.5), "drift", "-1.5 is not allowed");
+
+    // Of steps of 1.42 ms.
+    let proof = |users: u32, tbt_mean_ms: f64| {
+        let side = ProofSide {
+            output_tokens_per_s: 500.0,
+            tbt_mean_ms,
+            tbt_p95_ms: tbt_mean_ms,
+        };
+        let level = ProofLevel {
+            users,
+            requests: 3,
+            predicted: side,
+            measured: side,
+        };
+        Some(Proof {
+            levels: vec![level],
+        })
+    };
+    for (users, gap_ms) in [(1, 2.0), (1, 1.2), (16, 1.2), (16, 1e3)] {
+        refused(
+            &|c| c.proof = proof(users, gap_ms),
+            "proof.levels[0].predicted.tbt_mean_ms",
+            "is not what the steps predict",
+        );
+    }
+    let mut proved = calibration();
+    for (users, gap_ms) in [(1, 1.42), (16, 1.7)] {
+        proved.proof = proof(users, gap_ms);
+        assert!(proved.to_json().is_ok(), "{:?}", proved.to_json());
+    }
+}
+
+#[test]
+fn a_file_that_was_cut_off_is_refused_with_its_line() {
+    let text = calibration().to_json().unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    let cut = lines[..lines.len() / 2].join("\n");
+    let folder = TempDir::new().unwrap();
+    let path = file(&folder, &cut);
+    let line = format!("line {}", lines.len() / 2);
+    for flag in ["--latency", "--step-latency"] {
+        let (code, sentence) = refused(&["run", flag, &path, "--rule", "vllm"]);
+        assert_eq!(code, 3, "{sentence}");
+        for words in [
+            "cal.json",
+            &line,
+            "ends in the middle",
+            "batchscope calibrate --out",
+        ] {
+            assert!(sentence.contains(words), "{words}: {sentence}");
+        }
+    }
+}
+
+#[test]
 fn every_number_is_checked() {
     // JSON has no NaN; a document of 1e300 where a number stands must be refused, or be of a field
     // that is free (a count, an identifier).
@@ -782,8 +853,8 @@ fn contributed_calibrations_are_what_their_table_says() {
     contributed.demonstration = false;
     let side = ProofSide {
         output_tokens_per_s: 500.0,
-        tbt_mean_ms: 2.0,
-        tbt_p95_ms: 2.1,
+        tbt_mean_ms: 1.42,
+        tbt_p95_ms: 1.5,
     };
     contributed.proof = Some(Proof {
         levels: vec![ProofLevel {
@@ -791,7 +862,7 @@ fn contributed_calibrations_are_what_their_table_says() {
             requests: 3,
             predicted: side,
             measured: ProofSide {
-                tbt_mean_ms: 1.6,
+                tbt_mean_ms: 1.136,
                 ..side
             },
         }],

@@ -6,11 +6,16 @@ use serde_json::value::RawValue;
 use super::{Calibration, Estimate, KIND, Kernels, VERSION, WholeStep};
 use crate::error::{Error, printable};
 use crate::json;
+use crate::latency::StepLatency;
+use crate::quantiles::median;
 
 /// Above every number that means anything here.
 const MOST: f64 = 1e18;
 /// No coefficient of a step that anybody waits for is longer, s.
 const MOST_STEP_S: f64 = 1e3;
+
+/// How far the steps may be from the line through them, as a factor: a staircase is within two.
+const FAR: f64 = 10.0;
 
 /// The preset of [`Architecture`](crate::latency::architecture::Architecture) that is no real model.
 const MADE_UP: &str = "demo";
@@ -29,8 +34,11 @@ impl Calibration {
     /// Whether a text says of itself that it is a calibration, or something else with a kind.
     pub fn has_kind(text: &str) -> bool {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let head: Option<Head> = serde_json::from_str(text).ok();
-        head.is_some_and(|head| !head.kind.is_empty())
+        match serde_json::from_str::<Head>(text) {
+            Ok(head) => !head.kind.is_empty(),
+            // The beginning of one has it too.
+            Err(_) => text.contains(KIND),
+        }
     }
 
     /// Reads the JSON form; `file` is for the error's sentence.
@@ -81,6 +89,10 @@ impl Calibration {
                 field,
                 problem: if whole {
                     json::problem(e, whole)
+                } else if e.is_eof() && text.contains(KIND) {
+                    "the file ends in the middle of the calibration; expected is a whole one, as `batchscope \
+                     calibrate --out` or the page's \"Save as JSON\" writes it"
+                        .to_owned()
                 } else {
                     format!("this is no calibration file: {}", json::problem(e, whole))
                 },
@@ -91,7 +103,7 @@ impl Calibration {
             // "." is the document, "?" is where text that is no JSON ends.
             let field = match path.as_str() {
                 "." | "?" => String::new(),
-                _ => path,
+                _ => path.trim_end_matches(".?").to_owned(),
             };
             wrong(field, &e.into_inner())
         })?;
@@ -336,7 +348,8 @@ impl Calibration {
         share("check_median_error", self.check_median_error)?;
         share("check_worst_error", self.check_worst_error)?;
         if let Some(drift) = self.drift {
-            any("drift", drift)?;
+            // How much longer the last steps took than the first.
+            number("drift", drift, -1.0, 1e6)?;
         }
         if let Some(host) = self.host {
             number("host.per_step_s", host.per_step_s, 0.0, MOST_STEP_S)?;
@@ -372,7 +385,77 @@ impl Calibration {
             any("layers.per_layer_s", layers.per_layer_s)?;
             any("layers.nonlinearity", layers.nonlinearity)?;
         }
-        not_negative("took_s", self.took_s)
+        not_negative("took_s", self.took_s)?;
+        self.check_agreement(file)
+    }
+
+    /// That the times agree with each other: the steps and the points with the fit, the checks with their errors, the proof
+    /// with the steps that predict it.
+    fn check_agreement(&self, file: &str) -> Result<(), Error> {
+        let line = |b: u32, context: u32, p: u32| {
+            let [b, context, p] = [b, context, p].map(f64::from);
+            self.fit.model.step_s(b, context, p)
+        };
+        let steps = self.steps.iter().map(|s| {
+            let context = s
+                .sequences
+                .saturating_mul(s.context)
+                .saturating_add(s.before);
+            s.seconds / line(s.sequences, context, s.chunk)
+        });
+        let points = self.points.iter();
+        let points = points.map(|p| p.seconds / line(p.sequences, p.context, p.prefill));
+        for (field, mut ratios) in [
+            ("steps", steps.collect::<Vec<f64>>()),
+            ("points", points.collect()),
+        ] {
+            let ratio = median(&mut ratios).unwrap_or(1.0);
+            if !(1.0 / FAR..=FAR).contains(&ratio) {
+                let problem = format!(
+                    "half of them take {ratio:.3} times what `fit` says of them, or more; allowed is {} to {FAR}",
+                    1.0 / FAR
+                );
+                return Err(refuse(file, field, problem));
+            }
+        }
+        for (i, check) in self.checks.iter().enumerate() {
+            let error = check.predicted_s / check.measured_s - 1.0;
+            if (check.error - error).abs() > 1e-6 * (1.0 + error.abs()) {
+                let problem = format!(
+                    "{} is not allowed; predicted_s and measured_s make it {error}",
+                    check.error
+                );
+                return Err(refuse(file, &format!("checks[{i}].error"), problem));
+            }
+        }
+        self.check_proof(file)
+    }
+
+    /// That the steps predict what the proof says they do. Between two tokens of one user is a step of one sequence, whose
+    /// context is 80 tokens in the middle of a request; between those of several users, a longer one.
+    fn check_proof(&self, file: &str) -> Result<(), Error> {
+        let alone_ms = 1e3 * StepLatency::from(self).model().decode(1, 80).at_s;
+        let longest_ms = 1e3 * self.steps.iter().map(|s| s.seconds).fold(0.0, f64::max);
+        let levels = self.proof.iter().flat_map(|proof| &proof.levels);
+        for (i, level) in levels.enumerate() {
+            let most = match level.users {
+                1 => 1.1 * alone_ms,
+                // A step with a prompt and sequences takes up to both together.
+                _ => 2.0 * longest_ms,
+            };
+            let (least, said) = (0.9 * alone_ms, level.predicted.tbt_mean_ms);
+            if self.steps.is_empty() || (least..=most).contains(&said) {
+                continue;
+            }
+            let problem =
+                format!("{said} is not what the steps predict; by them it is {least} to {most}");
+            return Err(refuse(
+                file,
+                &format!("proof.levels[{i}].predicted.tbt_mean_ms"),
+                problem,
+            ));
+        }
+        Ok(())
     }
 
     /// The measured steps, and that they make a profile.
