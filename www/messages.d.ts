@@ -1,7 +1,7 @@
 // The messages between the page and its workers, and the columns that cross in them. When each is sent stands at the
 // beginning of the worker that answers it. What the core itself reads or makes is in types.d.ts, which hands these on.
 
-import type { Adapter, Calibration, CalibrateOptions, CalibratePlan, Check, Derived, Described, ErrorRange, ErrorReport, Fewest, FileErratum, FleetPromise, GpuModel, HighestRate, KernelTime, PairedComparison, Placement, Point, Policy, RecognisedFile, Reproduced, Scenario, ServeProgress, ServedLevels, StepLatencyModel, Study, StudyInfo, Summary, TraceInfo } from "./types.js";
+import type { Adapter, Calibration, CalibrateOptions, CalibratePlan, Check, Derived, Described, ErrorRange, ErrorReport, Fewest, FileErratum, FleetPromise, GpuModel, HighestRate, KernelTime, PairedComparison, Placement, Point, Policy, RecognisedFile, Reproduced, Scenario, ServeProgress, ServedLevels, StepTimes, Study, StudyInfo, Summary, TraceInfo } from "./types.js";
 
 /** A question with its number; the answer has the same. */
 type Asked<Type extends string, Content = {}> = { type: Type; runId: number } & Content;
@@ -85,8 +85,11 @@ export type Cost = {
 
 // ---- The laboratory: www/lab/worker.js ---------------------------------------------------------
 
-/** One run: the page's name of it, and a model to put on its GPUs first. */
-export type LabJob = { key: string; scenario: Scenario; on: Placement | null };
+/**
+ * One run: the page's name of it, and a model to put on its GPUs first. `error`: how far off its step times typically are, in
+ * proportion, where they are a calibration's.
+ */
+export type LabJob = { key: string; scenario: Scenario; on: Placement | null; error: number | null };
 
 export type ToLab =
   /** `keep`: keys of outcomes that are still shown; the others are forgotten. */
@@ -102,10 +105,13 @@ export type FromLab =
   | Asked<"result", { result: LabResult }>
   | Asked<"csv", { blob: Blob }>
   | Asked<"steps", { blob: Blob }>
-  | Asked<"latency", { latency: StepLatencyModel }>;
+  | Asked<"latency", { times: StepTimes }>;
 
 /** What a run left; `simulated_ms`: time in the simulator, without breaks. */
-export type LabResult = { key: string; summary: Summary; cdfs: ServedCdfColumns; series: ServedSeriesColumns; simulated_ms: number };
+export type LabServed = { key: string; summary: Summary; cdfs: ServedCdfColumns; series: ServedSeriesColumns; simulated_ms: number };
+
+/** With the same run where all steps are shorter, and where they are longer, by a calibration's error; null without one. */
+export type LabResult = LabServed & { ends: LabServed[] | null };
 
 /** Distributions: ascending times, s, and shares below them. */
 export type ServedCdfColumns = { ttft_s: Float64Array; ttft_fraction: Float64Array; latency_s: Float64Array; latency_fraction: Float64Array; tbt_s: Float64Array; tbt_fraction: Float64Array };

@@ -2392,6 +2392,15 @@ prefill: Array<number>,
 time_ms: Array<number>, };
 
 /**
+ * Step times out of a file.
+ */
+export type StepTimes = { latency: StepLatencyModel, 
+/**
+ * How far off they typically are, in proportion, where a calibration says it.
+ */
+error: number | null, };
+
+/**
  * Which steps to run.
  */
 export type Steps = "all" | "step1" | "step2" | "step3";

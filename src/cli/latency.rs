@@ -10,7 +10,7 @@ use super::files;
 use super::table::{new_table, percent, short};
 use crate::Error;
 use crate::latency::calibration::{Calibration, Fit, Point};
-use crate::latency::{StepLatency, StepTable, measured, profile, step_fit};
+use crate::latency::{StepLatency, StepTable, StepTimes, measured, profile, step_fit};
 
 pub fn latency(command: LatencyCommand) -> Result<(), Error> {
     let latency = match command {
@@ -81,7 +81,7 @@ pub fn read(path: &Path) -> Result<StepLatency, Error> {
         let why = format!("{file} is a calibration; --latency takes it");
         return Err(Error::contradiction("--step-latency", why));
     }
-    StepLatency::from_text(&text, &file)
+    Ok(StepTimes::from_text(&text, &file)?.latency)
 }
 
 /// A measured step beside the fitted one.

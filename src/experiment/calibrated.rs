@@ -119,6 +119,38 @@ pub struct ErrorRange {
 /// No steps are faster than this share of what was fitted, however large the error.
 const FASTEST: f64 = 0.1;
 
+/// The scenario with all steps shorter, and with all steps longer, by `error` in proportion.
+///
+/// Errors: an `error` that is no number from 0 to 1e6.
+pub fn ends(scenario: &Scenario, error: f64) -> Result<[Scenario; 2], Error> {
+    if !(0.0..=1e6).contains(&error) {
+        return Err(Error::bad_field("step_error", error, "0 to 1000000"));
+    }
+    Ok(factors_of(error).map(|by| scaled(scenario, by)))
+}
+
+fn factors_of(error: f64) -> [f64; 2] {
+    [(1.0 - error).max(FASTEST), 1.0 + error]
+}
+
+/// The scenario with every step's time multiplied.
+fn scaled(scenario: &Scenario, by: f64) -> Scenario {
+    let mut scenario = scenario.clone();
+    match &mut scenario.engine {
+        Engine::Continuous(server) => server.latency = server.latency.times(by),
+        Engine::Closed(closed) => match &mut closed.latency {
+            // A number that leaves a scenario's range by this is at its bound.
+            Latency::Linear(linear) => {
+                linear.alpha_s = (linear.alpha_s * by).min(1e3);
+                linear.beta_s_per_token = (linear.beta_s_per_token * by).min(10.0);
+                linear.floor_s = (linear.floor_s * by).clamp(1e-9, 10.0);
+            }
+            Latency::Steps(steps) => **steps = steps.times(by),
+        },
+    }
+    scenario
+}
+
 /// Runs the scenario twice more, with step times lower and higher by `error` (in proportion), beside the
 /// figures of the run as it is.
 ///
@@ -129,10 +161,9 @@ pub fn error_range(
     error: f64,
     simulate: Simulate<'_>,
 ) -> Result<ErrorRange, Error> {
-    let factors = [(1.0 - error).max(FASTEST), 1.0 + error];
     Ok(ErrorRange {
         error,
-        ..moved_by(trace, summary, factors, simulate)?
+        ..moved_by(trace, summary, factors_of(error), simulate)?
     })
 }
 
@@ -151,7 +182,8 @@ pub fn spread(scenario: &Scenario) -> Option<(&Modelled, Spread)> {
     }
 }
 
-/// The same with step times multiplied by two factors.
+/// Runs the scenario twice more, with step times multiplied by two factors, the faster first, beside the figures of the run as
+/// it is.
 ///
 /// Errors: those of the runs.
 pub fn moved_by(
@@ -160,24 +192,9 @@ pub fn moved_by(
     factors: [f64; 2],
     simulate: Simulate<'_>,
 ) -> Result<ErrorRange, Error> {
-    let scaled = |by: f64| -> Result<Summary, Error> {
-        let mut scenario = summary.scenario.clone();
-        match &mut scenario.engine {
-            Engine::Continuous(server) => server.latency = server.latency.times(by),
-            Engine::Closed(closed) => match &mut closed.latency {
-                // A number that leaves a scenario's range by this is at its bound.
-                Latency::Linear(linear) => {
-                    linear.alpha_s = (linear.alpha_s * by).min(1e3);
-                    linear.beta_s_per_token = (linear.beta_s_per_token * by).min(10.0);
-                    linear.floor_s = (linear.floor_s * by).clamp(1e-9, 10.0);
-                }
-                Latency::Steps(steps) => **steps = steps.times(by),
-            },
-        }
-        Ok(simulate(trace, &scenario)?.summary)
-    };
+    let run = |by: f64| simulate(trace, &scaled(&summary.scenario, by));
     let [faster, slower] = factors;
-    let (faster, slower) = (scaled(faster)?, scaled(slower)?);
+    let (faster, slower) = (run(faster)?.summary, run(slower)?.summary);
     let moved = |of: &dyn Fn(&Summary) -> Option<f64>| Moved {
         at: of(summary),
         faster: of(&faster),

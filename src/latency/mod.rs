@@ -30,6 +30,8 @@ use serde::{Deserialize, Serialize};
 pub use batch::{BatchModel, BatchSteps, BatchTime};
 pub use closed_form::{ClosedForm, Shape};
 pub use linear::{Linear, LinearTable};
+#[cfg(feature = "figures")]
+pub use step_latency::StepTimes;
 pub use step_latency::{StepLatency, StepModel};
 pub use step_table::StepTable;
 pub use work::{Chunk, Piece, StepWork, Timed};

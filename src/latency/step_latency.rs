@@ -45,21 +45,45 @@ impl From<&Calibration> for StepLatency {
     }
 }
 
+/// Step times out of a file.
 #[cfg(feature = "figures")]
-impl StepLatency {
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+pub struct StepTimes {
+    pub latency: StepLatency,
+    /// How far off they typically are, in proportion, where a calibration says it.
+    pub error: Option<f64>,
+}
+
+#[cfg(feature = "figures")]
+impl StepTimes {
     /// From a file of any kind that says how long steps take: a calibration of a GPU, the JSON form of
-    /// this type, or measured steps as CSV ([`StepTable::read`]); `file` is for the error's sentence.
+    /// [`StepLatency`], or measured steps as CSV ([`StepTable::read`]); `file` is for the error's sentence.
     ///
     /// Errors: of the kind that the text begins like.
-    pub fn from_text(text: &str, file: &str) -> Result<StepLatency, Error> {
+    pub fn from_text(text: &str, file: &str) -> Result<StepTimes, Error> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        if !text.trim_start().starts_with('{') {
-            return Ok(StepLatency::Table(StepTable::read(text.as_bytes(), file)?));
-        }
-        if Calibration::has_kind(text) {
+        let latency = if !text.trim_start().starts_with('{') {
+            StepLatency::Table(StepTable::read(text.as_bytes(), file)?)
+        } else if Calibration::has_kind(text) {
             let calibration = Calibration::from_json(text, file)?;
-            return Ok(StepLatency::from(&calibration));
-        }
+            return Ok(StepTimes {
+                latency: StepLatency::from(&calibration),
+                error: Some(calibration.step_error()),
+            });
+        } else {
+            StepLatency::from_json(text, file)?
+        };
+        Ok(StepTimes {
+            latency,
+            error: None,
+        })
+    }
+}
+
+#[cfg(feature = "figures")]
+impl StepLatency {
+    fn from_json(text: &str, file: &str) -> Result<StepLatency, Error> {
         serde_json::from_str(text).map_err(|e| Error::BadScenario {
             file: file.to_owned(),
             line: e.line(),

@@ -8,7 +8,9 @@ use wasm_bindgen::prelude::*;
 use super::{Engine, columns, failure, floats, nothing_there, plain, read, read_scenario};
 use crate::error::Error;
 #[cfg(feature = "figures")]
-use crate::latency::StepLatency;
+use crate::experiment::calibrated;
+#[cfg(feature = "figures")]
+use crate::latency::StepTimes;
 use crate::latency::architecture::{Architecture, Precision};
 use crate::latency::hardware::Card;
 use crate::metrics::{Outcome, figures, rows};
@@ -87,10 +89,21 @@ impl Engine {
 
     /// Step times out of a file of the reader's.
     #[cfg(feature = "figures")]
-    #[wasm_bindgen(js_name = stepLatency, unchecked_return_type = "StepLatencyModel")]
-    pub fn step_latency(&self, text: &str, name: &str) -> Result<JsValue, JsValue> {
-        let latency = StepLatency::from_text(text, name).map_err(|e| failure(&e))?;
-        plain(&latency)
+    #[wasm_bindgen(js_name = stepTimes, unchecked_return_type = "StepTimes")]
+    pub fn step_times(&self, text: &str, name: &str) -> Result<JsValue, JsValue> {
+        plain(&StepTimes::from_text(text, name).map_err(|e| failure(&e))?)
+    }
+
+    /// The scenario with all steps shorter, and with all steps longer, by an error in proportion.
+    #[cfg(feature = "figures")]
+    #[wasm_bindgen(js_name = withinError, unchecked_return_type = "Scenario[]")]
+    pub fn within_error(
+        &self,
+        #[wasm_bindgen(unchecked_param_type = "Scenario")] scenario: JsValue,
+        error: f64,
+    ) -> Result<JsValue, JsValue> {
+        let scenario = read_scenario(&scenario)?;
+        plain(&calibrated::ends(&scenario, error).map_err(|e| failure(&e))?)
     }
 
     /// Begins a run whose every step is taken down, for [`Engine::finish_traced`].
@@ -166,4 +179,4 @@ fn unwritten(error: std::io::Error) -> JsValue {
 }
 
 #[wasm_bindgen(typescript_custom_section)]
-const TYPES: &str = r#"import type { Placement, StepLatencyModel, ServedCdfColumns, ServedSeriesColumns } from "../www/types.js";"#;
+const TYPES: &str = r#"import type { Placement, StepTimes, ServedCdfColumns, ServedSeriesColumns } from "../www/types.js";"#;

@@ -3,12 +3,12 @@ use std::fs;
 use std::path::Path;
 use std::process::Output;
 
-use batchscope::latency::StepLatency;
 use batchscope::latency::architecture::{Architecture, Precision};
 use batchscope::latency::calibration::{
     Adapter, Bandwidth, Calibration, Estimate, Fit, KIND, Launch, ManyColumns, Measured, Warning,
 };
 use batchscope::latency::step::Step;
+use batchscope::latency::{StepLatency, StepTimes};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -163,7 +163,7 @@ fn a_calibration_predicts_what_users_get() {
     assert_eq!(found["levels"][0]["measured"], Value::Null);
     // A step that `run` takes from the same file pays for its submission too.
     let text = fs::read_to_string(&cal).unwrap();
-    match StepLatency::from_text(&text, "cal.json").unwrap() {
+    match StepTimes::from_text(&text, "cal.json").unwrap().latency {
         StepLatency::Linear(step) => assert_eq!(step.c0_s, 0.0095 + 0.0005),
         other => panic!("{other:?}"),
     }

@@ -83,6 +83,21 @@ async function row(page, label) {
   return Object.fromEntries(await cells.evaluateAll((all) => all.map((cell) => [cell.dataset["run"] ?? "", cell.firstChild?.textContent ?? ""])));
 }
 
+/** A calibration of version 1 with these steps, half of whose points are off by `error`. @type {(steps: Record<string, number | null>, error: number) => object} */
+function calibration(steps, error) {
+  const estimate = (/** @type {number} */ value, /** @type {string} */ unit) => ({ value, unit, mad: 0, n: 1, samples: [[1, value]] });
+  const architecture = { name: "demo", layers: 4, hidden: 256, heads: 4, kv_heads: 2, head_size: 64, mlp: 768, vocabulary: 4096, qk_norm: true, tied: true, rope_theta: 1e6, norm_epsilon: 1e-6, source: "made up" };
+  return {
+    kind: "batchscope-calibration", version: 1, program: "batchscope 0.1.0", commit: null, measured_at: "2026-11-25T20:15:00Z",
+    adapter: { name: "Made up", backend: "Vulkan", driver: "", user_agent: null, software: false, subgroups: false, subgroup_min: 32, subgroup_max: 32, shader_f16: true, timestamps: true, max_buffer_bytes: 4e9, max_binding_bytes: 2e9 },
+    model: { architecture, precision: "f16", layers_resident: 4, quick: true },
+    bandwidth: { read: estimate(302e9, "B/s"), working_set_bytes: 5e8, by_timestamps: null },
+    launch: { dispatch: estimate(2e-6, "s"), submission: estimate(3e-4, "s") },
+    kernels: [], points: [], checks: [], check_median_error: error, check_worst_error: error, drift: null, layers: null, warnings: [], demonstration: true, took_s: 1,
+    fit: { model: steps, intervals: [null, null, null, null], r2: 1, held_out_median: error, held_out_worst: error, fitted: 0, held_out: 0 },
+  };
+}
+
 test("the laboratory is loaded when it is opened, and opens with four ways to serve", async () => {
   const { page, complaints } = await harness.newPage(null);
   /** @type {string[]} */
@@ -304,6 +319,35 @@ test("step times: by hand, from a table, and a file that is none", async () => {
   await page.waitForFunction(() => /steps\.csv/.test(document.querySelector("#lab-notices")?.textContent ?? ""), undefined, WAIT);
   await page.close();
 });
+
+for (const engine of ["continuous", "closed"]) {
+  test(`a calibration's error is in every figure and chart: ${engine}`, async () => {
+    const { page, complaints } = await open(`${SMALL}&b=`);
+    if (engine === "closed") await choose(page, "lab-engine", "closed");
+    assert.equal(await page.locator("#lab-table .within").count(), 0);
+    // As a file of version 1 has it, which is the smallest.
+    const steps = { c0_s: 0.02, c1_s_per_sequence: 0.0001, c2_s_per_context_token: 1e-7, c3_s_per_prefill_token: 0.0002, c4_s_per_prefill_pair: 0, compute: null };
+    const cal = join(scratch, "cal.json");
+    writeFileSync(cal, JSON.stringify(calibration(steps, 0.2)));
+    await repaint(page, () => page.setInputFiles("#lab-steps-file", cal), "a calibration");
+    const label = "Latency, mean";
+    const at = Number((await row(page, label))["run-a"]);
+    const within = page.locator("#lab-table tr", { has: page.locator("th", { hasText: label }) }).locator('[data-run="run-a"] .within');
+    const [, low, high] = /steps: ([\d.]+) to ([\d.]+)/.exec(await within.innerText()) ?? [];
+    assert.ok(Number(low) < 0.9 * at && at < 0.95 * Number(high), `${low}, ${at}, ${high}`);
+    // Run B has its data sheet, and no error that is known of.
+    assert.equal(await page.locator('#lab-table [data-run="run-b"] .within').count(), 0);
+    for (const title of await page.locator("#lab figure figcaption").allInnerTexts()) assert.match(title, /Thin lines: steps shorter and longer by the calibration’s error, 20\.0.%\./);
+    // What it runs is what the command line says of the same steps.
+    const scenario = JSON.parse(String(await download(page, "Scenario of run A, JSON")));
+    assert.equal(scenario.step_error, undefined);
+    assert.deepEqual(await harness.axe(page), []);
+    await repaint(page, () => page.getByRole("button", { name: "Back to the data sheet" }).click(), "the data sheet");
+    assert.equal(await page.locator("#lab-table .within").count(), 0);
+    assert.deepEqual(complaints, []);
+    await page.close();
+  });
+}
 
 test("a trace of the reader's takes the place of the generated one in every run, and goes again", async () => {
   const { page } = await open(`${SMALL}&b=engine.continuous.rule%3Dorca`);

@@ -89,7 +89,7 @@ export function distribution(host, words, height) {
   return {
     /**
      * @param {Line[]} next
-     * @param {Line[]} faint those of the picture before
+     * @param {Line[]} faint thin ones: of the picture before, or the ends of an error
      * @param {{x: number, text: string} | null} mark
      * @param {string} sentence
      */
@@ -243,14 +243,16 @@ export function overTime(host, words, text) {
      * @param {Line[]} next values that are no numbers are left out
      * @param {string} sentence
      * @param {number} [least] of the top of the picture
+     * @param {Line[]} [faint] thin ones: the ends of an error
      */
-    update(next, sentence, least = 1) {
+    update(next, sentence, least = 1, faint = []) {
       lines = next.map(({ policy, x, y }) => known(policy, x, y));
-      const end = Math.max(1e-9, ...lines.map(({ x }) => x.at(-1) ?? 0));
-      const top = Math.max(least, ...lines.map(({ y }) => y.reduce((a, b) => Math.max(a, b), 0)));
+      const shown = [...faint.map(({ policy, x, y }) => ({ ...known(policy, x, y), faint: true })), ...lines];
+      const end = Math.max(1e-9, ...shown.map(({ x }) => x.at(-1) ?? 0));
+      const top = Math.max(least, ...shown.map(({ y }) => y.reduce((a, b) => Math.max(a, b), 0)));
       unit = timeUnit(end);
       /** @type {View} */
-      const view = { lines: [...lines], x: [0, end], y: [0, top * 1.05], xLabel: `${words.x}, ${unit.unit}`, mark: null };
+      const view = { lines: shown, x: [0, end], y: [0, top * 1.05], xLabel: `${words.x}, ${unit.unit}`, mark: null };
       chart.update(view);
       setSentence(sentence);
       refresh();

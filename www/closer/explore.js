@@ -90,7 +90,7 @@ export function explore(on) {
       exercises.update(next.results);
       const { scenario } = next;
       search.update({
-        candidates: next.results.map(({ policy }) => ({ key: policy, name: POLICY[policy].name, job: { key: policy, scenario: withPolicy(scenario, policy), on: null } })),
+        candidates: next.results.map(({ policy }) => ({ key: policy, name: POLICY[policy].name, job: { key: policy, scenario: withPolicy(scenario, policy), on: null, error: null } })),
         file: next.file,
         rate: next.results[0]?.summary.workload.offered_requests_per_s ?? null,
       });

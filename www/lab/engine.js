@@ -2,7 +2,7 @@
 
 import { Desk, expect } from "../engine.js";
 
-/** @import { FromLab, LabJob, StepLatencyModel, ToLab, TraceFile } from "../types.js" */
+/** @import { FromLab, LabJob, StepTimes, ToLab, TraceFile } from "../types.js" */
 /** @import { Listener } from "../engine.js" */
 /** @typedef {Extract<FromLab, {type: "trace" | "progress" | "result" | "done" | "error"}>} LabReply */
 /** @typedef {{runs: LabJob[], keep: string[], file: TraceFile | null}} LabRuns */
@@ -24,9 +24,9 @@ export class Lab extends Desk {
     return expect(await this.ask((runId) => ({ type: "steps", runId, run, file })), "steps").blob;
   }
 
-  /** Step times out of a file. @type {(name: string, text: string) => Promise<StepLatencyModel>} */
+  /** Step times out of a file. @type {(name: string, text: string) => Promise<StepTimes>} */
   async latency(name, text) {
-    return expect(await this.ask((runId) => ({ type: "latency", runId, name, text })), "latency").latency;
+    return expect(await this.ask((runId) => ({ type: "latency", runId, name, text })), "latency").times;
   }
 
   /** @returns {Promise<number>} */

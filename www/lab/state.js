@@ -16,7 +16,10 @@ import { ALLOWED, CHOICE, CONTROL, UNIT } from "./words.js";
 /** @import { Control } from "../state.js" */
 /** @import { Slot } from "../charts/palette.js" */
 
-/** What a run is made from. @typedef {Scenario & {on: Placement | null}} Settings */
+/**
+ * What a run is made from. `step_error`: how far off its step times typically are, in proportion, where they are a calibration's.
+ * @typedef {Scenario & {on: Placement | null, step_error: number | null}} Settings
+ */
 /** @typedef {{slot: Slot, settings: Settings}} LabRun */
 
 /** @type {readonly Slot[]} */
@@ -198,7 +201,7 @@ for (const { id } of CONTROLS) {
  * @returns {Settings}
  */
 export function standard() {
-  const settings = /** @type {Settings} */ (structuredClone({ ...DEFAULT_SCENARIO, engine: { continuous: DEFAULT_SERVER }, on: null }));
+  const settings = /** @type {Settings} */ (structuredClone({ ...DEFAULT_SCENARIO, engine: { continuous: DEFAULT_SERVER }, on: null, step_error: null }));
   settings.on = { model: "llama-3.1-8b", hardware: "rtx-4090", precision: "f16", memory_share: 0.9 };
   settings.fleet.gpus = 1;
   settings.workload.time_scale = 50;
@@ -236,8 +239,10 @@ export function withClasses(scenario) {
 export function withSetting(settings, path, value) {
   const next = structuredClone(settings);
   setPath(next, path, structuredClone(value));
-  if (path === "engine" && server(next) === undefined) {
-    // Their steps and memory are a data sheet's here; the studies' formula is the simulator's.
+  // What is known of a calibration is not of other steps.
+  if (path === "engine" || path.startsWith(`${SERVER}.latency`) || path === `${CLOSED}.latency`) next.step_error = null;
+  if (path === "engine" && (server(next) === undefined || server(settings) === undefined)) {
+    // Steps and memory of closed batches are a data sheet's or a file's here; the studies' formula is the simulator's.
     next.on ??= standard().on;
   } else if (path === "workload.closed_loop" && value !== null) {
     // Users send when they have their answer: arrival times have no meaning.
@@ -334,7 +339,7 @@ const keyOf = (options) => (value) => Object.keys(options).find((key) => same(op
 // ---- The hash ----------------------------------------------------------------------------------
 
 /** What the data sheet says of a model put on GPUs, in place of the settings. @param {string} path */
-const ofDataSheet = (path) => [`${SERVER}.latency`, `${SERVER}.ceiling`, `${CLOSED}.latency`, `${CLOSED}.memory`].includes(path) || path.startsWith(`${SERVER}.memory.`);
+const ofDataSheet = (path) => ["step_error", `${SERVER}.latency`, `${SERVER}.ceiling`, `${CLOSED}.latency`, `${CLOSED}.memory`].includes(path) || path.startsWith(`${SERVER}.memory.`);
 
 /** One run's settings as `path=value` pairs. @param {Settings} settings */
 function toPairs(settings) {
@@ -342,7 +347,10 @@ function toPairs(settings) {
   for (const [path, value] of leaves(settings)) {
     if (!USUAL.has(path) || same(value, USUAL.get(path))) continue;
     // A long table would fill the address bar.
-    if ((settings.on !== null && ofDataSheet(path)) || (path === `${SERVER}.latency` && kindOf(value) !== "linear")) continue;
+    if (settings.on !== null && ofDataSheet(path)) continue;
+    // Nor do closed batches take steps of a file from a link.
+    if (server(settings) === undefined && (path === "on" ? value === null : ofDataSheet(path))) continue;
+    if (["step_error", `${SERVER}.latency`].includes(path) && kindOf(server(settings)?.latency) !== "linear") continue;
     parts.push(`${path}=${encodeURIComponent(typeof value === "string" ? value : JSON.stringify(value))}`);
   }
   return parts.join("&");

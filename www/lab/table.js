@@ -31,7 +31,9 @@ export function table(host) {
             ...results.map((result, i) => {
               const interval = row.figure === undefined ? undefined : intervals[i]?.get(row.figure);
               const range = interval === undefined ? [] : [el("span", { class: "interval" }, `${text(row, interval.low)}${TABLE.to}${text(row, interval.high)}`)];
-              return el("td", { "data-run": result.key }, text(row, row.value(result)), ...range);
+              const ends = within(row, result);
+              const bounds = ends === null ? [] : [el("span", { class: "interval within" }, `${TABLE.steps}${text(row, ends[0])}${TABLE.to}${text(row, ends[1])}`)];
+              return el("td", { "data-run": result.key }, text(row, row.value(result)), ...range, ...bounds);
             }),
           ),
         );
@@ -42,7 +44,7 @@ export function table(host) {
       });
       host.replaceChildren(
         el("h2", {}, TABLE.title),
-        el("p", { class: "note" }, TABLE.note),
+        el("p", { class: "note" }, TABLE.note, ...(results.some(({ ends }) => ends !== null) ? [` ${TABLE.within}`] : [])),
         // It may scroll on a phone, and what scrolls must be reachable by keyboard.
         el(
           "div",
@@ -56,6 +58,16 @@ export function table(host) {
 
 /** @param {number | null | undefined} value */
 const missing = (value) => value === null || value === undefined || !Number.isFinite(value);
+
+/**
+ * The least and the most of a figure within a calibration's error: of the run, and with its steps shorter and longer.
+ * @type {(row: Row, result: LabResult) => [number, number] | null}
+ */
+function within(row, result) {
+  if (result.ends === null) return null;
+  const values = [result, ...result.ends].map((one) => row.value({ ...result, ...one }) ?? NaN);
+  return values.every(Number.isFinite) ? [Math.min(...values), Math.max(...values)] : null;
+}
 
 /** @type {(row: Row, value: number | null | undefined) => string} */
 export function text(row, value) {

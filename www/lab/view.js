@@ -16,6 +16,7 @@ import { notices } from "../panels/notices.js";
 import { differencesPanel } from "../search/differences.js";
 import { searchPanel } from "../search/panel.js";
 import { SEARCH } from "../search/words.js";
+import { DEFAULT_SCENARIO } from "../defaults.js";
 import { closed, server } from "../scenario.js";
 import { getPath, same } from "../state.js";
 import { summaryCsv } from "../summary.js";
@@ -26,11 +27,14 @@ import { CONTROLS, SLOTS, differences, firstRuns, fromHash, standard, toHash, wi
 import { table, text } from "./table.js";
 import { CHOICE, CONTROL, DOUBT, FIGURE, GROUP, ROWS, VIEW, brief, closedName, finding, placeOf, ruleName } from "./words.js";
 
-/** @import { ErrorReport, LabJob, LabResult, Scenario, TraceFile, TraceInfo } from "../types.js" */
+/** @import { ErrorReport, LabJob, LabResult, LabServed, Latency, Scenario, TraceFile, TraceInfo } from "../types.js" */
 /** @import { Line } from "../charts/plot.js" */
 /** @import { LabReply } from "./engine.js" */
 /** @import { LabRun, Settings } from "./state.js" */
 /** @import { Slot } from "../charts/palette.js" */
+
+/** Steps out of a file, where closed batches have them. @param {Latency} latency */
+const ofFile = (latency) => ("steps" in latency ? latency.steps : null);
 
 /** How long the last picture may stand unmarked while the next is computed, ms. */
 const STALE_MS = 150;
@@ -238,10 +242,9 @@ export function labView(host, on) {
     const { on: sheet } = now();
     const latency = server(now())?.latency;
     byHand.hidden = sheet === null || latency === undefined;
-    stepChoice.hidden = latency === undefined;
-    stepHelp.hidden = latency === undefined;
     bySheet.hidden = sheet !== null;
-    if (sheet === null && latency !== undefined && !("linear" in latency)) stepWords.textContent = VIEW.stepsFile("table" in latency ? "table" : "profile");
+    const steps = latency ?? ofFile(closed(now()).latency);
+    if (sheet === null && steps !== null && !("linear" in steps)) stepWords.textContent = VIEW.stepsFile("table" in steps ? "table" : "profile");
     pin.disabled = runs.length === SLOTS.length;
     pinHelp.textContent = pin.disabled ? VIEW.pinFull : "";
     generated.hidden = !("file" in now().trace);
@@ -321,20 +324,22 @@ export function labView(host, on) {
   /** The numbers of the data sheet, to be changed by hand. */
   function ownNumbers() {
     const scenario = resultOf(good.runs[0])?.summary.scenario;
-    const resolved = scenario && server(scenario);
+    if (scenario === undefined) return;
     const next = structuredClone(now());
-    const own = server(next);
-    if (resolved === undefined || own === undefined) return;
     next.on = null;
-    Object.assign(own, { latency: resolved.latency, ceiling: resolved.ceiling, memory: resolved.memory });
+    const [own, resolved] = [server(next), server(scenario)];
+    if (own !== undefined && resolved !== undefined) Object.assign(own, { latency: resolved.latency, ceiling: resolved.ceiling, memory: resolved.memory });
+    else if (own === undefined && resolved === undefined) closed(next).memory = closed(scenario).memory;
+    else return;
     apply([{ slot: "run-a", settings: next }, ...runs.slice(1)], true);
   }
 
   function dataSheet() {
     const usual = standard();
-    const next = { ...structuredClone(now()), on: usual.on };
+    const next = { ...structuredClone(now()), on: usual.on, step_error: null };
     const [own, given] = [server(next), server(usual)];
-    if (own !== undefined && given !== undefined) Object.assign(own, { latency: given.latency, memory: given.memory });
+    if (own === undefined) Object.assign(closed(next), { latency: closed(DEFAULT_SCENARIO).latency, memory: closed(DEFAULT_SCENARIO).memory });
+    else if (given !== undefined) Object.assign(own, { latency: given.latency, memory: given.memory });
     apply([{ slot: "run-a", settings: next }, ...runs.slice(1)], true);
   }
 
@@ -344,9 +349,11 @@ export function labView(host, on) {
     alerts.clear("steps");
     try {
       if (chosen.size > MOST_BYTES) throw new Error(`${chosen.name}: ${withUnit(chosen.size / 1e6, "MB")} are too many; allowed are ${MOST_BYTES / 1e6}`);
-      const latency = await engine.latency(chosen.name, await chosen.text());
+      const { latency, error } = await engine.latency(chosen.name, await chosen.text());
       ownNumbers();
-      apply(withChange(runs, "engine.continuous.latency", latency), true);
+      const continuous = server(now()) !== undefined;
+      const changed = continuous ? withChange(runs, "engine.continuous.latency", latency) : withChange(runs, "engine.closed.latency", { steps: latency });
+      apply(withChange(changed, "step_error", error), true);
       if (!("linear" in latency)) alerts.show("steps", VIEW.tooLongForLink);
     } catch (failed) {
       alerts.show("steps", failed instanceof Error ? failed.message : String(failed));
@@ -377,8 +384,8 @@ export function labView(host, on) {
 
   /** @param {LabRun} one @returns {LabJob} */
   function job({ settings }) {
-    const { on: sheet, ...scenario } = settings;
-    return { key: keyOf(settings), scenario: withClasses(scenario), on: sheet };
+    const { on: sheet, step_error: error, ...scenario } = settings;
+    return { key: keyOf(settings), scenario: withClasses(scenario), on: sheet, error };
   }
 
   function run() {
@@ -441,7 +448,12 @@ export function labView(host, on) {
       return one === undefined ? "" : says(one);
     });
     const { sla } = first.summary.scenario;
-    /** @type {(result: LabResult, which: "ttft" | "latency" | "tbt") => Line} */
+    // Runs of a calibration, with its steps shorter and longer by its error.
+    const ends = picture.flatMap(({ key, ends: both }) => (both ?? []).map((end) => ({ ...end, key })));
+    const errors = runs.flatMap(({ settings: { step_error: error } }) => (error === null ? [] : [error]));
+    /** @param {keyof typeof FIGURE} which */
+    const said = (which) => [FIGURE[which].sentence(picture), ...(ends.length === 0 ? [] : [VIEW.thin(errors)])].join(" ");
+    /** @type {(served: LabServed, which: "ttft" | "latency" | "tbt") => Line} */
     const curve = ({ key, cdfs: c, summary }, which) => {
       const of = which === "tbt" ? summary.continuous?.tbt_ms?.count : summary.honest.requests;
       return { policy: /** @type {Slot} */ (key), x: c[`${which}_s`], y: depths(c[`${which}_fraction`], of ?? 0) };
@@ -453,13 +465,13 @@ export function labView(host, on) {
     };
     for (const which of /** @type {const} */ (["ttft", "tbt", "latency"])) {
       const faint = before === null ? [] : [curve({ ...before, key: "run-a" }, which)];
-      cdfs[which].update(picture.map((one) => curve(one, which)), faint, marks[which], FIGURE[which].sentence(picture));
+      cdfs[which].update(picture.map((one) => curve(one, which)), [...faint, ...ends.map((one) => curve(one, which))], marks[which], said(which));
     }
-    /** @type {(level: "running" | "waiting" | "kv_blocks") => Line[]} */
-    const levels = (level) => picture.map(({ key, series: s }) => ({ policy: /** @type {Slot} */ (key), x: s.t_s, y: s[level] }));
-    series.running.update(levels("running"), FIGURE.running.sentence(picture));
-    series.waiting.update(levels("waiting"), FIGURE.waiting.sentence(picture));
-    series.kv_blocks.update(levels("kv_blocks"), FIGURE.cache.sentence(picture));
+    /** @type {(level: "running" | "waiting" | "kv_blocks") => (of: LabServed) => Line} */
+    const over = (level) => ({ key, series: s }) => ({ policy: /** @type {Slot} */ (key), x: s.t_s, y: s[level] });
+    for (const [which, level] of /** @type {const} */ ([["running", "running"], ["waiting", "waiting"], ["cache", "kv_blocks"]])) {
+      series[level].update(picture.map(over(level)), said(which), 1, ends.map(over(level)));
+    }
     shownTable.update(picture);
     showSearches(first.summary.workload.offered_requests_per_s);
     showDoubts(picture);

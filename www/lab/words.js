@@ -43,6 +43,7 @@ export const VIEW = {
   chromeTraceWait: "Doing the run once more, step by step.",
   warnings: "Before you trust these figures",
   figures: "Figures",
+  thin: /** @param {number[]} errors in proportion */ (errors) => `Thin lines: steps shorter and longer by the calibration’s error, ${[...new Set(errors.map(percent))].join(" and ")}.`,
   tooLongForLink: "The step times of a file are not in the link.",
   reading: /** @param {number} done */ (done) => `reading the trace, ${Math.floor(done * 100)} %`,
   simulating: /** @param {number} done */ (done) => `simulating, ${Math.floor(done * 100)} %`,
@@ -416,6 +417,8 @@ function full({ summary }) {
 export const TABLE = {
   title: "The runs, figure by figure",
   note: "Below a figure stands its 95 % interval, by batch means of the run's twenty parts; a figure without one has too little data for it, or counts the whole run. A dash: not modelled in this run.",
+  within: "Below it, after “steps”, stands the range of the figure with all steps shorter and longer by the calibration’s error.",
+  steps: "steps: ",
   metric: "Metric",
   to: " to ",
 };

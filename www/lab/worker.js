@@ -21,7 +21,7 @@
 import init, { Engine, randomSeed, version } from "../../pkg-studies/batchscope.js";
 import { buffers, desk } from "../desk.js";
 
-/** @import { FromLab, LabJob, LabResult, Scenario, ToLab, TraceFile } from "../types.js" */
+/** @import { FromLab, LabJob, LabResult, LabServed, Scenario, ToLab, TraceFile } from "../types.js" */
 /** @typedef {Extract<ToLab, {type: "run"}>} RunMessage */
 
 /** Points of a distribution: about one per two pixels of a figure. */
@@ -54,7 +54,7 @@ function answer(message) {
       post({ type: "seed", runId, seed: randomSeed() });
       return;
     case "latency":
-      post({ type: "latency", runId, latency: engine.stepLatency(message.text, message.name) });
+      post({ type: "latency", runId, times: engine.stepTimes(message.text, message.name) });
       return;
     case "csv": {
       const { key } = message.run;
@@ -96,6 +96,17 @@ function open(scenario, file, runId, report) {
   post({ type: "trace", runId, trace });
 }
 
+/** The key of an outcome that is not kept. */
+const END = "end of an error";
+
+/** What a run that is through has to show. @type {(as: string, key: string, simulated: number) => LabServed} */
+function finished(as, key, simulated) {
+  const started = performance.now();
+  const summary = engine.finish(as);
+  const [cdfs, series] = [engine.servedCdfs(as, POINTS), engine.servedSeries(as)];
+  return { key, summary, cdfs, series, simulated_ms: simulated + (performance.now() - started) };
+}
+
 /** @param {RunMessage} message */
 async function run({ runId, runs, keep, file }) {
   for (const key of kept) {
@@ -108,24 +119,26 @@ async function run({ runId, runs, keep, file }) {
   for (const [index, job] of runs.entries()) {
     const scenario = placed(job);
     open(scenario, file, runId, (done) => report("reading", done));
-    engine.begin(scenario);
-    const simulated = await simulate(runId, engine, (done) => report("simulating", (index + done) / runs.length));
-    if (simulated === null) {
-      post({ type: "cancelled", runId });
-      return;
+    // A calibration's run is done three times: as it is, and with its steps shorter and longer.
+    const scenarios = [scenario, ...(job.error === null ? [] : engine.withinError(scenario, job.error))];
+    /** @type {LabServed[]} */
+    const served = [];
+    for (const [i, one] of scenarios.entries()) {
+      engine.begin(one);
+      const simulated = await simulate(runId, engine, (done) => report("simulating", (index + (i + done) / scenarios.length) / runs.length));
+      if (simulated === null) {
+        post({ type: "cancelled", runId });
+        return;
+      }
+      served.push(finished(i === 0 ? job.key : END, job.key, simulated));
     }
-    const started = performance.now();
-    const summary = engine.finish(job.key);
+    engine.forget(END);
     kept.add(job.key);
+    const [at, ...ends] = served;
+    if (at === undefined) continue;
     /** @type {LabResult} */
-    const result = {
-      key: job.key,
-      summary,
-      cdfs: engine.servedCdfs(job.key, POINTS),
-      series: engine.servedSeries(job.key),
-      simulated_ms: simulated + (performance.now() - started),
-    };
-    post({ type: "result", runId, result }, buffers(result.cdfs, result.series));
+    const result = { ...at, ends: ends.length === 0 ? null : ends };
+    post({ type: "result", runId, result }, served.flatMap(({ cdfs, series }) => buffers(cdfs, series)));
   }
   post({ type: "done", runId, elapsedMs: performance.now() - begun });
 }

@@ -4,7 +4,7 @@ use std::io::Read;
 
 use batchscope::experiment::validation::server::{self, Meta};
 use batchscope::latency::calibration::Calibration;
-use batchscope::latency::{Chunk, StepLatency, StepWork, fit, measured, profile};
+use batchscope::latency::{Chunk, StepLatency, StepTimes, StepWork, fit, measured, profile};
 use batchscope::published::{Execution, Study, contract, published_rows};
 use batchscope::report::document::Content;
 use batchscope::trace::{Format, Reading, TimeUnit};
@@ -374,9 +374,9 @@ fn sound_steps(latency: &StepLatency) -> Result<(), String> {
 }
 
 fn read_step_times(file: &File) -> Read_ {
-    let latency = match StepLatency::from_text(&utf8(file), "file") {
+    let latency = match StepTimes::from_text(&utf8(file), "file") {
         Err(error) => return Ok(Err(error)),
-        Ok(latency) => latency,
+        Ok(times) => times.latency,
     };
     // As the command line and the page do: the scenario's check follows.
     let mut scenario = Scenario::default();
