@@ -1,6 +1,10 @@
 //! A whole calibration on a software adapter: what it leaves, and what stops it.
 
+use std::env;
+use std::hint::black_box;
+use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use batchscope::Error;
@@ -253,6 +257,110 @@ fn stops_within_300_ms_of_being_asked_to() {
     // And it can be used again.
     assert_eq!(Cancel::new().check(), Ok(()));
 }
+
+/// Set in a process that keeps every core busy until its parent ends it.
+const BUSY: &str = "BATCHSCOPE_TEST_BUSY";
+
+/// The second process of the test below. Run by itself it does nothing.
+#[test]
+#[ignore = "the second process of another test"]
+fn keeps_every_core_busy() {
+    if env::var_os(BUSY).is_none() {
+        return;
+    }
+    // Its input ends with its parent, however that ends.
+    thread::spawn(|| {
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        std::process::exit(0);
+    });
+    let end = Instant::now() + Duration::from_secs(600);
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        for _ in 0..2 * cores {
+            scope.spawn(|| {
+                while Instant::now() < end {
+                    (0..1_000_000u32).for_each(|i| {
+                        black_box(i);
+                    });
+                }
+            });
+        }
+    });
+}
+
+/// That process, ended when this is dropped.
+struct Busy(Child);
+
+impl Busy {
+    fn start() -> Busy {
+        let mut command = Command::new(env::current_exe().unwrap());
+        command.args(["--ignored", "--exact", "calibrate::keeps_every_core_busy"]);
+        command
+            .env(BUSY, "1")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        Busy(command.spawn().unwrap())
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A program that takes the processor half way through is in the warnings and in the stated error.
+#[test]
+fn a_second_process_half_way_through_is_in_the_stated_error() {
+    let Some(device) = device() else { return };
+    // A real GPU has its own clock.
+    if !device.adapter().software {
+        return;
+    }
+    let options = options();
+    let mut busy = None;
+    let mut listen = |progress: Progress| {
+        if busy.is_none() && progress.stage == "points" && progress.done > HALF_WAY {
+            busy = Some(Busy::start());
+        }
+    };
+    let disturbed = pollster::block_on(calibrate::calibrate(
+        &device,
+        &options,
+        &Cancel::new(),
+        &mut listen,
+    ));
+    assert!(busy.is_some());
+    drop(busy);
+    let disturbed = disturbed.unwrap();
+    let pace = disturbed.steadiness.unwrap();
+    let drift = disturbed.drift.unwrap();
+    let warning = disturbed.warnings.iter().find(|w| w.code == "drift");
+    let (quiet, _) = calibrated(&device, &options);
+    let mut changes: Vec<f64> = disturbed
+        .steps
+        .iter()
+        .zip(&quiet.steps)
+        .map(|(then, now)| (then.seconds / now.seconds - 1.0).abs())
+        .collect();
+    changes.sort_by(f64::total_cmp);
+    let change = changes[changes.len() / 2];
+    let stated = disturbed.step_error();
+    let all = format!(
+        "{pace:?}, drift {drift}, stated {stated}, half of the steps changed by {change} or more; quiet: {:?} {:?}",
+        quiet.steadiness, quiet.drift
+    );
+    eprintln!("{all}");
+    assert!(warning.is_some(), "{all}");
+    assert!(stated >= drift.abs().max(pace.spread), "{all}");
+    assert!(change <= stated, "{all}");
+}
+
+/// Of a calibration's progress: the steps are from 0.3 on, and are measured from 0.44 on.
+const HALF_WAY: f64 = 0.72;
 
 #[test]
 fn a_device_that_is_lost_in_the_middle_is_an_error() {
