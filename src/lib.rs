@@ -11,6 +11,7 @@
 //! | [`quantiles`] | exact order statistics of a stream, without sorting it |
 //! | [`trace`] | requests in: the columnar [`Trace`], a reader per format, generators, predictors |
 //! | [`least_squares`] | Levenberg-Marquardt in three parameters, linear models in any number, Student's t |
+//! | `results` | result files of load tests: one type for what each program writes |
 //! | [`interval`] | 95 % intervals that stay inside the range of their figure |
 //! | [`latency`] | how long work takes: the published linear model, the step of a real server, tables, kernel profiles, rooflines, fits |
 //! | [`sched`] | who runs next and with whom: policies, bins, memory bound, SLA controller; queues, paged cache and routers of continuous batching |
@@ -45,6 +46,8 @@ pub mod metrics;
 pub mod published;
 pub mod quantiles;
 pub mod report;
+#[cfg(feature = "cli")]
+pub mod results;
 pub mod scenario;
 pub mod sched;
 pub mod sim;

@@ -390,6 +390,15 @@ pub fn quantile(values: &mut [u32], quantile: f64) -> Option<f64> {
     Some(interpolate(f64::from(low), f64::from(high), rank.weight))
 }
 
+/// Mean, median, P90, P95 and P99 of values that are finite and not negative; 0 of none.
+pub fn mean_and_quantiles(values: &[f64]) -> [f64; 5] {
+    let mut all = Histogram::keeping_all();
+    all.add_all(values);
+    // A histogram that keeps everything has every quantile.
+    let [p50, p90, p95, p99] = all.quantiles([0.5, 0.9, 0.95, 0.99]).unwrap_or_default();
+    [all.mean(), p50, p90, p95, p99]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -50,9 +50,10 @@ pub enum LatencyCommand {
     Table { csv: PathBuf },
     /// Fit the linear step to measured steps and to results of serving benchmarks.
     ///
-    /// A file is CSV (as for `table`), or the JSON that vllm bench serve, SGLang's bench_serving, guidellm or aiperf
-    /// leave, one result or one a line. Several files are fitted together: a sweep over the load, with two lengths of
-    /// prompts or outputs at least.
+    /// A file is CSV (as for `table`), or the JSON that vllm bench serve, SGLang's bench_serving, guidellm, aiperf, llmperf,
+    /// inference-perf or llm-d-benchmark leave, plain or gzip. Several files are fitted together: a sweep over the load,
+    /// with two lengths of prompts or outputs at least. Of a file with every request's gaps and time of arrival one is
+    /// enough.
     Fit {
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
@@ -97,26 +98,83 @@ pub struct CompareArgs {
 }
 
 #[derive(Parser)]
+#[command(group = clap::ArgGroup::new("measured").args(["run", "results"]))]
 pub struct ValidateArgs {
     /// Folder with the log of a vLLM run and the kernel profiles of its GPU: run_requests.jsonl,
     /// run_meta.json, profile_attention.csv, profile_dense.csv and profile_per_sequence.csv. Optional:
     /// run_timeseries.csv, prompt_blocks.jsonl (block hashes of the prompts) and profile_skew.csv.
     #[arg(long, value_name = "DIR")]
     pub run: Option<PathBuf>,
+    /// Result file of a load test, plain or gzip: vllm bench serve, SGLang's bench_serving, guidellm, aiperf, llmperf,
+    /// inference-perf or llm-d. Its load is replayed on the server of the flags below, and what is predicted printed beside
+    /// what was measured. May be repeated.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["splitwise", "layers"])]
+    pub results: Vec<PathBuf>,
     /// Measurements of Splitwise (perf_model.csv): how far a fit to three quarters of them is off on the rest.
     #[arg(long, value_name = "CSV")]
     pub splitwise: Option<PathBuf>,
     /// Layers of the run's model.
     #[arg(long, value_name = "N", requires = "run", default_value_t = 32, value_parser = count(1, 1024))]
     pub layers: u32,
-    /// The run's model and GPU, for the same with a data sheet alone.
-    #[arg(long, value_name = "MODEL", requires = "run", default_value = "llama-3.1-8b", value_parser = model)]
-    pub model: Architecture,
-    #[arg(long, value_name = "NAME", requires = "run", default_value = "rtx-4090", value_parser = card)]
-    pub hardware: Card,
+    /// With --run: its model and GPU, for the same with a data sheet alone [default: llama-3.1-8b on rtx-4090]. With
+    /// --results: the server's model on --hardware.
+    #[arg(long, value_name = "MODEL", requires = "measured", value_parser = model)]
+    pub model: Option<Architecture>,
+    #[arg(long, value_name = "NAME", requires = "measured", value_parser = card)]
+    pub hardware: Option<Card>,
+    #[command(flatten)]
+    pub server: ServerArgs,
+    /// Print the comparison as JSON.
+    #[arg(long, requires = "results")]
+    pub json: bool,
     /// Write the report here instead of printing it; with --run, figure and table beside it.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+}
+
+/// The server on which a result's load is replayed, as `run` takes it.
+#[derive(clap::Args)]
+pub struct ServerArgs {
+    /// Scenario as JSON whose server it is ("-" for standard input); flags override it.
+    #[arg(long, value_name = "FILE", requires = "results")]
+    pub scenario: Option<PathBuf>,
+    /// How the weights of --model are stored [default: f16].
+    #[arg(long, value_name = "P", requires_all = ["results", "model"], value_parser = choice::<Precision>())]
+    pub precision: Option<Precision>,
+    /// GPUs that share --model as one replica [default: 1].
+    #[arg(long, value_name = "N", requires_all = ["results", "model"], value_parser = count(1, 1024))]
+    pub tensor_parallel: Option<u32>,
+    /// GPUs of all replicas [default: one replica].
+    #[arg(long, value_name = "G", requires = "results", value_parser = setting::<u32>(|s| s.fleet.gpus = 0))]
+    pub gpus: Option<u32>,
+    /// Most requests at work on a replica.
+    #[arg(long, value_name = "N", requires = "results", value_parser = count(1, MAX_BATCH))]
+    pub max_sequences: Option<u32>,
+    /// Most tokens of a step.
+    #[arg(long, value_name = "N", requires = "results", value_parser = count(1, 1 << 24))]
+    pub max_batched_tokens: Option<u32>,
+    /// The latency of a step, as `batchscope latency` writes it.
+    #[arg(long, value_name = "FILE", requires = "results", conflicts_with_all = ["latency", "model"])]
+    pub step_latency: Option<PathBuf>,
+    /// Latency of a calibrated GPU ("-" for standard input).
+    #[arg(
+        long,
+        value_name = "CALIBRATION",
+        requires = "results",
+        conflicts_with = "model"
+    )]
+    pub latency: Option<PathBuf>,
+    /// Users, each with one request at a time, where the file does not say how requests were sent.
+    #[arg(long, value_name = "N", requires = "results", conflicts_with = "rate", value_parser = count(1, 1_000_000))]
+    pub users: Option<u32>,
+    /// Requests/s, at Poisson's times, where the file does not say it.
+    #[arg(long, value_name = "PER_S", requires = "results", value_parser = number(1e-9, 1e9))]
+    pub rate: Option<f64>,
+    /// Seed of everything random: Poisson's arrivals, routers, drafts.
+    #[arg(long, value_name = "N", requires = "results", value_parser = count(0, u32::MAX))]
+    pub seed: Option<u32>,
+    #[command(flatten)]
+    pub set: SetArgs,
 }
 
 #[derive(Subcommand)]
@@ -128,7 +186,7 @@ pub enum TraceCommand {
 }
 
 /// How to read a trace file.
-#[derive(clap::Args)]
+#[derive(Default, clap::Args)]
 pub struct ReadingArgs {
     /// Format of the trace file; default: recognised from its content.
     #[arg(long, value_name = "F", value_parser = choice::<Format>())]
@@ -164,7 +222,7 @@ impl ReadingArgs {
 }
 
 /// A scenario of file, preset and flags.
-#[derive(clap::Args)]
+#[derive(Default, clap::Args)]
 pub struct ScenarioArgs {
     /// Scenario as JSON ("-" for standard input); flags override it.
     pub scenario: Option<PathBuf>,
@@ -299,7 +357,7 @@ pub struct ScenarioArgs {
     pub set: SetArgs,
 }
 
-#[derive(Parser)]
+#[derive(Clone, Default, Parser)]
 pub struct SetArgs {
     /// Set any setting of the scenario, as JSON or a bare word; an object sets several. `scenario settings` lists them. May
     /// be repeated.

@@ -48,7 +48,7 @@ pub enum Command {
     #[command(subcommand)]
     Latency(LatencyCommand),
     /// Hold the simulator against theory, and against a run of a real server.
-    Validate(ValidateArgs),
+    Validate(Box<ValidateArgs>),
     /// Fit the closed-batch latency model to a grid of measured batch times.
     Fit(FitArgs),
     /// List this machine's GPUs, and check what they compute.

@@ -83,6 +83,36 @@ pub fn read_log(path: &Path) -> Result<String, Error> {
     text(path, whole(path, MOST_LOG)?)
 }
 
+/// Reads a result of a load test, plain or gzip, of at most 64 MiB unpacked.
+pub fn read_result(path: &Path) -> Result<String, Error> {
+    let bytes = whole(path, MOST_DOCUMENT)?;
+    if !bytes.starts_with(&[0x1f, 0x8b]) {
+        return text(path, bytes);
+    }
+    let mut unpacked = Vec::new();
+    let stream = flate2::bufread::MultiGzDecoder::new(bytes.as_slice());
+    let name = path.display().to_string();
+    stream
+        .take(MOST_DOCUMENT + 1)
+        .read_to_end(&mut unpacked)
+        .map_err(|e| {
+            let damaged = trace::damaged_gzip(&name, &e, "the gzip stream stops");
+            damaged.unwrap_or_else(|| problem("read", path, &e))
+        })?;
+    if unpacked.len() as u64 > MOST_DOCUMENT {
+        return Err(goes_on(name, MOST_DOCUMENT));
+    }
+    text(path, unpacked)
+}
+
+fn goes_on(name: String, most: u64) -> Error {
+    Error::too_large(
+        name,
+        format!("it goes on after {} MiB", most >> 20),
+        format!("at most {} MiB, for a file of this kind", most >> 20),
+    )
+}
+
 fn text(path: &Path, bytes: Vec<u8>) -> Result<String, Error> {
     String::from_utf8(bytes).map_err(|e| {
         let e = e.utf8_error();
@@ -99,11 +129,7 @@ fn whole(path: &Path, most: u64) -> Result<Vec<u8>, Error> {
         .read_to_end(&mut bytes)
         .map_err(|e| problem("read", path, &e))?;
     if bytes.len() as u64 > most {
-        return Err(Error::too_large(
-            name,
-            format!("it goes on after {} MiB", most >> 20),
-            format!("at most {} MiB, for a file of this kind", most >> 20),
-        ));
+        return Err(goes_on(name, most));
     }
     Ok(bytes)
 }

@@ -15,6 +15,7 @@ mod interrupt;
 mod journal;
 mod latency;
 mod levels;
+mod load_tests;
 mod manifest;
 mod models;
 mod pool;
@@ -83,7 +84,7 @@ pub fn main() -> ExitCode {
         Command::Scenario(command) => scenario(&command),
         Command::Serve { words } => Err(levels::instead_of_serve(&words)),
         Command::Latency(args) => latency::latency(args),
-        Command::Validate(args) => validate::validate(args),
+        Command::Validate(args) => validate::validate(*args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::args::ValidateArgs;
 use super::table::short;
-use super::{files, latency};
+use super::{files, latency, load_tests};
 use crate::Error;
 use crate::experiment::validation::server::{
     Comparison, Measured, Meta, PERTURBED_STEPS, Perturbed, median_worst, read_levels,
@@ -23,6 +23,12 @@ use crate::sched::continuous::kv::Reuse;
 const BAR: f64 = 0.01;
 
 pub fn validate(args: ValidateArgs) -> Result<(), Error> {
+    if !args.results.is_empty() {
+        return load_tests::validate(&args);
+    }
+    if !args.server.set.assignments.is_empty() {
+        return Err(Error::bad_argument("--set", "--results is missing"));
+    }
     let mut text = String::from(
         "# Validation\n\nWritten by `batchscope validate`; do not edit by hand.\n\n## Against theory\n\n",
     );
@@ -109,12 +115,18 @@ fn against_run(
     )?;
     let mut scenario = Scenario::continuous();
     scenario.fleet.gpus = 1;
+    let model = default(&args.model, "--model", || {
+        super::args::model("llama-3.1-8b")
+    })?;
+    let hardware = default(&args.hardware, "--hardware", || {
+        super::args::card("rtx-4090")
+    })?;
     let share = meta.kv_cache.gpu_memory_utilization;
     put_on_hardware(
         &mut scenario,
-        &args.model,
+        &model,
         Precision::F16,
-        &args.hardware,
+        &hardware,
         meta.engine_kwargs.tensor_parallel_size,
         share.unwrap_or(MEMORY_SHARE),
     )?;
@@ -155,7 +167,7 @@ fn against_run(
          of that GPU, measured apart from the run, and the engine's own settings; nothing is fitted to the run. \
          Errors above {:.0} % are bold.\n",
         measured.trace.len(),
-        args.hardware.hardware.name,
+        hardware.hardware.name,
         kwargs.max_num_seqs,
         kwargs.max_num_batched_tokens,
         BAR * 100.0
@@ -231,6 +243,18 @@ fn against_run(
         );
     }
     Ok(())
+}
+
+/// What a flag says, or that of the published comparison.
+fn default<T: Clone>(
+    given: &Option<T>,
+    flag: &str,
+    preset: impl Fn() -> Result<T, String>,
+) -> Result<T, Error> {
+    given
+        .clone()
+        .map_or_else(preset, Ok)
+        .map_err(|allowed| Error::bad_argument(flag, format!("allowed is {allowed}")))
 }
 
 fn with_async(scenario: &Scenario) -> bool {

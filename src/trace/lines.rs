@@ -44,6 +44,21 @@ pub(super) struct Lines<R: Read> {
     blank: u64,
 }
 
+/// What is wrong with gzip data that cannot be read on, `stops` being where; `None` where the input itself failed.
+pub(crate) fn damaged_gzip(file: &str, e: &std::io::Error, stops: &str) -> Option<Error> {
+    let detail = match e.kind() {
+        ErrorKind::UnexpectedEof => format!("the data ends in the middle ({stops})"),
+        ErrorKind::InvalidInput | ErrorKind::InvalidData => {
+            format!("the gzip data is damaged ({e})")
+        }
+        _ => return None,
+    };
+    Some(Error::Truncated {
+        file: file.to_owned(),
+        detail,
+    })
+}
+
 impl<R: Read> Lines<R> {
     /// Recognises gzip by its first bytes, passes over a byte-order mark, refuses what is no text.
     pub(super) fn open(mut input: R, file: &str) -> Result<Self, Error> {
@@ -193,24 +208,15 @@ impl<R: Read> Lines<R> {
             Ok(0) => self.ended = true,
             Ok(n) => self.end += n,
             Err(e) if e.kind() == ErrorKind::Interrupted => {}
-            Err(e) if gzip && e.kind() == ErrorKind::UnexpectedEof => {
-                return Err(Error::Truncated {
-                    file: self.file.clone(),
-                    detail: format!(
-                        "the data ends in the middle (the gzip stream stops after row {})",
-                        self.row
-                    ),
-                });
+            Err(e) => {
+                let stops = format!("the gzip stream stops after row {}", self.row);
+                let damaged = if gzip {
+                    damaged_gzip(&self.file, &e, &stops)
+                } else {
+                    None
+                };
+                return Err(damaged.unwrap_or_else(|| refused(&self.file, &e)));
             }
-            Err(e)
-                if gzip && matches!(e.kind(), ErrorKind::InvalidInput | ErrorKind::InvalidData) =>
-            {
-                return Err(Error::Truncated {
-                    file: self.file.clone(),
-                    detail: format!("the gzip data is damaged ({e})"),
-                });
-            }
-            Err(e) => return Err(refused(&self.file, &e)),
         }
         Ok(())
     }

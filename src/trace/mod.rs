@@ -45,6 +45,8 @@ use crate::error::{Error, printable};
 use lines::{Lines, UNDERSTOOD};
 
 use columns::MAX_HASH_TOKENS;
+#[cfg(feature = "cli")]
+pub(crate) use lines::damaged_gzip;
 pub use stats::{LengthStats, Stats, stats};
 
 /// Requests in arrival order, one column per property; every column has the same length.

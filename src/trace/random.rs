@@ -72,7 +72,7 @@ impl Stream {
 
     /// Exponential of mean 1.
     #[inline]
-    pub(super) fn exponential(&mut self) -> f64 {
+    pub(crate) fn exponential(&mut self) -> f64 {
         -libm::log(self.uniform())
     }
 
@@ -272,6 +272,14 @@ impl NumpyLegacy {
             }
         }
     }
+}
+
+/// The first draws of `np.random.exponential(1.0)` after `np.random.seed(seed)`.
+#[cfg(feature = "cli")]
+pub(crate) fn numpy_exponentials(seed: u32, draws: usize) -> Vec<f64> {
+    let mut random = NumpyLegacy::new(seed);
+    let one = |_| -libm::log(1.0 - random.double());
+    (0..draws).map(one).collect()
 }
 
 #[cfg(test)]

@@ -1750,3 +1750,113 @@ fn a_sweep_answers_for_a_trace_that_is_not_there() {
     assert_eq!(answers[1]["error"]["code"], "bad-field");
     assert_eq!(answers[1]["error"]["field"], "trace.file.name");
 }
+
+#[test]
+fn a_load_test_is_predicted_and_said_to_lack_what_it_lacks() {
+    let folder = TempDir::new().unwrap();
+    let file = |name: &str, bytes: &[u8]| -> String {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let summary = json!({
+        "request_rate": "inf", "max_concurrency": 4, "completed": 40, "duration": 20.0, "total_input_tokens": 4000,
+        "total_output_tokens": 2000, "mean_ttft_ms": 40.0, "mean_tpot_ms": 20.0,
+    })
+    .to_string();
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    packed.write_all(summary.as_bytes()).unwrap();
+    let packed = packed.finish().unwrap();
+    let whole = file("result.json.gz", &packed);
+    let cut = file("cut.json.gz", &packed[..packed.len() - 12]);
+    let step = json!({ "linear": {
+        "c0_s": 0.018, "c1_s_per_sequence": 1e-5, "c2_s_per_context_token": 1e-7, "c3_s_per_prefill_token": 1e-5,
+    }});
+    let step = file("step.json", step.to_string().as_bytes());
+
+    let on_steps = ["validate", "--results", &whole, "--step-latency", &step];
+    let printed = run(&on_steps);
+    let printed = done(&printed);
+    for words in [
+        "40 requests: 4 users, each with one request at a time",
+        "all have the mean lengths",
+        "mean_tpot_ms",
+        "not given",
+    ] {
+        assert!(printed.contains(words), "{words}: {printed}");
+    }
+    let found = parsed(&run(&[&on_steps[..], &["--json"]].concat()));
+    let rows = found[0]["rows"].as_array().unwrap();
+    let row = |figure: &str, statistic: &str| {
+        let mut all = rows.iter();
+        all.find(|r| r["figure"] == figure && r["statistic"] == statistic)
+            .unwrap()
+    };
+    let tpot = row("TPOT", "mean");
+    assert_eq!(tpot["measured"], json!(0.02));
+    // 18 ms, 4 sequences, 4 x 125 tokens of context, now and then a prompt.
+    let predicted = tpot["predicted"].as_f64().unwrap();
+    assert!((0.018..0.0195).contains(&predicted), "{predicted}");
+    assert!((tpot["error"].as_f64().unwrap() - (predicted / 0.02 - 1.0)).abs() < 1e-12);
+    assert_eq!(row("E2E", "p99")["measured"], Value::Null);
+
+    for (args, words) in [
+        (
+            &["validate", "--results", &cut, "--step-latency", &step][..],
+            "ends in the middle",
+        ),
+        (
+            &["validate", "--results", &whole][..],
+            "a server is missing",
+        ),
+        (
+            &["validate", "--results", &whole, "--model", "llama-3.1-8b"][..],
+            "--hardware is missing",
+        ),
+        (&["validate", "--json"][..], "--results"),
+        (&["validate", "--model", "llama-3.1-8b"][..], "--r"),
+        (&["validate", "--set", "seed=3"][..], "--results is missing"),
+        (
+            &[
+                "validate",
+                "--results",
+                &whole,
+                "--step-latency",
+                &step,
+                "--users",
+                "3",
+            ][..],
+            "the file says itself",
+        ),
+        (
+            &["study", "saturation", "--points", &whole][..],
+            "at least 2",
+        ),
+        (
+            &["study", "saturation", "--points", &step, "--points", &whole][..],
+            "a table of levels",
+        ),
+    ] {
+        let output = run(args);
+        let said = text(&output.stderr);
+        assert!(said.contains(words), "{args:?}: {said}");
+        assert_ne!(output.status.code(), Some(0));
+        assert!(!said.contains("panicked"), "{said}");
+    }
+    // Twice the users, as a second level.
+    let more = summary.replace("\"max_concurrency\":4", "\"max_concurrency\":8");
+    let more = file("more.json", more.replace("20.0,", "11.0,").as_bytes());
+    let out = folder.path().join("study");
+    let out = out.to_str().unwrap();
+    let output = run(&[
+        "study",
+        "saturation",
+        "--points",
+        &whole,
+        "--points",
+        &more,
+        "--out",
+        out,
+    ]);
+    done(&output);
+}

@@ -7,3 +7,4 @@ mod calibration;
 mod measured;
 mod model;
 mod profile;
+mod results;

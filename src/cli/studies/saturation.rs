@@ -1,6 +1,6 @@
 //! `batchscope study saturation`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -9,18 +9,21 @@ use crate::Error;
 use crate::cli::args::{card, count, number, think};
 use crate::cli::files;
 use crate::experiment::saturation::ceilings::{Hardware, ModelSize};
-use crate::experiment::saturation::points;
+use crate::experiment::saturation::load_tests;
+use crate::experiment::saturation::points::{self, Level};
 use crate::latency::hardware::{self, Card};
 use crate::published::Study;
 use crate::published::saturation::{Measured, Saturation};
+use crate::results;
 use crate::scenario::{Engine, MAX_BATCH, no_effect};
+use crate::words::counted;
 
 #[derive(Args)]
 pub struct SaturationArgs {
     #[command(flatten)]
     common: Common,
-    /// Measured levels (CSV or JSON: users, tok_s, and more) instead of running; "-" for standard
-    /// input.
+    /// Measured levels instead of running: CSV or JSON (users, tok_s, and more), or result files of load tests as
+    /// `validate --results` reads them, one or several; "-" for standard input.
     ///
     /// What is not given of their server (--hardware or --peak-flops and --bandwidth, --params,
     /// --bytes-per-param, --max-batch, --think) is not known, and nothing is said that needs it.
@@ -28,7 +31,7 @@ pub struct SaturationArgs {
         "users", "requests_per_user", "prompt", "output", "server", "seed",
         "replications", "from_outcomes", "emit_scenarios",
     ])]
-    points: Option<PathBuf>,
+    points: Vec<PathBuf>,
     /// The points are of the published benchmark's server: an A40, 8e9 parameters of 2 bytes, at most
     /// 256 requests at once, think times of 0.5 to 2 s.
     #[arg(long, requires = "points", conflicts_with_all = [
@@ -77,6 +80,46 @@ pub struct SaturationArgs {
     max_batch: Option<u32>,
 }
 
+/// The levels of the files and whose they are; `None` where no file is named.
+fn levels(paths: &[PathBuf]) -> Result<Option<(String, Vec<Level>)>, Error> {
+    let Some(first) = paths.first() else {
+        return Ok(None);
+    };
+    let name = |path: &Path| match path.to_str() {
+        Some("-") => "standard input".to_owned(),
+        _ => path.display().to_string(),
+    };
+    let text = files::read_result(first)?;
+    let mut source = name(first);
+    if !results::is_result(&text, &source) {
+        if paths.len() > 1 {
+            return Err(Error::bad_argument(
+                "--points",
+                format!(
+                    "{source} is a table of levels; several files have to be results of load tests"
+                ),
+            ));
+        }
+        let found = points::read(text.as_bytes(), &source)?;
+        return Ok(Some((source, found)));
+    }
+    let mut benchmarks = results::read(&text, &source)?;
+    for path in &paths[1..] {
+        benchmarks.extend(results::read(&files::read_result(path)?, &name(path))?);
+    }
+    if paths.len() > 1 {
+        source = format!(
+            "{source} and {}",
+            counted(paths.len() as u64 - 1, "other file")
+        );
+    }
+    let found = load_tests::levels(&benchmarks, &source)?;
+    if load_tests::has_open_loop(&benchmarks) {
+        source += ", users of an open loop by Little's law";
+    }
+    Ok(Some((source, found)))
+}
+
 impl SaturationArgs {
     pub fn study(self) -> Result<(Study, Common), Error> {
         let mut study = Saturation::default();
@@ -106,12 +149,7 @@ impl SaturationArgs {
             }
             Engine::Continuous(_) => {}
         }
-        if let Some(path) = &self.points {
-            let source = match path.to_str() {
-                Some("-") => "standard input".to_owned(),
-                _ => path.display().to_string(),
-            };
-            let levels = points::read(files::read_text(path)?.as_bytes(), &source)?;
+        if let Some((source, levels)) = levels(&self.points)? {
             study.measured = Some(if self.published {
                 Measured::as_published(&source, levels)
             } else {

@@ -7,6 +7,8 @@
 pub mod ceilings;
 pub mod curves;
 pub mod gains;
+#[cfg(feature = "cli")]
+pub mod load_tests;
 mod pictures;
 pub mod points;
 mod report;

@@ -6,13 +6,13 @@ use std::io::Read;
 use serde::Deserialize;
 
 use crate::latency::StepLatency;
-use crate::quantiles::Histogram;
+use crate::quantiles::mean_and_quantiles;
 use crate::scenario::Engine;
 use crate::sched::continuous::Server;
 use crate::sched::continuous::kv::{Capacity, Reuse};
 use crate::sim::continuous::{Fate, Level};
 use crate::trace::{self, Format, PrefixBlocks};
-use crate::{Error, Scenario, Trace, simulate};
+use crate::{Error, Outcome, Scenario, Trace, simulate};
 
 /// What a run's run_meta.json says of the engine; what it does not say is vLLM's default or not known.
 #[derive(Debug, Clone, Deserialize)]
@@ -165,10 +165,46 @@ const MOST_MOMENTS: f64 = 10_000.0;
 
 /// By request, s.
 #[derive(Default)]
-struct Times {
-    ttft: Vec<f64>,
-    tpot: Vec<f64>,
-    e2e: Vec<f64>,
+pub(super) struct Times {
+    pub ttft: Vec<f64>,
+    pub tpot: Vec<f64>,
+    pub e2e: Vec<f64>,
+    /// Output of the requests that were done.
+    pub tokens: f64,
+}
+
+fn no_server() -> Error {
+    Error::contradiction(
+        "engine",
+        "a real server joins requests continuously; use engine.continuous",
+    )
+}
+
+/// What the requests of a run got that were done.
+///
+/// Errors: a run of closed batches.
+pub(super) fn times(outcome: &Outcome, trace: &Trace) -> Result<Times, Error> {
+    let Some(served) = &outcome.served else {
+        return Err(no_server());
+    };
+    let (served, _) = served.as_ref();
+    let arrivals = outcome.requests.arrivals(trace);
+    let mut found = Times::default();
+    for (row, &fate) in served.fate.iter().enumerate() {
+        if fate != Fate::Done {
+            continue;
+        }
+        let arrival = arrivals.of(row);
+        found.ttft.push(served.first_token_s[row] - arrival);
+        found.e2e.push(served.done_s[row] - arrival);
+        let output = trace.output[row];
+        found.tokens += f64::from(output);
+        if output > 1 {
+            let decoding = served.done_s[row] - served.first_token_s[row];
+            found.tpot.push(decoding / (f64::from(output) - 1.0));
+        }
+    }
+    Ok(found)
 }
 
 /// One figure, measured and simulated.
@@ -365,35 +401,19 @@ impl Measured {
     /// Errors: as [`simulate`]; a scenario that serves none of the requests.
     pub fn against(&self, scenario: &Scenario, every_s: f64) -> Result<Comparison, Error> {
         let outcome = simulate(&self.trace, scenario)?;
+        let simulated = times(&outcome, &self.trace)?;
         let Some(served) = &outcome.served else {
-            return Err(Error::contradiction(
-                "engine",
-                "a real server joins requests continuously; use engine.continuous",
-            ));
+            return Err(no_server());
         };
-        let (served, totals) = served.as_ref();
-        let arrivals = outcome.requests.arrivals(&self.trace);
-        let mut simulated = Times::default();
-        for (row, &fate) in served.fate.iter().enumerate() {
-            if fate != Fate::Done {
-                continue;
-            }
-            let arrival = arrivals.of(row);
-            simulated.ttft.push(served.first_token_s[row] - arrival);
-            simulated.e2e.push(served.done_s[row] - arrival);
-            let output = self.trace.output[row];
-            if output > 1 {
-                let decoding = served.done_s[row] - served.first_token_s[row];
-                simulated.tpot.push(decoding / (f64::from(output) - 1.0));
-            }
-        }
+        let (_, totals) = served.as_ref();
         let mut rows = Vec::new();
         for (metric, measured, simulated) in [
             ("TTFT", &self.times.ttft, &simulated.ttft),
             ("TPOT", &self.times.tpot, &simulated.tpot),
             ("E2E", &self.times.e2e, &simulated.e2e),
         ] {
-            let (measured, simulated) = (statistics(measured), statistics(simulated));
+            let (measured, simulated) =
+                (mean_and_quantiles(measured), mean_and_quantiles(simulated));
             for ((statistic, measured_s), simulated_s) in ["mean", "P50", "P90", "P95", "P99"]
                 .into_iter()
                 .zip(measured)
@@ -504,13 +524,4 @@ pub fn read_levels(input: impl Read, file: &str) -> Result<[Vec<f64>; 4], Error>
         }
     }
     Ok(columns)
-}
-
-/// Mean and quantiles.
-fn statistics(values: &[f64]) -> [f64; 5] {
-    let mut all = Histogram::keeping_all();
-    all.add_all(values);
-    // A histogram that keeps everything has every quantile.
-    let [p50, p90, p95, p99] = all.quantiles([0.5, 0.9, 0.95, 0.99]).unwrap_or_default();
-    [all.mean(), p50, p90, p95, p99]
 }
