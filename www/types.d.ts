@@ -349,7 +349,8 @@ demonstration: boolean,
 took_s: number, };
 
 /**
- * A data sheet that is known by name.
+ * A data sheet. Rates are dense; those of GeForce cards in FP16 are with sums in FP32, which is half the advertised rate,
+ * because sums in FP16 are too coarse for a hidden size of thousands.
  */
 export type Card = { 
 /**
@@ -366,13 +367,25 @@ hardware: Hardware,
  */
 f32_flops: number, 
 /**
- * Where that comes from.
+ * Peak rate of products in 8 bit floating point, FLOP/s; absent where the hardware has none.
  */
-f32_source: string, 
+f8_flops: number | null, 
 /**
  * bytes, at 1e9 a GB.
  */
-memory_bytes: number, };
+memory_bytes: number, 
+/**
+ * Most that the board may draw, W; absent where the maker gives none.
+ */
+power_w: number | null, 
+/**
+ * The family of chips, as in "hopper".
+ */
+generation: string, 
+/**
+ * The link between GPUs; absent where they have PCIe alone.
+ */
+link: Link | null, };
 
 /**
  * What a model asks of the hardware of a replica, and what that can do at most (docs/MODEL.md,
@@ -744,6 +757,23 @@ seconds: Array<number>,
 mbu: Array<number> | null, mfu: Array<number> | null, };
 
 /**
+ * Weights that every token of a step uses.
+ */
+export type Dense = { 
+/**
+ * Reading all of them, s.
+ */
+read_s: number, 
+/**
+ * Arithmetic of one token of the step, s.
+ */
+token_s: number, 
+/**
+ * Arithmetic of one token that is drawn (the LM head), s.
+ */
+sampled_s: number, };
+
+/**
  * A latency model for a trace's lengths.
  */
 export type Derived = { latency: Latency, form: ClosedForm, };
@@ -809,9 +839,25 @@ export type Engine = { "closed": Closed } | { "continuous": ContinuousServer };
  */
 export type ErrorRange = { 
 /**
- * By how much the steps are faster and slower, in proportion.
+ * By how much the steps are faster and slower, in proportion; of two unequal ones the greater.
  */
 error: number, 
+/**
+ * Times the steps' times: faster, slower.
+ */
+factors: [number, number], 
+/**
+ * Output tokens/s.
+ */
+output_tokens_per_s: Moved, 
+/**
+ * Time to the first token, s.
+ */
+ttft_p50_s: Moved, ttft_p95_s: Moved, 
+/**
+ * Time per output token after the first, median over requests, ms.
+ */
+tpot_p50_ms: Moved, 
 /**
  * Share of the requests that met both SLAs.
  */
@@ -851,6 +897,37 @@ samples: Array<[number, number]>, };
  * Which of the unused blocks is evicted first.
  */
 export type Eviction = "lru" | "lfu";
+
+/**
+ * Routed experts of all layers.
+ */
+export type Experts = { 
+/**
+ * Of a layer.
+ */
+count: number, 
+/**
+ * That a token is sent to.
+ */
+active: number, 
+/**
+ * Groups that the experts of a layer are divided into, each on GPUs of its own: 1 where every GPU has a part of each
+ * expert.
+ */
+groups: number, 
+/**
+ * Tokens that count as choosing their experts independently of each other, fraction of 1: 1 for a router without
+ * preferences, less where tokens of a step choose alike.
+ */
+independent: number, 
+/**
+ * Reading one expert in each layer, s.
+ */
+read_s: number, 
+/**
+ * Arithmetic of one token of the step, s.
+ */
+token_s: number, };
 
 /**
  * What to do with failed requests (0 output tokens).
@@ -1398,6 +1475,19 @@ growth: number,
 floor_s: number, };
 
 /**
+ * A link between the GPUs of a machine.
+ */
+export type Link = { name: string, 
+/**
+ * Of one GPU, in one direction, GB/s.
+ */
+gb_s: number, 
+/**
+ * GPUs that it connects.
+ */
+domain_gpus: number, };
+
+/**
  * A kernel that multiplies a matrix by more columns than a GEMV has. Which one is faster depends on
  * the device: it is measured.
  */
@@ -1515,6 +1605,60 @@ export type ModelSize = { params: number,
  * `None` where it was not given.
  */
 bytes_per_param: number | null, };
+
+/**
+ * The numbers of such a step. Every time is that of one replica, on all GPUs that it has.
+ */
+export type Modelled = { 
+/**
+ * What the times rest on, as in "typical, llama-3.1-8b in bf16 on H100".
+ */
+basis: string, 
+/**
+ * Whether reads and arithmetic overlap fully, as no engine makes them: the upper bound of a data sheet.
+ */
+ideal: boolean, 
+/**
+ * What every step costs beside its kernels' work: the engine's own part and launching kernels, s.
+ */
+step_s: number, 
+/**
+ * Per sequence that draws a token: sampling, and the engine's book-keeping, s.
+ */
+sequence_s: number, 
+/**
+ * More for a step with prompt tokens, which runs outside captured graphs, s.
+ */
+prompt_step_s: number, 
+/**
+ * Weights that every token uses: attention, MLPs, shared experts and the LM head.
+ */
+dense: Dense, 
+/**
+ * Routed experts, where the model has some.
+ */
+experts: Experts | null, 
+/**
+ * Reading the keys and values of one token of context in the layers that attend to all of it, s.
+ */
+context_token_s: number, 
+/**
+ * Layers that attend to the last tokens only.
+ */
+windows: Array<Window>, 
+/**
+ * Attention of a prompt token to one token in the layers that attend to all of it, s.
+ */
+pair_s: number, 
+/**
+ * Exchange between the GPUs of a replica, per token of the step, s.
+ */
+exchange_token_s: number, 
+/**
+ * Measured step times over predicted ones of models left out of the fit: the quantiles of 5 and 95 %. Absent where
+ * nothing was fitted.
+ */
+spread: Spread | null, };
 
 /**
  * A figure as simulated, with all steps faster, and with all steps slower.
@@ -2230,6 +2374,19 @@ export type SpeculativeFigures = { proposed: number, accepted: number,
 accept_rate: number | null, };
 
 /**
+ * Between which factors of a predicted step time nine of ten measured ones are.
+ */
+export type Spread = { 
+/**
+ * The quantile of 5 %.
+ */
+low: number, 
+/**
+ * The quantile of 95 %.
+ */
+high: number, };
+
+/**
  * The statistics of a run.
  */
 export type Statistics = { 
@@ -2363,7 +2520,7 @@ compute: Compute | null, };
 /**
  * A model of step times and its numbers.
  */
-export type StepLatencyModel = { "linear": StepLatency } | { "table": StepTable } | { "profile": KernelProfile };
+export type StepLatencyModel = { "linear": StepLatency } | { "table": StepTable } | { "profile": KernelProfile } | { "modelled": Modelled };
 
 /**
  * How a step is put together.
@@ -2649,6 +2806,23 @@ host_s: number,
  * Rounds that count, and rounds left out because the device was slower or faster than usual just then.
  */
 rounds: number, left_out: number, };
+
+/**
+ * Layers that attend to the last tokens of a sequence only.
+ */
+export type Window = { 
+/**
+ * Most tokens that a token attends to.
+ */
+tokens: number, 
+/**
+ * Reading the keys and values of one of them, s.
+ */
+token_s: number, 
+/**
+ * Attention of a prompt token to one of them, s.
+ */
+pair_s: number, };
 
 /**
  * What a run takes from the trace and how fast it arrives.

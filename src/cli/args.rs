@@ -118,8 +118,8 @@ pub struct ValidateArgs {
     pub layers: u32,
     /// With --run: its model and GPU, for the same with a data sheet alone [default: llama-3.1-8b on rtx-4090]. With
     /// --results: the server's model on --hardware.
-    #[arg(long, value_name = "MODEL", requires = "measured", value_parser = model)]
-    pub model: Option<Architecture>,
+    #[arg(long, value_name = "MODEL", requires = "measured", value_parser = placed_model)]
+    pub model: Option<Model>,
     #[arg(long, value_name = "NAME", requires = "measured", value_parser = card)]
     pub hardware: Option<Card>,
     #[command(flatten)]
@@ -138,7 +138,7 @@ pub struct ServerArgs {
     /// Scenario as JSON whose server it is ("-" for standard input); flags override it.
     #[arg(long, value_name = "FILE", requires = "results")]
     pub scenario: Option<PathBuf>,
-    /// How the weights of --model are stored [default: f16].
+    /// How all weights of --model are stored [default: as published].
     #[arg(long, value_name = "P", requires_all = ["results", "model"], value_parser = choice::<Precision>())]
     pub precision: Option<Precision>,
     /// GPUs that share --model as one replica [default: 1].
@@ -156,14 +156,9 @@ pub struct ServerArgs {
     /// The latency of a step, as `batchscope latency` writes it.
     #[arg(long, value_name = "FILE", requires = "results", conflicts_with_all = ["latency", "model"])]
     pub step_latency: Option<PathBuf>,
-    /// Latency of a calibrated GPU ("-" for standard input).
-    #[arg(
-        long,
-        value_name = "CALIBRATION",
-        requires = "results",
-        conflicts_with = "model"
-    )]
-    pub latency: Option<PathBuf>,
+    /// With --model `typical` or `datasheet`, or the file of a calibrated GPU ("-" for standard input).
+    #[arg(long, value_name = "WHAT", requires = "results", value_parser = latency_of)]
+    pub latency: Option<LatencyOf>,
     /// Users, each with one request at a time, where the file does not say how requests were sent.
     #[arg(long, value_name = "N", requires = "results", conflicts_with = "rate", value_parser = count(1, 1_000_000))]
     pub users: Option<u32>,
@@ -264,7 +259,7 @@ pub struct ScenarioArgs {
     pub latency: Option<LatencyOf>,
     /// The steps of --latency in the form of the studies' formula, fitted to the trace's lengths, instead of added up; for
     /// closed batches.
-    #[arg(long, requires = "latency")]
+    #[arg(long)]
     pub closed_form: bool,
     /// Continuous batching instead of closed batches, with this rule for a step.
     #[arg(long, value_name = "RULE", value_parser = choice::<Rule>())]
@@ -402,7 +397,7 @@ pub struct RunArgs {
     pub chrome_trace: Option<PathBuf>,
     /// Serve the users on the calibrated GPU as well, with a real decoder of random weights.
     #[cfg(feature = "gpu")]
-    #[arg(long, requires_all = ["latency", "users"])]
+    #[arg(long, requires = "users")]
     pub measure: bool,
     /// Which adapter, as `batchscope adapters` numbers them; default: the one of the calibration.
     #[cfg(feature = "gpu")]
@@ -410,7 +405,7 @@ pub struct RunArgs {
     pub adapter: Option<usize>,
     /// Peak of the GPU by its data sheet, FLOP/s, for MFU and ceilings; default: that of a known data sheet of the
     /// calibrated GPU.
-    #[arg(long, value_name = "FLOPS", requires_all = ["latency", "users"], value_parser = number(1e6, 1e24))]
+    #[arg(long, value_name = "FLOPS", requires = "users", value_parser = number(1e6, 1e24))]
     pub peak_flops: Option<f64>,
     /// Folder for tables, reports and figures of the levels of load, those of the study saturation among them.
     #[arg(long, value_name = "DIR", requires = "users")]
@@ -641,7 +636,7 @@ impl ScenarioArgs {
 }
 
 /// A model of the catalogue, or one that a config.json describes.
-fn placed_model(name: &str) -> Result<Model, String> {
+pub fn placed_model(name: &str) -> Result<Model, String> {
     // The made-up model for demonstrations is in no catalogue.
     let demonstration = || Architecture::preset(name).map(|a| Model::from(&a));
     if let Some(model) = Model::named(name).or_else(demonstration) {

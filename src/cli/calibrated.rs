@@ -52,7 +52,10 @@ pub fn put_on(
     scenario: &mut Scenario,
 ) -> Result<Option<Calibrated>, Error> {
     let Some(path) = args.calibration() else {
-        return Ok(None);
+        return match args.closed_form {
+            true => Err(Error::bad_argument("--closed-form", "--latency is missing")),
+            false => Ok(None),
+        };
     };
     let calibration = read(path)?;
     let form = if args.closed_form {

@@ -11,6 +11,7 @@ use super::manifest::Manifest;
 #[cfg(feature = "gpu")]
 use super::study;
 use super::{files, interrupt};
+use crate::experiment::calibrated::spread;
 use crate::experiment::serving::{self, Comparison, Levels, Stack};
 #[cfg(feature = "gpu")]
 use crate::gpu::{Device, adapters, serve as on_device};
@@ -89,7 +90,7 @@ pub fn run(
     if let Some(folder) = &args.out {
         Manifest::read(folder, NAME)?;
     }
-    let mut stack = stack(args, calibrated, scenario.gpus_together());
+    let mut stack = stack(args, calibrated, scenario);
     let measured = measured(args, calibrated, &mut stack, trace, &scenarios)?;
     let mut levels = Vec::with_capacity(scenarios.len());
     for (i, scenario) in scenarios.iter().enumerate() {
@@ -111,7 +112,7 @@ pub fn run(
 }
 
 /// What serves.
-fn stack(args: &RunArgs, calibrated: Option<&Calibrated>, gpus_together: u32) -> Stack {
+fn stack(args: &RunArgs, calibrated: Option<&Calibrated>, scenario: &Scenario) -> Stack {
     let flags = &args.scenario;
     let mut stack = match (calibrated, &flags.model, &flags.hardware) {
         (Some(calibrated), _, _) => Stack::from(&calibrated.calibration),
@@ -133,7 +134,10 @@ fn stack(args: &RunArgs, calibrated: Option<&Calibrated>, gpus_together: u32) ->
             source: "peak as given, bandwidth as measured".to_owned(),
         });
     }
-    stack.together(gpus_together)
+    if let (None, Some((_, spread))) = (calibrated, spread(scenario)) {
+        stack = stack.typical(spread);
+    }
+    stack.together(scenario.gpus_together())
 }
 
 /// What a device took for each of the levels; nothing where none was asked to.

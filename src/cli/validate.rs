@@ -12,11 +12,11 @@ use crate::experiment::validation::server::{
 };
 use crate::experiment::validation::{splitwise, theory};
 use crate::latency::StepLatency;
-use crate::latency::architecture::Precision;
+use crate::latency::typical::Basis;
 use crate::report;
 use crate::report::document::{Content, File};
 use crate::report::figure::{Axis, Figure, Form, Panel, Plot, Scale, Series};
-use crate::scenario::{MEMORY_SHARE, Scenario, put_on_hardware};
+use crate::scenario::{MEMORY_SHARE, Placement, Scenario};
 use crate::sched::continuous::kv::Reuse;
 
 /// Beyond this an error is shown in bold.
@@ -116,23 +116,28 @@ fn against_run(
     let mut scenario = Scenario::continuous();
     scenario.fleet.gpus = 1;
     let model = default(&args.model, "--model", || {
-        super::args::model("llama-3.1-8b")
+        super::args::placed_model("llama-3.1-8b")
     })?;
     let hardware = default(&args.hardware, "--hardware", || {
         super::args::card("rtx-4090")
     })?;
     let share = meta.kv_cache.gpu_memory_utilization;
-    put_on_hardware(
-        &mut scenario,
-        &model,
-        Precision::F16,
-        &hardware,
-        meta.engine_kwargs.tensor_parallel_size,
-        share.unwrap_or(MEMORY_SHARE),
-    )?;
-    let sheet = scenario
-        .server()
-        .map_or_else(StepLatency::default, |server| server.latency.clone());
+    let mut steps = |basis| -> Result<StepLatency, Error> {
+        let placement = Placement {
+            model: &model,
+            precision: None,
+            card: &hardware,
+            tensor_parallel: meta.engine_kwargs.tensor_parallel_size,
+            expert_parallel: meta.engine_kwargs.enable_expert_parallel,
+            memory_share: share.unwrap_or(MEMORY_SHARE),
+            basis,
+        };
+        placement.put_on(&mut scenario)?;
+        let server = scenario.server();
+        Ok(server.map_or_else(StepLatency::default, |server| server.latency.clone()))
+    };
+    let typical = steps(Basis::Typical)?;
+    let sheet = steps(Basis::Datasheet)?;
     let without = meta.serve(&scenario, profile);
     let mut with = without.clone();
     if prompts.is_some()
@@ -221,13 +226,24 @@ fn against_run(
         table(text, &measured.against(&ahead, 1.0)?);
         perturbations(text, &measured.perturbed(&ahead)?);
     }
-    *text += "\n### With the data sheet alone\n\n\
-              The same with the roofline of the data sheet as latency, nothing measured:\n\n";
-    let mut by_sheet = with.clone();
-    if let Some(server) = by_sheet.server_mut() {
-        server.latency = sheet;
+    for (said, latency) in [
+        (
+            "### With typical steps\n\nThe same without any profile of this GPU: the steps that `run --model --hardware` takes, \
+             by the shares of the peaks that its generation reaches",
+            typical,
+        ),
+        (
+            "### With the data sheet alone\n\nThe same with the data sheet as latency, the upper bound of what the GPU can do",
+            sheet,
+        ),
+    ] {
+        let _ = writeln!(text, "\n{said}:\n");
+        let mut other = with.clone();
+        if let Some(server) = other.server_mut() {
+            server.latency = latency;
+        }
+        table(text, &measured.against(&other, 1.0)?);
     }
-    table(text, &measured.against(&by_sheet, 1.0)?);
 
     let series = file("run_timeseries.csv");
     if series.exists() {

@@ -46,7 +46,9 @@ pub struct Modelled {
 #[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct Spread {
+    /// The quantile of 5 %.
     pub low: f64,
+    /// The quantile of 95 %.
     pub high: f64,
 }
 

@@ -116,7 +116,8 @@ impl Shares {
             four_bit_experts: 1.0,
             arithmetic: 1.0,
             attention: 1.0,
-            independent: 1.0,
+            // Routers have favourites whatever the hardware.
+            independent: 0.3,
             spread: [1.0, 1.0],
         };
         &BOUND
@@ -194,9 +195,14 @@ impl Parts<'_> {
     /// FLOP/s of all GPUs in the precision of the model's products.
     fn peak(&self) -> f64 {
         let card = self.group.card;
-        let low = self.model.quantisation.low_precision_arithmetic;
-        let one = card.f8_flops.filter(|_| low);
-        one.unwrap_or(card.hardware.peak_flops) * self.gpus()
+        let stored = &self.model.quantisation;
+        let one = match card.f8_flops {
+            Some(rate) if stored.low_precision_arithmetic => rate,
+            // No tensor core multiplies weights of 32 bits in full precision.
+            _ if stored.dense_bits >= 32.0 => card.f32_flops,
+            _ => card.hardware.peak_flops,
+        };
+        one * self.gpus()
     }
 
     /// Layers of a kind.

@@ -200,7 +200,9 @@ fn a_calibration_predicts_what_users_get() {
 
 #[test]
 fn a_data_sheet_says_what_is_possible_at_best() {
+    let sheet = ["--latency", "datasheet"];
     let args = ["--hardware", "h100", "--model", "qwen3-1.7b"];
+    let args = [&args[..], &sheet].concat();
     let text = done(&serve(&args)).replace('\n', " ");
     for words in [
         "qwen3-1.7b (f16) on NVIDIA H100 SXM",
@@ -228,7 +230,7 @@ fn a_data_sheet_says_what_is_possible_at_best() {
     );
     // A quarter of the weights' bytes, and scales of a half byte in eight.
     let tok_s = |more: &[&str]| {
-        let all = [&args, more, &["--users", "1,2", "--json"]].concat();
+        let all = [&args[..], more, &["--users", "1,2", "--json"]].concat();
         let found: Value = serde_json::from_str(done(&serve(&all))).unwrap();
         let at = "/levels/0/predicted/level/tok_s";
         found.pointer(at).and_then(Value::as_f64).unwrap()
@@ -253,6 +255,8 @@ fn a_level_is_the_run_with_as_many_users() {
             "h100",
             "--model",
             "qwen3-1.7b",
+            "--latency",
+            "datasheet",
             "--requests-per-user",
             each,
             "--prompt",
@@ -536,7 +540,7 @@ fn what_is_wrong_is_said_in_one_sentence() {
     refused(
         &with(&["--hardware", "h100", "--model", "demo"]),
         2,
-        &["--latency", "cannot be used with"],
+        &["--latency", "leave out --model and --hardware"],
     );
     // Closed batches, another command, and outputs of one run.
     let levels = ["--users", "1,2", "--prompt", "64", "--output", "32"];

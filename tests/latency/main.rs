@@ -8,3 +8,4 @@ mod measured;
 mod model;
 mod profile;
 mod results;
+mod typical;

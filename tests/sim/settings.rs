@@ -31,8 +31,10 @@ fn every_number_has_its_range() {
         "trace.",
         "engine.continuous.latency.table",
         "engine.continuous.latency.profile",
+        "engine.continuous.latency.modelled",
         "engine.closed.latency.steps.table",
         "engine.closed.latency.steps.profile",
+        "engine.closed.latency.steps.modelled",
     ];
     let mut ranges = 0;
     for setting in all() {

@@ -86,7 +86,7 @@ export const GROUP = {
 /** @type {Record<string, {label: string, help: string}>} */
 export const CONTROL = {
   "lab-model": { label: "Model", help: "Its weights and the bytes of a token's keys and values." },
-  "lab-hardware": { label: "GPU", help: "By its data sheet: the best that the hardware allows. Real servers are slower." },
+  "lab-hardware": { label: "GPU", help: "By its data sheet: the upper bound of what the hardware allows. Real servers are slower; batchscope run --model --hardware takes what they typically reach." },
   "lab-precision": { label: "Weights", help: "How they are stored. Keys and values are always f16." },
   "lab-memory-share": { label: "Share of memory", help: "Of a GPU that the server may use, as vLLM's gpu_memory_utilization." },
   "lab-gpus": { label: "GPUs", help: "Equal; those that work together make one replica." },

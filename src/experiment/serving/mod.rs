@@ -18,6 +18,7 @@ use crate::experiment::saturation::{self, Settings};
 use crate::latency::architecture::{Architecture, Precision};
 use crate::latency::calibration::Calibration;
 use crate::latency::hardware::{Card, Hardware};
+use crate::latency::modelled::Spread;
 use crate::latency::roofline::{self, Stored};
 use crate::latency::{StepModel, StepWork};
 use crate::metrics::Outcome;
@@ -301,6 +302,8 @@ pub enum Origin {
     Demonstration,
     /// What the data sheet allows at best.
     DataSheet,
+    /// What engines reach on this hardware, by shares of its peaks that were fitted to others' measurements.
+    Typical,
     /// The scenario's own, of which nothing else is known.
     #[default]
     Given,
@@ -379,6 +382,15 @@ impl Stack {
             }),
             origin: Origin::DataSheet,
             ..Stack::default()
+        }
+    }
+
+    /// The same where the steps are what engines typically reach, 90 % of them within these factors.
+    pub fn typical(self, spread: Spread) -> Stack {
+        Stack {
+            origin: Origin::Typical,
+            step_error: Some((1.0 - spread.low).max(spread.high - 1.0)),
+            ..self
         }
     }
 

@@ -25,6 +25,10 @@ pub(super) fn text(all: &Levels<'_>, server: &Server, most: &ClosedLoop) -> Stri
             "The step latency is the roofline of the data sheet: what the hardware allows at best, \
              which no program reaches.",
         ),
+        Origin::Typical => paragraph(
+            "The step latency is what engines typically reach on this hardware: shares of its peaks, fitted to \
+             measurements of other models.",
+        ),
     };
     text += &paragraph(&asked(all, most));
     text += &paragraph(&limits(all, server, most));
@@ -35,10 +39,16 @@ pub(super) fn text(all: &Levels<'_>, server: &Server, most: &ClosedLoop) -> Stri
         ));
     }
     if let Some(error) = stack.step_error {
-        text += &paragraph(&format!(
-            "The calibration's step times are typically off by {}.",
-            percent(error)
-        ));
+        text += &paragraph(&match stack.origin {
+            Origin::Typical => format!(
+                "Of models that the fit had not seen, 90 % of the measured step times were within {} of the predicted ones.",
+                percent(error)
+            ),
+            _ => format!(
+                "The calibration's step times are typically off by {}.",
+                percent(error)
+            ),
+        });
     }
     for warning in &stack.warnings {
         text += &paragraph(&format!("Warning: {warning}"));
@@ -266,7 +276,7 @@ fn work(stack: &Stack, levels: &[Comparison]) -> String {
     };
     let served = level.best();
     let whose = match stack.origin {
-        Origin::DataSheet => "the data sheet's bandwidth",
+        Origin::DataSheet | Origin::Typical => "the data sheet's bandwidth",
         _ => "the measured read bandwidth",
     };
     let machine = stack.machine.as_ref();
@@ -351,7 +361,8 @@ pub(super) fn caption(all: &Levels<'_>) -> String {
     let warning = match stack.origin {
         Origin::Calibration | Origin::Given => "",
         Origin::Demonstration => " A demonstration: it says nothing of any GPU.",
-        Origin::DataSheet => " The step latency is the data sheet's roofline.",
+        Origin::DataSheet => " The step latency is the data sheet's roofline, an upper bound.",
+        Origin::Typical => " The step latency is what engines typically reach.",
     };
     format!(
         "{count} of users with requests of {}; {how}.{warning}",

@@ -34,6 +34,8 @@ pub struct Kwargs {
     pub data_parallel_size: u32,
     #[serde(default)]
     pub long_prefill_token_threshold: u32,
+    #[serde(default)]
+    pub enable_expert_parallel: bool,
     pub async_scheduling: Option<bool>,
     /// Batch sizes that CUDA graphs were captured for; empty where the run does not say.
     #[serde(default)]

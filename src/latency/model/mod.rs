@@ -216,7 +216,7 @@ impl Model {
         self.parameters().saturating_sub(idle)
     }
 
-    /// Bytes of all weights as they are stored. Norms and untied embeddings have 16 bits.
+    /// Bytes of all weights as they are stored. Norms have 16 bits, untied embeddings as many as the LM head.
     pub fn weight_bytes(&self) -> f64 {
         let bits = &self.quantisation;
         let layers: f64 = self
@@ -231,7 +231,11 @@ impl Model {
             })
             .sum();
         let head = self.embedding_weights() as f64;
-        let embeddings = if self.tied { 0.0 } else { head * 16.0 };
+        let embeddings = if self.tied {
+            0.0
+        } else {
+            head * bits.head_bits
+        };
         (layers + head * bits.head_bits + embeddings + f64::from(self.hidden) * 16.0) / 8.0
     }
 
