@@ -160,7 +160,7 @@ impl Placement<'_> {
     }
 
     /// The memory of a replica with so many sequences. What a window holds is taken off it for all of them where that is a
-    /// tenth of what the weights leave or less; else it counts as if no token left the window.
+    /// quarter of what the weights leave or less; else it counts as if no token left the window.
     ///
     /// Errors: more sequences than there is memory for their states.
     fn memory(&self, model: &Model, sequences: u32) -> Result<Memory, Error> {
@@ -175,7 +175,7 @@ impl Placement<'_> {
             .sum();
         let added: u64 = windows.iter().map(|(_, values)| values).sum();
         let all = f64::from(sequences);
-        let fixed = held * value_gb * all <= 0.1 * free_gb;
+        let fixed = held * value_gb * all <= 0.25 * free_gb;
         let (windows_gb, more) = if fixed {
             (held * value_gb * all, 0)
         } else {
