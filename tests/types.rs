@@ -135,7 +135,7 @@ fn the_laboratorys_defaults_are_current() {
         .filter(|&name| name != "demo")
         .collect();
     let hardware: BTreeMap<_, _> = Card::all()
-        .into_iter()
+        .iter()
         .map(|card| {
             (
                 &card.key,

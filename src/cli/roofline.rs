@@ -117,7 +117,7 @@ pub fn roofline(args: &RooflineArgs) -> Result<(), Error> {
         (Some(own), _) => vec![(own.clone(), None)],
         (None, Some(card)) => vec![(card.hardware_for(precision), Some(card.memory_bytes))],
         (None, None) => Card::all()
-            .into_iter()
+            .iter()
             .map(|card| (card.hardware_for(precision), Some(card.memory_bytes)))
             .collect(),
     };

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use serde::{Deserialize, Serialize};
 
 use super::architecture::Precision;
-use super::roofline::Work;
+use super::work::Work;
 use crate::Error;
 
 /// An accelerator, or several as one.

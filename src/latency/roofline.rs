@@ -6,17 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::architecture::{Architecture, Precision};
 use super::hardware::Hardware;
 use super::step::{Compute, Step};
+pub use super::work::Work;
 use crate::Error;
-
-/// What a step asks of the hardware.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
-pub struct Work {
-    /// Weights, keys and values read, and keys and values written.
-    pub bytes: f64,
-    /// Multiplications and additions of matrices and attention.
-    pub flops: f64,
-}
 
 /// What a model asks of the hardware of a replica, and what that can do at most (docs/MODEL.md,
 /// "Roofline").

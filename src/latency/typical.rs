@@ -67,8 +67,11 @@ pub struct Shares {
     spread: [f64; 2],
 }
 
-/// All-reduce of the links inside CUDA graphs: GPUs, latency in us, and GB/s of the reduced vector.
-const ALL_REDUCE: [(&str, [(u32, f64, f64); 3]); 4] = [
+/// GPUs, latency in us, and GB/s of the reduced vector.
+type Reduced = (u32, f64, f64);
+
+/// All-reduce of the links inside CUDA graphs, by generation.
+const ALL_REDUCE: [(&str, [Reduced; 3]); 4] = [
     ("ampere", [(2, 5.0, 167.0), (4, 6.1, 106.0), (8, 7.3, 93.0)]),
     (
         "hopper",

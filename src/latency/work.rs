@@ -1,5 +1,17 @@
 //! What a step is asked to do, and the time it takes: the words that all models of step times share.
 
+use serde::Serialize;
+
+/// What a step asks of the hardware.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+pub struct Work {
+    /// Weights, keys and values read, and keys and values written.
+    pub bytes: f64,
+    /// Multiplications and additions of matrices and attention.
+    pub flops: f64,
+}
+
 /// What a step does.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StepWork<'a> {

@@ -327,7 +327,7 @@ fn describe(calibration: Calibration) -> Result<JsValue, JsValue> {
     let stored = Stored::new(&calibration.model.architecture, calibration.model.precision);
     let own = Card::of_adapter(&calibration.adapter.name).map(|card| card.key);
     let sheets = Card::all()
-        .into_iter()
+        .iter()
         .map(|card| {
             let hardware = card.hardware_for(stored.precision);
             let bound = stored.roofline(&hardware);

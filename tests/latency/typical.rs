@@ -172,7 +172,7 @@ fn a_placement_takes_the_memory_that_there_is() {
         };
         placement.put_on(&mut scenario)?;
         scenario.validate()?;
-        Ok::<_, batchscope::Error>(scenario.memory().clone())
+        Ok::<_, batchscope::Error>(*scenario.memory())
     };
     // 8.03 billion weights of two bytes; 131,072 bytes of keys and values a token.
     let dense = place("llama-3.1-8b", 1, 256, false).unwrap();

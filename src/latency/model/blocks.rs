@@ -2,7 +2,7 @@
 //! of a search over architectures, Nemotron-NAS.
 
 use super::fields::{Fields, MAX_SIZE, narrow};
-use super::read::{Shape, state};
+use super::shape::{Shape, state};
 use super::{Feed, Layer, Mixer, feed, mixer};
 use crate::Error;
 
@@ -113,7 +113,7 @@ pub(super) fn searched(fields: &Fields, shape: &Shape, layer: usize) -> Result<L
     } else {
         norms += shape.hidden;
         let group = heads.size(&["n_heads_in_group"])?;
-        if shape.heads % group != 0 {
+        if !shape.heads.is_multiple_of(group) {
             let allowed = format!("a divisor of the {} attention heads", shape.heads);
             return Err(heads.refuse("n_heads_in_group", allowed));
         }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::Feed;
 use super::family::{Family, Kind};
 use super::fields::{Fields, MAX_SIZE, narrow};
-use super::read::Shape;
+use super::shape::Shape;
 use crate::Error;
 
 const COUNT: [&str; 3] = ["n_routed_experts", "num_local_experts", "num_experts"];
@@ -58,14 +58,15 @@ fn has_experts(fields: &Fields, family: &Family, layer: usize) -> Result<bool, E
     }
     if let Some(first) = fields.whole(&["first_k_dense_replace"], 0, MAX_SIZE)? {
         let every = fields.optional_size(&["moe_layer_freq"])?.unwrap_or(1);
-        return Ok(index >= first && index % every == 0);
+        return Ok(index >= first && index.is_multiple_of(every));
     }
     if let Some(every) = fields.optional_size(&["interleave_moe_layer_step"])? {
-        return Ok((index + 1) % every == 0);
+        return Ok((index + 1).is_multiple_of(every));
     }
     let dense = fields.list("mlp_only_layers")?.unwrap_or_default();
     let every = fields.optional_size(&["decoder_sparse_step"])?.unwrap_or(1);
-    Ok((index + 1) % every == 0 && !dense.iter().any(|value| value.as_u64() == Some(index)))
+    Ok((index + 1).is_multiple_of(every)
+        && !dense.iter().any(|value| value.as_u64() == Some(index)))
 }
 
 /// How many experts a token takes.

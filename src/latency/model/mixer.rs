@@ -3,7 +3,7 @@
 use super::Mixer;
 use super::family::{Family, Kind, QkNorm, Windows};
 use super::fields::{Fields, MAX_SIZE, narrow};
-use super::read::{Shape, state};
+use super::shape::{Shape, state};
 use crate::Error;
 
 /// The token mixer of one layer.
@@ -107,11 +107,11 @@ fn window(fields: &Fields, family: &Family, layer: usize) -> Result<Option<u64>,
             let every = fields
                 .optional_size(&["sliding_window_pattern"])?
                 .unwrap_or(6);
-            place % every != 0
+            !place.is_multiple_of(every)
         }
         Windows::Chunks => match fields.list("no_rope_layers")? {
             Some([_, ..]) => fields.switch("no_rope_layers", layer)? == Some(true),
-            _ => place % 4 != 0,
+            _ => !place.is_multiple_of(4),
         },
         Windows::Later => {
             fields.flag("use_sliding_window")? == Some(true)
@@ -180,7 +180,7 @@ fn gated_delta(
 ) -> Result<Mixer, Error> {
     let full = match fields.entry("layer_types", layer)? {
         Some(kind) => kind.as_str() == Some("full_attention"),
-        None => (layer as u64 + 1) % fields.size(&["full_attention_interval"])? == 0,
+        None => (layer as u64 + 1).is_multiple_of(fields.size(&["full_attention_interval"])?),
     };
     let hidden = shape.hidden;
     if full {
@@ -244,7 +244,7 @@ fn two_head_sizes(
         .unwrap_or(shape.head);
     let global = fields.optional_size(&["num_global_key_value_heads"])?;
     let kv_heads = global.filter(|_| shared).unwrap_or(shape.kv_heads);
-    if shape.heads % kv_heads != 0 {
+    if !shape.heads.is_multiple_of(kv_heads) {
         let allowed = format!("a divisor of the {} attention heads", shape.heads);
         return Err(fields.refuse("num_global_key_value_heads", allowed));
     }

@@ -10,6 +10,7 @@ mod mixer;
 mod placed;
 mod quantisation;
 mod read;
+mod shape;
 
 use serde::Serialize;
 
