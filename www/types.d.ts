@@ -916,8 +916,8 @@ active: number,
  */
 groups: number, 
 /**
- * Tokens that count as choosing their experts independently of each other, fraction of 1: 1 for a router without
- * preferences, less where tokens of a step choose alike.
+ * Share of a step's tokens after the first that count as choosing their experts independently of the others, fraction of
+ * 1: 1 for a router without preferences, less where tokens of a step choose alike.
  */
 independent: number, 
 /**

@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
+use super::files;
 use crate::Error;
 use crate::experiment::capacity::Which;
 use crate::latency::architecture::{Architecture, Precision};
@@ -118,10 +119,10 @@ pub struct ValidateArgs {
     pub layers: u32,
     /// With --run: its model and GPU, for the same with a data sheet alone [default: llama-3.1-8b on rtx-4090]. With
     /// --results: the server's model on --hardware.
-    #[arg(long, value_name = "MODEL", requires = "measured", value_parser = placed_model)]
-    pub model: Option<Model>,
-    #[arg(long, value_name = "NAME", requires = "measured", value_parser = card)]
-    pub hardware: Option<Card>,
+    #[arg(long, value_name = "MODEL", requires = "measured")]
+    pub model: Option<String>,
+    #[arg(long, value_name = "NAME", requires = "measured")]
+    pub hardware: Option<String>,
     #[command(flatten)]
     pub server: ServerArgs,
     /// Print the comparison as JSON.
@@ -144,6 +145,9 @@ pub struct ServerArgs {
     /// GPUs that share --model as one replica [default: 1].
     #[arg(long, value_name = "N", requires_all = ["results", "model"], value_parser = count(1, 1024))]
     pub tensor_parallel: Option<u32>,
+    /// Each GPU of a replica has experts of its own.
+    #[arg(long, requires_all = ["results", "model"])]
+    pub expert_parallel: bool,
     /// GPUs of all replicas [default: one replica].
     #[arg(long, value_name = "G", requires = "results", value_parser = setting::<u32>(|s| s.fleet.gpus = 0))]
     pub gpus: Option<u32>,
@@ -291,11 +295,11 @@ pub struct ScenarioArgs {
     pub step_latency: Option<PathBuf>,
     /// This model on --hardware, by its name in the catalogue (`batchscope models`) or by its config.json of Hugging Face:
     /// latency, memory and peaks; with --scheduler in closed batches, else with continuous batching.
-    #[arg(long, value_name = "MODEL", requires = "hardware", value_parser = placed_model)]
-    pub model: Option<Model>,
+    #[arg(long, value_name = "MODEL", requires = "hardware")]
+    pub model: Option<String>,
     /// The GPU of --model: a name, or a JSON file that describes one (docs/MODEL.md, "Hardware").
-    #[arg(long, value_name = "NAME", requires = "model", value_parser = card)]
-    pub hardware: Option<Card>,
+    #[arg(long, value_name = "NAME", requires = "model")]
+    pub hardware: Option<String>,
     /// How all weights of --model are stored [default: as published].
     #[arg(long, value_name = "P", requires = "model", value_parser = choice::<Precision>())]
     pub precision: Option<Precision>,
@@ -564,8 +568,8 @@ fn adapter(text: &str) -> Result<usize, String> {
 #[derive(Parser)]
 pub struct ModelsArgs {
     /// Only this model: a name of the catalogue, or a config.json of Hugging Face.
-    #[arg(value_name = "MODEL", value_parser = placed_model)]
-    pub model: Option<Model>,
+    #[arg(value_name = "MODEL")]
+    pub model: Option<String>,
     #[arg(long)]
     pub json: bool,
 }
@@ -626,6 +630,16 @@ impl ScenarioArgs {
         }
     }
 
+    /// The model and the GPU that are named.
+    ///
+    /// Errors: those of [`model_of`] and [`card_of`].
+    pub fn placed(&self) -> Result<Option<(Model, Card)>, Error> {
+        match (&self.model, &self.hardware) {
+            (Some(model), Some(card)) => Ok(Some((model_of(model)?, card_of(card)?))),
+            _ => Ok(None),
+        }
+    }
+
     /// What the steps of `--model` rest on.
     pub fn basis(&self) -> Basis {
         match &self.latency {
@@ -636,20 +650,41 @@ impl ScenarioArgs {
 }
 
 /// A model of the catalogue, or one that a config.json describes.
-pub fn placed_model(name: &str) -> Result<Model, String> {
+///
+/// Errors: a name that is neither, and those of the file.
+pub fn model_of(name: &str) -> Result<Model, Error> {
     // The made-up model for demonstrations is in no catalogue.
     let demonstration = || Architecture::preset(name).map(|a| Model::from(&a));
     if let Some(model) = Model::named(name).or_else(demonstration) {
         return Ok(model);
     }
     let path = Path::new(name);
-    if !path.exists() {
-        return Err(format!(
-            "no model of the catalogue (`batchscope models` lists them) and no file: {name}"
-        ));
+    if path.exists() {
+        return Model::from_config(&files::read_text(path)?, name);
     }
-    let text = std::fs::read_to_string(path).map_err(|e| e.to_string())?;
-    Model::from_config(&text, name).map_err(|e| e.to_string())
+    Err(Error::bad_field(
+        "--model",
+        name,
+        "a name that `batchscope models` lists, or the path of a config.json",
+    ))
+}
+
+/// A data sheet by its name, or one that a file describes.
+///
+/// Errors: a name that is neither, and those of the file.
+pub fn card_of(name: &str) -> Result<Card, Error> {
+    if let Some(card) = Card::preset(name) {
+        return Ok(card);
+    }
+    let path = Path::new(name);
+    if path.exists() {
+        return Card::from_json(&files::read_text(path)?, name);
+    }
+    Err(Error::bad_field(
+        "--hardware",
+        name,
+        format!("the path of a file, or one of {}", Card::names()),
+    ))
 }
 
 /// A model by its name.
@@ -659,15 +694,7 @@ pub fn model(name: &str) -> Result<Architecture, String> {
 
 /// A data sheet by its name.
 pub fn card(name: &str) -> Result<Card, String> {
-    if let Some(card) = Card::preset(name) {
-        return Ok(card);
-    }
-    let path = Path::new(name);
-    if !path.exists() {
-        return Err(format!("no file and none of {}: {name}", Card::names()));
-    }
-    let text = std::fs::read_to_string(path).map_err(|e| e.to_string())?;
-    Card::from_json(&text, name).map_err(|e| e.to_string())
+    Card::preset(name).ok_or_else(Card::names)
 }
 
 /// Most threads of any command.

@@ -90,7 +90,7 @@ pub fn run(
     if let Some(folder) = &args.out {
         Manifest::read(folder, NAME)?;
     }
-    let mut stack = stack(args, calibrated, scenario);
+    let mut stack = stack(args, calibrated, scenario)?;
     let measured = measured(args, calibrated, &mut stack, trace, &scenarios)?;
     let mut levels = Vec::with_capacity(scenarios.len());
     for (i, scenario) in scenarios.iter().enumerate() {
@@ -112,19 +112,19 @@ pub fn run(
 }
 
 /// What serves.
-fn stack(args: &RunArgs, calibrated: Option<&Calibrated>, scenario: &Scenario) -> Stack {
+fn stack(
+    args: &RunArgs,
+    calibrated: Option<&Calibrated>,
+    scenario: &Scenario,
+) -> Result<Stack, Error> {
     let flags = &args.scenario;
-    let mut stack = match (calibrated, &flags.model, &flags.hardware) {
-        (Some(calibrated), _, _) => Stack::from(&calibrated.calibration),
-        (None, Some(model), Some(card)) => match model.dense() {
-            Some(architecture) => {
-                let precision = flags.precision.unwrap_or_default();
-                Stack::of_data_sheet(card, architecture, precision)
-            }
-            // MFU and MBU of models whose steps read a varying part of their weights are not modelled.
-            None => Stack::default(),
+    let mut stack = match (calibrated, flags.placed()?) {
+        (Some(calibrated), _) => Stack::from(&calibrated.calibration),
+        (None, Some((model, card))) => match model.plain(flags.precision) {
+            Some((architecture, precision)) => Stack::of_data_sheet(&card, architecture, precision),
+            None => Stack::of_model(&model.name, &card.hardware.name),
         },
-        _ => Stack::default(),
+        (None, None) => Stack::default(),
     };
     if let (Some(peak_flops), Some(machine)) = (args.peak_flops, &mut stack.machine) {
         machine.hardware = Some(Hardware {
@@ -137,7 +137,7 @@ fn stack(args: &RunArgs, calibrated: Option<&Calibrated>, scenario: &Scenario) -
     if let (None, Some((_, spread))) = (calibrated, spread(scenario)) {
         stack = stack.typical(spread);
     }
-    stack.together(scenario.gpus_together())
+    Ok(stack.together(scenario.gpus_together()))
 }
 
 /// What a device took for each of the levels; nothing where none was asked to.

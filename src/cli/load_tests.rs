@@ -103,6 +103,7 @@ fn server(args: &ValidateArgs) -> Result<Scenario, Error> {
         hardware: args.hardware.clone(),
         precision: of.precision,
         tensor_parallel: of.tensor_parallel,
+        expert_parallel: of.expert_parallel,
         gpus: of.gpus.or(one_replica),
         rule: (!from_file).then(Rule::default),
         max_sequences: of.max_sequences,

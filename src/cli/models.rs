@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::args::ModelsArgs;
+use super::args::{ModelsArgs, model_of};
 use super::files;
 use super::table::{new_table, short};
 use crate::Error;
@@ -55,7 +55,7 @@ impl From<Model> for Row {
 
 pub fn models(args: ModelsArgs) -> Result<(), Error> {
     let rows: Vec<Row> = match args.model {
-        Some(model) => vec![model.into()],
+        Some(name) => vec![model_of(&name)?.into()],
         None => Model::names()
             .filter_map(Model::named)
             .map(Row::from)

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::args::{LatencyOf, RunArgs, ScenarioArgs};
+use super::args::{LatencyOf, RunArgs, ScenarioArgs, card_of};
 use super::calibrated::{Prediction, WithNote, WithPrediction};
 use super::replay::SLICE;
 use super::{calibrated, files, interrupt, latency, levels, table};
@@ -313,14 +313,14 @@ fn engine(args: &ScenarioArgs, s: &mut Scenario) -> Result<(), Error> {
     );
     server.bins |= args.share_bins;
     match (args.kv_blocks, &args.hardware) {
-        (Some(blocks), Some(card)) => blocks_fit(blocks, card, server),
+        (Some(blocks), Some(card)) => blocks_fit(blocks, &card_of(card)?, server),
         _ => Ok(()),
     }
 }
 
 /// The model that the flags put on their GPUs.
 fn place(args: &ScenarioArgs, s: &mut Scenario) -> Result<(), Error> {
-    let (Some(model), Some(card)) = (&args.model, &args.hardware) else {
+    let Some((model, card)) = args.placed()? else {
         if let Some(LatencyOf::Basis(_)) = args.latency {
             return Err(Error::contradiction(
                 "--latency",
@@ -336,9 +336,9 @@ fn place(args: &ScenarioArgs, s: &mut Scenario) -> Result<(), Error> {
         ));
     }
     let placement = Placement {
-        model,
+        model: &model,
         precision: args.precision,
-        card,
+        card: &card,
         tensor_parallel: args.tensor_parallel.unwrap_or(1),
         expert_parallel: args.expert_parallel,
         memory_share: MEMORY_SHARE,

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use super::args::ValidateArgs;
+use super::args::{ValidateArgs, card_of, model_of};
 use super::table::short;
 use super::{files, latency, load_tests};
 use crate::Error;
@@ -115,12 +115,8 @@ fn against_run(
     )?;
     let mut scenario = Scenario::continuous();
     scenario.fleet.gpus = 1;
-    let model = default(&args.model, "--model", || {
-        super::args::placed_model("llama-3.1-8b")
-    })?;
-    let hardware = default(&args.hardware, "--hardware", || {
-        super::args::card("rtx-4090")
-    })?;
+    let model = model_of(args.model.as_deref().unwrap_or("llama-3.1-8b"))?;
+    let hardware = card_of(args.hardware.as_deref().unwrap_or("rtx-4090"))?;
     let share = meta.kv_cache.gpu_memory_utilization;
     let mut steps = |basis| -> Result<StepLatency, Error> {
         let placement = Placement {
@@ -259,18 +255,6 @@ fn against_run(
         );
     }
     Ok(())
-}
-
-/// What a flag says, or that of the published comparison.
-fn default<T: Clone>(
-    given: &Option<T>,
-    flag: &str,
-    preset: impl Fn() -> Result<T, String>,
-) -> Result<T, Error> {
-    given
-        .clone()
-        .map_or_else(preset, Ok)
-        .map_err(|allowed| Error::bad_argument(flag, format!("allowed is {allowed}")))
 }
 
 fn with_async(scenario: &Scenario) -> bool {

@@ -160,6 +160,10 @@ impl Card {
             ("bandwidth_gb_s", card.hardware.bandwidth_bytes_per_s / 1e9),
             ("memory_gb", card.memory_bytes / 1e9),
             ("link.gb_s", card.link.as_ref().map_or(1.0, |l| l.gb_s)),
+            (
+                "link.domain_gpus",
+                card.link.as_ref().map_or(1.0, |l| l.domain_gpus.into()),
+            ),
         ];
         let bad = |(_, number): &(&str, f64)| !(1e-3..=1e7).contains(number);
         match numbers.into_iter().find(bad) {

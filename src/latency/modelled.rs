@@ -79,8 +79,8 @@ pub struct Experts {
     /// Groups that the experts of a layer are divided into, each on GPUs of its own: 1 where every GPU has a part of each
     /// expert.
     pub groups: u32,
-    /// Tokens that count as choosing their experts independently of each other, fraction of 1: 1 for a router without
-    /// preferences, less where tokens of a step choose alike.
+    /// Share of a step's tokens after the first that count as choosing their experts independently of the others, fraction of
+    /// 1: 1 for a router without preferences, less where tokens of a step choose alike.
     pub independent: f64,
     /// Reading one expert in each layer, s.
     pub read_s: f64,
@@ -199,7 +199,9 @@ impl Experts {
     /// on average.
     fn busiest(&self, tokens: f64) -> f64 {
         let share = f64::from(self.active) / f64::from(self.count);
-        let chosen = 1.0 - libm::pow(1.0 - share, tokens * self.independent);
+        // Where less than one token chooses, the first one's choice is scaled.
+        let independent = 1.0 + (tokens - 1.0) * self.independent;
+        let chosen = 1.0 - libm::pow(1.0 - share, independent.max(0.0));
         let each = self.count.div_ceil(self.groups);
         if self.groups == 1 {
             return f64::from(each) * chosen;

@@ -21,7 +21,7 @@ LINKS = {"H100": {2: (4.2, 230), 4: (5.1, 176), 8: (6.0, 181)}, "B200": {2: (7.5
 # Mean prompt of each task, tokens: not given by the file. Lengths are taken to be log-normal.
 PROMPTS = {"gpqa": 250, "lm-arena-chat": 250, "sourcegraph-fim": 1600}
 SIGMA = 1.2
-# Tokens of a step that count as choosing their experts independently.
+# Share of a step's tokens after the first that count as choosing their experts independently.
 INDEPENDENT = 0.3
 
 
@@ -89,7 +89,7 @@ START, LEAST, MOST = (np.array([b[i] for b in BOUNDS], float) for i in range(3))
 
 
 def busiest(count, active, groups, tokens):
-    chosen = 1 - (1 - active / count) ** (tokens * INDEPENDENT)
+    chosen = 1 - (1 - active / count) ** (1 + (tokens - 1) * INDEPENDENT)
     k = np.arange(count // groups)
     return np.array([np.sum(1 - binom.cdf(k, count // groups, p) ** groups) for p in chosen])
 

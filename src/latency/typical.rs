@@ -378,16 +378,22 @@ impl Parts<'_> {
 fn all_reduce(card: &Card, gpus: u32) -> (f64, f64) {
     let generation = card.link.as_ref().map_or("", |_| &*card.generation);
     let found = ALL_REDUCE.iter().find(|(name, _)| *name == generation);
-    // Links of a generation that is not in the table: an H100's latency, and its share of the link's rate.
+    // Of a generation that is not in the table: an H100's latency, and its share of the link's rate.
     let rows = found.map_or(ALL_REDUCE[1].1, |(_, rows)| *rows);
     let row = rows
         .into_iter()
         .find(|(n, ..)| *n >= gpus)
         .unwrap_or(rows[2]);
-    let scale = match (&card.link, found) {
-        (Some(link), None) => link.gb_s / 450.0,
-        _ => 1.0,
+    // The table's links have this rate; others of the generation are slower or faster in proportion.
+    let measured_gb_s = match generation {
+        "ampere" => 300.0,
+        "blackwell" => 900.0,
+        _ => 450.0,
     };
+    let scale = card
+        .link
+        .as_ref()
+        .map_or(1.0, |link| link.gb_s / measured_gb_s);
     (row.1, row.2 * scale)
 }
 

@@ -103,12 +103,13 @@ impl Placement<'_> {
     /// Errors: a number of GPUs that the model's heads cannot be split over; expert parallelism without experts; closed batches
     /// on several GPUs together.
     pub fn put_on(&self, scenario: &mut Scenario) -> Result<(), Error> {
-        let plain = self.model.dense().filter(|_| !self.expert_parallel);
-        if let (Basis::Datasheet, Some(architecture)) = (self.basis, plain) {
+        let plain = self.model.plain(self.precision);
+        let plain = plain.filter(|_| !self.expert_parallel);
+        if let (Basis::Datasheet, Some((architecture, precision))) = (self.basis, plain) {
             return put_on_hardware(
                 scenario,
                 &architecture,
-                self.precision.unwrap_or_default(),
+                precision,
                 self.card,
                 self.tensor_parallel,
                 self.memory_share,
@@ -205,8 +206,7 @@ impl Placement<'_> {
 
     /// What the hardware could do at most; of models whose steps read a varying part of their weights, none is given.
     fn ceiling(&self) -> Option<Ceiling> {
-        let architecture = self.model.dense()?;
-        let precision = self.precision.unwrap_or_default();
+        let (architecture, precision) = self.model.plain(self.precision)?;
         let one = self.card.hardware_for(precision);
         let gpus = f64::from(self.tensor_parallel);
         let group = Hardware {
@@ -230,6 +230,20 @@ impl Placement<'_> {
             return Err(Error::contradiction(
                 "--expert-parallel",
                 format!("{} has no experts; leave it out", model.name),
+            ));
+        }
+        if self.expert_parallel && gpus == 1 {
+            let why = "a replica of one GPU has all experts";
+            return Err(Error::contradiction(
+                "--expert-parallel",
+                format!("it would have no effect: {why}; leave it out"),
+            ));
+        }
+        let together = self.card.link.as_ref().map_or(8, |link| link.domain_gpus);
+        if gpus > together {
+            return refuse(format!(
+                "at most {together}, the GPUs that {} connects in one machine; several machines are not modelled",
+                self.card.link.as_ref().map_or("PCIe", |link| &*link.name),
             ));
         }
         for heads in model.heads() {

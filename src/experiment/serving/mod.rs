@@ -314,6 +314,8 @@ pub enum Origin {
 pub struct Stack {
     /// The model and the GPU whose step latency predicts; absent where a scenario gives the latency alone.
     pub machine: Option<Machine>,
+    /// What serves, where `machine` is absent and that is known: "gpt-oss-120b on NVIDIA B200".
+    pub named: Option<String>,
     /// Which GPU served, where it has another name.
     pub measured_on: Option<String>,
     /// What each step costs besides its work: one submission and the wait for it, s. A calibration leaves it out of its
@@ -351,6 +353,7 @@ impl From<&Calibration> for Stack {
                 hardware: Card::of_adapter(&calibration.adapter.name)
                     .map(|card| card.hardware_for(calibration.model.precision)),
             }),
+            named: None,
             measured_on: None,
             submission_s: if calibration.steps.is_empty() {
                 calibration.launch.submission.value
@@ -385,6 +388,15 @@ impl Stack {
         }
     }
 
+    /// A model whose steps read a varying part of its weights, so that MFU and MBU are not modelled.
+    pub fn of_model(model: &str, gpu: &str) -> Stack {
+        Stack {
+            named: Some(format!("{model} on {gpu}")),
+            origin: Origin::DataSheet,
+            ..Stack::default()
+        }
+    }
+
     /// The same where the steps are what engines typically reach, 90 % of them within these factors.
     pub fn typical(self, spread: Spread) -> Stack {
         Stack {
@@ -406,6 +418,9 @@ impl Stack {
                 hardware.bandwidth_bytes_per_s *= times;
             }
         }
+        if let Some(named) = self.named.as_mut().filter(|_| gpus > 1) {
+            *named = format!("{named}, {gpus} GPUs together");
+        }
         self
     }
 
@@ -413,7 +428,10 @@ impl Stack {
     pub fn name(&self) -> String {
         match &self.machine {
             Some(machine) => machine.on(&machine.gpu),
-            None => "the scenario's server".to_owned(),
+            None => match &self.named {
+                Some(named) => named.clone(),
+                None => "the scenario's server".to_owned(),
+            },
         }
     }
 

@@ -131,6 +131,7 @@ fn tokens(all: &Levels<'_>) -> String {
 
 fn limits(all: &Levels<'_>, server: &Server, users: &ClosedLoop) -> String {
     let memory = all.scenarios.first().map(|scenario| *scenario.memory());
+    let gpus = f64::from(server.tensor_parallel);
     let cache = match (server.kv.capacity, memory) {
         (Capacity::Blocks(blocks), _) => format!(
             ", in a KV cache of {blocks} blocks of {} tokens",
@@ -138,8 +139,8 @@ fn limits(all: &Levels<'_>, server: &Server, users: &ClosedLoop) -> String {
         ),
         (Capacity::Memory, Some(memory)) => format!(
             ", in a KV cache of {} GB: what the weights leave of {} GB",
-            short(memory.capacity_gb - memory.margin_gb - memory.model_gb),
-            short(memory.capacity_gb - memory.margin_gb)
+            short(gpus * (memory.capacity_gb - memory.margin_gb) - memory.model_gb),
+            short(gpus * (memory.capacity_gb - memory.margin_gb))
         ),
         _ => String::new(),
     };
@@ -287,6 +288,7 @@ fn work(stack: &Stack, levels: &[Comparison]) -> String {
             short(mfu * 100.0),
             hardware.name
         ),
+        _ if stack.named.is_some() => " MFU and MBU of this model are not modelled.".to_owned(),
         _ => " There is no data sheet to give an MFU by.".to_owned(),
     };
     let between = match served.level.duration_s {

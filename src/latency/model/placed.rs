@@ -1,7 +1,7 @@
 //! What placing a model on GPUs asks of it.
 
 use super::{Feed, Mixer, Model, Quantisation};
-use crate::latency::architecture::Precision;
+use crate::latency::architecture::{Architecture, Precision};
 
 impl Model {
     /// The same with every weight stored in one precision.
@@ -19,6 +19,16 @@ impl Model {
             },
             ..self
         }
+    }
+
+    /// The architecture and the one precision of its weights, where it is of a shape that the roofline of a dense decoder has
+    /// and its weights have one precision: `precision`, or the 16 bits of its publisher.
+    pub fn plain(&self, precision: Option<Precision>) -> Option<(Architecture, Precision)> {
+        let stored = &self.quantisation;
+        let bits = [stored.attention_bits, stored.dense_bits, stored.head_bits];
+        let sixteen = bits == [16.0; 3] && stored.kv_bits.is_none();
+        let one = precision.or(sixteen.then_some(Precision::F16))?;
+        Some((self.dense()?, one))
     }
 
     /// Numbers of query heads, one for each kind of layer that has some.
