@@ -1,4 +1,4 @@
-//! The documents that the page links to, as pages of their own: a static host shows Markdown as source.
+//! The documents that the page links to, and those that these link to, as pages of their own: a static host shows Markdown as source.
 
 use std::{fs, path::Path};
 
@@ -13,7 +13,7 @@ use comrak::{
 use crate::sh;
 
 /// Documents of `docs/`, without `.md`.
-const DOCUMENTS: [&str; 2] = ["ERRATA", "MODEL"];
+const DOCUMENTS: [&str; 4] = ["ERRATA", "HARDWARE", "MODEL", "MODELS"];
 
 /// Writes them to `site/docs`.
 pub fn write(site: &Path) -> Result<()> {
