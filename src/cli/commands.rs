@@ -60,7 +60,7 @@ pub enum Command {
     /// List the models that `--model` knows, with their weights, keys and values, and arithmetic.
     Models(ModelsArgs),
     /// Print the step times that data sheets allow a model at best.
-    Roofline(RooflineArgs),
+    Roofline(Box<RooflineArgs>),
     /// Says what to type instead: `run --users`.
     #[command(hide = true, disable_help_flag = true)]
     Serve {
