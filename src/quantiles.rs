@@ -392,8 +392,10 @@ pub fn quantile(values: &mut [u32], quantile: f64) -> Option<f64> {
 
 /// Mean, median, P90, P95 and P99 of values that are finite and not negative; 0 of none.
 pub fn mean_and_quantiles(values: &[f64]) -> [f64; 5] {
+    // -0, which a file may hold, becomes 0.
+    let values: Vec<f64> = values.iter().map(|value| value + 0.0).collect();
     let mut all = Histogram::keeping_all();
-    all.add_all(values);
+    all.add_all(&values);
     // A histogram that keeps everything has every quantile.
     let [p50, p90, p95, p99] = all.quantiles([0.5, 0.9, 0.95, 0.99]).unwrap_or_default();
     [all.mean(), p50, p90, p95, p99]
@@ -402,6 +404,15 @@ pub fn mean_and_quantiles(values: &[f64]) -> [f64; 5] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_negative_zero_is_a_zero() {
+        assert_eq!(
+            mean_and_quantiles(&[-0.0, 3.0, -0.0]),
+            mean_and_quantiles(&[0.0, 3.0, 0.0])
+        );
+        assert_eq!(mean_and_quantiles(&[-0.0]), [0.0; 5]);
+    }
     use proptest::prelude::*;
 
     fn by_sorting(values: &[f64], q: f64) -> f64 {
