@@ -112,7 +112,7 @@ fn fit(
     let mut found = Vec::new();
     for path in paths {
         let text = files::read_result(path)?;
-        found.extend(measured::read_all(&text, &path.display().to_string())?);
+        found.extend(measured::read(&text, &path.display().to_string())?);
     }
     let mut points: Vec<Point> = found.iter().map(|m| m.point).collect();
     step_fit::hold_out(&mut points);

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::architecture::Precision;
 use super::work::Work;
 use crate::Error;
+use crate::error::printable;
 
 /// An accelerator, or several as one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -152,6 +153,24 @@ impl Card {
             field: String::new(),
             problem: crate::json::problem(&e, true),
         })?;
+        let known = |name: &str| Self::all().iter().any(|card| card.generation == name);
+        if !sheet.generation.is_empty() && !known(&sheet.generation) {
+            let mut names: Vec<&str> = Self::all().iter().map(|c| &*c.generation).collect();
+            names.sort_unstable();
+            names.dedup();
+            return Err(Error::bad_field(
+                format!("{file}: generation"),
+                &sheet.generation,
+                format!("{}, or none", names.join(", ")),
+            ));
+        }
+        if sheet.name.chars().any(char::is_control) {
+            return Err(Error::bad_field(
+                format!("{file}: name"),
+                printable(sheet.name.as_bytes()),
+                "a name without control characters",
+            ));
+        }
         let card = Card::from(sheet);
         let numbers = [
             ("tflops.fp16", card.hardware.peak_flops / 1e12),

@@ -29,8 +29,6 @@ pub struct Measurement {
 const ALONE: f64 = 1.05;
 /// Most lengths of prompts of a file whose first tokens become points of their own.
 const MOST_ALONE: usize = 64;
-/// Programs whose summaries [`read`] takes.
-const OF_MEANS: [Format; 3] = [Format::Vllm, Format::Guidellm, Format::Aiperf];
 /// Two figures of a file for the gap between tokens, or for the requests in the system, that differ by a
 /// larger factor contradict each other. Means over requests and over tokens differ by less.
 const SAME: f64 = 1.5;
@@ -41,28 +39,14 @@ const BY_REQUEST: f64 = 1.25;
 /// Tokens of a message, or messages of a token, from which on a reader is told.
 const WORTH_A_NOTE: f64 = 1.1;
 
-/// The measurements of a file, recognised by its content: CSV with the columns of [`StepTable::read`], or
-/// JSON of vllm bench serve, SGLang's bench_serving, guidellm or aiperf, one or several after another; `file` is for the errors' sentences.
+/// The measurements of a file, recognised by its content: CSV with the columns of [`StepTable::read`], or a result of a
+/// load test ([`results::read`]); `file` is for the errors' sentences. A benchmark whose requests are all there, with every
+/// gap and time of arrival, gives many points ([`traffic`]), any other those of its means.
 ///
 /// Errors: text that is neither, a missing field, or a number that no benchmark has, by its place;
 /// figures that contradict each other; a server with speculative decoding; a benchmark without anything
 /// that says how long a step takes.
 pub fn read(text: &str, file: &str) -> Result<Vec<Measurement>, Error> {
-    if !results::is_json(text) {
-        return rows(text, file);
-    }
-    let mut found = Vec::new();
-    for benchmark in results::read_as(text, file, &OF_MEANS)? {
-        Means::of(&benchmark)?.measurements(file, &mut found);
-    }
-    something(found, file)
-}
-
-/// The same of every result file that is known ([`results::read`]). A benchmark whose requests are all there, with
-/// every gap and time of arrival, gives many points ([`traffic`]); any other those of its means.
-///
-/// Errors: as [`read`].
-pub fn read_all(text: &str, file: &str) -> Result<Vec<Measurement>, Error> {
     if !results::is_json(text) {
         return rows(text, file);
     }

@@ -86,7 +86,7 @@ const ALL_REDUCE: [(&str, [Reduced; 3]); 4] = [
 ];
 
 impl Shares {
-    /// Those of the card's generation; of generations that nobody measured, the ones named `other`.
+    /// The shares of the card's generation, or those named `other` where no measurement of the generation is known.
     pub fn of(card: &Card) -> &'static Shares {
         let all = Self::all();
         all.get(&*card.generation)
@@ -146,6 +146,8 @@ fn step_by(model: &Model, group: &Group<'_>, basis: Basis, shares: &Shares) -> M
     };
     let exchange = parts.exchange(ideal);
     let state_s = parts.state_s();
+    let whole = parts.attention().remove(&None).unwrap_or_default();
+    let (context_token_s, pair_s) = parts.attention_s(&whole);
     Modelled {
         basis: format!(
             "{}, {} in {} on {}{}",
@@ -168,15 +170,24 @@ fn step_by(model: &Model, group: &Group<'_>, basis: Basis, shares: &Shares) -> M
         prompt_step_s: parts.prompt_step_s(),
         dense: parts.dense(),
         experts: parts.experts(),
-        context_token_s: parts.token_s(model.kv_values() as f64),
+        context_token_s,
         windows: parts.windows(),
-        pair_s: parts.pair_s(None),
+        pair_s,
         exchange_token_s: exchange.1,
         spread: (!ideal).then_some(Spread {
             low: shares.spread[0],
             high: shares.spread[1],
         }),
     }
+}
+
+/// What attention costs in all layers that see equally far.
+#[derive(Default)]
+struct Attention {
+    /// That one token of context holds.
+    values: f64,
+    /// FLOP of one query token and one token of context.
+    pair_flop: f64,
 }
 
 struct Parts<'a> {
@@ -309,52 +320,67 @@ impl Parts<'_> {
         })
     }
 
-    /// Bytes of one stored key or value.
-    fn kv_bytes(&self) -> f64 {
-        self.model.quantisation.kv_bits.unwrap_or(16.0) / 8.0
+    /// What attention costs by the number of tokens that it sees at most; `None` is all of a context.
+    fn attention(&self) -> BTreeMap<Option<u32>, Attention> {
+        let mut found: BTreeMap<Option<u32>, Attention> = BTreeMap::new();
+        for layer in &self.model.layers {
+            let count = f64::from(layer.count);
+            let mut add = |sees: Option<u32>, values: u64, pair_flop: f64| {
+                let of = found.entry(sees).or_default();
+                of.values += count * values as f64;
+                of.pair_flop += count * pair_flop;
+            };
+            match layer.mixer {
+                Mixer::Attention {
+                    heads,
+                    kv_heads,
+                    head_size,
+                    window,
+                    ..
+                } => add(
+                    window,
+                    2 * u64::from(kv_heads) * u64::from(head_size),
+                    4.0 * f64::from(heads) * f64::from(head_size),
+                ),
+                Mixer::Latent {
+                    latent,
+                    pair_flops,
+                    index,
+                    top,
+                    ..
+                } => {
+                    add(top, latent.into(), pair_flops as f64);
+                    // The indexer of sparse attention looks at every token.
+                    add(None, index.into(), 0.0);
+                }
+                Mixer::State { .. } | Mixer::None => {}
+            }
+        }
+        found
     }
 
-    /// Reading `values` of one token of context, s.
-    fn token_s(&self, values: f64) -> f64 {
-        values * self.kv_bytes() * copies(self.model, self.group.gpus) * self.shares.cache
-            / self.bandwidth()
+    /// Reading the values of one token of context, and attention of a prompt token to it, s.
+    fn attention_s(&self, of: &Attention) -> (f64, f64) {
+        let bytes = of.values * self.model.kv_bits() / 8.0 * copies(self.model, self.group.gpus);
+        let peak = self.group.card.hardware.peak_flops * self.gpus();
+        (
+            bytes * self.shares.cache / self.bandwidth(),
+            of.pair_flop * self.shares.attention / peak,
+        )
     }
 
     fn windows(&self) -> Vec<Window> {
-        let windows = self.model.window_values().into_iter();
-        windows
-            .map(|(tokens, values)| Window {
-                tokens,
-                token_s: self.token_s(values as f64),
-                pair_s: self.pair_s(Some(tokens)),
+        let limited = self.attention().into_iter();
+        limited
+            .filter_map(|(sees, of)| {
+                let (token_s, pair_s) = self.attention_s(&of);
+                Some(Window {
+                    tokens: sees?,
+                    token_s,
+                    pair_s,
+                })
             })
             .collect()
-    }
-
-    /// Attention of one prompt token to one token in the layers with that window.
-    fn pair_s(&self, of_window: Option<u32>) -> f64 {
-        let flop: f64 = self
-            .model
-            .layers
-            .iter()
-            .map(|layer| {
-                f64::from(layer.count)
-                    * match layer.mixer {
-                        Mixer::Attention {
-                            heads,
-                            head_size,
-                            window,
-                            ..
-                        } if window == of_window => 4.0 * f64::from(heads) * f64::from(head_size),
-                        Mixer::Latent { pair_flops, .. } if of_window.is_none() => {
-                            pair_flops as f64
-                        }
-                        _ => 0.0,
-                    }
-            })
-            .sum();
-        let peak = self.group.card.hardware.peak_flops * self.gpus();
-        flop * self.shares.attention / peak
     }
 
     /// Reading and writing the states of one sequence, s.
@@ -367,14 +393,16 @@ impl Parts<'_> {
         if self.group.gpus == 1 || ideal {
             return (0.0, 0.0);
         }
-        let blocks = 2.0 * self.layers(|_| true);
+        // One after each mixer and each feed-forward part.
+        let blocks = self.layers(|layer| layer.mixer != Mixer::None)
+            + self.layers(|layer| layer.feed != Feed::None);
         let (latency_us, gb_s) = all_reduce(self.group.card, self.group.gpus);
         let bytes = 2.0 * f64::from(self.model.hidden);
         (blocks * latency_us * 1e-6, blocks * bytes / (gb_s * 1e9))
     }
 }
 
-/// Latency in us and GB/s of an all-reduce among so many GPUs.
+/// Latency in us and GB/s of an all-reduce among `gpus` GPUs.
 fn all_reduce(card: &Card, gpus: u32) -> (f64, f64) {
     let generation = card.link.as_ref().map_or("", |_| &*card.generation);
     let found = ALL_REDUCE.iter().find(|(name, _)| *name == generation);

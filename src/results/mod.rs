@@ -338,13 +338,6 @@ impl Benchmark {
 /// Errors: text that is no JSON of a format above; a missing field that a benchmark cannot do without, or a number
 /// that no benchmark has, by its place; lists of different lengths.
 pub fn read(text: &str, file: &str) -> Result<Vec<Benchmark>, Error> {
-    read_as(text, file, &Format::ALL)
-}
-
-/// The same of certain formats.
-///
-/// Errors: as [`read`], and other formats.
-pub fn read_as(text: &str, file: &str, allowed: &[Format]) -> Result<Vec<Benchmark>, Error> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let documents = documents(text, file)?;
     let mut found = Vec::new();
@@ -358,8 +351,7 @@ pub fn read_as(text: &str, file: &str, allowed: &[Format]) -> Result<Vec<Benchma
                 path: String::new(),
             },
         };
-        let format = Format::of(value).filter(|format| allowed.contains(format));
-        match format {
+        match Format::of(value) {
             Some(Format::Vllm) => found.push(vllm::read(&root)?),
             Some(Format::Guidellm) => found.extend(guidellm::read(&root)?),
             Some(Format::Aiperf) => found.push(aiperf::read(&root)?),
@@ -368,7 +360,7 @@ pub fn read_as(text: &str, file: &str, allowed: &[Format]) -> Result<Vec<Benchma
             Some(Format::LlmperfResponses) => found.push(llmperf::read_responses(&root)?),
             Some(Format::InferencePerf) => found.push(inference_perf::read(&root)?),
             Some(Format::LlmD) => found.extend(llm_d::read(&root)?),
-            None => return Err(unknown(&root, allowed)),
+            None => return Err(unknown(&root)),
         }
     }
     if !records.is_empty() {
@@ -395,14 +387,9 @@ pub fn is_result(text: &str, file: &str) -> bool {
         })
 }
 
-fn unknown(root: &Place, allowed: &[Format]) -> Error {
-    let what = if Format::of(root.value) == Some(Format::AiperfRecords) {
-        "is a record of one request, as in aiperf's profile_export.jsonl; the means are in \
-         profile_export_aiperf.json"
-    } else {
-        "is no result of a serving benchmark that is known"
-    };
-    let names = allowed.iter().map(|format| format.known_by().to_owned());
+fn unknown(root: &Place) -> Error {
+    let what = "is no result of a load test that is known";
+    let names = Format::ALL.map(|format| format.known_by().to_owned());
     Error::UnknownFormat {
         file: root.origin.file.clone(),
         problem: match root.origin.line {

@@ -11,8 +11,10 @@ use batchscope::trace::synth::{Arrivals, Lengths, Shape, Synthetic};
 use batchscope::{Error, Scenario, simulate};
 use serde_json::{Value, json};
 
+use super::results::text;
+
 /// 8 ms, 40 us a sequence, 0.1 us a token of context, 25 us a prompt token.
-const TRUTH: Step = Step {
+pub const TRUTH: Step = Step {
     c0_s: 8e-3,
     c1_s_per_sequence: 4e-5,
     c2_s_per_context_token: 1e-7,
@@ -621,8 +623,8 @@ fn a_result_a_line_and_pythons_numbers_are_read() {
         ),
         (
             r#"{"metadata": {}, "metrics": {}}"#.to_owned(),
-            "unknown-format",
-            "profile_export_aiperf.json",
+            "bad-calibration",
+            "metrics.output_sequence_length: a missing field",
         ),
     ] {
         let error = measured::read(&text, "bad.json").unwrap_err();
@@ -643,26 +645,12 @@ fn a_result_a_line_and_pythons_numbers_are_read() {
 /// Results that the programs really wrote: what is read of them, or why not.
 #[test]
 fn real_results_are_read_or_refused_in_words() {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/results");
-    if !folder.is_dir() {
-        eprintln!("skipped: {} is not here", folder.display());
+    if text("aiperf/qwen_concurrency1_profile_export_aiperf.json").is_none() {
         return;
     }
-    let text = |name: &str| -> String {
-        use std::io::Read;
-        let bytes = std::fs::read(folder.join(name)).unwrap();
-        let mut text = String::new();
-        if name.ends_with(".gz") {
-            let mut unpacked = flate2::read::GzDecoder::new(bytes.as_slice());
-            unpacked.read_to_string(&mut text).unwrap();
-        } else {
-            text = String::from_utf8(bytes).unwrap();
-        }
-        text
-    };
+    let text = |name: &str| text(name).unwrap();
     // The gap of each, ms, worked out of the file by other means (a few lines of Python).
     for (name, points, first_ms) in [
-        ("vllm/8xH100-Llama-3.1-405B-FP8-16qps.json.gz", 1, 99.44656),
         (
             "aiperf/qwen_concurrency1_profile_export_aiperf.json",
             2,
@@ -691,6 +679,11 @@ fn real_results_are_read_or_refused_in_words() {
         assert!((got / first_ms - 1.0).abs() < 1e-6, "{name}: {got} ms");
         assert!(found.iter().all(|m| m.note.is_none()), "{name}: {found:?}");
     }
+    // The gap over all tokens of a file that gives every request: its steps are points of their own.
+    let name = "vllm/8xH100-Llama-3.1-405B-FP8-16qps.json.gz";
+    let benchmarks = batchscope::results::read(&text(name), name).unwrap();
+    let (_, gap_s) = benchmarks[0].by_token.clone().unwrap();
+    assert!((gap_s * 1e3 / 99.44656 - 1.0).abs() < 1e-6, "{gap_s}");
     for (name, code, words) in [
         (
             "sglang/h200_sglang_outputs_llama_3_3_70b_online_output.jsonl",
@@ -701,31 +694,6 @@ fn real_results_are_read_or_refused_in_words() {
             "sglang/h200_sglang_outputs_llama_3_3_70b_offline_output.jsonl",
             "bad-calibration",
             "line 1, column 1, field mean_ttft_ms: a missing field",
-        ),
-        (
-            "aiperf/qwen_concurrency1_profile_export.jsonl",
-            "unknown-format",
-            "record of one request",
-        ),
-        (
-            "inference_perf/vllm+batch_size_stage_0_lifecycle_metrics.json",
-            "unknown-format",
-            "no result of a serving benchmark that is known",
-        ),
-        (
-            "llm_d/llm-d-benchmarks.json.gz",
-            "unknown-format",
-            "no result of a serving benchmark",
-        ),
-        (
-            "llmperf/llmperf_individual_groq_70b.json",
-            "unknown-format",
-            "no result of",
-        ),
-        (
-            "llmperf/llmperf_summary_groq_70b.json",
-            "unknown-format",
-            "no result of",
         ),
         (
             "vllm/dstack_comparison_h100sxm5_vs_mi300x_csv_data_throughput_latency_curve.csv",

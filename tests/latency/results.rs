@@ -3,10 +3,10 @@
 
 use std::io::Read;
 
+use super::measured::TRUTH;
 use batchscope::experiment::saturation::load_tests;
 use batchscope::experiment::validation::load_test::{Prediction, predict};
 use batchscope::latency::calibration::Point;
-use batchscope::latency::step::Step;
 use batchscope::latency::{StepLatency, measured, step_fit};
 use batchscope::results::{self, Benchmark, Format, Load, Quantity, Sent, Statistic};
 use batchscope::scenario::{ClosedLoop, Engine};
@@ -23,7 +23,8 @@ use crate::support::shared;
 use Quantity::{E2e, Itl, Output, OutputRate, Prompt, RequestRate, Tpot, Ttft};
 use Statistic::{Mean, P50, P90, P99};
 
-fn text(name: &str) -> Option<String> {
+/// A result file of a real load test; `None`, counted as skipped, where it is absent.
+pub fn text(name: &str) -> Option<String> {
     let bytes = std::fs::read(shared(&format!("data/results/{name}"))?).unwrap();
     let mut text = String::new();
     if name.ends_with(".gz") {
@@ -167,7 +168,7 @@ fn arrivals_of_vllm_are_regenerated_where_they_explain_the_file() {
 fn one_detailed_file_is_enough_for_a_fit() {
     let name = "vllm/8xH100-Llama-3.1-405B-FP8-16qps.json.gz";
     let Some(text) = text(name) else { return };
-    let found = measured::read_all(&text, name).unwrap();
+    let found = measured::read(&text, name).unwrap();
     assert!(found.len() > 100, "{}", found.len());
     let note = found[0].note.as_deref().unwrap();
     assert!(note.contains("generator with seed 0"), "{note}");
@@ -178,16 +179,6 @@ fn one_detailed_file_is_enough_for_a_fit() {
     assert!((0.025..0.045).contains(&fit.model.c0_s), "{fit:?}");
     assert!(fit.held_out_median < 0.12, "{fit:?}");
 }
-
-/// 8 ms, 40 us a sequence, 0.1 us a token of context, 25 us a prompt token.
-const TRUTH: Step = Step {
-    c0_s: 8e-3,
-    c1_s_per_sequence: 4e-5,
-    c2_s_per_context_token: 1e-7,
-    c3_s_per_prefill_token: 2.5e-5,
-    c4_s_per_prefill_pair: 0.0,
-    compute: None,
-};
 
 fn server() -> Scenario {
     let mut server = Server {
@@ -344,7 +335,7 @@ fn one_simulated_result_gives_back_the_step() {
         rate = if rate > 12.0 { 0.5 } else { rate * 1.013 };
     }
     let file = as_vllm(&trace, &server(), true).to_string();
-    let found = measured::read_all(&file, "one.json").unwrap();
+    let found = measured::read(&file, "one.json").unwrap();
     assert!(found.len() > 100, "{}", found.len());
     assert!(found.iter().all(|m| m.note.is_none()));
     let mut points: Vec<Point> = found.iter().map(|m| m.point).collect();
@@ -510,11 +501,7 @@ fn hostile_results_are_refused_by_their_place() {
     for (text, code, words) in [
         ("[]", "unknown-format", "inference-perf"),
         ("{\"duration\": 1", "bad-row", "row 1"),
-        (
-            "{\"a\": 1}",
-            "unknown-format",
-            "no result of a serving benchmark",
-        ),
+        ("{\"a\": 1}", "unknown-format", "no result of a load test"),
     ] {
         let (found, said) = sentence(results::read(text, "bad.json").unwrap_err());
         assert!(found == code && said.contains(words), "{found}: {said}");
@@ -526,7 +513,7 @@ fn hostile_results_are_refused_by_their_place() {
     assert!(said.contains("allowed is at most"), "{said}");
     // A contradiction is refused by the fit.
     let slow = with(&good, "/duration", json!(0.1));
-    let (code, said) = sentence(measured::read_all(&slow.to_string(), "slow.json").unwrap_err());
+    let (code, said) = sentence(measured::read(&slow.to_string(), "slow.json").unwrap_err());
     assert!(
         code == "bad-calibration" && said.contains("contradicts itself"),
         "{said}"
@@ -578,18 +565,18 @@ fn every_real_result_is_fitted_or_says_why_not() {
         ("llm_d/llm-d-benchmarks.json.gz", 133),
     ] {
         let Some(text) = text(name) else { return };
-        let found = measured::read_all(&text, name).unwrap_or_else(|e| panic!("{e}"));
+        let found = measured::read(&text, name).unwrap_or_else(|e| panic!("{e}"));
         assert_eq!(found.len(), points, "{name}");
     }
     let name = "aiperf/qwen_concurrency4_profile_export.jsonl";
-    let found = measured::read_all(&text(name).unwrap(), name).unwrap();
+    let found = measured::read(&text(name).unwrap(), name).unwrap();
     assert!(found.len() > 10, "{}", found.len());
     assert_eq!(
         results::read(&text(name).unwrap(), name).unwrap()[0].format,
         Format::AiperfRecords
     );
     let name = "llmperf/llmperf_individual_groq_70b.json";
-    let refused = measured::read_all(&text(name).unwrap(), name).unwrap_err();
+    let refused = measured::read(&text(name).unwrap(), name).unwrap_err();
     assert!(
         refused
             .to_string()

@@ -128,6 +128,63 @@ fn decode_lines_hold_until_windows_are_full() {
     }
 }
 
+/// Sparse attention reads the latent vectors of 2,048 tokens at most, and the keys of its indexer of all: 61 layers of 576 and
+/// of 128 values of 2 bytes, on one H200 with the cache's share of the bandwidth.
+#[test]
+fn sparse_attention_reads_no_more_than_it_attends_to() {
+    let bound = of("deepseek-v3.2", "h200", 1, 1, Basis::Datasheet);
+    let at = |context: u64| bound.step(&work(1, context, &[])).seconds;
+    let per_token = |from: u64, to: u64| (at(to) - at(from)) / (to - from) as f64;
+    let one_byte_s = 1.0 / 4.8e12;
+    let short = 61.0 * 2.0 * (576.0 + 128.0) * one_byte_s;
+    let long = 61.0 * 2.0 * 128.0 * one_byte_s;
+    assert!((per_token(100, 2048) / short - 1.0).abs() < 1e-6);
+    assert!((per_token(2048, 100_000) / long - 1.0).abs() < 1e-6);
+}
+
+/// Two GPUs exchange once after each mixer and each feed-forward part, which a layer of Nemotron-H has one of.
+#[test]
+fn a_layer_exchanges_what_it_has() {
+    let exchange = |name: &str, gpus| {
+        let (model, card) = (Model::named(name).unwrap(), Card::preset("h100").unwrap());
+        let group = Group {
+            card: &card,
+            gpus,
+            expert_groups: 1,
+        };
+        step(&model, &group, Basis::Typical).exchange_token_s
+    };
+    assert_eq!(exchange("llama-3.1-8b", 1), 0.0);
+    // 230 GB/s of the reduced vector.
+    for (name, blocks, hidden) in [
+        ("llama-3.1-8b", 64.0, 4096.0),
+        ("nemotron-nano-9b-v2", 56.0, 4480.0),
+    ] {
+        let expected = blocks * hidden * 2.0 / 230e9;
+        let got = exchange(name, 2);
+        assert!((got / expected - 1.0).abs() < 1e-12, "{name}: {got}");
+    }
+}
+
+/// A GeForce is no B200, although both are called Blackwell.
+#[test]
+fn another_chip_has_no_shares_of_a_datacentre_gpu() {
+    let spread = |card: &str| {
+        let (model, card) = (
+            Model::named("qwen3-8b").unwrap(),
+            Card::preset(card).unwrap(),
+        );
+        let group = Group {
+            card: &card,
+            gpus: 1,
+            expert_groups: 1,
+        };
+        step(&model, &group, Basis::Typical).spread.unwrap()
+    };
+    let (geforce, b200) = (spread("rtx-5090"), spread("b200"));
+    assert!(geforce.high > b200.high && geforce.low < b200.low);
+}
+
 /// More tokens never make a step shorter, nor do experts of one's own read less than an even share.
 #[test]
 fn steps_grow_with_what_they_do() {

@@ -9,15 +9,15 @@ use crate::results::{Benchmark, Request, Sent};
 const STEPS: f64 = 10.0;
 /// Most points of a benchmark: the fit of more takes minutes and says the same.
 const MOST_POINTS: usize = 2000;
-/// Shorter than any step, s: after a pause in which nobody decoded a window begins anew.
+/// No window is this short, s.
 const SHORTEST_S: f64 = 1e-9;
 
 /// Something that happens to a request at a moment.
 #[derive(Clone, Copy)]
 enum What {
-    /// The first token comes: a prompt of so many tokens was processed.
+    /// The first token: a prompt of `prompt` tokens was processed.
     First { prompt: f64 },
-    /// A message with so many tokens.
+    /// A message that brings `tokens` tokens.
     Message { tokens: f64 },
     /// The last message, and the context that goes.
     Last { tokens: f64, context: f64 },
@@ -75,7 +75,7 @@ pub(super) fn points(benchmark: &Benchmark) -> Vec<Point> {
     }
 }
 
-/// A point for so many steps at a time, of events in order.
+/// One point for each `steps` steps of events that are in order of time. A pause in which no request decodes ends a window.
 fn windows(events: &[(f64, What)], steps: f64) -> Vec<Point> {
     let (mut found, mut window) = (Vec::new(), Window::default());
     let (mut now, mut decoding, mut context) = (0.0, 0u32, 0.0);
@@ -88,7 +88,7 @@ fn windows(events: &[(f64, What)], steps: f64) -> Vec<Point> {
         }
         now = at;
         match what {
-            // The prompt before a pause's end was processed in the pause.
+            // A prompt that ends a pause was processed during it.
             What::First { prompt } => {
                 if decoding > 0 {
                     window.prompt += prompt;

@@ -277,7 +277,7 @@ impl Model {
         })
     }
 
-    /// Values held for a context of so many tokens: all of them in layers without a window, the latest in the others.
+    /// Values that a context of `tokens` tokens holds: those of all tokens in layers without a window, those of the latest in the others.
     /// States are apart ([`Model::state_bytes`]).
     pub fn context_values(&self, tokens: u64) -> u64 {
         self.window_values().into_iter().fold(

@@ -82,7 +82,7 @@ fn depth(fields: &Fields) -> Result<usize, Error> {
     Ok(found as usize)
 }
 
-/// A state of so many recurrent values, and so many of the convolution's, which have 2 bytes each.
+/// The state of a layer: `recurrent` values in the file's precision, and `convolution` values of 2 bytes each.
 pub(super) fn state(
     fields: &Fields,
     precision: &str,

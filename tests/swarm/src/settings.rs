@@ -170,6 +170,17 @@ fn rule(path: &str) -> Option<Rule> {
         "engine.continuous.latency.profile.dense.*.count[]"
         | "engine.continuous.latency.profile.per_sequence.*.count[]" => Whole(1, 4096, &[1, 16]),
         "engine.continuous.latency.profile.captured[]" => Whole(1, 64, &[1, 8]),
+        "engine.continuous.latency.modelled.experts.count" => Whole(8, 300, &[8, 128]),
+        "engine.continuous.latency.modelled.experts.active"
+        | "engine.continuous.latency.modelled.experts.groups" => Whole(1, 8, &[1, 8]),
+        "engine.continuous.latency.modelled.experts.independent" => Real(0.01, 1.0, &[0.3, 1.0]),
+        "engine.continuous.latency.modelled.windows[].tokens" => Whole(1, 600, &[1, 128]),
+        "engine.continuous.latency.modelled.spread.low" => Real(0.1, 1.0, &[1.0]),
+        "engine.continuous.latency.modelled.spread.high" => Real(1.0, 9.0, &[1.0]),
+        "engine.continuous.latency.modelled.step_s" => Real(1e-4, 0.1, &[0.001]),
+        path if path.starts_with("engine.continuous.latency.modelled.") && path.ends_with("_s") => {
+            Real(0.0, 1e-3, &[0.0, 1e-6])
+        }
         "engine.continuous.ceiling.weight_bytes" => Real(0.0, 1e12, &[0.0, 1.6e10]),
         "engine.continuous.ceiling.token_bytes" => Real(0.0, 1e6, &[131072.0]),
         "engine.continuous.ceiling.token_flops" => Real(0.0, 1e12, &[1.6e10]),

@@ -24,10 +24,6 @@ static MEMORY: Counting = Counting;
 /// Settings that one value alone is allowed for.
 const FIXED: [&str; 1] = ["version"];
 
-/// Settings that only numbers which fit together are allowed for (no more active experts and groups than experts): drawn, and
-/// seldom accepted. Models with experts are placed by tests/latency/typical.rs.
-const SELDOM: &str = "modelled.experts.";
-
 /// A setting that exists and is never drawn, or never accepted, fails here on the day it appears.
 #[test]
 fn every_setting_is_drawn_and_accepted() {
@@ -55,11 +51,7 @@ fn every_setting_is_drawn_and_accepted() {
         };
         values < needed
     };
-    let missing: Vec<_> = settings
-        .into_iter()
-        .filter(once)
-        .filter(|setting| !setting.contains(SELDOM))
-        .collect();
+    let missing: Vec<_> = settings.into_iter().filter(once).collect();
     assert!(
         missing.is_empty(),
         "never drawn and accepted with two values: {missing:#?}"
